@@ -1,0 +1,38 @@
+# Everything that is done to this project, one target each.
+SHELL := /bin/bash
+CARGO_TARGET_DIR ?= target
+BIN := $(CARGO_TARGET_DIR)/debug/calltrail
+DEMO_LAKE ?= $(CARGO_TARGET_DIR)/demo-lake
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt lint bench crash clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+
+demo: ## Build, read sample-logs/ into a lake, show the alerts (first build: some minutes)
+	cargo build --bin calltrail
+	@CALLTRAIL=$(BIN) LAKE=$(DEMO_LAKE) bash tests/demo.sh
+
+test: ## Install what the tests need and run them all
+	@bash tests/install.sh
+	cargo test --all-targets
+
+fmt: ## Format the code
+	cargo fmt
+
+lint: ## Format check and clippy, warnings as errors
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+check: lint test ## What CI runs: lint, then test
+
+bench: ## Measure ingest and queries on generated captures (release build; SIZES="100 1000" in MB)
+	cargo build --release --bin calltrail
+	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail bash benches/run.sh $(SIZES)
+
+crash: ## Kill ingest at random instants (ROUNDS=200) and compare the rows with an undisturbed run
+	CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) cargo test --test it crash -- --nocapture
+
+clean: ## Remove build outputs and the demo's lake
+	cargo clean

@@ -1,0 +1,72 @@
+-- id = "credential_file_read"
+-- title = "Agent read a credential file"
+-- level = "high"
+-- status = "stable"
+-- description = """
+--   A tool that reads, runs commands or sends, or a resources/read, was given the path of a file that holds credentials.
+--   high: a file of the user or the machine (a dot folder of a home folder, /etc, /proc, a path that climbs out), a tool that sends
+--   it out, or three and more such files in one session. medium: a file inside a project, such as .env.
+--   low: the attempt failed or was denied. One level less when the user named the file. Paths that only stand in a text, and tools
+--   that only write, do not count. Needs argument paths, no results.
+--   """
+-- tags = ["owasp.mcp01", "owasp.asi03", "atlas.AML.T0098", "atlas.AML.T0055", "atlas.AML.T0037", "attack.T1552.001"]
+-- falsepositives = ["an agent that sets up or repairs the configuration of a tool", "backup and dotfile jobs"]
+-- window = "24h"
+-- params = { harvest = 3, max_bytes = 4096 }
+WITH whole AS (                  -- arguments that are a path, also a bare file name, which no observable is made of
+    SELECT call_id, path FROM (
+        SELECT call_id, arguments, unnest(CASE WHEN method = 'resources/read' THEN make_array(regexp_replace(mcp_resource_uri, '^file://', ''))
+                                    ELSE json_strings(arguments) END) AS path
+        FROM calls
+        WHERE event_kind = 'call'
+          AND ((method = 'resources/read' AND starts_with(lower(mcp_resource_uri), 'file:'))
+               OR (method = 'tools/call' AND arguments_bytes <= $max_bytes AND NOT has_capability(capabilities, 'executes')
+                   AND (array_has_any(capabilities, make_array('reads_private', 'egress', 'credentials'))
+                        OR NOT array_has_any(capabilities, make_array('writes', 'destructive'))))))
+    WHERE length(path) <= 1024 AND regexp_like(path, '[./\\]') AND is_credential_path(path)
+      AND (NOT regexp_like(path, '\s') OR regexp_like(path, '^([/\\~]|\.\.?[/\\]|[A-Za-z]:)'))
+      -- Looking for a name, or talking of it, is not reading it.
+      AND NOT coalesce(regexp_like(arguments, '"(q|query|search[a-z_]*|pattern|regex|glob|filter|text|content|message|body|title|comment)"\s*:\s*"'
+                                              || regexp_replace(path, '[^A-Za-z0-9]', '.', 'g') || '"', 'i'), false)
+),
+mentioned AS (                   -- a path inside a longer text is read only by a command
+    SELECT call_id, value AS path FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value)
+),
+read AS (
+    SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, n.path,
+           CASE WHEN c.outcome NOT IN ('success', 'unknown', 'no_response') THEN 1
+                WHEN has_capability(c.capabilities, 'egress') AND NOT n.in_text THEN 3
+                WHEN c.cwd IS NOT NULL AND starts_with(n.path, c.cwd || '/') THEN 2
+                WHEN path_escapes(n.path)
+                  OR regexp_like(n.path, '^((~|\$HOME|\$\{HOME\}|/home/[^/]+|/Users/[^/]+|/root|[A-Za-z]:[\\/]+Users[\\/]+[^\\/]+|%USERPROFILE%)[\\/]+(\.|AppData|Library)|/(etc|proc|run|var)/)')
+                THEN 3
+                ELSE 2 END AS grade
+    FROM (SELECT call_id, path, false AS in_text FROM whole UNION SELECT call_id, path, true FROM mentioned) n
+    JOIN calls c ON c.call_id = n.call_id
+    WHERE c.event_kind = 'call' AND (NOT n.in_text OR has_capability(c.capabilities, 'executes'))
+),
+asked AS (
+    SELECT r.call_id, r.path, min(r.session_id) AS session_id, min(r.agent) AS agent, min(r.server) AS server, min(r.tool) AS tool,
+           min(r.time) AS time, min(r.outcome) AS outcome,
+           greatest(1, max(r.grade) - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END) AS grade, count(q.session_id) > 0 AS asked
+    FROM read r
+    LEFT JOIN prompts q ON q.session_id = r.session_id AND q.time <= r.time
+         AND strpos(q.text, regexp_replace(r.path, '^.*[/\\]', '')) > 0
+    GROUP BY r.call_id, r.path
+),
+per_call AS (
+    SELECT call_id, min(session_id) AS session_id, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(time) AS time,
+           max(grade) AS grade, array_agg(path) AS paths, array_agg(path) FILTER (WHERE NOT asked) AS unasked,
+           bool_or(outcome IN ('success', 'unknown', 'no_response')) AS worked
+    FROM asked GROUP BY call_id
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
+       min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
+       CASE WHEN max(grade) = 3 OR coalesce(array_length(array_distinct(flatten(array_agg(unasked) FILTER (WHERE unasked IS NOT NULL)))), 0) >= $harvest
+            THEN 'high'
+            WHEN max(grade) = 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, coalesce(tool, 'resources/read'))) || CASE WHEN bool_or(worked) THEN ' read ' ELSE ' tried to read ' END
+           || array_to_string(array_slice(array_sort(array_distinct(flatten(array_agg(paths)))), 1, 5), ', ') AS message,
+       array_sort(array_distinct(flatten(array_agg(paths)))) AS paths
+FROM per_call
+GROUP BY session_id

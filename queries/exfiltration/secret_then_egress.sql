@@ -1,0 +1,121 @@
+-- id = "secret_then_egress"
+-- title = "Secret read, then data sent out in the same session"
+-- level = "high"
+-- status = "stable"
+-- description = """
+--   A result held a secret, or a credential file was read, and a tool that can send data out, or a URL, was called afterwards.
+--   high: the same secret, or two values of the same result, stand in the outgoing arguments.
+--   medium: a payload of some size went to a destination that the session had not used before.
+--   low: a new destination was contacted, by a command, with a small payload or with a payload that the log does not hold.
+--   Internal destinations, destinations in use before the secret was read and example keys on public pages are left out.
+--   """
+-- tags = ["owasp.mcp10", "owasp.mcp01", "owasp.asi02", "atlas.AML.T0086", "attack.T1567"]
+-- falsepositives = ["deploy jobs that publish with a token they read", "a key used against the service that issued it", "an agent that reads .env and then looks something up (low)"]
+-- window = "4h"
+-- params = { within = "10 minutes", same_value_within = "4 hours", min_bytes = 256 }
+WITH read AS (                   -- each step is read by the next one only: one that is read twice would be computed twice
+    SELECT call_id, bool_or(type = 'secret') AS has_secret, min(value) FILTER (WHERE type = 'secret') AS secret
+    FROM observables
+    WHERE (type = 'secret' AND origin = 'result')
+       OR (type = 'file_path' AND origin = 'argument' AND is_credential_path(value))
+    GROUP BY call_id
+),
+source AS (
+    SELECT c.session_id, c.call_id, c.server, c.tool, c.time, coalesce(c.time_end, c.time) AS known_at,
+           c.source_file, coalesce(c.response_offset, c.source_offset) AS known_offset, r.secret,
+           -- A key on a public page is not the organisation's: only its reuse counts.
+           has_capability(c.capabilities, 'reads_untrusted') AND NOT has_capability(c.capabilities, 'reads_private')
+               AND NOT has_capability(c.capabilities, 'credentials') AS from_outside
+    FROM read r JOIN calls c ON c.call_id = r.call_id
+    WHERE c.event_kind = 'call'
+      AND (r.has_secret
+           OR (c.outcome IN ('success', 'unknown')
+               AND (has_capability(c.capabilities, 'executes')
+                    OR NOT array_has_any(c.capabilities, make_array('writes', 'egress')))))
+),
+pair AS (
+    SELECT s.session_id, e.agent, s.call_id AS source_id, s.time AS source_time, s.known_at, s.from_outside, s.secret,
+           concat_ws('/', s.server, s.tool) AS source, e.call_id AS sink_id, e.time AS sink_time,
+           concat_ws('/', e.server, e.tool) AS sink, e.arguments, e.arguments_bytes,
+           has_capability(e.capabilities, 'executes') AS command, has_capability(e.capabilities, 'egress') AS sends
+    FROM source s
+    JOIN calls e ON e.session_id = s.session_id AND e.call_id <> s.call_id
+    WHERE e.event_kind = 'call' AND e.method = 'tools/call' AND array_has_any(e.capabilities, make_array('egress', 'reads_untrusted'))
+      AND e.outcome NOT IN ('denied', 'protocol_error', 'cancelled')
+      AND e.time <= s.known_at + CAST($same_value_within AS INTERVAL)
+      AND (e.time > s.known_at
+           OR (e.time = s.known_at AND e.source_file = s.source_file AND e.source_offset > s.known_offset))
+),
+sent AS (                        -- what the outgoing arguments name
+    SELECT p.*, o.type, o.value,
+           CASE o.type WHEN 'url' THEN host_of(o.value) WHEN 'email' THEN lower(o.value) WHEN 'domain' THEN lower(o.value)
+                       WHEN 'ip' THEN o.value END AS place,
+           o.type IN ('url', 'domain', 'ip') AND is_internal_address(o.value) AS internal,
+           -- A place that is a whole argument is where the data goes; one inside a text may only be mentioned.
+           strpos(p.arguments, '"' || o.value || '"') > 0 AS whole
+    FROM pair p LEFT JOIN observables o ON o.call_id = p.sink_id AND o.origin = 'argument'
+),
+traced AS (                      -- which of it came out of the source's result
+    SELECT x.*, r.value IS NOT NULL AND x.type = 'secret' AS is_secret,
+           CASE WHEN x.type IN ('email', 'ip', 'iban', 'phone', 'wallet', 'hash') AND NOT (x.whole AND x.place IS NOT NULL) THEN r.value END AS shared
+    FROM sent x
+    LEFT JOIN observables r ON r.call_id = x.source_id AND r.origin = 'result' AND r.type = x.type AND r.value = x.value
+),
+judged AS (
+    SELECT session_id, source_id, sink_id, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at,
+           bool_or(from_outside) AS from_outside, min(source) AS source, min(sink_time) AS sink_time, min(sink) AS sink,
+           min(arguments_bytes) AS bytes, min(secret) AS secret, bool_or(is_secret) AS same_secret,
+           bool_or(command) AS command, bool_or(sends) AS sends, coalesce(bool_or(whole AND type = 'url'), false) AS goes_to_url,
+           min(value) FILTER (WHERE is_secret) AS sent_secret, count(DISTINCT shared) AS shared,
+           coalesce(bool_and(internal) FILTER (WHERE whole AND place IS NOT NULL),
+                    bool_and(internal) FILTER (WHERE place IS NOT NULL), false) AS internal,
+           coalesce(min(place) FILTER (WHERE whole AND NOT internal), min(place) FILTER (WHERE NOT internal)) AS place
+    FROM traced GROUP BY session_id, source_id, sink_id
+),
+external AS (
+    SELECT * FROM judged
+    WHERE NOT internal
+      AND (sends OR goes_to_url)                       -- a page can be fetched with data in its address
+      AND (NOT command OR place IS NOT NULL)           -- most commands send nothing
+      AND (same_secret OR shared >= 2 OR (NOT from_outside AND sink_time <= known_at + CAST($within AS INTERVAL)))
+),
+known AS (                       -- was the place in use before the secret was read, or named by the user?
+    SELECT j.session_id, j.source_id, j.sink_id, min(j.agent) AS agent, min(j.source_time) AS source_time, min(j.source) AS source,
+           min(j.sink_time) AS sink_time, min(j.sink) AS sink, min(j.bytes) AS bytes, min(coalesce(j.sent_secret, j.secret)) AS secret,
+           bool_or(j.same_secret) AS same_secret, max(j.shared) AS shared, min(j.place) AS place, bool_or(j.command) AS command,
+           count(f.call_id) > 0 AS in_use, count(q.session_id) > 0 AS asked
+    FROM external j
+    LEFT JOIN observables f ON f.session_id = j.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip', 'email')
+         AND CASE WHEN f.type = 'url' THEN host_of(f.value) ELSE lower(f.value) END = j.place AND f.time < j.source_time
+    LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.sink_time AND strpos(lower(q.text), j.place) > 0
+    GROUP BY j.session_id, j.source_id, j.sink_id
+),
+graded AS (
+    SELECT *, CASE WHEN same_secret OR shared >= 2 THEN 3
+                   WHEN in_use THEN 0
+                   WHEN bytes >= $min_bytes AND NOT command THEN 2
+                   WHEN place IS NOT NULL OR bytes IS NULL THEN 1
+                   ELSE 0 END - CASE WHEN asked THEN 1 ELSE 0 END AS grade
+    FROM known
+),
+best AS (
+    SELECT *, unnest(make_array(named_struct('id', source_id, 'at', source_time), named_struct('id', sink_id, 'at', sink_time))) AS ev
+    FROM (SELECT *, max(grade) OVER (PARTITION BY session_id) AS top FROM graded)
+    WHERE grade = top AND grade > 0
+),
+evidence AS (
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, min(top) AS top, min(agent) AS agent, min(secret) AS secret,
+           min(source) AS source, min(sink) AS sink, min(place) AS place, max(bytes) AS bytes, bool_or(same_secret) AS same_secret,
+           bool_or(ev['id'] = sink_id) AS is_sink
+    FROM best GROUP BY session_id, ev['id']
+)
+SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
+       CASE max(top) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       coalesce(min(secret), 'credential file') || ' read with ' || min(source) || ', then '
+           || CASE WHEN bool_or(same_secret) THEN 'the same secret was sent'
+                   WHEN max(top) = 3 THEN 'values of that result were sent'
+                   ELSE coalesce(CAST(max(bytes) AS VARCHAR) || ' bytes were sent', 'something was sent') END
+           || ' to ' || coalesce(min(place), 'a destination the log does not name') || ' with ' || min(sink) AS message,
+       min(secret) AS secret, min(place) AS destination, count(*) FILTER (WHERE is_sink) AS sends, max(bytes) AS largest_bytes
+FROM evidence
+GROUP BY session_id

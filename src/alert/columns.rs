@@ -1,0 +1,172 @@
+//! Alerts as rows of the lake's `alerts` table.
+//!
+//! What rules and users filter by is a column; what is only read as a whole (calls, observables, evidence,
+//! versions, delivery) is JSON text in one, so that the table's schema does not follow every change inside.
+//! Conversion goes through [`Row`] and arrow's own JSON decoder and encoder.
+
+use super::{Alert, CallEvidence, Delivery, Entity, Finding, Kind, Level, Observable};
+use crate::lake::tables::alerts_schema;
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::error::ArrowError;
+use arrow::json::{ArrayWriter, ReaderBuilder};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Turns alerts into one batch of [`alerts_schema`].
+pub fn alerts_to_batch(alerts: &[Alert]) -> Result<RecordBatch, ArrowError> {
+    let schema = alerts_schema();
+    if alerts.is_empty() {
+        return Ok(RecordBatch::new_empty(schema));
+    }
+    let rows = alerts.iter().map(Row::of).collect::<Result<Vec<_>, _>>().map_err(json_error)?;
+    // Times pass as numbers: as text they would need a time zone database on the way back.
+    let plain: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|field| match field.data_type() {
+            DataType::Timestamp(..) => field.as_ref().clone().with_data_type(DataType::Int64),
+            _ => field.as_ref().clone(),
+        })
+        .collect();
+    let mut decoder = ReaderBuilder::new(Arc::new(Schema::new(plain))).with_batch_size(rows.len()).build_decoder()?;
+    decoder.serialize(&rows)?;
+    let Some(batch) = decoder.flush()? else { return Ok(RecordBatch::new_empty(schema)) };
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    let columns = columns.collect::<Result<_, _>>()?;
+    RecordBatch::try_new(schema, columns)
+}
+
+/// Reads alerts back, from whatever text and time types the query engine returned; unknown columns are left out.
+pub fn alerts_from_batch(batch: &RecordBatch) -> Result<Vec<Alert>, ArrowError> {
+    if batch.num_rows() == 0 {
+        return Ok(Vec::new());
+    }
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for wanted in alerts_schema().fields() {
+        let Some(mut column) = batch.column_by_name(wanted.name()).cloned() else { continue };
+        if let DataType::Timestamp(_, zone) = column.data_type() {
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+            column = cast(&cast(&column, &micros)?, &DataType::Int64)?;
+        }
+        fields.push(Field::new(wanted.name(), column.data_type().clone(), true));
+        columns.push(column);
+    }
+    let plain = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    let mut writer = ArrayWriter::new(Vec::new());
+    writer.write(&plain)?;
+    writer.finish()?;
+    let rows: Vec<Row> = serde_json::from_slice(&writer.into_inner()).map_err(json_error)?;
+    rows.into_iter().map(Row::into_alert).collect::<Result<_, _>>().map_err(json_error)
+}
+
+fn json_error(error: serde_json::Error) -> ArrowError {
+    ArrowError::JsonError(format!("row of the alerts table: {error}"))
+}
+
+/// One row; field names are the column names.
+#[derive(Serialize, Deserialize)]
+struct Row {
+    alert_id: String,
+    time: i64,
+    kind: Kind,
+    rule_id: String,
+    rule_title: String,
+    rule_version: String,
+    level: Level,
+    status: String,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    falsepositives: Vec<String>,
+    #[serde(flatten)]
+    entity: Entity,
+    first_seen: i64,
+    last_seen: i64,
+    #[serde(default)]
+    call_ids: Vec<String>,
+    calls_total: u64,
+    score: Option<f64>,
+    message: Option<String>,
+    evidence: Option<String>,
+    calls: Option<String>,
+    observables: Option<String>,
+    observables_total: u64,
+    lake_versions: Option<String>,
+    suppressed_by: Option<String>,
+    delivery: Option<String>,
+}
+
+impl Row {
+    fn of(alert: &Alert) -> Result<Self, serde_json::Error> {
+        let finding = alert.finding.clone();
+        Ok(Self {
+            alert_id: alert.alert_id.clone(),
+            time: alert.time(),
+            kind: finding.kind,
+            rule_id: finding.rule_id,
+            rule_title: finding.rule_title,
+            rule_version: finding.rule_version,
+            level: finding.level,
+            status: finding.status,
+            tags: finding.tags,
+            description: finding.description,
+            falsepositives: finding.falsepositives,
+            entity: finding.entity,
+            first_seen: finding.first_seen,
+            last_seen: finding.last_seen,
+            call_ids: finding.call_ids,
+            calls_total: alert.calls_total,
+            score: finding.score,
+            message: finding.message,
+            evidence: Some(serde_json::to_string(&finding.evidence)?),
+            calls: Some(serde_json::to_string(&alert.calls)?),
+            observables: Some(serde_json::to_string(&alert.observables)?),
+            observables_total: alert.observables_total,
+            lake_versions: Some(serde_json::to_string(&alert.lake_versions)?),
+            suppressed_by: alert.suppressed_by.clone(),
+            delivery: Some(serde_json::to_string(&alert.delivery)?),
+        })
+    }
+
+    fn into_alert(self) -> Result<Alert, serde_json::Error> {
+        Ok(Alert {
+            alert_id: self.alert_id,
+            finding: Finding {
+                kind: self.kind,
+                rule_id: self.rule_id,
+                rule_title: self.rule_title,
+                rule_version: self.rule_version,
+                level: self.level,
+                status: self.status,
+                tags: self.tags,
+                description: self.description,
+                falsepositives: self.falsepositives,
+                entity: self.entity,
+                first_seen: self.first_seen,
+                last_seen: self.last_seen,
+                call_ids: self.call_ids,
+                score: self.score,
+                message: self.message,
+                evidence: read(self.evidence)?,
+            },
+            calls: read::<Vec<CallEvidence>>(self.calls)?,
+            calls_total: self.calls_total,
+            observables: read::<Vec<Observable>>(self.observables)?,
+            observables_total: self.observables_total,
+            lake_versions: read(self.lake_versions)?,
+            suppressed_by: self.suppressed_by,
+            delivery: read::<BTreeMap<String, Delivery>>(self.delivery)?,
+        })
+    }
+}
+
+fn read<T: DeserializeOwned + Default>(json: Option<String>) -> Result<T, serde_json::Error> {
+    json.map_or_else(|| Ok(T::default()), |json| serde_json::from_str(&json))
+}

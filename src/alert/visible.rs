@@ -1,0 +1,53 @@
+//! Hostile text made fit for a reader: what is invisible becomes visible, what is too long becomes short.
+//!
+//! Log text can carry terminal escapes, bidirectional overrides that swap what one reads, and characters that
+//! a model reads and a human does not see. They are shown as escapes (`\x1b`, `\u{202e}`), never dropped:
+//! that they are there is often the finding. Markup is not touched here; each report format escapes its own.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The text with every hidden character written out.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let Some(first) = text.find(is_hidden) else { return Cow::Borrowed(text) };
+    let mut out = String::with_capacity(text.len() + 16);
+    out.push_str(&text[..first]);
+    for c in text[first..].chars() {
+        // Writing to a String does not fail.
+        let _ = match c {
+            '\n' => out.write_str("\\n"),
+            '\r' => out.write_str("\\r"),
+            '\t' => out.write_str("\\t"),
+            c if !is_hidden(c) => out.write_char(c),
+            c if (c as u32) < 0x100 => write!(out, "\\x{:02x}", c as u32),
+            c => write!(out, "\\u{{{:x}}}", c as u32),
+        };
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a character controls the display or shows nothing: C0 and C1 controls, line and paragraph
+/// separators, bidirectional controls, zero-width and filler characters, tag characters, variation selectors
+/// (except U+FE0F, which nearly every emoji carries), private-use and unassigned characters of plane 14.
+pub fn is_hidden(c: char) -> bool {
+    if c < '\u{7f}' {
+        return c < ' ';
+    }
+    matches!(c,
+        '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Cuts a text to at most `max` bytes plus a note of how much is missing, never inside a character.
+pub fn shorten(text: &mut String, max: usize) {
+    if text.len() <= max {
+        return;
+    }
+    let end = text.floor_char_boundary(max);
+    let missing = text.len() - end;
+    text.truncate(end);
+    // Writing to a String does not fail.
+    let _ = write!(text, "… [{missing} bytes more]");
+}

@@ -1,0 +1,222 @@
+//! `calltrail detect`: rules over the lake → alerts.
+
+use super::exit::CommandError;
+use super::{Context, OutputFormat, ui};
+use crate::alert::{Alert, Level, visible};
+use crate::config::units::When;
+use crate::detect::{Detected, detect, rule_detectors, store};
+use crate::query::TimeRange;
+use crate::rule::RuleSet;
+use crate::sink::{self, Encoding, encode::table};
+use clap::Args;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+#[derive(Debug, Default, Args)]
+pub(super) struct DetectArgs {
+    /// Further folders of rules
+    #[arg(long, value_name = "DIR")]
+    rules: Vec<PathBuf>,
+    /// Run only these rules
+    #[arg(long = "rule", value_name = "ID")]
+    only: Vec<String>,
+    /// Calls from this time on (RFC 3339, a date, or 24h, 7d ago)
+    #[arg(long, value_parser = When::parse)]
+    since: Option<When>,
+    /// Calls up to this time
+    #[arg(long, value_parser = When::parse)]
+    until: Option<When>,
+    /// Leave the behaviour model out
+    #[arg(long)]
+    no_model: bool,
+    /// Show alerts from this level on
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    min_level: Option<Level>,
+    /// Exit with 10-14 if there is an alert at or above this level
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    fail_on: Option<Level>,
+    /// Show known alerts again, not only new ones
+    #[arg(long)]
+    all: bool,
+}
+
+/// Reads a level's name.
+pub(super) fn level(text: &str) -> Result<Level, String> {
+    Level::parse(text).ok_or_else(|| "one of informational, low, medium, high, critical".to_owned())
+}
+
+/// Result of a run, for `detect` and `run`.
+pub(super) struct Outcome {
+    pub(super) detected: Detected,
+    pub(super) rules: usize,
+    pub(super) seconds: f64,
+}
+
+pub(super) fn run(context: &Context, args: &DetectArgs) -> Result<u8, CommandError> {
+    let known = [OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl, OutputFormat::Ocsf];
+    let format = context.format(&known)?;
+    let outcome = detect_now(context, args)?;
+    show(context, args, &outcome, format)?;
+    if format == OutputFormat::Json {
+        let mut data = context.ui.data();
+        writeln!(data, "{}", json(&outcome))?;
+        data.flush()?;
+    } else {
+        context.ui.say(line(&outcome));
+    }
+    Ok(exit_code(context, args, &outcome))
+}
+
+/// Loads the rules as configured, runs them and keeps what is new.
+pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome, CommandError> {
+    let started = Instant::now();
+    let config = &context.config;
+    let dirs: Vec<PathBuf> = config.detect.rules.iter().chain(&args.rules).cloned().collect();
+    let rules = load(&dirs)?;
+    let mut problems: Vec<String> = args
+        .only
+        .iter()
+        .chain(config.rules.keys())
+        .filter(|id| rules.get(id).is_none())
+        .map(|id| format!("no rule `{id}`: `calltrail rules list` names them"))
+        .collect();
+    let overrides: BTreeMap<_, _> = config
+        .rules
+        .iter()
+        .filter(|(id, setting)| !setting.params.is_empty() && rules.get(id).is_some())
+        .map(|(id, setting)| (id.clone(), setting.params.clone()))
+        .collect();
+    let params = rules.params(&overrides).unwrap_or_else(|found| {
+        problems.extend(found);
+        crate::rule::Params::default()
+    });
+    if !problems.is_empty() {
+        return Err(CommandError::usage(problems.join("\n")));
+    }
+    let rules = rules.filtered(|rule| {
+        let id = &rule.header.id;
+        config.rules.get(id).is_none_or(|setting| setting.enabled) && (args.only.is_empty() || args.only.contains(id))
+    });
+    let levels = config.rules.iter().filter_map(|(id, setting)| Some((id.clone(), setting.level?))).collect();
+    let detectors = rule_detectors(&rules, &params, &levels);
+    let range: TimeRange =
+        context.range(args.since.or(config.detect.since), args.until.or(config.detect.until));
+    let lake = context.open_lake()?;
+    let session = context.session(&lake)?;
+    let now = ui::now();
+    let detected = context.runtime.block_on(async {
+        let versions = lake.versions().await?;
+        let mut detected = detect(&session, &detectors, range, &versions, &config.suppress, now).await?;
+        store(&lake, &mut detected, now).await?;
+        Ok::<_, crate::detect::DetectError>(detected)
+    })?;
+    for failed in &detected.failed {
+        context.ui.warn(visible(&failed.to_string()));
+    }
+    for id in &detected.suppressions.expired {
+        context.ui.warn(format!("suppression `{id}` has expired and hides nothing"));
+    }
+    Ok(Outcome { detected, rules: rules.len(), seconds: started.elapsed().as_secs_f64() })
+}
+
+/// Loads rules or says everything that is wrong with them.
+pub(super) fn load(dirs: &[PathBuf]) -> Result<RuleSet, CommandError> {
+    RuleSet::load(dirs, true).map_err(|problems| {
+        CommandError::usage(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// Writes the alerts that are asked for.
+pub(super) fn show(
+    context: &Context,
+    args: &DetectArgs,
+    outcome: &Outcome,
+    format: OutputFormat,
+) -> Result<(), CommandError> {
+    let min_level = args.min_level.unwrap_or(context.config.detect.min_level);
+    let shown: Vec<Alert> = outcome
+        .detected
+        .alerts
+        .iter()
+        .filter(|alert| alert.suppressed_by.is_none() && alert.finding.level >= min_level)
+        .filter(|alert| args.all || outcome.detected.new.contains(&alert.alert_id))
+        .cloned()
+        .collect();
+    let configured = &context.config.output;
+    let encoding = match (format, context.global.format, configured.format) {
+        (_, None, Some(encoding)) => encoding,
+        (OutputFormat::Jsonl, ..) => Encoding::Jsonl,
+        (OutputFormat::Ocsf, ..) => Encoding::Ocsf,
+        // `--format json` asks for the summary on standard output; alerts are left to `alerts export` or a file.
+        (OutputFormat::Json, ..) if configured.file.is_none() => return Ok(()),
+        (OutputFormat::Json, ..) => Encoding::Json,
+        _ => Encoding::Table,
+    };
+    write_alerts(context, &shown, encoding, configured.file.as_deref())
+}
+
+/// Writes alerts to a file, or to standard output.
+pub(super) fn write_alerts(
+    context: &Context,
+    alerts: &[Alert],
+    encoding: Encoding,
+    file: Option<&std::path::Path>,
+) -> Result<(), CommandError> {
+    let style = table::Style { width: context.ui.width().unwrap_or(110), color: context.ui.colors() && file.is_none() };
+    match file {
+        Some(path) => {
+            let failed = |cause| CommandError::failure(format!("cannot write `{}`: {cause}", path.display()));
+            let mut out = std::fs::File::options().create(true).append(true).open(path).map_err(failed)?;
+            sink::write(alerts, encoding, style, &mut out).map_err(failed)
+        }
+        None => {
+            let mut out = context.ui.data();
+            sink::write(alerts, encoding, style, &mut out)?;
+            Ok(out.flush()?)
+        }
+    }
+}
+
+fn counted(outcome: &Outcome) -> (usize, usize, usize) {
+    let failed: BTreeSet<&str> = outcome.detected.failed.iter().map(|f| f.rule_id.as_str()).collect();
+    let suppressed = outcome.detected.alerts.iter().filter(|a| a.suppressed_by.is_some()).count();
+    (failed.len(), outcome.detected.new.len(), suppressed)
+}
+
+/// The one-line summary.
+pub(super) fn line(outcome: &Outcome) -> String {
+    let (failed, new, suppressed) = counted(outcome);
+    format!(
+        "{} rules ({failed} failed): {} findings, {} alerts, {new} new, {suppressed} suppressed in {:.1} s",
+        outcome.rules,
+        outcome.detected.findings,
+        outcome.detected.alerts.len(),
+        outcome.seconds
+    )
+}
+
+/// The summary as one JSON object.
+pub(super) fn json(outcome: &Outcome) -> serde_json::Value {
+    let (failed, new, suppressed) = counted(outcome);
+    serde_json::json!({
+        "rules": outcome.rules,
+        "failed_rules": failed,
+        "findings": outcome.detected.findings,
+        "alerts": outcome.detected.alerts.len(),
+        "new_alerts": new,
+        "suppressed": suppressed,
+        "seconds": outcome.seconds,
+    })
+}
+
+/// 1 if a rule failed, else what `--fail-on` asks for.
+pub(super) fn exit_code(context: &Context, args: &DetectArgs, outcome: &Outcome) -> u8 {
+    let worst = outcome.detected.alerts.iter().filter(|a| a.suppressed_by.is_none()).map(|a| a.finding.level).max();
+    let fail_on = args.fail_on.or(context.config.detect.fail_on);
+    match (worst, fail_on) {
+        (Some(worst), Some(limit)) if worst >= limit => worst.exit_code(),
+        _ => u8::from(!outcome.detected.failed.is_empty()),
+    }
+}

@@ -1,0 +1,146 @@
+//! `calltrail ingest`: logs into the lake.
+
+use super::exit::CommandError;
+use super::{Context, OutputFormat, exit, ui};
+use crate::alert::visible;
+use crate::config::units::parse_bytes;
+use crate::enrich::{EnrichOptions, Enricher, capability};
+use crate::ingest::{IngestOptions, Ingester, Progress, Summary};
+use crate::lake::Lake;
+use crate::source::input;
+use crate::source::pairing::PairingOptions;
+use clap::Args;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Unknown files and failures that are named one by one.
+const NAMED: usize = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct IngestArgs {
+    /// Files, folders, patterns ('logs/**/*.jsonl'), or - for standard input
+    #[arg(value_name = "PATH")]
+    paths: Vec<String>,
+    /// Store secrets as they stand in the logs
+    #[arg(long)]
+    keep_secrets: bool,
+    /// Commit after so much input (bytes, or with KiB, MiB, GiB)
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    commit_every: u64,
+}
+
+pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandError> {
+    let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
+    let paths = if args.paths.is_empty() { &context.config.ingest.paths } else { &args.paths };
+    if paths.is_empty() {
+        return Err(CommandError::usage("name what to read: calltrail ingest PATH..."));
+    }
+    let (summary, seconds) = ingest(context, paths, args.keep_secrets, args.commit_every)?;
+    if format == OutputFormat::Json {
+        let mut data = context.ui.data();
+        writeln!(data, "{}", json(&summary, seconds))?;
+        data.flush()?;
+    } else {
+        context.ui.say(line(&summary, seconds));
+    }
+    Ok(exit_code(&summary))
+}
+
+/// Reads the paths into the lake, reporting what could not be read.
+pub(super) fn ingest(
+    context: &Context,
+    paths: &[String],
+    keep_secrets: bool,
+    commit_bytes: u64,
+) -> Result<(Summary, f64), CommandError> {
+    let config = &context.config.ingest;
+    let inputs = input::expand(paths)?;
+    if inputs.is_empty() {
+        return Err(CommandError::no_input(format!("nothing to read in {}", paths.join(", "))));
+    }
+    let keep_secrets = keep_secrets || config.keep_secrets;
+    if keep_secrets {
+        context.ui.warn("secrets are stored as they stand in the logs (--keep-secrets)");
+    }
+    let started = Instant::now();
+    let lake = context.runtime.block_on(Lake::open_or_create(context.lake_location()))?;
+    let lock = context.runtime.block_on(lake.lock())?;
+    let overrides = config.capabilities.iter().map(|rule| {
+        (rule.server.as_str().to_owned(), rule.tool.as_str().to_owned(), rule.capabilities.clone())
+    });
+    let enricher = Enricher::new(EnrichOptions {
+        key: lake.key(),
+        keep_secrets,
+        payload_limit: usize::try_from(config.payload_limit).unwrap_or(usize::MAX),
+        capabilities: capability::Table::builtin().with_overrides(overrides.collect()),
+    });
+    let options = IngestOptions {
+        pairing: PairingOptions {
+            session_gap: i64::try_from(config.session_gap.as_nanos()).unwrap_or(i64::MAX),
+            ..PairingOptions::default()
+        },
+        commit_bytes,
+        now: ui::now().timestamp_nanos_opt().unwrap_or_default(),
+    };
+    let bar = context.ui.progress();
+    let mut progress = |at: Progress<'_>| {
+        bar.set_position(at.bytes);
+        bar.set_message(visible(at.file).into_owned());
+    };
+    let ingester = Ingester::new(&lake, context.runtime.handle(), Arc::new(enricher), options)?;
+    let summary = ingester.run(&inputs, &mut progress)?;
+    drop(lock);
+    bar.finish_and_clear();
+    for (what, list) in [("unknown format", &summary.unknown), ("cannot be read", &summary.failures)] {
+        for failure in list.iter().take(NAMED) {
+            context.ui.warn(format!("{}: {what}: {}", visible(&failure.path), visible(&failure.cause)));
+        }
+        if list.len() > NAMED {
+            context.ui.warn(format!("… and {} more files: {what}", list.len() - NAMED));
+        }
+    }
+    Ok((summary, started.elapsed().as_secs_f64()))
+}
+
+/// Nothing of what was named could be used: 3 if no format is known, 1 if nothing could be read.
+pub(super) fn exit_code(summary: &Summary) -> u8 {
+    let (unknown, failures) = (summary.unknown.len() as u64, summary.failures.len() as u64);
+    if failures > 0 {
+        1
+    } else if unknown > 0 && unknown == summary.files {
+        exit::NO_INPUT
+    } else {
+        0
+    }
+}
+
+/// The one-line summary.
+pub(super) fn line(summary: &Summary, seconds: f64) -> String {
+    let mut text = format!(
+        "{} files, {} lines: {} calls, {} duplicates, {} rejects, {} ignored, {} prompts in {seconds:.1} s",
+        summary.files, summary.lines, summary.calls, summary.duplicates, summary.rejects, summary.ignored, summary.prompts
+    );
+    if summary.unchanged > 0 {
+        text.push_str(&format!(" ({} files unchanged)", summary.unchanged));
+    }
+    text
+}
+
+/// The summary as one JSON object.
+pub(super) fn json(summary: &Summary, seconds: f64) -> serde_json::Value {
+    serde_json::json!({
+        "files": summary.files,
+        "bytes": summary.bytes,
+        "lines": summary.lines,
+        "calls": summary.calls,
+        "duplicates": summary.duplicates,
+        "rejects": summary.rejects,
+        "ignored": summary.ignored,
+        "prompts": summary.prompts,
+        "unchanged": summary.unchanged,
+        "unknown": summary.unknown,
+        "failures": summary.failures,
+        "seconds": seconds,
+    })
+}

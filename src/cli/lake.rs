@@ -1,0 +1,31 @@
+//! `calltrail lake`: what the lake holds.
+
+use super::exit::CommandError;
+use super::{Context, OutputFormat};
+use clap::Subcommand;
+use std::io::Write as _;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LakeCommand {
+    /// Tables with their rows, files, bytes and Delta versions
+    Info,
+}
+
+pub(super) fn run(context: &Context, command: &LakeCommand) -> Result<u8, CommandError> {
+    let LakeCommand::Info = command;
+    let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
+    let lake = context.open_lake()?;
+    let tables = context.runtime.block_on(lake.info())?;
+    let mut out = context.ui.data();
+    if format == OutputFormat::Json {
+        writeln!(out, "{}", serde_json::json!({"lake": lake.root(), "tables": tables}))?;
+    } else {
+        writeln!(out, "{:<18} {:>12} {:>7} {:>14} {:>8}", "table", "rows", "files", "bytes", "version")?;
+        for table in tables {
+            let (rows, files, bytes, version) = (table.rows, table.files, table.bytes, table.version);
+            writeln!(out, "{:<18} {rows:>12} {files:>7} {bytes:>14} {version:>8}", table.name)?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}

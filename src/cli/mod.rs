@@ -1,0 +1,190 @@
+//! The command line: one file per command; this one says which there are and what they share.
+
+mod alerts;
+mod detect;
+mod exit;
+mod formats;
+mod ingest;
+mod lake;
+mod query;
+mod rules;
+mod run;
+mod session;
+mod ui;
+
+use crate::config::Config;
+use crate::lake::Lake;
+use crate::query::{Session, SessionOptions, TimeRange};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use exit::CommandError;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use ui::Ui;
+
+/// Reads the audit logs of AI agents' MCP calls, keeps them in an open lake, detects with SQL, shows alerts
+#[derive(Debug, Parser)]
+#[command(name = "calltrail", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 our failure; 2 usage, configuration or rule; 3 no input matched;
+10-14 an alert at or above --fail-on (10 informational, 11 low, 12 medium, 13 high, 14 critical)";
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+struct Global {
+    /// Folder of the lake [default: ./lake, or what calltrail.toml says]
+    #[arg(long, global = true, env = "CALLTRAIL_LAKE", value_name = "URI")]
+    lake: Option<String>,
+    /// Configuration [default: calltrail.toml in this folder, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How data is written to standard output
+    #[arg(long, global = true, value_enum)]
+    format: Option<OutputFormat>,
+    /// Say nothing but data and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Use colours
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    color: Color,
+}
+
+/// Formats of all commands; each takes those that fit it and says so otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    Table,
+    Json,
+    Jsonl,
+    Csv,
+    /// `query` only
+    Parquet,
+    /// Alerts only: OCSF 1.8 Detection Finding, one a line
+    Ocsf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read logs into the lake
+    Ingest(ingest::IngestArgs),
+    /// Run the detections over the lake
+    Detect(detect::DetectArgs),
+    /// Ingest and detect as calltrail.toml says
+    Run(run::RunArgs),
+    /// Run SQL over the lake: a statement, a file, or a shell
+    Query(query::QueryArgs),
+    /// List, check and test rules
+    #[command(subcommand)]
+    Rules(rules::RulesCommand),
+    /// List, show and export alerts
+    #[command(subcommand)]
+    Alerts(alerts::AlertsCommand),
+    /// Print one session as a timeline
+    Session(session::SessionArgs),
+    /// Look after the lake
+    #[command(subcommand)]
+    Lake(lake::LakeCommand),
+    /// List the log formats, or say what a file is
+    #[command(subcommand)]
+    Formats(formats::FormatsCommand),
+}
+
+/// What commands work with.
+struct Context {
+    global: Global,
+    config: Config,
+    ui: Ui,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Context {
+    /// Where the lake is: option, environment, configuration, default.
+    fn lake_location(&self) -> &str {
+        self.global.lake.as_deref().unwrap_or(&self.config.lake)
+    }
+
+    fn open_lake(&self) -> Result<Lake, CommandError> {
+        Ok(Lake::open(self.lake_location())?)
+    }
+
+    /// A session over the lake as it is now.
+    fn session(&self, lake: &Lake) -> Result<Session, CommandError> {
+        let providers = self.runtime.block_on(lake.providers())?;
+        let memory_limit = usize::try_from(self.config.query.memory_limit).ok();
+        let options = SessionOptions { memory_limit, ..SessionOptions::default() };
+        Ok(self.runtime.block_on(Session::new(providers, options))?)
+    }
+
+    /// The range of `--since` and `--until`.
+    fn range(
+        &self,
+        since: Option<crate::config::units::When>,
+        until: Option<crate::config::units::When>,
+    ) -> TimeRange {
+        let micros = |when: crate::config::units::When| when.resolve(ui::now()).timestamp_micros();
+        TimeRange { since: since.map(micros), until: until.map(micros) }
+    }
+
+    /// The format asked for, if the command knows it.
+    fn format(&self, known: &[OutputFormat]) -> Result<OutputFormat, CommandError> {
+        let format = self.global.format.unwrap_or(OutputFormat::Table);
+        if known.contains(&format) {
+            return Ok(format);
+        }
+        let names: Vec<String> =
+            known.iter().filter_map(|f| f.to_possible_value()).map(|v| v.get_name().to_owned()).collect();
+        Err(CommandError::usage(format!("this command writes {}; choose one with --format", names.join(", "))))
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // Nothing can be done where even the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let ui = Ui::new(cli.global.quiet, cli.global.color);
+    match dispatch(cli, ui.clone()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => error.report(&ui),
+    }
+}
+
+fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
+    ui::start_tracing();
+    let config = Config::load(cli.global.config.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(8 << 20)
+        .build()
+        .map_err(|cause| CommandError::failure(format!("cannot start worker threads: {cause}")))?;
+    let context = Context { global: cli.global, config, ui, runtime };
+    match cli.command {
+        Command::Ingest(args) => ingest::run(&context, &args),
+        Command::Detect(args) => detect::run(&context, &args),
+        Command::Run(args) => run::run(&context, &args),
+        Command::Query(args) => query::run(&context, &args),
+        Command::Rules(command) => rules::run(&context, &command),
+        Command::Alerts(command) => alerts::run(&context, &command),
+        Command::Session(args) => session::run(&context, &args),
+        Command::Lake(command) => lake::run(&context, &command),
+        Command::Formats(command) => formats::run(&context, &command),
+    }
+}

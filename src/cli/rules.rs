@@ -1,0 +1,124 @@
+//! `calltrail rules`: list, check and test detections.
+
+use super::detect::load;
+use super::exit::CommandError;
+use super::{Context, OutputFormat};
+use crate::alert::visible;
+use crate::rule::{Rule, RuleSet, check};
+use clap::{Args, Subcommand};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesCommand {
+    /// List the rules
+    List(Folders),
+    /// Check rules: header, tags, SQL, result columns, cases
+    Check(Folders),
+    /// Run the rules' cases
+    Test(TestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Folders {
+    /// Folders of rules beside the built-in ones
+    #[arg(value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// Folders of rules; without one the built-in rules are tested
+    #[arg(value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+    /// Test only these rules
+    #[arg(long = "rule", value_name = "ID")]
+    only: Vec<String>,
+}
+
+pub(super) fn run(context: &Context, command: &RulesCommand) -> Result<u8, CommandError> {
+    match command {
+        RulesCommand::List(folders) => list(context, folders),
+        RulesCommand::Check(folders) => {
+            let dirs = with_configured(context, &folders.dirs);
+            let (rules, problems) = context.runtime.block_on(check(&dirs, true));
+            if problems.is_empty() {
+                context.ui.say(format!("{rules} rules, no problems"));
+                return Ok(0);
+            }
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            Err(CommandError::usage(lines.join("\n")))
+        }
+        RulesCommand::Test(args) => test(context, args),
+    }
+}
+
+fn with_configured(context: &Context, dirs: &[PathBuf]) -> Vec<PathBuf> {
+    context.config.detect.rules.iter().chain(dirs).cloned().collect()
+}
+
+fn list(context: &Context, folders: &Folders) -> Result<u8, CommandError> {
+    let format = context.format(&[OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl])?;
+    let rules = load(&with_configured(context, &folders.dirs))?;
+    let mut out = context.ui.data();
+    let object = |rule: &Rule| {
+        let header = &rule.header;
+        serde_json::json!({
+            "id": header.id, "group": rule.group(), "title": header.title, "level": header.level.as_str(),
+            "status": header.status.as_str(), "tags": header.tags, "version": rule.version_hash,
+            "path": rule.path.display().to_string(), "cases": rule.cases.len(),
+        })
+    };
+    match format {
+        OutputFormat::Json => {
+            let all: Vec<_> = rules.rules().iter().map(object).collect();
+            writeln!(out, "{}", serde_json::Value::from(all))?;
+        }
+        OutputFormat::Jsonl => {
+            for rule in rules.rules() {
+                writeln!(out, "{}", object(rule))?;
+            }
+        }
+        _ => {
+            for rule in rules.rules() {
+                let header = &rule.header;
+                writeln!(out, "{:<13} {:<32} {}", header.level.as_str(), visible(&header.id), visible(&header.title))?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn test(context: &Context, args: &TestArgs) -> Result<u8, CommandError> {
+    let builtin = args.dirs.is_empty();
+    let rules = RuleSet::load(&args.dirs, builtin)
+        .map_err(|p| CommandError::usage(p.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?
+        .filtered(|rule| args.only.is_empty() || args.only.contains(&rule.header.id));
+    if rules.is_empty() {
+        return Err(CommandError::usage("no rule to test"));
+    }
+    let mut out = context.ui.data();
+    let (mut passed, mut failed) = (0, 0);
+    for rule in rules.rules() {
+        for result in context.runtime.block_on(rule.test()) {
+            let verdict = match &result.failure {
+                None => {
+                    passed += 1;
+                    "ok"
+                }
+                Some(_) => {
+                    failed += 1;
+                    "FAILED"
+                }
+            };
+            writeln!(out, "{verdict:<7} {}: {}", visible(&rule.header.id), visible(&result.name))?;
+            for line in result.failure.iter().flat_map(|text| text.lines()) {
+                writeln!(out, "          {}", visible(line))?;
+            }
+        }
+    }
+    out.flush()?;
+    context.ui.say(format!("{} rules, {} cases: {passed} passed, {failed} failed", rules.len(), passed + failed));
+    Ok(u8::from(failed > 0))
+}

@@ -1,0 +1,82 @@
+//! The terminal: the only place that writes to standard output and standard error, and that reads the clock.
+//!
+//! Data goes to standard output, everything else to standard error. Text of logs passes through
+//! [`crate::alert::visible`] before it gets here, or through a writer that does the same.
+
+#![expect(clippy::print_stderr, reason = "messages to people leave the program here and nowhere else")]
+
+use super::Color;
+use chrono::{DateTime, Utc};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, IsTerminal as _, Write};
+
+/// Where messages and data go.
+#[derive(Clone, Debug)]
+pub(super) struct Ui {
+    quiet: bool,
+    color: Color,
+}
+
+impl Ui {
+    pub(super) fn new(quiet: bool, color: Color) -> Self {
+        Self { quiet, color }
+    }
+
+    /// A line about what was done; silent with `--quiet`.
+    pub(super) fn say(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            eprintln!("{}", text.as_ref());
+        }
+    }
+
+    /// A line that must be seen.
+    pub(super) fn warn(&self, text: impl AsRef<str>) {
+        eprintln!("warning: {}", text.as_ref());
+    }
+
+    pub(super) fn error(&self, text: impl AsRef<str>) {
+        eprintln!("error: {}", text.as_ref());
+    }
+
+    /// Standard output.
+    pub(super) fn data(&self) -> impl Write + Send + use<> {
+        io::BufWriter::new(io::stdout())
+    }
+
+    /// Columns of the terminal on standard output; `None` if it is none.
+    pub(super) fn width(&self) -> Option<u16> {
+        io::stdout().is_terminal().then(|| console::Term::stdout().size().1)
+    }
+
+    /// Whether data may hold colours.
+    pub(super) fn colors(&self) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+
+    /// A progress bar on a terminal, nothing in a pipe.
+    pub(super) fn progress(&self) -> ProgressBar {
+        if self.quiet || !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template("{spinner} {bytes} read, {elapsed}  {wide_msg}");
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    }
+}
+
+/// The time now. Everything below the command line is told it.
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Sends diagnostics to standard error as `CALLTRAIL_LOG` asks (`warn` unless set).
+pub(super) fn start_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CALLTRAIL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().finish();
+    // A second call (tests in one process) keeps the first subscriber.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

@@ -1,0 +1,362 @@
+//! `calltrail.toml`, validated.
+//!
+//! [`Config`] is what the rest of the program sees: paths resolved against the file's folder, units read,
+//! names checked. All problems of a file are reported at once, each with its line. Whether a rule named here
+//! exists is for `rules` to say. The clock is not asked: "24h ago" stays that until a run resolves it.
+
+mod schema;
+pub mod units;
+
+use crate::alert::{Level, Suppression, Wildcard};
+use crate::call::Capability;
+use crate::sink::Encoding;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use schema::{Fault, Moment, Size, Written};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+use units::When;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "calltrail.toml";
+
+/// Everything that a user can set for good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Folder or object-store URL.
+    pub lake: String,
+    pub ingest: Ingest,
+    pub detect: Detect,
+    /// By rule id.
+    pub rules: BTreeMap<String, RuleSetting>,
+    pub suppress: Vec<Suppression>,
+    pub output: Output,
+    pub query: Query,
+}
+
+/// What `ingest` reads and keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ingest {
+    /// Files, folders, globs, URLs or `-`, for when the command line names none.
+    pub paths: Vec<String>,
+    pub keep_secrets: bool,
+    /// Bytes of one payload that are stored.
+    pub payload_limit: u64,
+    /// Idle time after which a derived session ends.
+    pub session_gap: Duration,
+    pub capabilities: Vec<CapabilityRule>,
+}
+
+/// What the user knows about some tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapabilityRule {
+    pub server: Wildcard,
+    pub tool: Wildcard,
+    pub capabilities: Vec<Capability>,
+}
+
+/// What `detect` runs and reports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detect {
+    /// Folders of rules beside the built-in ones.
+    pub rules: Vec<PathBuf>,
+    /// Milder alerts are kept but not shown.
+    pub min_level: Level,
+    /// From this level on the exit code tells.
+    pub fail_on: Option<Level>,
+    pub since: Option<When>,
+    pub until: Option<When>,
+}
+
+/// What the user changes about one rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleSetting {
+    pub enabled: bool,
+    pub level: Option<Level>,
+    pub params: toml::Table,
+}
+
+/// Where alerts are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// `None`: as the command line says, else a table on a terminal.
+    pub format: Option<Encoding>,
+    /// `None`: standard output.
+    pub file: Option<PathBuf>,
+}
+
+/// Limits of the query engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Bytes.
+    pub memory_limit: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lake: "./lake".to_owned(),
+            ingest: Ingest {
+                paths: Vec::new(),
+                keep_secrets: false,
+                payload_limit: 64 << 10,
+                session_gap: Duration::from_secs(30 * 60),
+                capabilities: Vec::new(),
+            },
+            detect: Detect {
+                rules: Vec::new(),
+                min_level: Level::Informational,
+                fail_on: None,
+                since: None,
+                until: None,
+            },
+            rules: BTreeMap::new(),
+            suppress: Vec::new(),
+            output: Output { format: None, file: None },
+            query: Query { memory_limit: 1 << 30 },
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    /// One line each, as `file:line: what is wrong`.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<Problem>),
+}
+
+/// One thing wrong in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub path: PathBuf,
+    /// 1-based; `None` if it is about the file as a whole.
+    pub line: Option<usize>,
+    pub message: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.path.display(), self.message),
+            None => write!(f, "{}: {}", self.path.display(), self.message),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the named file, else [`DEFAULT_FILE`] in the working folder if there is one, else the defaults.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = path.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::parse(&text, file),
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(ConfigError::Read { path: file.to_owned(), source }),
+        }
+    }
+
+    /// Reads a file's text; `path` is its name, for messages and for the folder that paths start from.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let (written, faults) = schema::read(text);
+        let mut check = Check { folder: path.parent().unwrap_or(Path::new("")), faults };
+        let config = check.config(written);
+        if check.faults.is_empty() {
+            return Ok(config);
+        }
+        check.faults.sort_by_key(|(span, _)| span.as_ref().map(|span| span.start));
+        let line_of = |at: usize| 1 + text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count();
+        let problems = check.faults.into_iter().map(|(span, message)| Problem {
+            path: path.to_owned(),
+            line: span.map(|span| line_of(span.start)),
+            message,
+        });
+        Err(ConfigError::Invalid(problems.collect()))
+    }
+
+    /// A commented file with every key.
+    pub fn example() -> &'static str {
+        include_str!("../../calltrail.example.toml")
+    }
+}
+
+/// Turns what was written into what is meant, collecting what is wrong.
+struct Check<'a> {
+    folder: &'a Path,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn config(&mut self, written: Written) -> Config {
+        let default = Config::default();
+        let Written { lake, ingest, detect, rules, suppress, output, query } = written;
+        let level = |text: &str| {
+            Level::parse(text)
+                .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
+        };
+        let size = |size: &Size| match size {
+            Size::Bytes(bytes) => Ok(*bytes),
+            Size::Text(text) => units::parse_bytes(text),
+        };
+        let payload_limit = self.value(ingest.payload_limit, size).unwrap_or(default.ingest.payload_limit);
+        let memory_limit = self.value(query.memory_limit, |limit| match size(limit)? {
+            0 => Err("`memory_limit` is 0; the query engine needs some".to_owned()),
+            bytes => Ok(bytes),
+        });
+        let session_gap = self.value(ingest.session_gap, |text| match units::parse_duration(text)? {
+            Duration::ZERO => Err("`session_gap` is 0; every call would be a session of its own".to_owned()),
+            gap => Ok(gap),
+        });
+        let rules = rules.into_iter().map(|(id, rule)| {
+            let level = self.value(rule.level, |text| level(text));
+            (id, RuleSetting { enabled: rule.enabled.unwrap_or(true), level, params: rule.params })
+        });
+        let rules = rules.collect();
+        let format = self.value(output.format, |text| {
+            Encoding::parse(text).ok_or_else(|| {
+                format!("`{text}` is no format; the formats are {}", list(Encoding::ALL.map(Encoding::as_str)))
+            })
+        });
+        Config {
+            lake: lake.map_or(default.lake, |lake| self.located(lake.get_ref())),
+            ingest: Ingest {
+                paths: ingest.paths.iter().map(|path| self.located(path.get_ref())).collect(),
+                keep_secrets: ingest.keep_secrets,
+                payload_limit,
+                session_gap: session_gap.unwrap_or(default.ingest.session_gap),
+                capabilities: ingest
+                    .capabilities
+                    .into_iter()
+                    .map(|rule| self.capabilities(rule.into_inner()))
+                    .collect(),
+            },
+            detect: Detect {
+                rules: detect.rules.iter().map(|path| self.located(path.get_ref()).into()).collect(),
+                min_level: self.value(detect.min_level, |text| level(text)).unwrap_or(default.detect.min_level),
+                fail_on: self.value(detect.fail_on, |text| level(text)),
+                since: self.value(detect.since, |moment| When::parse(&moment.text())),
+                until: self.value(detect.until, |moment| When::parse(&moment.text())),
+            },
+            rules,
+            suppress: self.suppressions(suppress),
+            output: Output { format, file: output.file.map(|file| self.located(&file).into()) },
+            query: Query { memory_limit: memory_limit.unwrap_or(default.query.memory_limit) },
+        }
+    }
+
+    /// Reads one value; a fault is kept with its place.
+    fn value<T, V>(&mut self, written: Option<Spanned<T>>, read: impl Fn(&T) -> Result<V, String>) -> Option<V> {
+        let written = written?;
+        match read(written.get_ref()) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.faults.push((Some(written.span()), message));
+                None
+            }
+        }
+    }
+
+    /// A path as seen from the working folder; URLs and `-` are left alone.
+    fn located(&self, path: &str) -> String {
+        if path == "-" || path.contains("://") || self.folder.as_os_str().is_empty() {
+            return path.to_owned();
+        }
+        let relative = path.strip_prefix("./").unwrap_or(path);
+        self.folder.join(relative).to_string_lossy().into_owned()
+    }
+
+    fn capabilities(&mut self, rule: schema::Capabilities) -> CapabilityRule {
+        let any = || "*".to_owned();
+        let known = |text: &String| {
+            Capability::parse(text).ok_or_else(|| {
+                format!("`{text}` is no capability; there are {}", list(Capability::ALL.iter().map(|(name, _)| *name)))
+            })
+        };
+        CapabilityRule {
+            server: Wildcard::new(rule.server.unwrap_or_else(any)),
+            tool: Wildcard::new(rule.tool.unwrap_or_else(any)),
+            capabilities: rule.capabilities.into_iter().filter_map(|text| self.value(Some(text), known)).collect(),
+        }
+    }
+
+    fn suppressions(&mut self, written: Vec<Spanned<schema::Suppress>>) -> Vec<Suppression> {
+        let mut read: Vec<Suppression> = Vec::new();
+        for entry in written {
+            let span = entry.span();
+            let id_span = entry.get_ref().id.as_ref().map_or(span.clone(), Spanned::span);
+            let Some(suppression) = self.suppression(entry) else { continue };
+            if read.iter().any(|other| other.id == suppression.id) {
+                self.faults.push((Some(id_span), format!("a second suppression has the id `{}`", suppression.id)));
+            }
+            read.push(suppression);
+        }
+        read
+    }
+
+    fn suppression(&mut self, entry: Spanned<schema::Suppress>) -> Option<Suppression> {
+        let span = entry.span();
+        let written = entry.into_inner();
+        let filled = |text: &String| match text.trim() {
+            "" => Err("this must not be empty: whoever meets the suppression later needs it".to_owned()),
+            _ => Ok(text.clone()),
+        };
+        let missing = [
+            ("id", written.id.is_none()),
+            ("rule", written.rule.is_none()),
+            ("owner", written.owner.is_none()),
+            ("reason", written.reason.is_none()),
+            ("expires", written.expires.is_none()),
+        ];
+        for (key, _) in missing.iter().filter(|(_, missing)| *missing) {
+            self.faults.push((Some(span.clone()), format!("the suppression lacks `{key}`")));
+        }
+        let rule_span = written.rule.as_ref().map(Spanned::span);
+        let id = self.value(written.id, filled);
+        let rule = self.value(written.rule, filled).map(Wildcard::new);
+        let owner = self.value(written.owner, filled);
+        let reason = self.value(written.reason, filled);
+        let expires = self.value(written.expires, |moment: &Moment| expiry(&moment.text()));
+        let [session_id, agent, user_id, server, tool, destination] =
+            [written.session_id, written.agent, written.user_id, written.server, written.tool, written.destination]
+                .map(|pattern| pattern.map(Wildcard::new));
+        let narrow = [&session_id, &agent, &user_id, &server, &tool, &destination]
+            .iter()
+            .any(|matcher| matcher.as_ref().is_some_and(|m| !m.is_any()));
+        if rule.as_ref().is_some_and(Wildcard::is_any) && !narrow {
+            let message = "the suppression hides every alert; name a rule, an agent, a server or the like";
+            self.faults.push((rule_span, message.to_owned()));
+        }
+        Some(Suppression {
+            id: id?,
+            rule: rule?,
+            session_id,
+            agent,
+            user_id,
+            server,
+            tool,
+            destination,
+            owner: owner?,
+            reason: reason?,
+            expires: expires?,
+        })
+    }
+}
+
+/// A date holds to its end, UTC; a time to the instant.
+fn expiry(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let date = text.parse::<NaiveDate>().ok().and_then(|date| date.succ_opt());
+    date.map(|day| day.and_time(NaiveTime::MIN).and_utc())
+        .ok_or_else(|| format!("`{text}` is not a date; write it like 2027-01-31"))
+}
+
+fn list(names: impl IntoIterator<Item = &'static str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! `calltrail.toml` as written: what keys there are and what type each has, nothing more.
+//!
+//! Every value that is checked further keeps its place in the file. [`read`] finds every problem of this
+//! kind, not the first: what serde refuses is reported and taken out, and the rest is read again.
+
+use serde::Deserialize;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Written {
+    pub lake: Option<Spanned<String>>,
+    pub ingest: Ingest,
+    pub detect: Detect,
+    pub rules: BTreeMap<String, Rule>,
+    pub suppress: Vec<Spanned<Suppress>>,
+    pub output: Output,
+    pub query: Query,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Ingest {
+    pub paths: Vec<Spanned<String>>,
+    pub keep_secrets: bool,
+    pub payload_limit: Option<Spanned<Size>>,
+    pub session_gap: Option<Spanned<String>>,
+    pub capabilities: Vec<Spanned<Capabilities>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capabilities {
+    pub server: Option<String>,
+    pub tool: Option<String>,
+    pub capabilities: Vec<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Detect {
+    pub rules: Vec<Spanned<String>>,
+    pub min_level: Option<Spanned<String>>,
+    pub fail_on: Option<Spanned<String>>,
+    pub since: Option<Spanned<Moment>>,
+    pub until: Option<Spanned<Moment>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rule {
+    pub enabled: Option<bool>,
+    pub level: Option<Spanned<String>>,
+    pub params: toml::Table,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Suppress {
+    pub id: Option<Spanned<String>>,
+    pub rule: Option<Spanned<String>>,
+    pub session_id: Option<String>,
+    pub agent: Option<String>,
+    pub user_id: Option<String>,
+    pub server: Option<String>,
+    pub tool: Option<String>,
+    pub destination: Option<String>,
+    pub owner: Option<Spanned<String>>,
+    pub reason: Option<Spanned<String>>,
+    pub expires: Option<Spanned<Moment>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Output {
+    pub format: Option<Spanned<String>>,
+    pub file: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Query {
+    pub memory_limit: Option<Spanned<Size>>,
+}
+
+/// A size with its unit, or plain bytes.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a size like \"64KiB\", or a number of bytes")]
+pub(super) enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+/// A date or time, quoted or TOML's own.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a date like 2027-01-31, or text")]
+pub(super) enum Moment {
+    Toml(toml::value::Datetime),
+    Text(String),
+}
+
+impl Moment {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Toml(time) => time.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+/// Something wrong at a place in the file.
+pub(super) type Fault = (Option<Range<usize>>, String);
+
+/// Reads the file as far as it can be read, and says what is wrong with the rest.
+pub(super) fn read(text: &str) -> (Written, Vec<Fault>) {
+    let (mut document, errors) = DeTable::parse_recoverable(text);
+    let mut faults: Vec<Fault> = errors.iter().map(fault).collect();
+    if !faults.is_empty() {
+        // Behind a syntax error any key may be in the wrong table: its complaints would mislead.
+        return (Written::default(), faults);
+    }
+    loop {
+        let error = match Written::deserialize(toml::de::Deserializer::from(document.clone())) {
+            Ok(written) => return (written, faults),
+            Err(error) => error,
+        };
+        faults.push(fault(&error));
+        if !error.span().is_some_and(|span| take_out(document.get_mut(), &span)) {
+            return (Written::default(), faults);
+        }
+    }
+}
+
+fn fault(error: &toml::de::Error) -> Fault {
+    (error.span(), error.message().replace('\n', ", "))
+}
+
+/// Removes the innermost entry that holds the span; tells whether there was one.
+fn take_out(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+    let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    let mut found = None;
+    for (key, value) in table.iter_mut() {
+        let inside = match value.get_mut() {
+            DeValue::Table(inner) => take_out(inner, span),
+            DeValue::Array(items) => items.iter_mut().any(|item| match item.get_mut() {
+                DeValue::Table(inner) => take_out(inner, span),
+                _ => false,
+            }),
+            _ => false,
+        };
+        if inside {
+            return true;
+        }
+        if within(key.span()) || within(value.span()) {
+            found = Some(key.clone());
+        }
+    }
+    found.is_some_and(|key| table.remove(&key).is_some())
+}

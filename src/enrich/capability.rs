@@ -1,0 +1,258 @@
+//! What a tool can do, as far as can be told from outside: the table of known servers, the tool's name, the first
+//! sentence of its description, its annotations. A guess errs to nothing: a tool that cannot be read has no capability.
+
+mod known;
+
+use crate::call::{Bits, Capability};
+use crate::source::json::Object;
+use Capability::{Credentials, Destructive, Egress, Executes, Pays, ReadsPrivate, ReadsUntrusted, Writes};
+use known::KNOWN;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::RwLock;
+
+/// Words and what they make of a tool, wherever they stand in its name.
+const ANYWHERE: &[(&str, &[Capability])] = &[
+    ("credential credentials secret secrets vault password passwords apikey keychain", &[Credentials]),
+    ("pay payment payments refund purchase buy checkout payout money withdraw", &[Pays, Writes]),
+    ("shell bash powershell terminal eval subprocess sudo ssh", &[Executes]),
+    ("webhook tweet broadcast", &[Egress]),
+];
+
+/// Verbs: at the start of a name, or after the name of the server or the object.
+const VERBS: &[(&str, &[Capability])] = &[
+    ("send post publish share upload forward reply tweet notify email submit push invite broadcast", &[Egress, Writes]),
+    ("delete drop remove destroy purge truncate wipe erase terminate uninstall revoke kill unlink", &[Destructive, Writes]),
+    ("exec execute run eval spawn launch", &[Executes]),
+    ("transfer charge wire", &[Pays, Writes]),
+    (
+        "create write update edit insert set add put save modify append patch rename move upsert commit merge overwrite replace copy \
+         schedule reschedule cancel book reserve assign change apply reset install enable disable",
+        &[Writes],
+    ),
+    ("fetch browse crawl scrape navigate visit goto", &[ReadsUntrusted]),
+];
+
+const READ: &str = "get read list search find query view show describe lookup retrieve download open fetch browse check load dump export count";
+const PRIVATE: &str = "mail mails email emails inbox message messages thread threads file files directory folder db database table tables sql rows \
+    document documents doc docs note notes contact contacts calendar event events account accounts transaction transactions balance user users \
+    profile customer customers order orders record records channel channels conversation conversations history repo repository drive issue issues \
+    ticket tickets pull pr attachment attachments memory memories query reservation reservations";
+const UNTRUSTED: &str = "mail mails email emails inbox message messages thread threads web page pages webpage website url html issue issues comment \
+    comments review reviews pull pr ticket tickets feed rss post posts tweet tweets article news internet online attachment attachments";
+/// What others get to see when it is created.
+const SHOWN: &str = "issue comment pull pr gist post message release webhook event meeting ticket discussion review page invite invitation";
+const SQL: &str = "sql query statement";
+
+/// Capabilities of tools: what is known, and what the user says.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    overrides: Vec<(String, String, Bits)>,
+}
+
+impl Table {
+    /// The table of widely used servers alone.
+    pub fn builtin() -> Self {
+        Self::default()
+    }
+
+    /// Adds what the user says: server glob, tool glob, capabilities. The last entry that fits decides alone.
+    pub fn with_overrides(mut self, entries: Vec<(String, String, Vec<Capability>)>) -> Self {
+        self.overrides.extend(entries.into_iter().map(|(server, tool, capabilities)| (server, tool, bits(&capabilities))));
+        self
+    }
+
+    /// What a tool can do. `annotations` is the JSON text of its MCP annotations, if they are known.
+    pub fn of(
+        &self,
+        server: Option<&str>,
+        tool: &str,
+        description: Option<&str>,
+        annotations: Option<&str>,
+        server_info_name: Option<&str>,
+    ) -> Bits {
+        let annotations = annotations.map(Object::trusted).unwrap_or_default();
+        let hints = (annotations.bool("readOnlyHint"), annotations.bool("destructiveHint"));
+        self.decide((server, server_info_name), tool, description, hints)
+    }
+
+    fn decide(&self, server: Servers<'_>, tool: &str, description: Option<&str>, (read_only, destructive): Hints) -> Bits {
+        let names = || [server.0, server.1].into_iter().flatten();
+        let said = self.overrides.iter().rev().find(|(server, of_tool, _)| {
+            (server == "*" || names().any(|name| glob(server, name))) && glob(of_tool, tool)
+        });
+        if let Some((.., said)) = said {
+            return *said;
+        }
+        let words = words(tool);
+        let mut found = match known(names().map(|name| self::words(name).join("-")), &words.join("_"), &tool.to_lowercase()) {
+            Some(found) => found,
+            None => {
+                let mut guess = of_words(&words);
+                if let Some(description) = description {
+                    guess = guess.union(of_description(description, guess.is_empty()));
+                }
+                // Hints are the server's own word: they only take back what was guessed.
+                if read_only == Some(true) {
+                    guess.0 &= !bits(&[Writes, Destructive]).0;
+                }
+                guess
+            }
+        };
+        if destructive == Some(true) && read_only != Some(true) {
+            found = found.union(bits(&[Writes, Destructive]));
+        }
+        found
+    }
+}
+
+/// Alias and `serverInfo.name`.
+type Servers<'a> = (Option<&'a str>, Option<&'a str>);
+/// `readOnlyHint` and `destructiveHint`.
+type Hints = (Option<bool>, Option<bool>);
+
+/// Remembers answers: a log names the same few tools millions of times.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    answers: RwLock<HashMap<u64, Bits>>,
+    hasher: RandomState,
+}
+
+impl Cache {
+    /// Enough for any fleet; a log that makes up tool names must not fill the memory.
+    const LIMIT: usize = 1 << 16;
+
+    /// [`Table::of`] without a description.
+    pub(crate) fn of(&self, table: &Table, server: Servers<'_>, tool: &str, hints: Hints) -> Bits {
+        let key = self.hasher.hash_one((server, tool, hints));
+        if let Some(known) = self.answers.read().ok().and_then(|answers| answers.get(&key).copied()) {
+            return known;
+        }
+        let answer = table.decide(server, tool, None, hints);
+        if let Ok(mut answers) = self.answers.write()
+            && answers.len() < Self::LIMIT
+        {
+            answers.insert(key, answer);
+        }
+        answer
+    }
+}
+
+fn bits(capabilities: &[Capability]) -> Bits {
+    capabilities.iter().fold(Bits::default(), |mut bits, capability| {
+        bits.add(*capability as u32);
+        bits
+    })
+}
+
+/// The entry of the known server that one of the names means. `joined` and `lower` are two spellings of the tool.
+fn known(names: impl Iterator<Item = String>, joined: &str, lower: &str) -> Option<Bits> {
+    let names: Vec<String> = names.map(|name| format!("-{name}-")).collect();
+    let is = |server: &str| names.iter().any(|name| name.contains(&format!("-{server}-")));
+    KNOWN
+        .iter()
+        .find(|(servers, tools, _)| {
+            servers.split(' ').any(is) && tools.split(' ').any(|tool| glob(tool, joined) || glob(tool, lower))
+        })
+        .map(|(.., capabilities)| bits(capabilities))
+}
+
+/// The words of a name in snake_case, kebab-case or camelCase, lower case.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut previous = ' ';
+    // No real name is longer.
+    let mut chars = name.chars().take(256).peekable();
+    while let Some(ch) = chars.next() {
+        let starts = ch.is_uppercase() && (!previous.is_uppercase() || chars.peek().is_some_and(|next| next.is_lowercase()));
+        if !ch.is_alphanumeric() || starts {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| ch.is_alphanumeric()) {
+            word.extend(ch.to_lowercase());
+        }
+        previous = ch;
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
+    let has = |list: &str| words.iter().any(|word| in_list(list, word.as_ref()));
+    let mut found = Bits::default();
+    for (list, capabilities) in ANYWHERE {
+        if has(list) {
+            found = found.union(bits(capabilities));
+        }
+    }
+    // The verb is the first word, or the first that is one after the server's or the object's name.
+    let is_verb = |word: &str| in_list(READ, word) || VERBS.iter().any(|(list, _)| in_list(list, word));
+    let verb = words.iter().map(AsRef::as_ref).find(|word| is_verb(word)).unwrap_or_default();
+    let reads = in_list(READ, verb);
+    for (list, capabilities) in VERBS {
+        if in_list(list, verb) {
+            found = found.union(bits(capabilities));
+        }
+    }
+    if found.has(Writes as u32) && has(SHOWN) && matches!(verb, "create" | "add" | "write" | "update" | "schedule" | "edit") {
+        found.add(Egress as u32);
+    }
+    if reads && has(PRIVATE) {
+        found.add(ReadsPrivate as u32);
+    }
+    if reads && (has(UNTRUSTED) || (verb == "search" && words.len() == 1)) {
+        found.add(ReadsUntrusted as u32);
+    }
+    if found.has(Executes as u32) && has(SQL) {
+        found = Bits(found.0 & !bits(&[Executes]).0).union(bits(&[ReadsPrivate, Writes, Destructive]));
+    }
+    // Asking for a token to be read is one thing, counting tokens another.
+    if has("token tokens") && matches!(verb, "get" | "create" | "read" | "list" | "fetch") {
+        found.add(Credentials as u32);
+    }
+    found
+}
+
+/// What the first sentence of a description says; of a tool whose name says something, only what is grave.
+fn of_description(description: &str, name_says_nothing: bool) -> Bits {
+    let sentence = description.split(['.', '\n']).next().unwrap_or_default();
+    let sentence = &sentence[..sentence.floor_char_boundary(200)];
+    let mut words = words(sentence);
+    // "Sends a message" and "Send a message" are the same tool.
+    if let Some(first) = words.first_mut() {
+        let verb = first.strip_suffix("es").filter(|stem| VERBS.iter().any(|(list, _)| in_list(list, stem)));
+        *first = verb.or_else(|| first.strip_suffix('s')).unwrap_or(first).to_owned();
+    }
+    let opens_with_verb = words.first().is_some_and(|word| in_list(READ, word) || VERBS.iter().any(|(list, _)| in_list(list, word)));
+    let found = if opens_with_verb { of_words(&words) } else { Bits::default() };
+    if name_says_nothing { found } else { Bits(found.0 & bits(&[Egress, Destructive, Executes, Pays]).0) }
+}
+
+fn in_list(list: &str, word: &str) -> bool {
+    !word.is_empty() && list.split_ascii_whitespace().any(|entry| entry == word)
+}
+
+/// Shell-like match of a whole name; `*` stands for any characters, case does not matter.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(b) if b.eq_ignore_ascii_case(&name[n]) || *b == b'?' => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                p = at + 1;
+                n = from + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|b| *b == b'*')
+}

@@ -1,0 +1,324 @@
+//! Credentials that are known by their name: a JSON key, `key=value`, `key: value`, `--key value`.
+//!
+//! The name says what the value may be, the value's own characters say whether it is one: placeholders, words and
+//! references to a variable are left alone. Passwords need no entropy, because people choose them.
+
+use super::shapes;
+use std::ops::Range;
+
+/// What a name promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// Type of the secret.
+    pub(crate) kind: &'static str,
+    /// Whether any value of six characters will do (passwords), else it must look random.
+    pub(crate) any: bool,
+}
+
+/// Endings of names without separators, lower case; the first that fits decides.
+const GLUED: &[(&str, &str, bool)] = &[
+    ("password", "password", true),
+    ("passwords", "password", true),
+    ("passwd", "password", true),
+    ("passphrase", "password", true),
+    ("passwort", "password", true),
+    ("kennwort", "password", true),
+    ("contrasena", "password", true),
+    ("motdepasse", "password", true),
+    ("secretaccesskey", "aws_secret_access_key", false),
+    ("sharedaccesskey", "azure_shared_key", false),
+    ("sharedaccesssignature", "azure_sas", false),
+    ("accountkey", "azure_storage_key", false),
+    ("clientsecret", "client_secret", false),
+    ("consumersecret", "client_secret", false),
+    ("appsecret", "client_secret", false),
+    ("apisecret", "api_key", false),
+    ("apikey", "api_key", false),
+    ("apikeys", "api_key", false),
+    ("appkey", "api_key", false),
+    ("apitoken", "token", false),
+    ("authtoken", "token", false),
+    ("accesstoken", "token", false),
+    ("refreshtoken", "token", false),
+    ("sessiontoken", "token", false),
+    ("bearertoken", "token", false),
+    ("idtoken", "token", false),
+    ("securitytoken", "token", false),
+    ("accesskey", "access_key", false),
+    ("secretkey", "secret_key", false),
+    ("privatekey", "private_key", false),
+    ("signingkey", "signing_key", false),
+    ("encryptionkey", "encryption_key", false),
+    ("masterkey", "encryption_key", false),
+    ("authkey", "auth_key", false),
+    ("storagekey", "access_key", false),
+    ("servicekey", "access_key", false),
+    ("subscriptionkey", "access_key", false),
+    ("licensekey", "license_key", false),
+    ("deploykey", "private_key", false),
+    ("sshkey", "private_key", false),
+    ("passwordhash", "password_hash", false),
+    ("phpsessid", "cookie", false),
+    ("jsessionid", "cookie", false),
+    ("xamzsignature", "aws_signature", false),
+];
+
+/// Last words of names, lower case, after a separator or a change of case.
+const WORDS: &[(&str, &str, bool)] = &[
+    ("pwd", "password", true),
+    ("passcode", "password", true),
+    ("senha", "password", true),
+    ("pass", "password", false),
+    ("pw", "password", false),
+    ("secret", "secret", false),
+    ("secrets", "secret", false),
+    ("token", "token", false),
+    ("tokens", "token", false),
+    ("jwt", "token", false),
+    ("bearer", "token", false),
+    ("credential", "credential", false),
+    ("credentials", "credential", false),
+    ("auth", "authorization", false),
+    ("authorization", "authorization", false),
+    ("cookie", "cookie", false),
+    ("cookies", "cookie", false),
+    ("sig", "signature", false),
+    ("apikey", "api_key", false),
+];
+
+/// Names in other scripts.
+const OTHER_SCRIPTS: &[&str] = &["contraseña", "пароль", "密码", "密碼", "口令", "パスワード", "비밀번호"];
+
+/// Words before `token` that make it a cursor or a count.
+const NOT_A_CREDENTIAL: &[&str] = &[
+    "next", "page", "continuation", "pagination", "progress", "cursor", "sync", "cancel", "cancellation", "start",
+    "stop", "max", "min", "num", "total", "prompt", "completion", "input", "output", "cached", "eos", "bos", "pad",
+    "mask", "special",
+];
+
+/// What a name promises, if it is one of a credential.
+pub(crate) fn named(name: &str) -> Option<Named> {
+    let bytes = name.as_bytes();
+    let trimmed = bytes.trim_ascii_end();
+    let end = trimmed.iter().rposition(|b| b.is_ascii_alphabetic() || *b >= 0x80)? + 1;
+    if end < 2 {
+        return None;
+    }
+    if bytes[end - 1] >= 0x80 {
+        let name = name.get(..end)?.to_lowercase();
+        return OTHER_SCRIPTS.iter().any(|n| name.ends_with(n)).then_some(Named { kind: "password", any: true });
+    }
+    if !may_end_name(&bytes[..end]) {
+        return None;
+    }
+    // The longest entry plus a word before it fits in the tail.
+    let tail = &bytes[end.saturating_sub(48)..end];
+    let mut flat = [0u8; 48];
+    let mut starts = 0u64;
+    let mut len = 0;
+    for (i, &byte) in tail.iter().enumerate() {
+        if !byte.is_ascii_alphanumeric() {
+            starts |= 1 << len;
+            continue;
+        }
+        let after_lower = i > 0 && !tail[i - 1].is_ascii_uppercase();
+        let before_lower = tail.get(i + 1).is_some_and(u8::is_ascii_lowercase);
+        if byte.is_ascii_uppercase() && (after_lower || before_lower) {
+            starts |= 1 << len;
+        }
+        flat[len] = byte.to_ascii_lowercase();
+        len += 1;
+    }
+    starts |= 1;
+    let flat = std::str::from_utf8(&flat[..len]).ok()?;
+    let last = [*flat.as_bytes().get(len.checked_sub(2)?)?, flat.as_bytes()[len - 1]];
+    let ends = |entry: &str| entry.as_bytes()[entry.len() - 2..] == last && flat.ends_with(entry);
+    let glued = GLUED.iter().find(|(ending, ..)| ends(ending));
+    let word = || {
+        WORDS.iter().find(|(word, ..)| ends(word) && starts & (1 << (len - word.len())) != 0).filter(|(word, ..)| {
+            let before = &flat[..len - word.len()];
+            !word.starts_with("token") || !NOT_A_CREDENTIAL.iter().any(|not| before.ends_with(not))
+        })
+    };
+    glued.or_else(word).map(|&(_, kind, any)| Named { kind, any })
+}
+
+/// Whether the last two letters allow a name of a credential: nearly every name fails here.
+pub(crate) fn may_end_name(bytes: &[u8]) -> bool {
+    // `password2`, `token_1`
+    let tail = bytes.iter().rev().take(4).take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    let [.., a, b] = bytes[..bytes.len() - tail] else { return false };
+    // Other scripts are compared whole.
+    b >= 0x80
+        || matches!(
+            &[a.to_ascii_lowercase(), b.to_ascii_lowercase()],
+            b"rd" | b"ds" | b"wd" | b"se" | b"rt" | b"na" | b"ey" | b"et" | b"re" | b"ys" | b"en" | b"ns" | b"id" | b"de" | b"ha" | b"ss"
+                | b"pw" | b"ts" | b"wt" | b"er" | b"al" | b"ls" | b"th" | b"on" | b"ie" | b"es" | b"ig" | b"sh"
+        )
+}
+
+/// The part of a value that is the secret (without `Bearer` and the like) and its type; `None` if it is none.
+pub(crate) fn secret_in(named: Named, value: &str) -> Option<(&'static str, Range<usize>)> {
+    let mut start = value.len() - value.trim_start().len();
+    let end = value.trim_end().len().max(start);
+    let mut kind = named.kind;
+    if let Some((scheme, rest)) = value[start..end].split_once(' ')
+        && let Some(of_scheme) = auth_scheme(scheme)
+    {
+        kind = of_scheme;
+        start = end - rest.trim_start().len();
+    }
+    let secret = &value[start..end];
+    let accepted = if named.any {
+        (6..=1024).contains(&secret.chars().take(1025).count()) && !is_placeholder(secret)
+    } else if kind == "cookie" {
+        secret.len() >= 8 && !is_placeholder(secret) && secret.bytes().any(|b| b.is_ascii_digit())
+    } else {
+        looks_random(secret) && !is_placeholder(secret)
+    };
+    accepted.then(|| (shapes::whole(secret).unwrap_or(kind), start..end))
+}
+
+/// The type of what follows an HTTP authentication scheme.
+pub(crate) fn auth_scheme(word: &str) -> Option<&'static str> {
+    const SCHEMES: &[(&str, &str)] = &[
+        ("bearer", "bearer_token"), ("basic", "basic_auth"), ("token", "token"), ("apikey", "api_key"),
+        ("bot", "token"), ("ssws", "token"), ("negotiate", "authorization"), ("digest", "authorization"),
+    ];
+    SCHEMES.iter().find(|(scheme, _)| scheme.eq_ignore_ascii_case(word)).map(|&(_, kind)| kind)
+}
+
+/// Whether a value looks generated rather than written: enough kinds of characters, no white space.
+pub(crate) fn looks_random(value: &str) -> bool {
+    // Beyond 16 KiB it is a document; shapes and PEM blocks are still found in it.
+    if !(8..=16 << 10).contains(&value.len()) || value.bytes().any(|b| b.is_ascii_whitespace() || b < 0x20) {
+        return false;
+    }
+    if ["/", "./", "../", "~/", "arn:", "[secret:", "[binary:"].iter().any(|start| value.starts_with(start))
+        || value.contains("://")
+        || value.contains('(')
+    {
+        return false;
+    }
+    let count = |test: fn(&u8) -> bool| value.as_bytes().iter().filter(|b| test(b)).count();
+    let (lower, upper, digit) = (count(u8::is_ascii_lowercase), count(u8::is_ascii_uppercase), count(u8::is_ascii_digit));
+    let mut seen = [false; 256];
+    value.bytes().for_each(|b| seen[usize::from(b)] = true);
+    let distinct = seen.iter().filter(|s| **s).count();
+    if digit > 0 && lower + upper > 0 {
+        return distinct >= 5;
+    }
+    if digit == value.len() {
+        return distinct >= 4;
+    }
+    // Letters only: a word or a camelCase name has few capitals, base64 has as many as small letters.
+    let shortest = lower.min(upper);
+    value.len() >= 16 && distinct >= 10 && shortest * 4 >= lower + upper
+}
+
+/// Whether a value only marks the place of a secret.
+pub(crate) fn is_placeholder(value: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "password", "passwd", "passphrase", "secret", "token", "redacted", "example", "changeme", "change_me", "change-me",
+        "placeholder", "dummy", "sample", "undefined", "null", "none", "string", "boolean", "integer", "number", "object",
+        "optional", "required", "unknown", "hidden", "masked", "removed", "filtered", "omitted", "default", "username",
+        "encrypted", "plaintext",
+    ];
+    const STARTS: &[&str] = &[
+        "[secret:", "[binary:", "your", "my-", "my_", "<", "${", "{{", "$(", "process.env", "os.environ", "os.getenv", "env.",
+        "env:", "vault:", "secret://", "op://", "example", "changeme", "placeholder", "insert", "enter_", "enter-", "redacted",
+        "replace", "todo", "xxx", "***", "...", "•••", "…",
+    ];
+    let value = value.trim_matches(|c: char| matches!(c, '"' | '\'' | '[' | ']' | '(' | ')') || c.is_whitespace());
+    let Some(first) = value.chars().next() else { return true };
+    let lower = value.get(..64).unwrap_or(value).to_lowercase();
+    let masked = value.chars().filter(|c| matches!(c, '*' | '•' | '●' | '█')).count();
+    WORDS.contains(&lower.as_str())
+        || STARTS.iter().any(|start| lower.starts_with(start) || (start.starts_with("[") && lower.starts_with(&start[1..])))
+        || lower.contains("redacted")
+        || value.chars().all(|c| c == first)
+        || masked * 2 >= value.chars().count()
+        // $NAME, %NAME%
+        || (first == '$' && value[1..].bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
+        || (first == '%' && value.len() > 2 && value.ends_with('%'))
+}
+
+/// Reads `name = value` in text, where the separator at `sep` follows the name; gives type and span of the secret.
+pub(crate) fn assigned(text: &str, name: Range<usize>, sep: Range<usize>) -> Option<(&'static str, Range<usize>)> {
+    let promise = named(&text[name])?;
+    let bytes = text.as_bytes();
+    let mut at = sep.end;
+    match (bytes[sep.start], bytes.get(at)) {
+        (b'=', Some(b'=')) | (b':', Some(b':')) => return None,
+        (b'=', Some(b'>')) | (b':', Some(b'=')) => at += 1,
+        _ => {}
+    }
+    let spaced = at;
+    while at < spaced + 8 && matches!(bytes.get(at), Some(b' ' | b'\t')) {
+        at += 1;
+    }
+    let spaced = at > spaced;
+    if let Some(value) = quoted(bytes, at) {
+        let (kind, span) = secret_in(promise, text.get(value.clone())?)?;
+        return Some((kind, value.start + span.start..value.start + span.end));
+    }
+    let mut end = unquoted_end(bytes, at);
+    let scheme = text.get(at..end).and_then(auth_scheme);
+    if promise.kind == "cookie" && bytes[sep.start] == b':' {
+        end = at + bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r' | b'"' | b'\'' | b'\\')).unwrap_or(bytes.len() - at);
+    } else if scheme.is_some() && bytes.get(end) == Some(&b' ') {
+        end = unquoted_end(bytes, end + 1);
+    }
+    let value = text.get(at..end)?;
+    let (kind, span) = secret_in(promise, value)?;
+    let found = (kind, at + span.start..at + span.end);
+    // Without quotes a plain word can be prose or code.
+    let secret = &value[span];
+    if bytes.get(end) == Some(&b'(') || secret.contains(['(', '[']) {
+        return None;
+    }
+    if looks_random(secret) || !promise.any {
+        return Some(found);
+    }
+    let reference = secret.contains(['_', '.']) && secret.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.'));
+    let last_on_line = matches!(bytes.get(end), None | Some(b'\n' | b'\r' | b'"' | b'\'' | b'\\'));
+    let call_argument = matches!(bytes.get(end), Some(b')' | b','));
+    (if spaced { last_on_line && !reference } else { !(call_argument && reference) }).then_some(found)
+}
+
+/// The inside of a quoted value; the quote may be escaped any number of times, and may miss its end in cut text.
+fn quoted(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    // Python's b"…", f'…'.
+    let at = at + usize::from(matches!(bytes.get(at..at + 2), Some([b'b' | b'f' | b'r' | b'u', b'"' | b'\''])));
+    if bytes.get(at..at + 3) == Some(b"%22") {
+        let start = at + 3;
+        let end = memchr::memmem::find(&bytes[start..], b"%22").map_or(unquoted_end(bytes, start), |found| start + found);
+        return Some(start..end);
+    }
+    let slashes = bytes.get(at..)?.iter().take(16).take_while(|b| **b == b'\\').count();
+    let quote = *bytes.get(at + slashes)?;
+    if !matches!(quote, b'"' | b'\'' | b'`') {
+        return None;
+    }
+    let start = at + slashes + 1;
+    let window = &bytes[start..bytes.len().min(start + (16 << 10))];
+    for found in memchr::memchr_iter(quote, window) {
+        let before = window[..found].iter().rev().take_while(|b| **b == b'\\').count();
+        if before == slashes || (slashes == 0 && before % 2 == 0) {
+            return Some(start..start + found - slashes);
+        }
+    }
+    Some(start..unquoted_end(bytes, start))
+}
+
+/// Where a value without quotes ends.
+fn unquoted_end(bytes: &[u8], at: usize) -> usize {
+    let stop = |b: &u8| {
+        b.is_ascii_whitespace() || *b < 0x20
+            || matches!(b, b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'#' | b')' | b']' | b'}' | b'<' | b'>' | b'\\')
+    };
+    let rest = bytes.get(at..).unwrap_or_default();
+    // `${NAME}`, `{{name}}` and `<name>` are placeholders as a whole; the first bracket is part of them.
+    let lead = rest.iter().take_while(|b| matches!(b, b'<' | b'{' | b'$' | b'[')).count();
+    at + rest[lead..].iter().position(stop).map_or(rest.len(), |end| lead + end)
+}

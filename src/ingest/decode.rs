@@ -1,0 +1,386 @@
+//! One chunk of records → enriched events. Runs on every core; knows nothing of what stands before the chunk.
+
+use crate::call::{Call, Position, ToolDefinition};
+use crate::enrich::Enricher;
+use crate::source::format::{FORMATS, LogFormat, route};
+use crate::source::frame::{self, Chunk, Framing};
+use crate::source::json::Object;
+use crate::source::pairing::Item;
+use crate::source::{Decoded, Event, Hints, Record};
+use std::borrow::Cow;
+
+/// Bytes of a reject that are kept, to see what it was.
+const FIRST_BYTES: usize = 200;
+
+/// A piece of input that is no call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RejectedPiece {
+    pub(super) position: Position,
+    pub(super) reason: String,
+    pub(super) first_bytes: String,
+}
+
+/// What a chunk held. Lines count from 0 at the chunk's start.
+#[derive(Debug, Default)]
+pub(super) struct DecodedChunk {
+    pub(super) items: Vec<Item>,
+    pub(super) rejects: Vec<RejectedPiece>,
+    pub(super) counts: Counts,
+    /// The last record of the stream is unfinished and was rejected for it.
+    pub(super) open_tail: bool,
+    /// Records per format, in the order of [`FORMATS`].
+    pub(super) votes: Vec<u64>,
+}
+
+/// Where the bytes of a source went.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) bytes: u64,
+    /// Of records that said something about calls, prompts, tools or sessions.
+    pub(super) bytes_calls: u64,
+    pub(super) bytes_rejected: u64,
+    /// Of blank lines and known noise.
+    pub(super) bytes_ignored: u64,
+    pub(super) lines: u64,
+    pub(super) ignored: u64,
+    pub(super) rejects: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.bytes_calls += other.bytes_calls;
+        self.bytes_rejected += other.bytes_rejected;
+        self.bytes_ignored += other.bytes_ignored;
+        self.lines += other.lines;
+        self.ignored += other.ignored;
+        self.rejects += other.rejects;
+    }
+}
+
+/// What decoding needs to know of the source.
+#[derive(Clone)]
+pub(super) struct SourceView {
+    pub(super) hints: Hints,
+    pub(super) file: crate::call::Text,
+    /// The format of most records; `None`: nobody knows the file.
+    pub(super) format: Option<&'static dyn LogFormat>,
+}
+
+/// Decodes one chunk.
+pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
+    let mut out = DecodedChunk { votes: vec![0; FORMATS.len()], ..DecodedChunk::default() };
+    out.counts.bytes = chunk.length();
+    if let Some((reason, length)) = chunk.refused {
+        let position = Position { line: 0, offset: chunk.offset as i64, length: length as i64 };
+        out.reject(position, reason.to_owned(), &chunk.bytes);
+        out.counts.lines = 1;
+        return out;
+    }
+    let mut decoded = Decoded::default();
+    for (start, end, line) in pieces(chunk) {
+        let bytes = &chunk.bytes[start..end];
+        let position =
+            Position { line, offset: (chunk.offset + start as u64) as i64, length: (end - start) as i64 };
+        let is_last = end == chunk.bytes.len();
+        let (text, lossy) = text_of(bytes, position.offset == 0);
+        let known = if text.is_empty() {
+            Known::Noise
+        } else {
+            one(&text, lossy, position, source, &mut decoded, &mut out.votes)
+        };
+        match known {
+            Known::Events => {
+                if decoded.events.iter().all(|event| matches!(event, Event::Foreign { .. })) {
+                    out.counts.bytes_ignored += bytes.len() as u64;
+                    out.counts.ignored += 1;
+                } else {
+                    out.counts.bytes_calls += bytes.len() as u64;
+                }
+                for event in decoded.events.drain(..) {
+                    out.items.push(enrich(event, position, lossy, source, enricher));
+                }
+            }
+            Known::Noise => {
+                out.counts.bytes_ignored += bytes.len() as u64;
+                out.counts.ignored += u64::from(!text.is_empty());
+            }
+            Known::Rejected(reason) => {
+                out.open_tail = is_last && chunk.ends_open;
+                let reason = if out.open_tail { format!("unfinished last record: {reason}") } else { reason };
+                out.reject(position, reason, bytes);
+            }
+        }
+        decoded.clear();
+    }
+    out.counts.lines = chunk.bytes.iter().filter(|b| **b == b'\n').count() as u64;
+    if chunk.bytes.last().is_some_and(|b| *b != b'\n') && chunk.ends_open {
+        out.counts.lines += 1;
+    }
+    if chunk.documents.is_some() {
+        // White space, commas and brackets between documents.
+        let used = out.counts.bytes_calls + out.counts.bytes_ignored + out.counts.bytes_rejected;
+        out.counts.bytes_ignored += out.counts.bytes - used;
+    }
+    out
+}
+
+/// Records per format among the first records of a stream.
+pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records: usize) -> Vec<u64> {
+    let mut votes = vec![0; FORMATS.len()];
+    let documents = match framing {
+        Framing::Lines => None,
+        Framing::Documents => frame::documents(head, true).and_then(|(_, documents)| documents),
+    };
+    let chunk = Chunk { bytes: head.to_vec(), offset: 0, documents, refused: None, ends_open: true };
+    let mut decoded = Decoded::default();
+    for (start, end, line) in pieces(&chunk).into_iter().take(records) {
+        let (text, lossy) = text_of(&chunk.bytes[start..end], start == 0);
+        let position = Position { line, offset: start as i64, length: (end - start) as i64 };
+        one(&text, lossy, position, source, &mut decoded, &mut votes);
+        decoded.clear();
+    }
+    votes
+}
+
+impl DecodedChunk {
+    fn reject(&mut self, position: Position, reason: String, bytes: &[u8]) {
+        self.counts.bytes_rejected += position.length as u64;
+        self.counts.rejects += 1;
+        let first_bytes = String::from_utf8_lossy(&bytes[..bytes.len().min(FIRST_BYTES)]).into_owned();
+        self.rejects.push(RejectedPiece { position, reason, first_bytes });
+    }
+}
+
+/// The records of a chunk as (start, end, line).
+fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
+    if let Some(documents) = &chunk.documents {
+        let mut line = 0;
+        let mut at = 0;
+        return documents
+            .iter()
+            .map(|&(start, end)| {
+                line += memchr::memchr_iter(b'\n', &chunk.bytes[at..start]).count() as i64;
+                let piece = (start, end, line);
+                line += memchr::memchr_iter(b'\n', &chunk.bytes[start..end]).count() as i64;
+                at = end;
+                piece
+            })
+            .collect();
+    }
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', &chunk.bytes).map(|at| at + 1) {
+        pieces.push((start, end, pieces.len() as i64));
+        start = end;
+    }
+    if start < chunk.bytes.len() {
+        pieces.push((start, chunk.bytes.len(), pieces.len() as i64));
+    }
+    pieces
+}
+
+/// The text of a record: byte-order mark, white space around it and the comma of an array element left out.
+fn text_of(bytes: &[u8], at_start: bool) -> (Cow<'_, str>, bool) {
+    let bytes = if at_start { bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes) } else { bytes };
+    let trimmed = bytes.trim_ascii();
+    let trimmed = match trimmed {
+        // One element a line of an array that spans the file.
+        [b'{', .., b'}', b','] => &trimmed[..trimmed.len() - 1],
+        b"[" | b"]" | b"]," => b"",
+        other => other,
+    };
+    match String::from_utf8_lossy(trimmed) {
+        Cow::Borrowed(text) => (Cow::Borrowed(text), false),
+        Cow::Owned(text) => (Cow::Owned(text), true),
+    }
+}
+
+enum Known {
+    Events,
+    Noise,
+    Rejected(String),
+}
+
+fn one(
+    text: &str,
+    lossy: bool,
+    position: Position,
+    source: &SourceView,
+    out: &mut Decoded,
+    votes: &mut [u64],
+) -> Known {
+    let mut repaired = None;
+    let mut parsed = None;
+    let mut broken = None;
+    if text.starts_with('{') {
+        match Object::parse(text) {
+            Ok(object) => parsed = Some(object),
+            Err(error) => {
+                broken = Some(error);
+                repaired = without_bare_numbers(text);
+            }
+        }
+    } else if text.starts_with('[')
+        && let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(text)
+        && source.format.is_none_or(|format| !format.tolerates(&record(text, None, position, lossy, source)))
+    {
+        return Known::Rejected(json_error(&error));
+    }
+    let text = match &repaired {
+        Some(repaired) => {
+            match Object::parse(repaired) {
+                Ok(object) => {
+                    parsed = Some(object);
+                    broken = None;
+                }
+                Err(error) => broken = Some(error),
+            }
+            repaired.as_str()
+        }
+        None => text,
+    };
+    let record = record(text, parsed.as_ref(), position, lossy, source);
+    if let Some(format) = route(&record) {
+        if let Some(at) = FORMATS.iter().position(|f| f.id() == format.id()) {
+            votes[at] += 1;
+        }
+        return match format.decode(&record, out) {
+            Ok(()) if out.events.is_empty() => Known::Noise,
+            Ok(()) => Known::Events,
+            Err(reject) => {
+                out.clear();
+                Known::Rejected(reject.reason)
+            }
+        };
+    }
+    if source.format.is_some_and(|format| format.tolerates(&record)) {
+        return Known::Noise;
+    }
+    Known::Rejected(match broken {
+        Some(error) => json_error(&error),
+        None if text.contains('\0') => "binary data".to_owned(),
+        None if parsed.is_some() => "a JSON object of no known format".to_owned(),
+        None if matches!(text.as_bytes().first(), Some(b'{' | b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) => {
+            "JSON, but no object of a known format".to_owned()
+        }
+        None => "a line of no known format".to_owned(),
+    })
+}
+
+fn record<'a>(
+    text: &'a str,
+    json: Option<&'a Object<'a>>,
+    position: Position,
+    lossy: bool,
+    source: &'a SourceView,
+) -> Record<'a> {
+    Record { text, json, position, lossy, hints: &source.hints }
+}
+
+fn json_error(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Eof => "truncated JSON".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let reason = text.split(" at line").next().unwrap_or("invalid");
+            format!("invalid JSON: {reason}")
+        }
+    }
+}
+
+/// Python writers put `NaN` and `Infinity` where JSON has no number; replaces them by `null` outside strings.
+fn without_bare_numbers(text: &str) -> Option<String> {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    if !WORDS[1..].iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    let mut copied = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'"' {
+            at = crate::source::json::skip_string(bytes, at);
+        } else if let Some(word) = WORDS.iter().find(|word| bytes[at..].starts_with(word.as_bytes())) {
+            out.push_str(&text[copied..at]);
+            out.push_str("null");
+            at += word.len();
+            copied = at;
+        } else {
+            at += 1;
+        }
+    }
+    out.push_str(&text[copied.min(text.len())..]);
+    Some(out)
+}
+
+/// Adds position, source and everything that can be told of the payload by itself.
+fn enrich(event: Event, position: Position, lossy: bool, source: &SourceView, enricher: &Enricher) -> Item {
+    let mut item = Item { event, observables: Vec::new(), identity: None };
+    let place = |call: &mut Call| {
+        call.source = position;
+        call.source_file = Some(source.file.clone());
+        if lossy {
+            call.flag(crate::call::Flag::LossyUtf8);
+        }
+    };
+    match &mut item.event {
+        Event::Request { call, .. } | Event::Call { call, .. } => {
+            place(call);
+            let enriched = enricher.call(call);
+            item.observables = enriched.observables;
+            item.identity = enriched.arguments_identity;
+        }
+        Event::Response { call, .. } => {
+            place(call);
+            call.response = Some(position);
+            let enriched = enricher.call(call);
+            item.observables = enriched.observables;
+            item.identity = enriched.result_identity;
+        }
+        Event::Prompt(prompt) => {
+            prompt.source = position;
+            let enriched = enricher.text(&prompt.text, "prompt");
+            prompt.text = enriched.text;
+            item.observables = enriched.observables;
+        }
+        Event::Tools { tools, .. } => {
+            for tool in tools {
+                enrich_tool(tool, enricher);
+            }
+        }
+        Event::Instructions { text, .. } => {
+            *text = enricher.text(text, "instructions").text;
+        }
+        _ => {}
+    }
+    item
+}
+
+/// Redacts, hashes and reads a tool definition.
+fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
+    let mut call = Call {
+        arguments: Some(std::mem::take(&mut tool.definition)),
+        arguments_state: crate::call::PayloadState::Present,
+        ..Call::default()
+    };
+    enricher.call(&mut call);
+    tool.hash = call.arguments_hash;
+    tool.definition = call.arguments.unwrap_or_default();
+    tool.markers = call.markers;
+    for marker in &mut tool.markers {
+        marker.origin = crate::call::Text::const_new("description");
+    }
+    if let Some(description) = tool.description.as_mut() {
+        *description = enricher.text(description, "description").text;
+    }
+    tool.capabilities = enricher.table().of(
+        tool.server.as_deref(),
+        &tool.tool,
+        tool.description.as_deref(),
+        tool.annotations.as_deref(),
+        None,
+    );
+}

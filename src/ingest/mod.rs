@@ -1,0 +1,718 @@
+//! Logs → lake: inputs are read one after the other, decoded on every core, paired in order, and written so that every call
+//! is there once.
+//!
+//! A commit holds the rows, what was read of each source, and the halves that wait, or none of them. Whatever instant a process is
+//! killed at, the next one goes on from the last commit.
+
+mod decode;
+mod rows;
+mod sources;
+mod writer;
+
+use crate::call::{Call, Nanos, Text};
+use crate::enrich::Enricher;
+use crate::lake::{Lake, LakeError, data_file};
+use crate::source::format::{FORMATS, LogFormat};
+use crate::source::frame::{Chunk, Framer};
+use crate::source::input::{Input, Stat};
+use crate::source::pairing::{ConnectionInfo, Pairing, PairingOptions, Row, Saved, Scope, SourceContext, prompt_id};
+use decode::{DecodedChunk, SourceView, decode};
+use rows::Value;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use sources::{OpenTail, Recognised, SourceRow, Sources, head_key};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, Read, Seek as _};
+use std::sync::{Arc, mpsc};
+use writer::Writer;
+
+/// Chunks being decoded at once, per core: enough that no core waits, few enough to stay small.
+const CHUNKS_PER_CORE: usize = 2;
+/// Records of the head that decide what a file is.
+const HEAD_RECORDS: usize = 200;
+
+/// Settings of an ingest.
+#[derive(Clone, Debug)]
+pub struct IngestOptions {
+    pub pairing: PairingOptions,
+    /// Input bytes after which what was read so far is committed.
+    pub commit_bytes: u64,
+    /// The time now (the only clock that ingest knows).
+    pub now: Nanos,
+}
+
+/// Why an ingest stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error("what the last ingest left open cannot be read: {0}: the lake's `_calltrail/state.zst` is damaged")]
+    State(serde_json::Error),
+}
+
+/// An input that could not be read to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    pub path: String,
+    pub cause: String,
+}
+
+/// What an ingest did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    pub files: u64,
+    pub bytes: u64,
+    pub lines: u64,
+    pub calls: u64,
+    pub duplicates: u64,
+    pub rejects: u64,
+    pub ignored: u64,
+    pub prompts: u64,
+    /// Files that were as the lake knows them.
+    pub unchanged: u64,
+    /// Files whose format nobody knows, with the shape of their first lines.
+    pub unknown: Vec<Failure>,
+    pub failures: Vec<Failure>,
+}
+
+/// How far an ingest is, for a progress bar.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    pub file: &'a str,
+    pub files_done: u64,
+    pub bytes: u64,
+}
+
+/// Reads inputs into a lake.
+pub struct Ingester<'a> {
+    lake: &'a Lake,
+    runtime: &'a tokio::runtime::Handle,
+    enricher: Arc<Enricher>,
+    options: IngestOptions,
+    sources: Sources,
+    pairing: Pairing,
+    writer: Writer<'a>,
+    summary: Summary,
+    /// Bytes read since the last commit.
+    uncommitted: u64,
+    touched: bool,
+    out: Vec<Row>,
+}
+
+impl<'a> Ingester<'a> {
+    /// Takes up where the last ingest stopped. The caller holds the lake's lock.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub fn new(
+        lake: &'a Lake,
+        runtime: &'a tokio::runtime::Handle,
+        enricher: Arc<Enricher>,
+        options: IngestOptions,
+    ) -> Result<Self, IngestError> {
+        let state = lake.state()?;
+        let saved: Saved =
+            if state.is_empty() { Saved::default() } else { serde_json::from_slice(&state).map_err(IngestError::State)? };
+        let sources = runtime.block_on(Sources::load(lake))?;
+        let mut known = HashMap::new();
+        for (table, column) in [("tool_definitions", "definition_id"), ("connections", "identity"), ("prompts", "prompt_id")] {
+            known.insert(table, runtime.block_on(known_ids(lake, table, column))?);
+        }
+        let files = runtime.block_on(lake.files("calls"))?;
+        let ingest_id = uuid::Uuid::new_v4().simple().to_string();
+        Ok(Self {
+            lake,
+            runtime,
+            enricher,
+            sources,
+            pairing: Pairing::new(options.pairing, saved),
+            writer: Writer::new(lake, files, known, ingest_id, options.now),
+            options,
+            summary: Summary::default(),
+            uncommitted: 0,
+            touched: false,
+            out: Vec::new(),
+        })
+    }
+
+    /// Reads all inputs and commits.
+    ///
+    /// # Errors
+    /// The lake refuses. Inputs that cannot be read are reported in the summary; the others are read.
+    pub fn run(mut self, inputs: &[Input], progress: &mut dyn FnMut(Progress<'_>)) -> Result<Summary, IngestError> {
+        for input in inputs {
+            let name = input.name();
+            progress(Progress { file: &name, files_done: self.summary.files, bytes: self.summary.bytes });
+            self.summary.files += 1;
+            if let Err(error) = self.read(input, progress) {
+                match error {
+                    ReadError::Ingest(error) => return Err(error),
+                    ReadError::Io(cause) => {
+                        self.summary.failures.push(Failure { path: name, cause: cause.to_string() });
+                    }
+                }
+            }
+            if self.uncommitted >= self.options.commit_bytes {
+                self.commit()?;
+            }
+        }
+        self.pairing.end_run(&mut self.out);
+        self.drain(usize::MAX, None)?;
+        self.commit()?;
+        Ok(self.summary)
+    }
+
+    fn read(&mut self, input: &Input, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), ReadError> {
+        let name = input.name();
+        let stat = input.stat()?;
+        if *input != Input::Stdin && self.sources.untouched(&name, &stat).is_some() {
+            self.summary.unchanged += 1;
+            return Ok(());
+        }
+        let mut spool = Spool::default();
+        let recognised = self.sources.recognise(input.open()?, |stream| spool.reopen(input, stream))?;
+        let (at, reader, offset, digest) = match recognised {
+            Recognised::Unchanged(at) => {
+                self.sources.rename(at, &name);
+                let row = &mut self.sources.rows[at];
+                row.size = stat.size as i64;
+                row.mtime = stat.mtime;
+                self.summary.unchanged += 1;
+                self.touched = true;
+                return Ok(());
+            }
+            Recognised::Continues { row, offset, reader, digest } => {
+                self.sources.rename(row, &name);
+                self.reopen_tail(row);
+                (row, reader, offset, digest)
+            }
+            Recognised::New(reader) => (usize::MAX, reader, 0, blake3::Hasher::new()),
+        };
+        self.touched = true;
+        let known = self.sources.rows.get(at);
+        let mut framer = Framer::new(reader, offset, digest, known.and_then(|row| row.framing))?;
+        let hints = input.hints();
+        let format = match known {
+            Some(row) => row.format.as_deref().and_then(|id| FORMATS.iter().copied().find(|f| f.id() == id)),
+            None => format_of(&framer, &hints),
+        };
+        let at = if known.is_some() { at } else { self.new_source(&name, &framer) };
+        let row = &mut self.sources.rows[at];
+        row.size = stat.size as i64;
+        row.mtime = stat.mtime;
+        row.framing = Some(framer.framing());
+        row.format = format.map(|f| f.id().to_owned()).or_else(|| row.format.take());
+        row.last_read = self.options.now;
+        if format.is_none() && !framer.head().is_empty() {
+            let shape = shape_of(framer.head());
+            self.summary.unknown.push(Failure { path: name.clone(), cause: shape.clone() });
+            return self.reject_all(at, &mut framer, &shape);
+        }
+        let view = Arc::new(SourceView { hints, file: Text::from(name.as_str()), format });
+        let failed = self.pump(at, input, &mut framer, &view, progress)?;
+        self.sources.rows[at].digest = framer.digest().to_hex().to_string();
+        match failed {
+            Some(cause) => Err(ReadError::Io(cause)),
+            None => Ok(()),
+        }
+    }
+
+    /// Chunks out of the framer, onto the cores, back in order, through pairing. Gives the error that ended the stream early, if one did.
+    fn pump<R: Read>(
+        &mut self,
+        at: usize,
+        input: &Input,
+        framer: &mut Framer<R>,
+        view: &Arc<SourceView>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Option<io::Error>, ReadError> {
+        let stream = number_of(&input.stream());
+        let limit = rayon::current_num_threads() * CHUNKS_PER_CORE;
+        let mut working: VecDeque<mpsc::Receiver<DecodedChunk>> = VecDeque::new();
+        let mut ended = false;
+        let mut failed = None;
+        let mut context = std::mem::take(&mut self.sources.rows[at].saved.context);
+        loop {
+            while !ended && working.len() < limit {
+                match framer.next_chunk() {
+                    Ok(Some(chunk)) => working.push_back(start(chunk, view, &self.enricher)),
+                    Ok(None) => ended = true,
+                    Err(cause) => {
+                        failed = Some(cause);
+                        ended = true;
+                    }
+                }
+            }
+            let Some(done) = working.pop_front() else { break };
+            let decoded = done.recv().map_err(|_| io::Error::other("a decoder thread stopped without a result"))?;
+            let bytes = decoded.counts.bytes;
+            self.take_chunk(at, stream, view, &mut context, decoded)?;
+            self.uncommitted += bytes;
+            self.summary.bytes += bytes;
+            progress(Progress { file: view.file.as_str(), files_done: self.summary.files, bytes: self.summary.bytes });
+        }
+        if let Some(cause) = &failed {
+            self.reject_rest(at, cause);
+        }
+        let number = number_of(&self.sources.rows[at].source_id);
+        let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: &mut context };
+        self.pairing.end_source(&mut scope, &mut self.out);
+        self.pairing.leave_source(&scope);
+        self.sources.rows[at].saved.context = context;
+        self.drain(at, Some(view))?;
+        Ok(failed)
+    }
+
+    fn take_chunk(
+        &mut self,
+        at: usize,
+        stream: u64,
+        view: &SourceView,
+        context: &mut SourceContext,
+        decoded: DecodedChunk,
+    ) -> Result<(), IngestError> {
+        let DecodedChunk { items, rejects, counts, open_tail, votes: _ } = decoded;
+        let first_line = self.sources.rows[at].counts.lines as i64 + 1;
+        let number = number_of(&self.sources.rows[at].source_id);
+        let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: context };
+        for mut item in items {
+            use crate::source::Event;
+            match &mut item.event {
+                Event::Request { call, .. } | Event::Response { call, .. } | Event::Call { call, .. } => {
+                    call.source.line += first_line;
+                    if let Some(response) = call.response.as_mut() {
+                        response.line += first_line;
+                    }
+                }
+                Event::Prompt(prompt) => prompt.source.line += first_line,
+                _ => {}
+            }
+            self.pairing.accept(&mut scope, item, &mut self.out);
+        }
+        let (foreign, foreign_bytes) = self.pairing.take_foreign();
+        self.summary.ignored += foreign;
+        self.sources.rows[at].counts.ignored += foreign;
+        let length = rejects.last().map_or(0, |r| r.position.length as u64);
+        for mut reject in rejects {
+            reject.position.line += first_line;
+            self.reject(at, &reject);
+        }
+        let row = &mut self.sources.rows[at];
+        row.counts.add(counts);
+        let foreign_bytes = foreign_bytes.min(row.counts.bytes_calls);
+        row.counts.bytes_calls -= foreign_bytes;
+        row.counts.bytes_ignored += foreign_bytes;
+        row.saved.open_tail =
+            open_tail.then(|| OpenTail { length, reject_id: reject_id(&row.source_id, row.counts.bytes - length) });
+        self.summary.lines += counts.lines;
+        self.summary.ignored += counts.ignored;
+        self.summary.rejects += counts.rejects;
+        self.drain(at, Some(view))
+    }
+
+    /// Hands finished rows to the writer.
+    fn drain(&mut self, at: usize, view: Option<&SourceView>) -> Result<(), IngestError> {
+        for row in std::mem::take(&mut self.out) {
+            match row {
+                Row::Call { mut call, observables } => {
+                    self.enricher.capabilities(&mut call);
+                    self.connection(&call);
+                    if self.writer.call(call, observables, at) {
+                        let pairing = &self.pairing;
+                        self.writer.flush(&|call: &mut Call| pairing.resolve_trace(call))?;
+                    }
+                }
+                Row::Retract(id) => self.writer.retract(&id),
+                Row::Prompt(prompt) => self.prompt(at, *prompt, view),
+                Row::Tool { tool, time, connection } => self.tool(*tool, time, connection, view),
+                Row::Instructions { server, time, text, connection } => {
+                    self.instructions(server, time, &text, &connection, view);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One row of `connections` for each identity that a connection's calls show.
+    fn connection(&mut self, call: &Call) {
+        if call.server.is_none() && call.server_info_name.is_none() {
+            return;
+        }
+        let more = call.more.as_deref();
+        let of_more = |field: fn(&crate::call::More) -> Option<&str>| more.and_then(field);
+        let parts: [Option<&str>; 11] = [
+            call.connection_id.as_deref().or(call.session_id.as_deref()),
+            call.server.as_deref(),
+            call.server_info_name.as_deref(),
+            call.server_info_version.as_deref(),
+            call.mcp_protocol_version.as_deref(),
+            call.client_name.as_deref(),
+            call.client_version.as_deref(),
+            call.transport.as_deref(),
+            call.server_address.as_deref(),
+            of_more(|m| m.server_url.as_deref()),
+            of_more(|m| m.server_command.as_deref()),
+        ];
+        let identity = digest_of(&parts);
+        let mut row = vec![Value::Text(identity)];
+        row.push(parts[0].into());
+        row.push(Value::Time(call.time));
+        row.push((&call.session_id).into());
+        row.extend(parts[1..].iter().map(|part| Value::from(*part)));
+        row.extend([Value::Null, Value::Null, Value::Texts(Vec::new())]);
+        row.push(Value::Text(call.source_format.to_string()));
+        row.push((&call.source_file).into());
+        self.writer.row("connections", row);
+    }
+
+    fn instructions(
+        &mut self,
+        server: Option<Text>,
+        time: Option<Nanos>,
+        text: &str,
+        connection: &ConnectionInfo,
+        view: Option<&SourceView>,
+    ) {
+        let enriched = self.enricher.text(text, "instructions");
+        let server = server.or_else(|| connection.server.clone());
+        let hash = hex_digest(text.as_bytes());
+        let identity = digest_of(&[Some(&connection.connection_id), server.as_deref(), Some("instructions"), Some(&hash)]);
+        let mut row = vec![
+            Value::Text(identity),
+            Value::Text(connection.connection_id.to_string()),
+            Value::Time(time),
+            (&connection.session_id).into(),
+            (&server).into(),
+        ];
+        row.extend(std::iter::repeat_n(Value::Null, 9));
+        row.push(Value::Text(enriched.text));
+        row.push(Value::Text(hash));
+        row.push(rows::marker_kinds(&enriched.markers));
+        row.push(view.and_then(|v| v.format).map(|f| f.id()).into());
+        row.push(view.map(|v| v.file.as_str()).into());
+        self.writer.row("connections", row);
+    }
+
+    fn tool(
+        &mut self,
+        tool: crate::call::ToolDefinition,
+        time: Option<Nanos>,
+        connection: ConnectionInfo,
+        view: Option<&SourceView>,
+    ) {
+        let hash = rows::hash(tool.hash.as_ref());
+        let hash_text = if let Value::Text(text) = &hash { Some(text.as_str()) } else { None };
+        let moment = time.map(|t| t.to_string());
+        // One sighting of a definition per server, session and moment, in however many exports it stands.
+        let id = digest_of(&[
+            tool.server.as_deref(),
+            Some(&tool.tool),
+            hash_text,
+            connection.session_id.as_deref(),
+            moment.as_deref(),
+        ]);
+        let row = vec![
+            Value::Text(id),
+            Value::Time(time),
+            (&connection.session_id).into(),
+            Value::Text(connection.connection_id.to_string()),
+            (&tool.server).into(),
+            Value::Text(tool.tool.to_string()),
+            tool.description.as_deref().into(),
+            tool.input_schema.as_deref().into(),
+            tool.annotations.as_deref().into(),
+            Value::Text(tool.definition),
+            hash,
+            Value::Bool(tool.name_only),
+            Value::Texts(crate::call::capability_names(tool.capabilities)),
+            rows::marker_kinds(&tool.markers),
+            view.and_then(|v| v.format).map(|f| f.id()).into(),
+            view.map(|v| v.file.as_str()).into(),
+        ];
+        self.writer.row("tool_definitions", row);
+    }
+
+    fn prompt(&mut self, at: usize, prompt: crate::call::Prompt, view: Option<&SourceView>) {
+        // The text is redacted already; observables and tokens are taken from it again, because only a call carries them along.
+        let enriched = self.enricher.text(&prompt.text, "prompt");
+        let id = prompt_id(prompt.session_id.as_deref(), prompt.native_id.as_deref(), prompt.time, &prompt.text);
+        let tokens = crate::enrich::hashed_tokens(&prompt.text, &self.lake.key());
+        let row = vec![
+            Value::Text(id.to_string()),
+            (&prompt.session_id).into(),
+            Value::Time(prompt.time),
+            (&prompt.agent).into(),
+            (&prompt.client_name).into(),
+            Value::Text(prompt.text),
+            Value::Texts(enriched.observables.into_iter().map(|o| o.value).collect()),
+            Value::Texts(tokens),
+            Value::Text(prompt.source_format.to_string()),
+            view.map(|v| v.file.as_str()).into(),
+            Value::Int(prompt.source.line),
+            Value::Day(crate::call::partition_day(prompt.time)),
+        ];
+        if self.writer.row("prompts", row) {
+            self.summary.prompts += 1;
+            if let Some(source) = self.sources.rows.get_mut(at) {
+                source.prompts += 1;
+            }
+        }
+    }
+
+    fn reject(&mut self, at: usize, piece: &decode::RejectedPiece) {
+        let source = &self.sources.rows[at];
+        let first_bytes = self.enricher.text(&piece.first_bytes, "reject").text;
+        let row = vec![
+            Value::Text(reject_id(&source.source_id, piece.position.offset as u64)),
+            Value::Text(source.source_id.clone()),
+            Value::Text(source.path.clone()),
+            source.format.as_deref().into(),
+            Value::Int(piece.position.line),
+            Value::Int(piece.position.offset),
+            Value::Int(piece.position.length),
+            Value::Text(piece.reason.clone()),
+            Value::Text(first_bytes),
+            Value::Time(Some(self.options.now)),
+        ];
+        self.writer.row("rejects", row);
+    }
+
+    /// The stream broke off: what follows in the file cannot be read, and a row says so.
+    fn reject_rest(&mut self, at: usize, cause: &io::Error) {
+        let source = &self.sources.rows[at];
+        let position = crate::call::Position {
+            line: source.counts.lines as i64 + 1,
+            offset: source.counts.bytes as i64,
+            length: 0,
+        };
+        let piece = decode::RejectedPiece { position, reason: format!("the input breaks off: {cause}"), first_bytes: String::new() };
+        self.sources.rows[at].counts.rejects += 1;
+        self.summary.rejects += 1;
+        self.reject(at, &piece);
+    }
+
+    /// A file that nobody knows becomes one reject with its shape.
+    fn reject_all<R: Read>(&mut self, at: usize, framer: &mut Framer<R>, shape: &str) -> Result<(), ReadError> {
+        let first_bytes = String::from_utf8_lossy(&framer.head()[..framer.head().len().min(200)]).into_owned();
+        let start = self.sources.rows[at].counts;
+        let mut length = 0;
+        let mut lines = 0;
+        while let Some(chunk) = framer.next_chunk()? {
+            length += chunk.length();
+            lines += memchr::memchr_iter(b'\n', &chunk.bytes).count() as u64;
+        }
+        let position = crate::call::Position {
+            line: start.lines as i64 + 1,
+            offset: start.bytes as i64,
+            length: length as i64,
+        };
+        self.reject(at, &decode::RejectedPiece { position, reason: format!("unknown format: {shape}"), first_bytes });
+        let row = &mut self.sources.rows[at];
+        row.counts.bytes += length;
+        row.counts.bytes_rejected += length;
+        row.counts.lines += lines;
+        row.counts.rejects += 1;
+        row.digest = framer.digest().to_hex().to_string();
+        self.summary.bytes += length;
+        self.summary.lines += lines;
+        self.summary.rejects += 1;
+        Ok(())
+    }
+
+    fn new_source<R: Read>(&mut self, name: &str, framer: &Framer<R>) -> usize {
+        let head = head_key(framer.head());
+        let known = self.sources.rows.len().to_string();
+        let row = SourceRow {
+            source_id: digest_of(&[Some(&head), Some(name), Some(&known)]),
+            path: name.to_owned(),
+            head,
+            digest: blake3::Hasher::new().finalize().to_hex().to_string(),
+            first_read: self.options.now,
+            ..SourceRow::default()
+        };
+        self.sources.insert(row)
+    }
+
+    /// The unfinished last record of an earlier read has grown on: its reject is void and it is read again.
+    fn reopen_tail(&mut self, at: usize) {
+        let row = &mut self.sources.rows[at];
+        if let Some(tail) = row.saved.open_tail.take() {
+            row.counts.bytes -= tail.length;
+            row.counts.bytes_rejected -= tail.length;
+            row.counts.rejects -= 1;
+            row.counts.lines -= 1;
+            self.writer.forget_reject(&tail.reject_id);
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), IngestError> {
+        self.uncommitted = 0;
+        let pairing = &self.pairing;
+        let runtime = self.runtime;
+        let mut transaction = runtime.block_on(self.writer.stage(&|call: &mut Call| pairing.resolve_trace(call)))?;
+        for (at, written) in self.writer.take_counts() {
+            self.summary.calls += written.calls;
+            self.summary.duplicates += written.duplicates;
+            if let Some(row) = self.sources.rows.get_mut(at) {
+                row.calls += written.calls as i64;
+                row.duplicates += written.duplicates as i64;
+            }
+        }
+        if transaction.is_empty() && !self.touched {
+            return Ok(());
+        }
+        self.touched = false;
+        let mut link = String::new();
+        for row in &mut self.sources.rows {
+            row.chain = digest_of(&[Some(&link), Some(&row.source_id), Some(&row.digest)]);
+            row.chain.clone_into(&mut link);
+        }
+        let now_ms = self.options.now / 1_000_000;
+        let batch = self.sources.batch()?;
+        let name = format!("part-{}", uuid::Uuid::new_v4().simple());
+        let file = data_file::write(&self.lake.table_path("sources"), &name, None, &[batch], now_ms)?;
+        for old in std::mem::replace(&mut self.sources.files, vec![file.add.clone()]) {
+            transaction.remove("sources", &old, now_ms);
+        }
+        transaction.add("sources", file.add);
+        transaction.set_state(serde_json::to_vec(&self.pairing.save()).map_err(IngestError::State)?);
+        runtime.block_on(transaction.commit(self.lake))?;
+        Ok(())
+    }
+}
+
+/// Why one input was not read to its end.
+enum ReadError {
+    Io(io::Error),
+    Ingest(IngestError),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<IngestError> for ReadError {
+    fn from(error: IngestError) -> Self {
+        Self::Ingest(error)
+    }
+}
+
+/// Standard input can be read once only; it is kept in an unnamed file if it has to be read again.
+#[derive(Default)]
+struct Spool(Option<std::fs::File>);
+
+impl Spool {
+    fn reopen(&mut self, input: &Input, mut stream: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+        if *input != Input::Stdin {
+            return input.open();
+        }
+        if self.0.is_none() {
+            let mut file = tempfile::tempfile()?;
+            io::copy(&mut stream, &mut file)?;
+            self.0 = Some(file);
+        }
+        let Some(file) = &self.0 else { return Ok(stream) };
+        let mut again = file.try_clone()?;
+        again.rewind()?;
+        Ok(Box::new(io::BufReader::new(again)))
+    }
+}
+
+fn start(chunk: Chunk, view: &Arc<SourceView>, enricher: &Arc<Enricher>) -> mpsc::Receiver<DecodedChunk> {
+    let (send, receive) = mpsc::sync_channel(1);
+    let (view, enricher) = (Arc::clone(view), Arc::clone(enricher));
+    rayon::spawn(move || {
+        // The receiver is gone only if the ingest has failed already.
+        let _ = send.send(decode(&chunk, &view, &enricher));
+    });
+    receive
+}
+
+/// The format that most records of the head belong to.
+fn format_of<R: Read>(framer: &Framer<R>, hints: &crate::source::Hints) -> Option<&'static dyn LogFormat> {
+    let head = framer.head();
+    let view = SourceView { hints: hints.clone(), file: Text::default(), format: None };
+    let votes = decode::votes(head, framer.framing(), &view, HEAD_RECORDS);
+    let best = votes.iter().enumerate().filter(|(_, votes)| **votes > 0).max_by_key(|(at, votes)| (**votes, std::cmp::Reverse(*at)))?;
+    FORMATS.get(best.0).copied()
+}
+
+/// What the first lines of an unknown file look like: keys of objects, or the kinds of characters, no values.
+fn shape_of(head: &[u8]) -> String {
+    let known: [(&[u8], &str); 4] = [
+        (b"version https://git-lfs", "a Git LFS pointer, not the data: run `git lfs pull`"),
+        (b"SQLite format 3\0", "a SQLite database"),
+        (b"PAR1", "a Parquet file"),
+        (b"PK\x03\x04", "a ZIP archive: unpack it first"),
+    ];
+    if let Some((_, what)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return (*what).to_owned();
+    }
+    if head.contains(&0) {
+        return "binary data".to_owned();
+    }
+    let text = String::from_utf8_lossy(head);
+    let lines = text.lines().filter(|line| !line.trim().is_empty()).take(3).map(|line| {
+        let line = line.trim();
+        match crate::source::json::Object::parse(line) {
+            Ok(object) => {
+                let keys: Vec<&str> = object.members().iter().take(8).map(|(key, _)| key.as_ref()).collect();
+                let more = if object.members().len() > 8 { ", …" } else { "" };
+                format!("{{{}{more}}}", keys.join(", "))
+            }
+            Err(_) => line
+                .chars()
+                .take(60)
+                .map(|c| if c.is_alphabetic() { 'a' } else if c.is_ascii_digit() { '9' } else { c })
+                .collect(),
+        }
+    });
+    lines.collect::<Vec<_>>().join(" / ")
+}
+
+async fn known_ids(lake: &Lake, table: &'static str, column: &str) -> Result<HashSet<u128>, LakeError> {
+    use arrow::array::AsArray as _;
+    let mut ids = HashSet::new();
+    let path = lake.table_path(table);
+    for file in lake.files(table).await? {
+        data_file::read(&path, &file, &[column], |batch| {
+            let column = batch.column_by_name(column).map(|array| array.as_string::<i32>());
+            ids.extend(column.into_iter().flat_map(|c| c.iter().flatten().map(writer::parse_id)));
+            Ok(())
+        })?;
+    }
+    Ok(ids)
+}
+
+fn reject_id(source_id: &str, offset: u64) -> String {
+    digest_of(&[Some(source_id), Some(&offset.to_string())])
+}
+
+/// 32 hex digits over texts, lengths first.
+fn digest_of(parts: &[Option<&str>]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.map_or(u64::MAX, |p| p.len() as u64)).to_be_bytes());
+        hash.update(part.unwrap_or_default().as_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    crate::call::hex(&digest)[..32].to_owned()
+}
+
+fn hex_digest(bytes: &[u8]) -> String {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    crate::call::hex(&digest)
+}
+
+/// A number for a name, to compare by.
+fn number_of(name: &str) -> u64 {
+    let digest = blake3::hash(name.as_bytes());
+    u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest is 32 bytes"))
+}
+
+/// Sizes and times of an input, for callers that list them.
+pub fn stat_of(input: &Input) -> Stat {
+    input.stat().unwrap_or_default()
+}

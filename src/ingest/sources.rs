@@ -1,0 +1,310 @@
+//! What has been read of each input, and how an input is recognised again: unchanged, grown, renamed, copied.
+
+use super::decode::Counts;
+use crate::call::Nanos;
+use crate::lake::{Lake, LakeError, data_file, tables};
+use crate::source::frame::Framing;
+use crate::source::input::Stat;
+use crate::source::pairing::SourceContext;
+use arrow::array::{ArrayRef, AsArray, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use deltalake::kernel::Add;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// Bytes of the head by which candidates are found.
+const HEAD: usize = 1024;
+
+/// One input as read so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SourceRow {
+    pub(super) source_id: String,
+    pub(super) path: String,
+    pub(super) format: Option<String>,
+    pub(super) framing: Option<Framing>,
+    pub(super) size: i64,
+    pub(super) mtime: Option<Nanos>,
+    pub(super) counts: Counts,
+    pub(super) calls: i64,
+    pub(super) duplicates: i64,
+    pub(super) prompts: i64,
+    /// BLAKE3 of the decompressed bytes read so far.
+    pub(super) digest: String,
+    /// Digest over this row's digest and the one before it: which sources were read, in which order.
+    pub(super) chain: String,
+    /// Digest of the first bytes, and how many they are.
+    pub(super) head: String,
+    pub(super) saved: SavedSource,
+    pub(super) first_read: Nanos,
+    pub(super) last_read: Nanos,
+}
+
+/// What reading on needs, stored as JSON.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct SavedSource {
+    pub(super) context: SourceContext,
+    /// The last record was unfinished: where it starts, and its reject, which is void once the record is whole.
+    pub(super) open_tail: Option<OpenTail>,
+}
+
+/// An unfinished last record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct OpenTail {
+    pub(super) length: u64,
+    pub(super) reject_id: String,
+}
+
+/// Every known source.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) rows: Vec<SourceRow>,
+    by_path: HashMap<String, usize>,
+    by_head: HashMap<String, Vec<usize>>,
+    /// Files of the table that hold them.
+    pub(super) files: Vec<Add>,
+}
+
+/// How an input relates to what is known.
+pub(super) enum Recognised {
+    /// Nothing new in it.
+    Unchanged(usize),
+    /// The start is known (source, bytes to go on from); the reader stands there.
+    Continues { row: usize, offset: u64, reader: Box<dyn Read + Send>, digest: blake3::Hasher },
+    /// Never seen.
+    New(Box<dyn Read + Send>),
+}
+
+impl Sources {
+    pub(super) async fn load(lake: &Lake) -> Result<Self, LakeError> {
+        let mut sources = Self { files: lake.files("sources").await?, ..Self::default() };
+        let table = lake.table_path("sources");
+        let mut rows = Vec::new();
+        for file in &sources.files {
+            data_file::read(&table, file, &[], |batch| {
+                read_rows(&batch, &mut rows);
+                Ok(())
+            })?;
+        }
+        rows.sort_by(|a: &SourceRow, b| (a.first_read, &a.source_id).cmp(&(b.first_read, &b.source_id)));
+        for row in rows {
+            sources.insert(row);
+        }
+        Ok(sources)
+    }
+
+    /// Adds a source; gives its index.
+    pub(super) fn insert(&mut self, row: SourceRow) -> usize {
+        let at = self.rows.len();
+        self.by_path.insert(row.path.clone(), at);
+        self.by_head.entry(row.head.clone()).or_default().push(at);
+        self.rows.push(row);
+        at
+    }
+
+    /// Notes that a source is now found under another path.
+    pub(super) fn rename(&mut self, at: usize, path: &str) {
+        path.clone_into(&mut self.rows[at].path);
+        self.by_path.insert(path.to_owned(), at);
+    }
+
+    /// A source that is on disk as it was when last read.
+    pub(super) fn untouched(&self, path: &str, stat: &Stat) -> Option<usize> {
+        let at = *self.by_path.get(path)?;
+        let row = &self.rows[at];
+        (row.size == stat.size as i64 && row.mtime.is_some() && row.mtime == stat.mtime).then_some(at)
+    }
+
+    /// Looks whether the start of an input is a known source. `reopen` gives the stream once more.
+    pub(super) fn recognise(
+        &self,
+        mut reader: Box<dyn Read + Send>,
+        mut reopen: impl FnMut(Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>>,
+    ) -> io::Result<Recognised> {
+        let mut head = Vec::with_capacity(HEAD);
+        reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+        let mut candidates: Vec<usize> = Vec::new();
+        for length in self.head_lengths().filter(|length| *length <= head.len()) {
+            candidates.extend(self.by_head.get(&head_key(&head[..length])).into_iter().flatten());
+        }
+        let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(head).chain(reader));
+        if candidates.is_empty() {
+            return Ok(Recognised::New(whole));
+        }
+        // The longest known start first: it leaves least to read.
+        candidates.sort_by_key(|at| std::cmp::Reverse(self.rows[*at].counts.bytes));
+        let mut stream = reopen(whole)?;
+        for at in candidates {
+            match self.matches(at, stream)? {
+                Ok(recognised) => return Ok(recognised),
+                Err(used) => stream = reopen(used)?,
+            }
+        }
+        Ok(Recognised::New(stream))
+    }
+
+    /// Whether the stream starts with all bytes of a known source.
+    #[expect(clippy::type_complexity, reason = "the stream comes back when it is not the source")]
+    fn matches(&self, at: usize, mut stream: Box<dyn Read + Send>) -> io::Result<Result<Recognised, Box<dyn Read + Send>>> {
+        let row = &self.rows[at];
+        let tail = row.saved.open_tail.as_ref().map_or(0, |tail| tail.length);
+        let mut digest = blake3::Hasher::new();
+        let until_tail = row.counts.bytes - tail;
+        if hash(&mut stream, until_tail, &mut digest)? < until_tail {
+            return Ok(Err(stream));
+        }
+        let mut tail_bytes = Vec::new();
+        stream.by_ref().take(tail).read_to_end(&mut tail_bytes)?;
+        let mut full = digest.clone();
+        full.update(&tail_bytes);
+        if full.finalize().to_hex().as_str() != row.digest {
+            return Ok(Err(stream));
+        }
+        let mut next = [0];
+        if stream.read(&mut next)? == 0 {
+            return Ok(Ok(Recognised::Unchanged(at)));
+        }
+        tail_bytes.push(next[0]);
+        let reader = Box::new(io::Cursor::new(tail_bytes).chain(stream));
+        Ok(Ok(Recognised::Continues { row: at, offset: until_tail, reader, digest }))
+    }
+
+    fn head_lengths(&self) -> impl Iterator<Item = usize> {
+        let mut lengths: Vec<usize> =
+            self.by_head.keys().filter_map(|head| head.rsplit_once(':')?.1.parse().ok()).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        lengths.into_iter()
+    }
+
+    /// All rows as one batch.
+    pub(super) fn batch(&self) -> Result<RecordBatch, LakeError> {
+        let schema = tables::table("sources").expect("sources is a table").schema();
+        let columns = schema.fields().iter().map(|field| match field.data_type() {
+            DataType::Utf8 => {
+                let mut b = StringBuilder::new();
+                self.rows.iter().for_each(|row| b.append_option(text_column(row, field.name())));
+                Arc::new(b.finish()) as ArrayRef
+            }
+            DataType::Int64 => {
+                let mut b = Int64Builder::new();
+                self.rows.iter().for_each(|row| b.append_value(int_column(row, field.name())));
+                Arc::new(b.finish())
+            }
+            _ => {
+                let mut b = TimestampMicrosecondBuilder::new().with_data_type(field.data_type().clone());
+                self.rows.iter().for_each(|row| b.append_option(time_column(row, field.name()).map(|t| t.div_euclid(1000))));
+                Arc::new(b.finish())
+            }
+        });
+        Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
+    }
+}
+
+/// The digest of a head, with its length: a source first seen when it was short has a short head.
+pub(super) fn head_key(head: &[u8]) -> String {
+    let head = &head[..head.len().min(HEAD)];
+    format!("{}:{}", &blake3::hash(head).to_hex()[..32], head.len())
+}
+
+fn hash(stream: &mut dyn Read, bytes: u64, digest: &mut blake3::Hasher) -> io::Result<u64> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut left = bytes;
+    while left > 0 {
+        let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        match stream.read(&mut buffer[..want]) {
+            Ok(0) => break,
+            Ok(read) => {
+                digest.update(&buffer[..read]);
+                left -= read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes - left)
+}
+
+fn text_column(row: &SourceRow, name: &str) -> Option<String> {
+    Some(match name {
+        "source_id" => row.source_id.clone(),
+        "path" => row.path.clone(),
+        "format" => return row.format.clone(),
+        "framing" => match row.framing? {
+            Framing::Lines => "lines".to_owned(),
+            Framing::Documents => "documents".to_owned(),
+        },
+        "digest" => row.digest.clone(),
+        "chain" => row.chain.clone(),
+        "head" => row.head.clone(),
+        _ => serde_json::to_string(&row.saved).expect("saved state is JSON"),
+    })
+}
+
+fn int_column(row: &SourceRow, name: &str) -> i64 {
+    let counts = &row.counts;
+    match name {
+        "size" => row.size,
+        "bytes" => counts.bytes as i64,
+        "bytes_calls" => counts.bytes_calls as i64,
+        "bytes_rejected" => counts.bytes_rejected as i64,
+        "bytes_ignored" => counts.bytes_ignored as i64,
+        "lines" => counts.lines as i64,
+        "rejects" => counts.rejects as i64,
+        "ignored" => counts.ignored as i64,
+        "calls" => row.calls,
+        "duplicates" => row.duplicates,
+        _ => row.prompts,
+    }
+}
+
+fn time_column(row: &SourceRow, name: &str) -> Option<Nanos> {
+    match name {
+        "mtime" => row.mtime,
+        "first_read" => Some(row.first_read),
+        _ => Some(row.last_read),
+    }
+}
+
+fn read_rows(batch: &RecordBatch, rows: &mut Vec<SourceRow>) {
+    let text = |name: &str, at: usize| {
+        let array = batch.column_by_name(name)?.as_string_opt::<i32>()?;
+        (!arrow::array::Array::is_null(array, at)).then(|| array.value(at).to_owned())
+    };
+    let int = |name: &str, at: usize| {
+        batch.column_by_name(name).and_then(|a| a.as_primitive_opt::<Int64Type>()).map_or(0, |a| a.value(at))
+    };
+    let time = |name: &str, at: usize| {
+        let array = batch.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        (!arrow::array::Array::is_null(array, at)).then(|| array.value(at).saturating_mul(1000))
+    };
+    for at in 0..batch.num_rows() {
+        rows.push(SourceRow {
+            source_id: text("source_id", at).unwrap_or_default(),
+            path: text("path", at).unwrap_or_default(),
+            format: text("format", at),
+            framing: text("framing", at).map(|f| if f == "documents" { Framing::Documents } else { Framing::Lines }),
+            size: int("size", at),
+            mtime: time("mtime", at),
+            counts: Counts {
+                bytes: int("bytes", at) as u64,
+                bytes_calls: int("bytes_calls", at) as u64,
+                bytes_rejected: int("bytes_rejected", at) as u64,
+                bytes_ignored: int("bytes_ignored", at) as u64,
+                lines: int("lines", at) as u64,
+                ignored: int("ignored", at) as u64,
+                rejects: int("rejects", at) as u64,
+            },
+            calls: int("calls", at),
+            duplicates: int("duplicates", at),
+            prompts: int("prompts", at),
+            digest: text("digest", at).unwrap_or_default(),
+            chain: text("chain", at).unwrap_or_default(),
+            head: text("head", at).unwrap_or_default(),
+            saved: text("context", at).and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default(),
+            first_read: time("first_read", at).unwrap_or_default(),
+            last_read: time("last_read", at).unwrap_or_default(),
+        });
+    }
+}

@@ -1,0 +1,533 @@
+//! Rows → data files, each call once.
+//!
+//! Calls are collected, checked by `call_id` against what the lake and this run already hold, merged where both views know
+//! something, and written as Parquet on other threads. Nothing becomes visible before [`Writer::stage`]'s transaction commits.
+
+use super::rows::{self, Rows, Value};
+use crate::call::{Call, CallBatchBuilder, Nanos, Observable, Observer, Outcome, PayloadState, Text, calls_from_batch, merge, payload_seen};
+use crate::lake::{DataFile, Lake, LakeError, Transaction, data_file};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use deltalake::kernel::Add;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+/// Payload bytes of one data file before compression; two or three such batches are in memory at once.
+const FLUSH_BYTES: usize = 40 << 20;
+/// Calls of one data file at most, so that rows without payloads do not pile up either.
+const FLUSH_ROWS: usize = 100_000;
+/// Encoders at work at once; more would only hold more batches in memory.
+const MAX_ENCODING: usize = 2;
+/// Two observers' clocks may differ; a call that both saw has times this close (microseconds).
+const CLOCK_SKEW: i64 = 3_600_000_000;
+
+type Id = u128;
+
+/// One data file of `calls`, in the lake or still to be added.
+#[derive(Debug)]
+struct CallFile {
+    add: Add,
+    times: Option<(i64, i64)>,
+    committed: bool,
+    /// Ids of a file of this run; read from disk for others.
+    ids: Option<HashSet<Id>>,
+    /// Rows that a merge replaced or that were retracted.
+    dropped: HashSet<Id>,
+}
+
+/// What a flush did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written {
+    pub(super) calls: u64,
+    pub(super) duplicates: u64,
+}
+
+/// A call that waits for its flush.
+struct Pending {
+    call: Box<Call>,
+    observables: Vec<Observable>,
+    source: usize,
+}
+
+/// Collects and writes rows.
+pub(super) struct Writer<'a> {
+    lake: &'a Lake,
+    ingest_id: String,
+    now: Nanos,
+    pending: Vec<Pending>,
+    by_id: HashMap<Id, usize>,
+    pending_bytes: usize,
+    files: Vec<CallFile>,
+    retracted: HashSet<Id>,
+    observables: Rows,
+    small: BTreeMap<&'static str, Rows>,
+    staged: Vec<(&'static str, Add)>,
+    encoding: Vec<mpsc::Receiver<Result<Encoded, LakeError>>>,
+    sequence: u64,
+    /// New rows and duplicates per source since the last [`Writer::take_counts`].
+    counts: HashMap<usize, Written>,
+    /// Rows of earlier runs that are no longer true, by table.
+    void: BTreeMap<&'static str, HashSet<Id>>,
+    /// Ids of the small tables' rows that exist.
+    known: HashMap<&'static str, HashSet<Id>>,
+}
+
+enum Encoded {
+    Calls { file: DataFile, ids: HashSet<Id> },
+    Other { table: &'static str, file: DataFile },
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(lake: &'a Lake, files: Vec<Add>, known: HashMap<&'static str, HashSet<Id>>, ingest_id: String, now: Nanos) -> Self {
+        let files = files
+            .into_iter()
+            .map(|add| CallFile { times: data_file::times_of(&add), add, committed: true, ids: None, dropped: HashSet::new() })
+            .collect();
+        Self {
+            lake,
+            ingest_id,
+            now,
+            pending: Vec::new(),
+            by_id: HashMap::new(),
+            pending_bytes: 0,
+            files,
+            retracted: HashSet::new(),
+            observables: Rows::of("observables"),
+            small: BTreeMap::new(),
+            staged: Vec::new(),
+            encoding: Vec::new(),
+            sequence: 0,
+            counts: HashMap::new(),
+            void: BTreeMap::new(),
+            known,
+        }
+    }
+
+    /// Takes one call; gives whether a flush is due.
+    pub(super) fn call(&mut self, call: Box<Call>, observables: Vec<Observable>, source: usize) -> bool {
+        self.pending_bytes += call.arguments.as_ref().map_or(0, String::len) + call.result.as_ref().map_or(0, String::len) + 512;
+        let id = parse_id(&call.call_id);
+        if let Some(&at) = self.by_id.get(&id) {
+            let known = &mut self.pending[at];
+            let before = (summary(&known.call), known.call.is_open());
+            add_observables(&mut known.observables, observables, &known.call);
+            let first = std::mem::take(&mut known.call);
+            known.call = Box::new(merge(*first, *call));
+            // Two halves of one call are no duplicate; two whole views of it are.
+            if !before.1 {
+                self.counts.entry(source).or_default().duplicates += 1;
+            }
+        } else {
+            self.by_id.insert(id, self.pending.len());
+            self.pending.push(Pending { call, observables, source });
+        }
+        self.pending_bytes >= FLUSH_BYTES || self.pending.len() >= FLUSH_ROWS
+    }
+
+    /// Removes the row with this id, wherever it is.
+    pub(super) fn retract(&mut self, call_id: &Text) {
+        self.retracted.insert(parse_id(call_id));
+    }
+
+    /// Adds a row to a small table unless a row with its id (the first column) exists.
+    pub(super) fn row(&mut self, table: &'static str, row: Vec<Value>) -> bool {
+        if let Some(Value::Text(id)) = row.first()
+            && !self.known.entry(table).or_default().insert(parse_id(id))
+        {
+            return false;
+        }
+        self.small.entry(table).or_insert_with(|| Rows::of(table)).push(row);
+        true
+    }
+
+    /// Removes a row of `rejects`: the unfinished record has been finished.
+    pub(super) fn forget_reject(&mut self, id: &str) {
+        self.known.entry("rejects").or_default().remove(&parse_id(id));
+        self.void.entry("rejects").or_default().insert(parse_id(id));
+    }
+
+    /// New calls and duplicates per source.
+    pub(super) fn take_counts(&mut self) -> HashMap<usize, Written> {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Writes what is pending.
+    pub(super) fn flush(&mut self, resolve: &dyn Fn(&mut Call)) -> Result<(), LakeError> {
+        if self.pending.is_empty() && self.retracted.is_empty() {
+            return Ok(());
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        let by_id = std::mem::take(&mut self.by_id);
+        self.pending_bytes = 0;
+        for waiting in &mut pending {
+            resolve(&mut waiting.call);
+        }
+        let skip = self.match_known(&mut pending, &by_id)?;
+        let mut ids = HashSet::new();
+        let mut builder = CallBatchBuilder::new(self.ingest_id.clone(), self.now);
+        for (at, Pending { call, observables, source }) in pending.into_iter().enumerate() {
+            match skip.get(&at) {
+                Some(Match::Duplicate) => {
+                    self.counts.entry(source).or_default().duplicates += 1;
+                    continue;
+                }
+                Some(Match::Retracted) => continue,
+                Some(Match::Improved) => {}
+                None => self.counts.entry(source).or_default().calls += 1,
+            }
+            for found in &observables {
+                self.observables.push(rows::observable(&call, found));
+            }
+            ids.insert(parse_id(&call.call_id));
+            builder.append(&call);
+        }
+        if !builder.is_empty() {
+            let batch = builder.finish()?;
+            for (day, batch) in data_file::split_by_day(&batch)? {
+                let column = batch.column_by_name("call_id").expect("calls have ids").as_string::<i32>();
+                let ids = column.iter().flatten().map(parse_id).collect();
+                self.encode("calls", day, batch, Some(ids))?;
+            }
+        }
+        if self.observables.bytes() >= FLUSH_BYTES / 2 {
+            self.flush_observables()?;
+        }
+        Ok(())
+    }
+
+    fn flush_observables(&mut self) -> Result<(), LakeError> {
+        if self.observables.is_empty() {
+            return Ok(());
+        }
+        let batch = self.observables.take()?;
+        for (day, batch) in data_file::split_by_day(&batch)? {
+            self.encode("observables", day, batch, None)?;
+        }
+        Ok(())
+    }
+
+    /// Starts writing a file on another thread.
+    fn encode(&mut self, table: &'static str, day: Option<i32>, batch: RecordBatch, ids: Option<HashSet<Id>>) -> Result<(), LakeError> {
+        while self.encoding.len() >= MAX_ENCODING {
+            self.collect_one()?;
+        }
+        let (send, receive) = mpsc::sync_channel(1);
+        let (path, name) = (self.lake.table_path(table), self.next_name());
+        let partition = crate::lake::tables::table(table).filter(|t| t.by_day).map(|_| day);
+        let now_ms = self.now / 1_000_000;
+        rayon::spawn(move || {
+            let written = data_file::write(&path, &name, partition, &[batch], now_ms).map(|file| match ids {
+                Some(ids) => Encoded::Calls { file, ids },
+                None => Encoded::Other { table, file },
+            });
+            // The receiver is gone only if the ingest has failed already.
+            let _ = send.send(written);
+        });
+        self.encoding.push(receive);
+        Ok(())
+    }
+
+    fn next_name(&mut self) -> String {
+        self.sequence += 1;
+        format!("part-{:05}-{}", self.sequence, self.ingest_id)
+    }
+
+    fn collect_one(&mut self) -> Result<(), LakeError> {
+        let receiver = self.encoding.remove(0);
+        let encoded = receiver.recv().map_err(|_| LakeError::Damaged {
+            path: PathBuf::from("(encoder)"),
+            cause: "an encoder thread stopped without a result".to_owned(),
+        })??;
+        match encoded {
+            Encoded::Calls { file, ids } => self.files.push(CallFile {
+                add: file.add,
+                times: file.times,
+                committed: false,
+                ids: Some(ids),
+                dropped: HashSet::new(),
+            }),
+            Encoded::Other { table, file } => self.staged.push((table, file.add)),
+        }
+        Ok(())
+    }
+
+    fn collect_all(&mut self) -> Result<(), LakeError> {
+        while !self.encoding.is_empty() {
+            self.collect_one()?;
+        }
+        Ok(())
+    }
+
+    /// Compares pending calls with the rows that exist: drops what says nothing new, merges what does.
+    fn match_known(&mut self, pending: &mut [Pending], by_id: &HashMap<Id, usize>) -> Result<HashMap<usize, Match>, LakeError> {
+        let mut found = HashMap::new();
+        for id in &self.retracted {
+            if let Some(&at) = by_id.get(id) {
+                found.insert(at, Match::Retracted);
+            }
+        }
+        self.collect_all()?;
+        let range = pending.iter().try_fold((i64::MAX, i64::MIN), |(low, high), waiting| {
+            let micros = waiting.call.time.filter(|_| waiting.call.time_source != crate::call::TimeSource::FileMtime)? / 1000;
+            Some((low.min(micros - CLOCK_SKEW), high.max(micros + CLOCK_SKEW)))
+        });
+        let retracted = std::mem::take(&mut self.retracted);
+        let table = self.lake.table_path("calls");
+        for file in &mut self.files {
+            // A file whose times lie elsewhere cannot hold the same calls. Without times nothing can be said.
+            let apart = matches!((file.times, range), (Some((low, high)), Some((from, to))) if high < from || low > to);
+            if apart && retracted.is_empty() {
+                continue;
+            }
+            let hits = file.hits(&table, |id| by_id.contains_key(&id) || retracted.contains(&id))?;
+            if hits.is_empty() {
+                continue;
+            }
+            file.dropped.extend(hits.keys().filter(|id| retracted.contains(id)));
+            let improved: HashSet<Id> = hits
+                .iter()
+                .filter(|(id, _)| !retracted.contains(id))
+                .filter(|(id, old)| by_id.get(id).is_some_and(|at| improves(old, &pending[*at].call)))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in hits.keys().filter(|id| !improved.contains(id)) {
+                if let Some(&at) = by_id.get(id) {
+                    found.entry(at).or_insert(Match::Duplicate);
+                }
+            }
+            if improved.is_empty() {
+                continue;
+            }
+            for old in file.load(&table, &improved)? {
+                let id = parse_id(&old.call_id);
+                let Some(&at) = by_id.get(&id) else { continue };
+                let waiting = &mut pending[at];
+                waiting.observables.retain(|o| {
+                    let seen = if o.in_arguments { old.arguments_state } else { old.result_state };
+                    !payload_seen(seen)
+                });
+                let new = std::mem::take(&mut waiting.call);
+                waiting.call = Box::new(merge(old, *new));
+                file.dropped.insert(id);
+                found.insert(at, Match::Improved);
+            }
+        }
+        // What was found in a retracted row goes with it.
+        self.void.entry("observables").or_default().extend(&retracted);
+        Ok(found)
+    }
+
+    /// Finishes all files and puts them into a transaction.
+    pub(super) async fn stage(&mut self, resolve: &dyn Fn(&mut Call)) -> Result<Transaction, LakeError> {
+        self.flush(resolve)?;
+        self.flush_observables()?;
+        for (table, mut rows) in std::mem::take(&mut self.small) {
+            let batch = rows.take()?;
+            for (day, batch) in data_file::split_by_day(&batch)? {
+                self.encode(table, day, batch, None)?;
+            }
+        }
+        self.collect_all()?;
+        let mut transaction = Transaction::default();
+        let now_ms = self.now / 1_000_000;
+        let path = self.lake.table_path("calls");
+        for at in 0..self.files.len() {
+            if !self.files[at].dropped.is_empty() {
+                let replacement = self.rewrite(at, &path, now_ms, &mut transaction)?;
+                self.files[at] = replacement;
+            }
+            let file = &mut self.files[at];
+            if !file.committed && !file.add.path.is_empty() {
+                transaction.add("calls", file.add.clone());
+                file.committed = true;
+                file.ids = None;
+            }
+        }
+        self.files.retain(|file| !file.add.path.is_empty());
+        for (table, add) in std::mem::take(&mut self.staged) {
+            transaction.add(table, add);
+        }
+        for (table, gone) in std::mem::take(&mut self.void) {
+            if !gone.is_empty() {
+                self.rewrite_small(table, &gone, now_ms, &mut transaction).await?;
+            }
+        }
+        Ok(transaction)
+    }
+
+    /// Writes a file of `calls` again without its dropped rows.
+    fn rewrite(&mut self, at: usize, table: &Path, now_ms: i64, transaction: &mut Transaction) -> Result<CallFile, LakeError> {
+        let name = self.next_name();
+        let file = &self.files[at];
+        let written = rewrite_without(table, "calls", &file.add, &file.dropped, &name, now_ms)?;
+        if file.committed {
+            transaction.remove("calls", &file.add, now_ms);
+        } else {
+            let path = data_file::data_path(table, &file.add);
+            std::fs::remove_file(&path).map_err(|cause| LakeError::Io { action: "remove", path, cause })?;
+        }
+        let (add, times) = written.map_or((Add::default(), None), |file| (file.add, file.times));
+        Ok(CallFile { add, times, committed: false, ids: None, dropped: HashSet::new() })
+    }
+
+    /// Removes rows of earlier runs from a table other than `calls`.
+    async fn rewrite_small(
+        &mut self,
+        table: &'static str,
+        gone: &HashSet<Id>,
+        now_ms: i64,
+        transaction: &mut Transaction,
+    ) -> Result<(), LakeError> {
+        let path = self.lake.table_path(table);
+        for add in self.lake.files(table).await? {
+            let mut holds = false;
+            data_file::read(&path, &add, &[id_column(table)], |batch| {
+                holds |= ids_of(&batch, table).any(|id| gone.contains(&id));
+                Ok(())
+            })?;
+            if holds {
+                let name = self.next_name();
+                if let Some(file) = rewrite_without(&path, table, &add, gone, &name, now_ms)? {
+                    transaction.add(table, file.add);
+                }
+                transaction.remove(table, &add, now_ms);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What became of a pending call that the lake knows.
+enum Match {
+    Duplicate,
+    Improved,
+    Retracted,
+}
+
+/// What decides whether a view adds something.
+struct Summary {
+    arguments: PayloadState,
+    result: PayloadState,
+    outcome: Outcome,
+    session: crate::call::SessionSource,
+    observer: Observer,
+    measured: bool,
+    approval: bool,
+}
+
+const SUMMARY_COLUMNS: &[&str] = &[
+    "call_id", "arguments_state", "result_state", "outcome", "session_source", "trace_observer", "duration_source", "approval",
+];
+
+fn summary(call: &Call) -> Summary {
+    Summary {
+        arguments: call.arguments_state,
+        result: call.result_state,
+        outcome: call.outcome,
+        session: call.session_source,
+        observer: call.observer,
+        measured: call.duration_source == Some(crate::call::DurationSource::Measured),
+        approval: call.approval != crate::call::Approval::Unknown,
+    }
+}
+
+fn improves(old: &Summary, call: &Call) -> bool {
+    let new = summary(call);
+    new.arguments > old.arguments
+        || new.result > old.result
+        || crate::call::specificity(new.outcome) > crate::call::specificity(old.outcome)
+        || new.session > old.session
+        || (old.observer != Observer::Several && new.observer != old.observer)
+        || (new.measured && !old.measured)
+        || (new.approval && !old.approval)
+}
+
+impl CallFile {
+    /// Rows of the file whose id is wanted.
+    fn hits(&self, table: &Path, wanted: impl Fn(Id) -> bool) -> Result<HashMap<Id, Summary>, LakeError> {
+        if let Some(ids) = &self.ids
+            && !ids.iter().any(|id| wanted(*id) && !self.dropped.contains(id))
+        {
+            return Ok(HashMap::new());
+        }
+        let mut any = self.ids.is_some();
+        if !any {
+            data_file::read(table, &self.add, &["call_id"], |batch| {
+                any |= ids_of(&batch, "calls").any(|id| wanted(id) && !self.dropped.contains(&id));
+                Ok(())
+            })?;
+        }
+        let mut hits = HashMap::new();
+        if any {
+            data_file::read(table, &self.add, SUMMARY_COLUMNS, |batch| {
+                for call in calls_from_batch(&batch)? {
+                    let id = parse_id(&call.call_id);
+                    if wanted(id) && !self.dropped.contains(&id) {
+                        hits.insert(id, summary(&call));
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(hits)
+    }
+
+    /// Whole rows of the file.
+    fn load(&self, table: &Path, ids: &HashSet<Id>) -> Result<Vec<Call>, LakeError> {
+        let mut calls = Vec::new();
+        data_file::read(table, &self.add, &[], |batch| {
+            let keep: BooleanArray = ids_of(&batch, "calls").map(|id| Some(ids.contains(&id))).collect();
+            let rows = arrow::compute::filter_record_batch(&batch, &keep)?;
+            calls.extend(calls_from_batch(&rows)?);
+            Ok(())
+        })?;
+        Ok(calls)
+    }
+}
+
+/// Copies a file without some rows; `None` if none is left.
+fn rewrite_without(table: &Path, name_of: &str, add: &Add, gone: &HashSet<Id>, name: &str, now_ms: i64) -> Result<Option<DataFile>, LakeError> {
+    let mut kept = Vec::new();
+    data_file::read(table, add, &[], |batch| {
+        let keep: BooleanArray = ids_of(&batch, name_of).map(|id| Some(!gone.contains(&id))).collect();
+        let rows = arrow::compute::filter_record_batch(&batch, &keep)?;
+        if rows.num_rows() > 0 {
+            kept.push(rows);
+        }
+        Ok(())
+    })?;
+    if kept.is_empty() {
+        return Ok(None);
+    }
+    let day = add.partition_values.get("day").map(|day| {
+        day.as_ref().and_then(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).map(|date| {
+            let epoch = chrono::NaiveDate::default();
+            i32::try_from(date.signed_duration_since(epoch).num_days()).unwrap_or_default()
+        })
+    });
+    data_file::write(table, name, day, &kept, now_ms).map(Some)
+}
+
+/// The column by which rows of a table are told apart.
+fn id_column(table: &str) -> &'static str {
+    match table {
+        "rejects" => "reject_id",
+        _ => "call_id",
+    }
+}
+
+fn ids_of(batch: &RecordBatch, table: &str) -> impl Iterator<Item = Id> {
+    let column = batch.column_by_name(id_column(table)).map(|array| array.as_string::<i32>());
+    column.into_iter().flat_map(|column| column.iter().map(|id| parse_id(id.unwrap_or_default())))
+}
+
+/// An id's 128 bits.
+pub(super) fn parse_id(hex: &str) -> Id {
+    Id::from_str_radix(hex, 16).unwrap_or_default()
+}
+
+/// Adds the observables of a second view where the first had no payload.
+fn add_observables(known: &mut Vec<Observable>, new: Vec<Observable>, call: &Call) {
+    let (arguments, result) = (payload_seen(call.arguments_state), payload_seen(call.result_state));
+    known.extend(new.into_iter().filter(|o| if o.in_arguments { !arguments } else { !result }));
+}

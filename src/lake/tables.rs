@@ -1,0 +1,206 @@
+//! The tables of the lake and their columns.
+
+use crate::call::{calls_schema, list_of_texts, utc_timestamp};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::sync::Arc;
+
+/// One Delta table of the lake.
+pub struct Table {
+    /// Folder name, and the name in SQL (where a view of the same name adds computed columns, it replaces it).
+    pub name: &'static str,
+    /// Partitioned by `day`, the UTC date of `time`.
+    pub by_day: bool,
+    schema: fn() -> SchemaRef,
+}
+
+impl Table {
+    /// Its columns.
+    pub fn schema(&self) -> SchemaRef {
+        (self.schema)()
+    }
+}
+
+/// Every table, in the order in which a transaction commits them: `sources`, which says what was read, last.
+pub static TABLES: &[Table] = &[
+    Table { name: "calls", by_day: true, schema: calls_schema },
+    Table { name: "observables", by_day: true, schema: observables },
+    Table { name: "tool_definitions", by_day: false, schema: tool_definitions },
+    Table { name: "connections", by_day: false, schema: connections },
+    Table { name: "prompts", by_day: true, schema: prompts },
+    Table { name: "rejects", by_day: false, schema: rejects },
+    Table { name: "alerts", by_day: false, schema: alerts_schema },
+    Table { name: "sources", by_day: false, schema: sources },
+];
+
+/// The table of this name.
+pub fn table(name: &str) -> Option<&'static Table> {
+    TABLES.iter().find(|table| table.name == name)
+}
+
+fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect::<Vec<_>>()))
+}
+
+fn observables() -> SchemaRef {
+    use DataType::{Date32, Utf8};
+    schema(&[
+        ("call_id", Utf8),
+        ("session_id", Utf8),
+        ("time", utc_timestamp()),
+        ("server", Utf8),
+        ("tool", Utf8),
+        ("origin", Utf8),
+        ("type", Utf8),
+        ("value", Utf8),
+        ("path", Utf8),
+        ("day", Date32),
+    ])
+}
+
+fn tool_definitions() -> SchemaRef {
+    use DataType::{Boolean, Utf8};
+    schema(&[
+        ("definition_id", Utf8),
+        ("time", utc_timestamp()),
+        ("session_id", Utf8),
+        ("connection_id", Utf8),
+        ("server", Utf8),
+        ("tool", Utf8),
+        ("description", Utf8),
+        ("input_schema", Utf8),
+        ("annotations", Utf8),
+        ("definition", Utf8),
+        ("definition_hash", Utf8),
+        ("name_only", Boolean),
+        ("capabilities", list_of_texts()),
+        ("markers", list_of_texts()),
+        ("source_format", Utf8),
+        ("source_file", Utf8),
+    ])
+}
+
+fn connections() -> SchemaRef {
+    use DataType::Utf8;
+    schema(&[
+        ("identity", Utf8),
+        ("connection_id", Utf8),
+        ("time", utc_timestamp()),
+        ("session_id", Utf8),
+        ("server", Utf8),
+        ("server_info_name", Utf8),
+        ("server_info_version", Utf8),
+        ("mcp_protocol_version", Utf8),
+        ("client_name", Utf8),
+        ("client_version", Utf8),
+        ("transport", Utf8),
+        ("server_address", Utf8),
+        ("server_url", Utf8),
+        ("server_command", Utf8),
+        ("instructions", Utf8),
+        ("instructions_hash", Utf8),
+        ("markers", list_of_texts()),
+        ("source_format", Utf8),
+        ("source_file", Utf8),
+    ])
+}
+
+fn prompts() -> SchemaRef {
+    use DataType::{Date32, Int64, Utf8};
+    schema(&[
+        ("prompt_id", Utf8),
+        ("session_id", Utf8),
+        ("time", utc_timestamp()),
+        ("agent", Utf8),
+        ("client_name", Utf8),
+        ("text", Utf8),
+        ("observables", list_of_texts()),
+        ("tokens", list_of_texts()),
+        ("source_format", Utf8),
+        ("source_file", Utf8),
+        ("source_line", Int64),
+        ("day", Date32),
+    ])
+}
+
+fn rejects() -> SchemaRef {
+    use DataType::{Int64, Utf8};
+    schema(&[
+        ("reject_id", Utf8),
+        ("source_id", Utf8),
+        ("source_file", Utf8),
+        ("source_format", Utf8),
+        ("line", Int64),
+        ("offset", Int64),
+        ("length", Int64),
+        ("reason", Utf8),
+        ("first_bytes", Utf8),
+        ("ingested_at", utc_timestamp()),
+    ])
+}
+
+/// The columns of the `alerts` table: what rules and users filter by, and the rest as JSON text.
+pub fn alerts_schema() -> SchemaRef {
+    let time = utc_timestamp;
+    let texts = list_of_texts;
+    let required = |name: &str, data_type| Field::new(name, data_type, false);
+    let optional = |name: &str, data_type| Field::new(name, data_type, true);
+    Arc::new(Schema::new(vec![
+        required("alert_id", DataType::Utf8),
+        required("time", time()),
+        required("kind", DataType::Utf8),
+        required("rule_id", DataType::Utf8),
+        required("rule_title", DataType::Utf8),
+        required("rule_version", DataType::Utf8),
+        required("level", DataType::Utf8),
+        required("status", DataType::Utf8),
+        optional("tags", texts()),
+        optional("description", DataType::Utf8),
+        optional("falsepositives", texts()),
+        optional("session_id", DataType::Utf8),
+        optional("agent", DataType::Utf8),
+        optional("user_id", DataType::Utf8),
+        optional("server", DataType::Utf8),
+        optional("tool", DataType::Utf8),
+        required("first_seen", time()),
+        required("last_seen", time()),
+        optional("call_ids", texts()),
+        required("calls_total", DataType::Int64),
+        optional("score", DataType::Float64),
+        optional("message", DataType::Utf8),
+        optional("evidence", DataType::Utf8),
+        optional("calls", DataType::Utf8),
+        optional("observables", DataType::Utf8),
+        required("observables_total", DataType::Int64),
+        optional("lake_versions", DataType::Utf8),
+        optional("suppressed_by", DataType::Utf8),
+        optional("delivery", DataType::Utf8),
+    ]))
+}
+
+fn sources() -> SchemaRef {
+    use DataType::{Int64, Utf8};
+    schema(&[
+        ("source_id", Utf8),
+        ("path", Utf8),
+        ("format", Utf8),
+        ("framing", Utf8),
+        ("size", Int64),
+        ("mtime", utc_timestamp()),
+        ("bytes", Int64),
+        ("bytes_calls", Int64),
+        ("bytes_rejected", Int64),
+        ("bytes_ignored", Int64),
+        ("lines", Int64),
+        ("calls", Int64),
+        ("duplicates", Int64),
+        ("rejects", Int64),
+        ("ignored", Int64),
+        ("prompts", Int64),
+        ("digest", Utf8),
+        ("chain", Utf8),
+        ("head", Utf8),
+        ("context", Utf8),
+        ("first_read", utc_timestamp()),
+        ("last_read", utc_timestamp()),
+    ])
+}

@@ -1,0 +1,202 @@
+//! Changes to several tables that become visible together, or are finished after a crash.
+//!
+//! Data files are written first and belong to nothing. Then the whole change is written to one file, and that rename is
+//! the moment at which it has happened: from there on every step can be repeated, because each table's log remembers (in a Delta
+//! `txn` action) which change it saw last.
+
+use super::{Lake, LakeError, replace_file, tables};
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Add, Remove, Transaction as Txn};
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+
+
+/// `appId` of our Delta `txn` actions.
+const APP_ID: &str = "calltrail";
+
+/// What changes in one table.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Change {
+    adds: Vec<Add>,
+    removes: Vec<Remove>,
+}
+
+/// A change to the lake that has not happened yet.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Transaction {
+    number: i64,
+    tables: BTreeMap<String, Change>,
+    /// Whether a new state file waits beside the intent.
+    has_state: bool,
+    #[serde(skip)]
+    state: Option<Vec<u8>>,
+}
+
+impl Transaction {
+    /// Adds a data file to a table.
+    pub fn add(&mut self, table: &str, add: Add) {
+        self.tables.entry(table.to_owned()).or_default().adds.push(add);
+    }
+
+    /// Removes a data file from a table (the file stays on disk for readers of older versions).
+    pub fn remove(&mut self, table: &str, add: &Add, now_ms: i64) {
+        let remove = Remove {
+            path: add.path.clone(),
+            data_change: true,
+            deletion_timestamp: Some(now_ms),
+            extended_file_metadata: Some(true),
+            partition_values: Some(add.partition_values.clone()),
+            size: Some(add.size),
+            ..Remove::default()
+        };
+        self.tables.entry(table.to_owned()).or_default().removes.push(remove);
+    }
+
+    /// Replaces the state that the next ingest starts from.
+    pub fn set_state(&mut self, state: Vec<u8>) {
+        self.state = Some(state);
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.state.is_none()
+    }
+
+    /// Makes the change. The caller holds the lake's lock.
+    ///
+    /// # Errors
+    /// Before the intent is written: nothing has happened. After: the next writer finishes.
+    pub async fn commit(mut self, lake: &Lake) -> Result<(), LakeError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.number = last_number(lake).await? + 1;
+        if let Some(state) = self.state.take() {
+            let path = lake.own("state.next");
+            let io = |cause| LakeError::Io { action: "write", path: path.clone(), cause };
+            let packed = zstd::encode_all(&state[..], 1).map_err(io)?;
+            replace_file(&path, &packed).map_err(io)?;
+            self.has_state = true;
+        }
+        let path = lake.own("intent.json");
+        let text = serde_json::to_vec(&self).expect("actions are JSON");
+        replace_file(&path, &text).map_err(|cause| LakeError::Io { action: "write", path: path.clone(), cause })?;
+        self.finish(lake).await
+    }
+
+    /// Does what is left to do of a change whose intent is written.
+    async fn finish(self, lake: &Lake) -> Result<(), LakeError> {
+        for table in tables::TABLES {
+            // Every table notes the number, so that it can be read from any of them.
+            let change = self.tables.get(table.name);
+            if change.is_some() || table.name == "sources" {
+                commit_table(lake, table.name, change, self.number).await?;
+            }
+        }
+        if self.has_state {
+            let (next, path) = (lake.own("state.next"), lake.own("state.zst"));
+            match std::fs::rename(&next, &path) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                    return Err(LakeError::Io { action: "replace", path, cause });
+                }
+                _ => {}
+            }
+        }
+        let path = lake.own("intent.json");
+        std::fs::remove_file(&path).map_err(|cause| LakeError::Io { action: "remove", path, cause })
+    }
+}
+
+async fn commit_table(lake: &Lake, name: &str, change: Option<&Change>, number: i64) -> Result<(), LakeError> {
+    let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
+    let table = lake.table(name).await?;
+    let snapshot = table.snapshot().map_err(delta)?;
+    let seen = snapshot.transaction_version(table.log_store().as_ref(), APP_ID).await.map_err(delta)?;
+    if seen.is_some_and(|seen| seen >= number) {
+        return Ok(());
+    }
+    let mut actions = Vec::new();
+    if let Some(change) = change {
+        actions.extend(change.removes.iter().cloned().map(Action::Remove));
+        actions.extend(change.adds.iter().cloned().map(Action::Add));
+    }
+    let partition_by = tables::table(name).filter(|table| table.by_day).map(|_| vec!["day".to_owned()]);
+    let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+    let properties = CommitProperties::default().with_application_transaction(Txn::new(APP_ID, number));
+    CommitBuilder::from(properties)
+        .with_actions(actions)
+        .build(Some(snapshot), table.log_store(), operation)
+        .await
+        .map_err(|cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) })?;
+    Ok(())
+}
+
+/// The number of the last change.
+async fn last_number(lake: &Lake) -> Result<i64, LakeError> {
+    let delta = |cause| LakeError::Delta { table: "sources".to_owned(), cause: Box::new(cause) };
+    let table = lake.table("sources").await?;
+    let snapshot = table.snapshot().map_err(delta)?;
+    let seen = snapshot.transaction_version(table.log_store().as_ref(), APP_ID).await.map_err(delta)?;
+    Ok(seen.unwrap_or(0))
+}
+
+/// Finishes a change whose writer died, and removes data files that belong to none.
+pub(super) async fn recover(lake: &Lake) -> Result<(), LakeError> {
+    let path = lake.own("intent.json");
+    match std::fs::read(&path) {
+        Ok(text) => {
+            let intent: Transaction = serde_json::from_slice(&text)
+                .map_err(|cause| LakeError::Damaged { path: path.clone(), cause: cause.to_string() })?;
+            tracing::info!(number = intent.number, "finishing the change of a writer that died");
+            intent.finish(lake).await?;
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(cause) => return Err(LakeError::Io { action: "read", path, cause }),
+    }
+    for table in tables::TABLES {
+        remove_strays(lake, table.name).await?;
+    }
+    Ok(())
+}
+
+/// Removes the Parquet files of a table that its log has never named: a writer died before it could add them.
+async fn remove_strays(lake: &Lake, name: &str) -> Result<(), LakeError> {
+    let folder = lake.table_path(name);
+    let found: Vec<_> = walkdir::WalkDir::new(&folder)
+        .into_iter()
+        .filter_entry(|entry| entry.file_name() != "_delta_log")
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|suffix| suffix == "parquet"))
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let named = named_files(lake, name).await?;
+    for path in found {
+        let relative = path.strip_prefix(&folder).unwrap_or(&path).to_string_lossy().into_owned();
+        if !named.contains(&relative) {
+            tracing::info!(file = %path.display(), "removing a data file that no commit names");
+            std::fs::remove_file(&path).map_err(|cause| LakeError::Io { action: "remove", path, cause })?;
+        }
+    }
+    Ok(())
+}
+
+/// Paths of all files that the table's log names, removed ones included (readers of older versions need them).
+async fn named_files(lake: &Lake, name: &str) -> Result<HashSet<String>, LakeError> {
+    use futures::StreamExt as _;
+    let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
+    let table = lake.table(name).await?;
+    let snapshot = table.snapshot().map_err(delta)?;
+    let mut named: HashSet<String> = snapshot.log_data().iter().map(|file| file.path().into_owned()).collect();
+    let log_store = table.log_store();
+    let mut tombstones = snapshot.all_tombstones(log_store.as_ref());
+    while let Some(tombstone) = tombstones.next().await {
+        named.insert(tombstone.map_err(delta)?.path().into_owned());
+    }
+    Ok(named)
+}
+

@@ -1,0 +1,311 @@
+//! SQL over the lake: a read-only DataFusion session with views and functions of CallTrail's own.
+//!
+//! The session does not know where its tables come from; it is given providers. Whoever types SQL here can read what
+//! was registered and nothing else: no DDL, no DML, no settings, no file or URL as a table. A session for rules is
+//! also deterministic: functions that depend on the clock or on chance do not exist in it.
+
+pub mod output;
+mod range;
+pub mod shell;
+pub mod udf;
+mod views;
+
+pub use range::{TimeRange, parse_duration};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DataFusionError, ParamValues};
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
+use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::prelude::Column;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+/// Stored tables whose rows a session's range limits. Definitions and connections stay whole: what a tool looked
+/// like before the range is what a change in the range is judged by.
+const RANGED: &[&str] = &["calls", "observables", "prompts"];
+
+const CATALOG: &str = "calltrail";
+
+/// What a session may use and see.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SessionOptions {
+    /// Bytes that queries may hold in memory; beyond that sorts, joins and aggregates spill to disk.
+    pub memory_limit: Option<usize>,
+    /// Partitions worked on at once; as many as there are cores unless set.
+    pub threads: Option<usize>,
+    /// Rows outside are not seen.
+    pub range: Option<TimeRange>,
+    /// Only functions that give the same answer tomorrow, and no `information_schema`.
+    pub deterministic: bool,
+}
+
+/// A read-only SQL session.
+pub struct Session {
+    context: SessionContext,
+    tables: Vec<(String, Arc<dyn TableProvider>)>,
+    runtime: Arc<RuntimeEnv>,
+    options: SessionOptions,
+    /// Functions that a deterministic session lacks.
+    removed: Vec<String>,
+}
+
+impl Session {
+    /// A session over these stored tables, by the lake's names for them.
+    ///
+    /// # Errors
+    /// A table lacks columns that a view needs, or the memory pool cannot be set up.
+    pub async fn new(
+        tables: Vec<(String, Arc<dyn TableProvider>)>,
+        options: SessionOptions,
+    ) -> Result<Self, QueryError> {
+        let mut runtime = RuntimeEnvBuilder::new();
+        if let Some(bytes) = options.memory_limit {
+            // Tracked, so that "out of memory" names the operators that hold it.
+            let consumers = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
+            runtime = runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), consumers)));
+        }
+        Self::build(tables, runtime.build_arc()?, options).await
+    }
+
+    /// A deterministic session over the same tables and memory, limited to a range: what one rule may see.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub async fn for_rule(&self, range: TimeRange) -> Result<Self, QueryError> {
+        let range = (!range.is_everything()).then_some(range);
+        let options = SessionOptions { range, deterministic: true, ..self.options };
+        Self::build(self.tables.clone(), Arc::clone(&self.runtime), options).await
+    }
+
+    async fn build(
+        tables: Vec<(String, Arc<dyn TableProvider>)>,
+        runtime: Arc<RuntimeEnv>,
+        options: SessionOptions,
+    ) -> Result<Self, QueryError> {
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, "public")
+            .with_information_schema(!options.deterministic)
+            // Errors say where in the text the name stands.
+            .set_bool("datafusion.sql_parser.collect_spans", true)
+            // Payload columns are large and filters select few rows: decode them only where the filter holds.
+            .set_bool("datafusion.execution.parquet.pushdown_filters", true);
+        if let Some(threads) = options.threads {
+            config = config.with_target_partitions(threads.max(1));
+        }
+        let mut context = SessionContext::new_with_config_rt(config, Arc::clone(&runtime));
+        datafusion_functions_json::register_all(&mut context)?;
+        for function in udf::all() {
+            context.register_udf(function);
+        }
+        let mut removed = Vec::new();
+        if options.deterministic {
+            let state = context.state();
+            let volatile =
+                state.scalar_functions().iter().filter(|(_, f)| f.signature().volatility != Volatility::Immutable);
+            removed = volatile.map(|(name, _)| name.clone()).collect();
+            removed.iter().for_each(|name| context.deregister_udf(name));
+            // SQL's own spelling of now(), which without it is taken for a column.
+            removed.push("current_timestamp".to_owned());
+        }
+        views::register(&context, &tables, &options).await?;
+        Ok(Self { context, tables, runtime, options, removed })
+    }
+
+    /// Runs one query.
+    ///
+    /// # Errors
+    /// The text is not one query over the session's tables and functions.
+    pub async fn sql(&self, text: &str) -> Result<SendableRecordBatchStream, QueryError> {
+        Ok(self.plan(text, None).await?.execute_stream().await?)
+    }
+
+    /// Runs one query and keeps its whole result; for results known to be small.
+    ///
+    /// # Errors
+    /// As for [`Self::sql`], and whatever stops the query.
+    pub async fn collect(&self, text: &str) -> Result<Vec<RecordBatch>, QueryError> {
+        Ok(self.plan(text, None).await?.collect().await?)
+    }
+
+    /// Plans one query, with values for its `$name` parameters.
+    pub(crate) async fn plan(&self, text: &str, params: Option<ParamValues>) -> Result<DataFrame, QueryError> {
+        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let planned = self.context.sql_with_options(text, read_only).await;
+        let mut frame = planned.map_err(|error| self.explain(error))?;
+        if let Some(params) = params {
+            frame = frame.with_param_values(params)?;
+        }
+        // `json_get` and `->` give an Arrow union, which hardly any output can hold.
+        let is_union = |data_type: &DataType| matches!(data_type, DataType::Union(..));
+        if frame.schema().fields().iter().any(|field| is_union(field.data_type())) {
+            let to_text = self.context.udf("json_union_to_text")?;
+            let columns: Vec<Expr> = frame
+                .schema()
+                .iter()
+                .map(|(table, field)| {
+                    let column = Expr::Column(Column::from((table, field)));
+                    if is_union(field.data_type()) { to_text.call(vec![column]).alias(field.name()) } else { column }
+                })
+                .collect();
+            frame = frame.select(columns)?;
+        }
+        Ok(frame)
+    }
+
+    /// Every table and view that SQL sees, with its columns, sorted by name.
+    pub async fn tables(&self) -> Vec<(String, SchemaRef)> {
+        let Some(schema) = self.context.catalog(CATALOG).and_then(|c| c.schema("public")) else { return Vec::new() };
+        let mut tables = Vec::new();
+        for name in schema.table_names() {
+            if let Ok(Some(table)) = schema.table(&name).await {
+                tables.push((name, table.schema()));
+            }
+        }
+        tables.sort_by(|a, b| a.0.cmp(&b.0));
+        tables
+    }
+
+    /// Names of every function that SQL sees, sorted.
+    pub fn functions(&self) -> Vec<String> {
+        let state = self.context.state();
+        let mut names: Vec<String> = state
+            .scalar_functions()
+            .keys()
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys())
+            .cloned()
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Says why a function that exists elsewhere does not exist here.
+    fn explain(&self, error: DataFusionError) -> QueryError {
+        let error = QueryError::from(error);
+        let QueryError::Plan { message: text, line } = &error else { return error };
+        let is_named = |name: &&String| {
+            text.contains(&format!("Invalid function '{name}'")) || text.ends_with(&format!("No field named {name}"))
+        };
+        match self.removed.iter().find(is_named) {
+            Some(name) => QueryError::Plan {
+                message: format!(
+                    "{name} is not available in a rule, which must answer the same tomorrow: use the times of the calls"
+                ),
+                line: *line,
+            },
+            None => error,
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tables: Vec<&String> = self.tables.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Session").field("tables", &tables).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Why a query gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The text itself: syntax, an unknown name, a wrong type, something that is not read-only.
+    #[error("{message}")]
+    Plan {
+        message: String,
+        /// Line of the text, from 1, where known.
+        line: Option<usize>,
+    },
+    /// The query needs more memory than it may have.
+    #[error("out of memory: {0}; raise the memory limit or narrow the query")]
+    Memory(String),
+    /// The data, or reading it.
+    #[error("query stopped: {0}")]
+    Execution(String),
+    /// Writing the result.
+    #[error("cannot write the result: {0}")]
+    Write(#[from] std::io::Error),
+}
+
+impl QueryError {
+    /// Line of the query's text that is to blame, from 1; 0 where unknown.
+    pub fn line(&self) -> usize {
+        match self {
+            Self::Plan { line: Some(line), .. } => *line,
+            _ => 0,
+        }
+    }
+
+    fn internal(text: &str) -> Self {
+        Self::Execution(text.to_owned())
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        let text = clean(&error.to_string());
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory(text),
+            DataFusionError::Plan(_)
+            | DataFusionError::SQL(..)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::Diagnostic(..)
+            | DataFusionError::Configuration(_) => {
+                let line = error.diagnostic().and_then(|d| d.span).map(|span| span.start.line as usize);
+                Self::Plan { line: line.or_else(|| line_in(&text)), message: text }
+            }
+            _ => Self::Execution(text),
+        }
+    }
+}
+
+impl From<arrow::error::ArrowError> for QueryError {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        match error {
+            arrow::error::ArrowError::IoError(_, io) => Self::Write(io),
+            other => Self::Execution(other.to_string()),
+        }
+    }
+}
+
+/// The line that the SQL parser names in its message.
+fn line_in(message: &str) -> Option<usize> {
+    let rest = &message[message.find("at Line: ")? + "at Line: ".len()..];
+    rest.split(',').next()?.parse().ok()
+}
+
+/// DataFusion's message without the names of its own layers, and without a list of a hundred columns.
+fn clean(message: &str) -> String {
+    const LAYERS: &[&str] = &[
+        "Error during planning: ",
+        "Schema error: ",
+        "SQL error: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "Resources exhausted: ",
+    ];
+    let mut text = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    while let Some(rest) = LAYERS.iter().find_map(|layer| text.strip_prefix(layer)) {
+        text = rest;
+    }
+    match text.split_once("Valid fields are ") {
+        Some((head, fields)) if fields.len() > 300 => {
+            format!(
+                "{}; the table has {} columns, see \\d or DESCRIBE",
+                head.trim_end_matches([' ', '.']),
+                fields.split(", ").count()
+            )
+        }
+        _ => text.trim_end_matches('.').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

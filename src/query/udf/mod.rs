@@ -1,0 +1,262 @@
+//! CallTrail's own SQL functions: one file per function, and the list of them.
+//!
+//! All are immutable and see nothing but their arguments, so a rule answers the same tomorrow and the functions can
+//! be registered on a remote executor. NULL in any argument gives NULL. To add one: a file with `udf()`, a line in
+//! [`all`], a `tests/slt/<name>.slt` and a row in `docs/sql.md`.
+
+pub mod address;
+mod entropy;
+mod has_capability;
+mod has_marker;
+mod host_of;
+mod is_credential_path;
+mod is_internal_address;
+mod is_metadata_address;
+mod json_strings;
+mod path_escapes;
+mod registrable_domain;
+mod result_text;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, BooleanArray, Float64Array, LargeStringArray, ListArray, StringArray,
+    StringViewArray,
+};
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::{
+    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Every function of ours.
+pub fn all() -> Vec<ScalarUDF> {
+    vec![
+        entropy::udf(),
+        has_capability::udf(),
+        has_marker::udf(),
+        host_of::udf(),
+        is_credential_path::udf(),
+        is_internal_address::udf(),
+        is_metadata_address::udf(),
+        json_strings::udf(),
+        path_escapes::udf(),
+        registrable_domain::udf(),
+        result_text::udf(),
+    ]
+}
+
+/// What a function's documentation says; DataFusion shows it in `information_schema.routines`.
+pub(crate) struct About {
+    pub(crate) syntax: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) example: &'static str,
+}
+
+/// What a function computes.
+#[derive(Clone, Copy)]
+pub(crate) enum Body {
+    Bool(fn(&str) -> bool),
+    Float(fn(&str) -> f64),
+    Text(fn(&str) -> Option<String>),
+    /// Arrays of one length in, an array of that length out.
+    Arrays(fn(&[ArrayRef]) -> Result<ArrayRef>),
+}
+
+/// Checks argument types and says what they are coerced to.
+type Coerce = fn(&[DataType]) -> Result<Vec<DataType>>;
+
+/// A SQL function made of its documentation and its body.
+pub(crate) struct Function {
+    name: &'static str,
+    signature: Signature,
+    returns: DataType,
+    documentation: Documentation,
+    body: Body,
+    /// For signatures that only the function itself can describe.
+    coerce: Option<Coerce>,
+}
+
+impl Function {
+    /// A function of one text.
+    pub(crate) fn of_text(name: &'static str, about: &About, body: Body) -> ScalarUDF {
+        let returns = match body {
+            Body::Bool(_) => DataType::Boolean,
+            Body::Float(_) => DataType::Float64,
+            Body::Text(_) => DataType::Utf8,
+            Body::Arrays(_) => list_of_texts(),
+        };
+        Self::build(name, about, Signature::string(1, Volatility::Immutable), returns, body, None)
+    }
+
+    /// A function whose argument types `coerce` decides.
+    pub(crate) fn of_arrays(
+        name: &'static str,
+        about: &About,
+        returns: DataType,
+        coerce: Coerce,
+        body: fn(&[ArrayRef]) -> Result<ArrayRef>,
+    ) -> ScalarUDF {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Self::build(name, about, signature, returns, Body::Arrays(body), Some(coerce))
+    }
+
+    fn build(
+        name: &'static str,
+        about: &About,
+        signature: Signature,
+        returns: DataType,
+        body: Body,
+        coerce: Option<Coerce>,
+    ) -> ScalarUDF {
+        let section = DocSection { include: true, label: "CallTrail", description: None };
+        let documentation =
+            Documentation::builder(section, about.text, about.syntax).with_sql_example(about.example).build();
+        ScalarUDF::new_from_impl(Self { name, signature, returns, documentation, body, coerce })
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.returns.clone())
+    }
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match self.coerce {
+            Some(coerce) => coerce(types),
+            None => plan_err!("{} takes one text", self.name),
+        }
+    }
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(&self.documentation)
+    }
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        // Constants are computed once, and everything else is an array: no function handles the mixed cases itself.
+        let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let arrays = args.args.into_iter().map(|a| a.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let result: ArrayRef = match self.body {
+            Body::Arrays(body) => body(&arrays)?,
+            Body::Bool(body) => {
+                Arc::new(Strings::of(&arrays[0])?.iter().map(|t| t.map(body)).collect::<BooleanArray>())
+            }
+            Body::Float(body) => {
+                Arc::new(Strings::of(&arrays[0])?.iter().map(|t| t.map(body)).collect::<Float64Array>())
+            }
+            Body::Text(body) => {
+                Arc::new(Strings::of(&arrays[0])?.iter().map(|t| t.and_then(body)).collect::<StringArray>())
+            }
+        };
+        if constant { Ok(ScalarValue::try_from_array(&result, 0)?.into()) } else { Ok(result.into()) }
+    }
+}
+
+// Two functions of one name are the same function; fn pointers do not compare reliably.
+impl PartialEq for Function {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for Function {}
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A column of texts in any of Arrow's layouts.
+#[derive(Clone, Copy)]
+pub(crate) enum Strings<'a> {
+    Utf8(&'a StringArray),
+    Large(&'a LargeStringArray),
+    View(&'a StringViewArray),
+    /// NULL in every row.
+    Null(usize),
+}
+
+impl<'a> Strings<'a> {
+    /// Reads an array as texts.
+    pub(crate) fn of(array: &'a dyn Array) -> Result<Self> {
+        match array.data_type() {
+            DataType::Utf8 => Ok(Self::Utf8(array.as_string())),
+            DataType::LargeUtf8 => Ok(Self::Large(array.as_string())),
+            DataType::Utf8View => Ok(Self::View(array.as_string_view())),
+            DataType::Null => Ok(Self::Null(array.len())),
+            other => plan_err!("expected text, found {other}"),
+        }
+    }
+
+    /// The text of one row.
+    pub(crate) fn get(self, row: usize) -> Option<&'a str> {
+        match self {
+            Self::Utf8(a) => a.is_valid(row).then(|| a.value(row)),
+            Self::Large(a) => a.is_valid(row).then(|| a.value(row)),
+            Self::View(a) => a.is_valid(row).then(|| a.value(row)),
+            Self::Null(_) => None,
+        }
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Utf8(a) => a.len(),
+            Self::Large(a) => a.len(),
+            Self::View(a) => a.len(),
+            Self::Null(rows) => rows,
+        }
+    }
+
+    /// All rows in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Option<&'a str>> {
+        (0..self.len()).map(move |row| self.get(row))
+    }
+}
+
+/// The type of a list of texts.
+pub(crate) fn list_of_texts() -> DataType {
+    DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)))
+}
+
+/// Whether a type is one of Arrow's text layouts, or the type of a bare NULL.
+pub(crate) fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
+}
+
+/// Any list type as a 32-bit list, so that one code path reads them all; NULL becomes a list of texts.
+pub(crate) fn coerce_list(data_type: &DataType) -> Option<DataType> {
+    match data_type {
+        DataType::Null => Some(list_of_texts()),
+        DataType::List(_) => Some(data_type.clone()),
+        DataType::LargeList(f) | DataType::ListView(f) | DataType::FixedSizeList(f, _) => {
+            Some(DataType::List(f.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// For each row whether `matches` holds for an element of the list; NULL where the list or `other` is NULL.
+pub(crate) fn any_element(
+    list: &ListArray,
+    other: impl Fn(usize) -> bool,
+    matches: impl Fn(usize, usize) -> bool,
+) -> BooleanArray {
+    (0..list.len())
+        .map(|row| {
+            if list.is_null(row) || !other(row) {
+                return None;
+            }
+            let range = list.value_offsets()[row] as usize..list.value_offsets()[row + 1] as usize;
+            Some(range.into_iter().any(|element| matches(row, element)))
+        })
+        .collect()
+}

@@ -1,0 +1,120 @@
+//! Finding and reading rule files: the built-in ones and those of users' folders.
+//!
+//! A release carries the built-in rules inside; a debug build reads them from the source tree, so that editing a
+//! rule neither compiles nor links anything.
+
+use super::{Problem, Rule, case, header};
+use crate::call::hex;
+use sha2::{Digest as _, Sha256};
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// (path, text) of every file below `queries/`; empty in debug builds. Written by `build.rs`.
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/rules.rs"));
+}
+
+/// A file that was read.
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+/// The rules that can be read, sorted by id, and everything that is wrong with the others.
+pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut files = if builtin { builtin_files(&mut problems) } else { Vec::new() };
+    for dir in dirs {
+        files.extend(files_below(dir, dir, &mut problems));
+    }
+    let mut rules: Vec<Rule> = Vec::new();
+    for file in files.iter().filter(|file| file.path.extension().is_some_and(|e| e == "sql")) {
+        let cases_path = file.path.with_extension("test.toml");
+        let cases = files.iter().find(|other| other.path == cases_path);
+        let (rule, faults) = read_rule(file, cases);
+        problems.extend(faults);
+        rules.extend(rule);
+    }
+    for file in files.iter().filter(|f| f.path.to_string_lossy().ends_with(".test.toml")) {
+        let rule = PathBuf::from(file.path.to_string_lossy().replace(".test.toml", ".sql"));
+        if !files.iter().any(|other| other.path == rule) {
+            problems.push(Problem::new(&file.path, 0, format!("cases without a rule: there is no {}", rule.display())));
+        }
+    }
+    rules.sort_by(|a, b| a.header.id.cmp(&b.header.id));
+    for pair in rules.windows(2).filter(|pair| pair[0].header.id == pair[1].header.id) {
+        let message = format!("the id `{}` is taken by {}", pair[1].header.id, pair[0].path.display());
+        problems.push(Problem::new(&pair[1].path, 1, message));
+    }
+    problems.sort();
+    (rules, problems)
+}
+
+fn read_rule(file: &File, cases: Option<&File>) -> (Option<Rule>, Vec<Problem>) {
+    let (header, faults) = header::read(&file.text);
+    let mut problems: Vec<Problem> = faults.into_iter().map(|(line, m)| Problem::new(&file.path, line, m)).collect();
+    let stem = file.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if let Some(header) = header.as_ref().filter(|header| header.id != stem) {
+        problems.push(Problem::new(
+            &file.path,
+            1,
+            format!("the id `{}` differs from the file's name `{stem}`", header.id),
+        ));
+    }
+    let (cases, faults) = match cases {
+        Some(cases) => {
+            let (read, faults) = case::read(&cases.text);
+            (read, faults.into_iter().map(|(line, m)| Problem::new(&cases.path, line, m)).collect())
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    problems.extend(faults);
+    let rule = header.map(|header| Rule {
+        header,
+        sql: file.text.clone(),
+        path: file.path.clone(),
+        version_hash: hex(&Sha256::digest(file.text.as_bytes()).into()),
+        cases,
+    });
+    (rule, problems)
+}
+
+fn builtin_files(problems: &mut Vec<Problem>) -> Vec<File> {
+    let is_rule = |path: &Path| !path.starts_with("queries/views");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = source.join("queries");
+    if cfg!(debug_assertions) && folder.is_dir() {
+        let files = files_below(&folder, source, problems);
+        return files.into_iter().filter(|file| is_rule(&file.path)).collect();
+    }
+    let files = embedded::FILES.iter().map(|(path, text)| File { path: path.into(), text: (*text).to_owned() });
+    files.filter(|file| is_rule(&file.path)).collect()
+}
+
+/// The `.sql` and `.test.toml` files below a folder, in order of their paths. Built-in ones are named from `root` on.
+fn files_below(dir: &Path, root: &Path, problems: &mut Vec<Problem>) -> Vec<File> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(dir).sort_by_file_name() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(dir).to_owned();
+                problems.push(Problem::new(path, 0, format!("cannot read: {error}")));
+                continue;
+            }
+        };
+        let name = entry.file_name().to_string_lossy();
+        if !entry.file_type().is_file() || !(name.ends_with(".sql") || name.ends_with(".test.toml")) {
+            continue;
+        }
+        match std::fs::read_to_string(entry.path()) {
+            Ok(text) => {
+                let path =
+                    if dir == root { entry.path() } else { entry.path().strip_prefix(root).unwrap_or(entry.path()) };
+                files.push(File { path: path.to_owned(), text });
+            }
+            Err(error) => problems.push(Problem::new(entry.path(), 0, format!("cannot read: {error}"))),
+        }
+    }
+    files
+}

@@ -1,0 +1,130 @@
+//! Detections as SQL files: what a rule is, how rules are loaded, checked, tested and run.
+//!
+//! One detection is `queries/<group>/<id>.sql` (a TOML header behind `-- `, then one query) and its cases in
+//! `<id>.test.toml`. A rule sees the run's range plus its window and nothing that changes from day to day. What it
+//! finds is a [`RawFinding`]; ids, suppression and enrichment are the business of `alert`.
+
+mod case;
+mod check;
+mod header;
+mod load;
+mod params;
+mod rows;
+mod run;
+mod tags;
+
+pub use case::{Case, CaseResult};
+pub use check::check;
+pub use header::{Header, Status};
+pub use params::Params;
+pub use run::{RawFinding, RuleError, run, run_all};
+
+use std::path::{Path, PathBuf};
+use tokio::task::JoinSet;
+
+/// One detection.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub header: Header,
+    /// The whole file: SQL takes the header for a comment, and lines in its errors are lines of the file.
+    pub sql: String,
+    /// Where it was read; built-in rules are below `queries/`.
+    pub path: PathBuf,
+    /// SHA-256 of the file, hex.
+    pub version_hash: String,
+    pub cases: Vec<Case>,
+}
+
+/// All rules of a run, sorted by id, each id once.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+}
+
+impl RuleSet {
+    /// Reads the rules below some folders, and the built-in ones.
+    ///
+    /// # Errors Every problem of every file: a rule that does not load must stop the run, or it would look as if it
+    /// had found nothing.
+    pub fn load(dirs: &[PathBuf], builtin: bool) -> Result<Self, Vec<Problem>> {
+        let (rules, problems) = load::read(dirs, builtin);
+        if problems.is_empty() { Ok(Self { rules }) } else { Err(problems) }
+    }
+
+    /// All rules by id.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The rule of this id.
+    pub fn get(&self, id: &str) -> Option<&Rule> {
+        self.rules.binary_search_by(|rule| rule.header.id.as_str().cmp(id)).ok().map(|at| &self.rules[at])
+    }
+
+    /// The rules for which the predicate holds.
+    #[must_use]
+    pub fn filtered(mut self, keep: impl FnMut(&Rule) -> bool) -> Self {
+        self.rules.retain(keep);
+        self
+    }
+
+    /// Runs all cases of all rules, as many rules at once as the runtime has threads; by rule and line.
+    pub async fn test(&self) -> Vec<CaseResult> {
+        let mut running = JoinSet::new();
+        for rule in self.rules.clone() {
+            running.spawn(async move { rule.test().await });
+        }
+        let mut results = running.join_all().await.concat();
+        results.sort_by(|a, b| (&a.rule_id, a.line).cmp(&(&b.rule_id, b.line)));
+        results
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+impl Rule {
+    /// Runs the rule's cases, each alone in an empty lake of its own.
+    pub async fn test(&self) -> Vec<CaseResult> {
+        case::test(self).await
+    }
+
+    /// The folder that the rule stands in, which groups rules.
+    pub fn group(&self) -> &str {
+        self.path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default()
+    }
+}
+
+/// Something wrong in a rule's files.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    pub path: PathBuf,
+    /// From 1; 0 where no line is to blame.
+    pub line: usize,
+    pub message: String,
+}
+
+impl Problem {
+    fn new(path: impl Into<PathBuf>, line: usize, message: impl Into<String>) -> Self {
+        Self { path: path.into(), line, message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.path.display(), self.message),
+            line => write!(f, "{}:{line}: {}", self.path.display(), self.message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Runs rules: one query each, over the run's range plus the rule's window.
+
+use super::{Params, Rule, RuleSet};
+use crate::alert::{Entity, Level};
+use crate::query::output::json_lines;
+use crate::query::{QueryError, Session, TimeRange};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
+use futures::StreamExt as _;
+use serde_json::{Map, Value};
+
+/// Findings of one rule in one run before it counts as broken: nobody reads more, and memory is bounded.
+const MAX_FINDINGS: usize = 100_000;
+
+/// What one rule saw. Times are microseconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawFinding {
+    pub rule_id: String,
+    pub entity: Entity,
+    /// `None` where the calls have no time.
+    pub first_seen: Option<i64>,
+    pub last_seen: Option<i64>,
+    /// The evidence, sorted, each once.
+    pub call_ids: Vec<String>,
+    /// The row's level, or else the rule's.
+    pub level: Level,
+    pub score: Option<f64>,
+    pub message: Option<String>,
+    /// Every other column that is not NULL.
+    pub evidence: Map<String, Value>,
+}
+
+/// Why a rule gave no findings.
+#[derive(Debug, thiserror::Error)]
+#[error("rule {rule_id}: {cause}")]
+pub struct RuleError {
+    pub rule_id: String,
+    pub cause: RuleFault,
+}
+
+/// What was wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleFault {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("{0}")]
+    Contract(String),
+    #[error("more than {MAX_FINDINGS} findings: narrow the rule, or the range with --since")]
+    TooMany,
+}
+
+/// Runs every rule on its own: what stops one does not stop the others.
+pub async fn run_all(
+    rules: &RuleSet,
+    session: &Session,
+    range: TimeRange,
+    params: &Params,
+) -> Vec<(String, Result<Vec<RawFinding>, RuleError>)> {
+    let mut results = Vec::with_capacity(rules.len());
+    for rule in rules.rules() {
+        results.push((rule.header.id.clone(), run(rule, session, range, params).await));
+    }
+    results
+}
+
+/// Runs one rule. Findings that ended before the range belonged to an earlier run and are left out.
+///
+/// # Errors
+/// The query fails, or its result lacks a column that every finding has.
+pub async fn run(
+    rule: &Rule,
+    session: &Session,
+    range: TimeRange,
+    params: &Params,
+) -> Result<Vec<RawFinding>, RuleError> {
+    let result = findings(rule, session, range, params).await;
+    result.map_err(|cause| RuleError { rule_id: rule.header.id.clone(), cause })
+}
+
+async fn findings(
+    rule: &Rule,
+    session: &Session,
+    range: TimeRange,
+    params: &Params,
+) -> Result<Vec<RawFinding>, RuleFault> {
+    let session = session.for_rule(range.widened(rule.header.window)).await?;
+    let frame = session.plan(&rule.sql, Some(params.of(rule))).await?;
+    let mut batches = frame.execute_stream().await.map_err(QueryError::from)?;
+    let mut found = Vec::new();
+    while let Some(batch) = batches.next().await {
+        let batch = batch.map_err(QueryError::from)?;
+        found.extend(
+            read(rule, &batch)?.into_iter().filter(|f| f.last_seen.is_none_or(|t| range.since.is_none_or(|s| t >= s))),
+        );
+        if found.len() > MAX_FINDINGS {
+            return Err(RuleFault::TooMany);
+        }
+    }
+    Ok(found)
+}
+
+/// Reads findings from the rows of a rule's result.
+fn read(rule: &Rule, batch: &RecordBatch) -> Result<Vec<RawFinding>, RuleFault> {
+    let first_seen = times(batch, "first_seen")?;
+    let last_seen = times(batch, "last_seen")?;
+    let call_ids = texts(batch, "call_ids")?;
+    let scores =
+        batch.column_by_name("score").map(|c| cast(c, &DataType::Float64)).transpose().map_err(QueryError::from)?;
+    let lines = json_lines(batch)?;
+    let mut findings = Vec::with_capacity(batch.num_rows());
+    for (row, line) in lines.lines().enumerate() {
+        let mut columns: Map<String, Value> =
+            serde_json::from_str(line).map_err(|e| RuleFault::Contract(format!("a row is no JSON object: {e}")))?;
+        let mut text = |name: &str| match columns.shift_remove(name) {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        let entity = Entity {
+            session_id: text("session_id"),
+            agent: text("agent"),
+            user_id: text("user_id"),
+            server: text("server"),
+            tool: text("tool"),
+        };
+        let level = text("level").and_then(|level| Level::parse(&level)).unwrap_or(rule.header.level);
+        let message = text("message");
+        columns.retain(|name, value| {
+            !value.is_null() && !["first_seen", "last_seen", "call_ids", "score"].contains(&name.as_str())
+        });
+        let score = scores.as_ref().map(|s| s.as_primitive::<Float64Type>());
+        findings.push(RawFinding {
+            rule_id: rule.header.id.clone(),
+            entity,
+            first_seen: first_seen.is_valid(row).then(|| micros(&first_seen, row)),
+            last_seen: last_seen.is_valid(row).then(|| micros(&last_seen, row)),
+            call_ids: call_ids(row),
+            level,
+            score: score.and_then(|s| s.is_valid(row).then(|| s.value(row))).filter(|s| s.is_finite()),
+            message,
+            evidence: columns,
+        });
+    }
+    Ok(findings)
+}
+
+fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, RuleFault> {
+    batch.column_by_name(name).ok_or_else(|| RuleFault::Contract(format!("the result has no column `{name}`")))
+}
+
+fn times(batch: &RecordBatch, name: &str) -> Result<ArrayRef, RuleFault> {
+    let column = column(batch, name)?;
+    if !matches!(column.data_type(), DataType::Timestamp(..)) {
+        return Err(RuleFault::Contract(format!("`{name}` must be a timestamp, not {}", column.data_type())));
+    }
+    Ok(cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))).map_err(QueryError::from)?)
+}
+
+fn micros(times: &ArrayRef, row: usize) -> i64 {
+    times.as_primitive::<TimestampMicrosecondType>().value(row)
+}
+
+/// The texts of one row's list. Sorted, because `array_agg` has no order and a finding must be the same every time.
+fn texts(batch: &RecordBatch, name: &str) -> Result<impl Fn(usize) -> Vec<String>, RuleFault> {
+    let column = column(batch, name)?;
+    let DataType::List(field) = column.data_type() else {
+        return Err(RuleFault::Contract(format!("`{name}` must be a list of texts, not {}", column.data_type())));
+    };
+    let plain = DataType::List(std::sync::Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)));
+    let lists = cast(column, &plain).map_err(QueryError::from)?;
+    Ok(move |row| {
+        let list = lists.as_list::<i32>();
+        if list.is_null(row) {
+            return Vec::new();
+        }
+        let values = list.value(row);
+        let mut texts: Vec<String> = values.as_string::<i32>().iter().flatten().map(str::to_owned).collect();
+        texts.sort();
+        texts.dedup();
+        texts
+    })
+}

@@ -1,0 +1,290 @@
+//! An alert as an OCSF 1.8.0 Detection Finding (class 2004), activity Create.
+//!
+//! The class takes no AI profile in this version, so what is particular to MCP stands in
+//! `evidences[].api`, `.actor` and `.data`; what has no place at all stands under `unmapped.calltrail`.
+//! Times are epoch milliseconds. Attributes without a value are left out: the schema allows no null.
+
+use crate::alert::taxonomy::{self, Tag};
+use crate::alert::{Alert, CallEvidence, Kind, Level, time_text};
+use serde_json::{Map, Value, json};
+
+/// Version of the schema that events follow.
+pub const OCSF_VERSION: &str = "1.8.0";
+
+/// Names of calls that a finding lists; the count says how many there are.
+const MAX_RELATED: usize = 100;
+
+/// Makes the event.
+pub fn encode(alert: &Alert) -> Value {
+    let finding = &alert.finding;
+    let (severity_id, severity) = severity(finding.level);
+    let suppressed = alert.suppressed_by.as_deref();
+    let percent = finding.score.filter(|score| (0.0..=1.0).contains(score)).map(|score| (score * 100.0).round() as i64);
+    let (confidence_id, confidence) = confidence(percent, &finding.status);
+    let session = finding.entity.session_id.as_deref();
+
+    let metadata = Attributes::new()
+        .with("version", OCSF_VERSION)
+        .with("uid", alert.alert_id.as_str())
+        .maybe("correlation_uid", session)
+        .with("event_code", finding.rule_id.as_str())
+        .with("labels", finding.tags.clone())
+        .with("log_name", "mcp-audit")
+        .with("profiles", json!([]))
+        .with(
+            "product",
+            json!({"name": "CallTrail", "vendor_name": "CallTrail", "version": env!("CARGO_PKG_VERSION")}),
+        );
+
+    Attributes::new()
+        .with("metadata", metadata)
+        .with("category_uid", 2)
+        .with("category_name", "Findings")
+        .with("class_uid", 2004)
+        .with("class_name", "Detection Finding")
+        .with("activity_id", 1)
+        .with("activity_name", "Create")
+        .with("type_uid", 200_401)
+        .with("type_name", "Detection Finding: Create")
+        .with("time", millis(alert.time()))
+        .with("start_time", millis(finding.first_seen))
+        .with("end_time", millis(finding.last_seen))
+        .with("duration", millis(finding.last_seen).saturating_sub(millis(finding.first_seen)).max(0))
+        .with("timezone_offset", 0)
+        .with("severity_id", severity_id)
+        .with("severity", severity)
+        .with("status_id", if suppressed.is_some() { 3 } else { 1 })
+        .with("status", if suppressed.is_some() { "Suppressed" } else { "New" })
+        .maybe("status_detail", suppressed.map(|id| format!("suppressed by {id}")))
+        .with("is_alert", suppressed.is_none())
+        .with("confidence_id", confidence_id)
+        .with("confidence", confidence)
+        .maybe("confidence_score", percent)
+        .maybe("risk_score", percent)
+        .with("risk_level_id", severity_id - 1)
+        .with("risk_level", if severity_id == 1 { "Info" } else { severity })
+        .with("message", finding.message.as_deref().unwrap_or(&finding.rule_title))
+        .with("finding_info", finding_info(alert))
+        .list("evidences", alert.calls.iter().map(evidence).collect())
+        .list("observables", observables(alert))
+        .list("resources", resources(alert))
+        .with("unmapped", Attributes::new().with("calltrail", unmapped(alert)))
+        .into()
+}
+
+/// Severity id and its caption; the risk level is the id less one.
+fn severity(level: Level) -> (i64, &'static str) {
+    match level {
+        Level::Informational => (1, "Informational"),
+        Level::Low => (2, "Low"),
+        Level::Medium => (3, "Medium"),
+        Level::High => (4, "High"),
+        Level::Critical => (5, "Critical"),
+    }
+}
+
+/// The detector's own score decides; without one, how settled the rule is.
+fn confidence(percent: Option<i64>, status: &str) -> (i64, &'static str) {
+    match (percent, status) {
+        (Some(0..=33), _) | (None, "experimental") => (1, "Low"),
+        (Some(34..=66), _) | (None, "test") => (2, "Medium"),
+        (Some(_), _) | (None, "stable") => (3, "High"),
+        (None, _) => (0, "Unknown"),
+    }
+}
+
+fn finding_info(alert: &Alert) -> Attributes {
+    let finding = &alert.finding;
+    let (type_id, type_name) = match finding.kind {
+        Kind::Rule => (1, "Rule"),
+        Kind::Model => (4, "Learning (ML/DL)"),
+    };
+    let analytic = Attributes::new()
+        .with("type_id", type_id)
+        .with("type", type_name)
+        .with("uid", finding.rule_id.as_str())
+        .with("name", finding.rule_title.as_str())
+        .with("version", finding.rule_version.as_str())
+        .with("state_id", if finding.status == "experimental" { 3 } else { 1 })
+        .with("state", if finding.status == "experimental" { "Experimental" } else { "Active" });
+    let related = finding.call_ids.iter().take(MAX_RELATED).map(|id| json!({"uid": id, "type": "MCP call"})).collect();
+    Attributes::new()
+        .with("uid", alert.alert_id.as_str())
+        .with("title", finding.rule_title.as_str())
+        .with("desc", finding.description.as_str())
+        .with("created_time", millis(alert.time()))
+        .with("first_seen_time", millis(finding.first_seen))
+        .with("last_seen_time", millis(finding.last_seen))
+        .with("data_sources", json!(["mcp-audit"]))
+        .with("analytic", analytic)
+        .list("attacks", finding.tags.iter().filter_map(|tag| attack(tag)).collect())
+        .list("tags", finding.tags.iter().filter_map(|tag| other_tag(tag)).collect())
+        .list("related_events", related)
+        .with("related_events_count", alert.calls_total)
+}
+
+/// A tag of ATT&CK or ATLAS as OCSF's `attack` object.
+fn attack(tag: &str) -> Option<Value> {
+    let named = |id: String, name: Option<&str>| Attributes::new().with("uid", id).maybe("name", name);
+    let object = match taxonomy::read(tag) {
+        Tag::Tactic { version, id, name } => Attributes::new().with("version", version).with("tactic", named(id, name)),
+        Tag::Technique { version, id, name } => {
+            Attributes::new().with("version", version).with("technique", named(id, name))
+        }
+        Tag::SubTechnique { version, id, name, sub_id, sub_name } => Attributes::new()
+            .with("version", version)
+            .with("technique", named(id, name))
+            .with("sub_technique", named(sub_id, sub_name)),
+        Tag::Other { .. } => return None,
+    };
+    Some(object.into())
+}
+
+/// A tag of any other scheme as key and value.
+fn other_tag(tag: &str) -> Option<Value> {
+    match taxonomy::read(tag) {
+        Tag::Other { scheme, value } if !value.is_empty() => {
+            Some(json!({"name": if scheme.is_empty() { "tag" } else { scheme }, "value": value}))
+        }
+        _ => None,
+    }
+}
+
+/// One call.
+fn evidence(call: &CallEvidence) -> Value {
+    let name = operation(call);
+    let service = call.server.as_deref().map(|server| json!({"name": server}));
+    let api = Attributes::new()
+        .with("operation", name.as_str())
+        .maybe("service", service)
+        .with("request", json!({"uid": call.call_id}))
+        .with("response", json!({"message": call.outcome}));
+    let actor = Attributes::new()
+        .maybe("app_name", call.agent.as_deref())
+        .maybe("session", call.session_id.as_deref().map(|id| json!({"uid": id})))
+        .maybe("user", call.user_id.as_deref().map(|id| json!({"uid": id})));
+    let data = Attributes::new()
+        .maybe("time", call.time.map(time_text))
+        .maybe("tool", call.tool.as_deref())
+        .maybe("arguments", call.arguments.as_deref())
+        .maybe("result_text", call.result_text.as_deref())
+        .with("outcome", call.outcome.as_str())
+        .with("approval", call.approval.as_str())
+        .maybe("source_file", call.source_file.as_deref())
+        .maybe("source_line", call.source_line);
+    Attributes::new()
+        .with("uid", call.call_id.as_str())
+        .with("name", name)
+        .with("api", api)
+        .maybe("actor", (!actor.0.is_empty()).then_some(actor))
+        .with("data", data)
+        .into()
+}
+
+fn operation(call: &CallEvidence) -> String {
+    let method = if call.method.is_empty() { "unknown" } else { &call.method };
+    match &call.tool {
+        Some(tool) => format!("{method} {tool}"),
+        None => method.to_owned(),
+    }
+}
+
+fn observables(alert: &Alert) -> Vec<Value> {
+    let mut list = Vec::new();
+    let mut add = |name: &str, type_id: i64, kind: &str, value: &str| {
+        list.push(json!({"name": name, "type_id": type_id, "type": kind, "value": value}));
+    };
+    for user in distinct(alert, &alert.finding.entity.user_id, |call| &call.user_id) {
+        add("evidences[].actor.user.uid", 31, "User Object: uid", user);
+    }
+    for observable in &alert.observables {
+        let (type_id, kind) = match observable.kind.as_str() {
+            "domain" => (1, "Hostname"),
+            "ip" => (2, "IP Address"),
+            "email" => (5, "Email Address"),
+            "url" => (6, "URL String"),
+            "hash" => (8, "Hash"),
+            "file_path" => (45, "File Path"),
+            other => (99, other),
+        };
+        add("evidences[].data", type_id, kind, &observable.value);
+    }
+    list
+}
+
+/// The servers, and the tools on them, that the alert is about.
+fn resources(alert: &Alert) -> Vec<Value> {
+    let entity = &alert.finding.entity;
+    let servers = distinct(alert, &entity.server, |call| &call.server).into_iter();
+    let tools = distinct(alert, &entity.tool, |call| &call.tool).into_iter();
+    let servers = servers.map(|name| json!({"uid": format!("mcp-server:{name}"), "name": name, "type": "MCP server"}));
+    servers.chain(tools.map(|name| json!({"name": name, "type": "MCP tool"}))).collect()
+}
+
+/// A field's values in the entity and the calls, each once, in order of appearance.
+fn distinct<'a>(
+    alert: &'a Alert,
+    of_entity: &'a Option<String>,
+    of_call: impl Fn(&'a CallEvidence) -> &'a Option<String>,
+) -> Vec<&'a str> {
+    let mut values: Vec<&str> = Vec::new();
+    for value in std::iter::once(of_entity).chain(alert.calls.iter().map(of_call)).flatten() {
+        if !values.contains(&value.as_str()) {
+            values.push(value);
+        }
+    }
+    values
+}
+
+fn unmapped(alert: &Alert) -> Attributes {
+    let finding = &alert.finding;
+    let mut entity = Attributes::new();
+    for (name, value) in finding.entity.fields() {
+        entity = entity.maybe(name, value);
+    }
+    Attributes::new()
+        .with("entity", entity)
+        .with("evidence", Value::Object(finding.evidence.clone()))
+        .maybe("score", finding.score)
+        .with("rule_status", finding.status.as_str())
+        .with("falsepositives", finding.falsepositives.clone())
+        .with("observables_total", alert.observables_total)
+        .with("lake_versions", json!(alert.lake_versions))
+        .maybe("suppressed_by", alert.suppressed_by.as_deref())
+}
+
+fn millis(micros: i64) -> i64 {
+    micros.div_euclid(1000)
+}
+
+/// An object under construction that leaves out what is missing.
+#[derive(Default)]
+struct Attributes(Map<String, Value>);
+
+impl Attributes {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn maybe(self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    fn list(self, name: &str, values: Vec<Value>) -> Self {
+        if values.is_empty() { self } else { self.with(name, values) }
+    }
+}
+
+impl From<Attributes> for Value {
+    fn from(attributes: Attributes) -> Self {
+        Self::Object(attributes.0)
+    }
+}

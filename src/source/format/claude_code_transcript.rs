@@ -1,0 +1,452 @@
+//! Claude Code session transcripts: `~/.claude/projects/<cwd>/<session>.jsonl` and the subagents' files beside them.
+//!
+//! A call is a `tool_use` block of an assistant line and the `tool_result` block of a later user line; both name the
+//! same `toolu_…` id, which is unique in the session. Versions up to 2.1.81 also wrote `progress` lines with the true
+//! names and the measured duration. The files hold everything else the agent does too: whatever is no MCP traffic,
+//! no prompt and no inventory is noise here.
+
+use super::LogFormat;
+use crate::call::{Approval, Call, DurationSource, Flag, Nanos, Observer, Outcome, PayloadState, Prompt};
+use crate::call::{SessionSource, Text, TimeSource, ToolDefinition};
+use crate::source::json::{self, Object};
+use crate::source::{Decoded, Event, PairKey, Record, Reject, time};
+
+mod text;
+
+use text::{excerpt, is_replaced, opening, written_by_user};
+
+const ID: &str = "claude_code_transcript";
+const CLIENT: &str = "claude-code";
+
+/// Claude Code's session transcripts.
+pub struct ClaudeCodeTranscript;
+
+impl LogFormat for ClaudeCodeTranscript {
+    fn id(&self) -> &'static str {
+        ID
+    }
+    fn title(&self) -> &'static str {
+        "Claude Code session transcripts (JSONL), subagents included"
+    }
+    fn evidence(&self) -> &'static str {
+        "about 750 real transcripts, versions 2.0.64 to 2.1.218; toolDenialKind, mcpMeta and queued prompts from other parsers' tests"
+    }
+    fn claims(&self, record: &Record<'_>) -> bool {
+        const OWN: [&str; 4] = ["sessionId", "parentUuid", "leafUuid", "isSnapshotUpdate"];
+        record.json.is_some_and(|line| {
+            line.str("type").is_some()
+                && (OWN.iter().any(|key| line.has(key)) || (line.has("messageId") && line.has("snapshot")))
+                && !["jsonrpc", "projectHash", "payload"].iter().any(|key| line.has(key))
+        })
+    }
+    fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
+        let Some(line) = record.json else { return Err(Reject::new("not a json object")) };
+        match line.str("type").unwrap_or_default().as_ref() {
+            "assistant" => requests(line, &Scope::of(line), out),
+            "user" => user(line, &Scope::of(line), out),
+            "progress" => progress(line, out),
+            "attachment" => attachment(line, out),
+            "permission-mode" => permission_mode(line, &Scope::of(line), out),
+            _ => {}
+        }
+        Ok(())
+    }
+    fn tolerates(&self, record: &Record<'_>) -> bool {
+        record.json.is_some()
+    }
+}
+
+/// What a line says about all that stands in it.
+struct Scope<'s> {
+    /// The line itself, which knows the client, the folder and the branch.
+    line: &'s Object<'s>,
+    session: Text,
+    agent_id: Option<Text>,
+    subagent: Option<bool>,
+    time: Option<Nanos>,
+    uuid: Option<Text>,
+}
+
+impl<'s> Scope<'s> {
+    fn of(line: &'s Object<'s>) -> Self {
+        let agent_id = identifier(line, "agentId");
+        Self {
+            line,
+            session: identifier(line, "sessionId").unwrap_or_default(),
+            subagent: if agent_id.is_some() { Some(true) } else { line.bool("isSidechain") },
+            agent_id,
+            time: timestamp(line),
+            uuid: identifier(line, "uuid"),
+        }
+    }
+
+    /// The scope of a subagent's message that a progress line of the parent carries.
+    fn nested(line: &'s Object<'s>, data: &Object<'_>, message: &Object<'_>) -> Self {
+        let outer = Self::of(line);
+        Self {
+            line,
+            agent_id: identifier(data, "agentId").or(outer.agent_id),
+            subagent: Some(true),
+            time: timestamp(message).or(outer.time),
+            uuid: identifier(message, "uuid"),
+            session: outer.session,
+        }
+    }
+
+    fn lane(&self) -> Text {
+        self.session.clone()
+    }
+
+    fn key(&self, id: Text) -> PairKey {
+        PairKey::Global { session: self.session.clone(), id }
+    }
+
+    fn agent(&self) -> Text {
+        self.agent_id.clone().unwrap_or(Text::const_new(CLIENT))
+    }
+}
+
+/// An empty call of this format.
+fn blank() -> Box<Call> {
+    Box::new(Call { source_format: Text::const_new(ID), observer: Observer::HostTranscript, ..Call::default() })
+}
+
+/// The `tool_use` blocks of an assistant message that are MCP traffic.
+fn requests(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
+    let message = line.object("message");
+    for (ordinal, block) in blocks(&message, "tool_use").enumerate() {
+        let Some(name) = block.text("name") else { continue };
+        let mut call = blank();
+        if let Some((server, tool)) = split_name(&name) {
+            call.method = Text::const_new("tools/call");
+            call.server = Some(server);
+            call.tool = Some(tool);
+            call.flag(Flag::NameSplit);
+        } else if !resource_request(&name, &block, &mut call) {
+            // A built-in tool: its result is none of ours, and without this it would wait for a request for ever.
+            if let Some(id) = identifier(&block, "id") {
+                out.events.push(Event::Foreign { key: scope.key(id) });
+            }
+            continue;
+        }
+        call.tool_raw = Some(name);
+        call.outcome = Outcome::NoResponse;
+        call.time = scope.time;
+        call.time_source = scope.time.map_or(TimeSource::default(), |_| TimeSource::RequestLine);
+        call.session_id = Some(scope.session.clone()).filter(|s| !s.is_empty());
+        call.session_source = SessionSource::Conversation;
+        call.tool_call_id = identifier(&block, "id");
+        call.agent = Some(scope.agent());
+        call.client_name = Some(Text::const_new(CLIENT));
+        call.client_version = scope.line.text("version");
+        call.arguments = block.get("input").map(str::to_string);
+        call.arguments_state = if call.arguments.is_some() { PayloadState::Present } else { PayloadState::NotLogged };
+        let version = call.client_version.clone();
+        let more = call.more();
+        more.gen_ai_agent_id.clone_from(&scope.agent_id);
+        more.agent_is_subagent = scope.subagent;
+        more.gen_ai_request_model = message.text("model");
+        more.cwd = scope.line.text("cwd");
+        more.git_branch = scope.line.text("gitBranch");
+        more.approval_policy = scope.line.text("permissionMode");
+        more.source_format_version = version;
+        let id = call.tool_call_id.clone().or_else(|| stand_in(scope.uuid.as_ref(), ordinal));
+        // Without any id the call is still a call, only its response cannot be found.
+        let id = id.unwrap_or_else(|| content_id(block.get("input").unwrap_or_default(), scope.time));
+        out.events.push(Event::Request { key: Some(scope.key(id)), lane: scope.lane(), call });
+    }
+}
+
+/// The two built-in tools that are requests to MCP servers.
+fn resource_request(name: &str, block: &Object<'_>, call: &mut Call) -> bool {
+    let method = match name {
+        "ListMcpResourcesTool" => "resources/list",
+        "ReadMcpResourceTool" => "resources/read",
+        _ => return false,
+    };
+    let input = block.object("input");
+    call.method = Text::const_new(method);
+    call.server = input.text("server");
+    call.more().mcp_resource_uri = input.text("uri");
+    true
+}
+
+/// A user line: results of tools, what the user wrote, or both.
+fn user(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
+    permission_mode(line, scope, out);
+    let message = line.object("message");
+    for (ordinal, block) in blocks(&message, "tool_result").enumerate() {
+        let source = || identifier(line, "sourceToolAssistantUUID");
+        let id = identifier(&block, "tool_use_id").or_else(|| stand_in(source().as_ref(), ordinal));
+        let Some(id) = id else { continue };
+        let mut call = response(line, &block);
+        call.time_end = scope.time;
+        // Line times: the wait for a permission is in them.
+        call.more().duration_includes_approval = true;
+        out.events.push(Event::Response { key: scope.key(id), lane: scope.lane(), call, maybe_foreign: true });
+    }
+    // What a subagent is asked comes from its parent agent, and meta lines come from the client.
+    if scope.subagent != Some(true) && !is_meta(line) {
+        prompt(message.get("content").unwrap_or_default(), scope, out);
+    }
+}
+
+/// The response-side fields of one `tool_result` block.
+fn response(line: &Object<'_>, block: &Object<'_>) -> Box<Call> {
+    let mut call = blank();
+    let content = block.get("content").unwrap_or_default();
+    let opening = opening(content);
+    let denial_kind = line.text("toolDenialKind");
+    let structured = line.object("mcpMeta").get("structuredContent").filter(|raw| *raw != "null");
+    call.result = match structured {
+        // The client says that it wrote this itself.
+        _ if denial_kind.is_some() => None,
+        Some(structured) if !content.is_empty() => {
+            Some(format!(r#"{{"content":{content},"structuredContent":{structured}}}"#))
+        }
+        Some(structured) => Some(format!(r#"{{"structuredContent":{structured}}}"#)),
+        None => Some(content.to_string()).filter(|c| !c.is_empty()),
+    };
+    call.result_state = match call.result {
+        None if denial_kind.is_some() => PayloadState::None,
+        None => PayloadState::NotLogged,
+        Some(_) if is_replaced(&opening) => PayloadState::Summarised,
+        Some(_) => PayloadState::Present,
+    };
+    call.is_error = block.bool("is_error");
+    // Successful results mostly leave the key out.
+    let is_error = call.is_error == Some(true);
+    if is_error || denial_kind.is_some() {
+        call.error_message = Some(excerpt(content));
+    }
+    if let Some((outcome, approval)) = refusal(denial_kind.as_deref(), is_error, content, &opening) {
+        call.outcome = outcome;
+        call.approval = approval;
+        call.more().approval_source = denial_kind;
+    } else if is_error {
+        call.outcome = Outcome::ToolError;
+        call.error_type = Some(Text::const_new("tool_error"));
+    } else {
+        call.outcome = Outcome::Success;
+    }
+    call
+}
+
+/// What the client writes in place of a result when it did not let the call happen: start, and what must follow.
+const REFUSALS: &[(&str, &str, Approval)] = &[
+    ("The user doesn't want to proceed with this tool use", "", Approval::UserDenied),
+    ("The user doesn't want to take this action right now", "", Approval::UserDenied),
+    ("Claude requested permissions to", "haven't granted it yet", Approval::PolicyDenied),
+    ("Permission to use ", "denied", Approval::PolicyDenied),
+];
+
+/// Whether the call was refused or given up instead of made. Newer clients say so in a field; of older ones there is the
+/// sentence only, which a server could write as well: it decides the outcome, but the result stays to be looked at.
+fn refusal(kind: Option<&str>, is_error: bool, content: &str, opening: &str) -> Option<(Outcome, Approval)> {
+    match kind {
+        Some("interrupted" | "cancelled") => return Some((Outcome::Cancelled, Approval::Unknown)),
+        Some("user-rejected") => return Some((Outcome::Denied, Approval::UserDenied)),
+        Some(_) => return Some((Outcome::Denied, Approval::PolicyDenied)),
+        None => {}
+    }
+    // The client writes a plain string; a server's content is a list unless the call failed.
+    if !is_error || !content.starts_with('"') {
+        return None;
+    }
+    let found = REFUSALS.iter().find(|(start, then, _)| opening.starts_with(start) && opening.contains(then));
+    found.map(|(_, _, approval)| (Outcome::Denied, *approval))
+}
+
+/// A change of the permission mode holds for the calls that follow in the session.
+fn permission_mode(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
+    if let Some(mode) = line.text("permissionMode") {
+        let mut call = blank();
+        call.more().approval_policy = Some(mode);
+        out.events.push(Event::Context { lane: scope.lane(), whole_source: false, call });
+    }
+}
+
+fn progress(line: &Object<'_>, out: &mut Decoded) {
+    let data = line.object("data");
+    match data.str("type").unwrap_or_default().as_ref() {
+        "mcp_progress" => mcp_progress(line, &data, out),
+        "agent_progress" => {
+            // The whole message of a subagent; its own file may hold it too, which the tool call's id resolves.
+            let message = data.object("message");
+            let scope = Scope::nested(line, &data, &message);
+            match message.str("type").unwrap_or_default().as_ref() {
+                "assistant" => requests(&message, &scope, out),
+                "user" => user(&message, &scope, out),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The true names, the true start and the measured duration of a call. Its absence says that the call never ran.
+fn mcp_progress(line: &Object<'_>, data: &Object<'_>, out: &mut Decoded) {
+    let Some(id) = identifier(line, "toolUseID") else { return };
+    let scope = Scope::of(line);
+    let mut call = blank();
+    call.server = data.text("serverName");
+    call.tool = data.text("toolName");
+    match data.str("status").unwrap_or_default().as_ref() {
+        "started" => {
+            call.time = scope.time;
+            call.time_source = scope.time.map_or(TimeSource::default(), |_| TimeSource::RequestLine);
+        }
+        "completed" | "failed" => {
+            call.time_end = scope.time;
+            call.duration_ns = data.int("elapsedTimeMs").filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(1_000_000));
+            call.duration_source = call.duration_ns.map(|_| DurationSource::Measured);
+        }
+        _ => {}
+    }
+    out.events.push(Event::Amend { key: scope.key(id), call });
+}
+
+fn attachment(line: &Object<'_>, out: &mut Decoded) {
+    let attachment = line.object("attachment");
+    let scope = Scope::of(line);
+    match attachment.str("type").unwrap_or_default().as_ref() {
+        "deferred_tools_delta" => {
+            let lines = attachment.array("addedLines");
+            let tools = attachment.array("addedNames").into_iter().enumerate().filter_map(|(i, name)| {
+                let raw = lines.get(i).copied().unwrap_or(name);
+                let (server, tool) = split_name(&json::string(name)?)?;
+                let description = json::string(raw).filter(|_| raw != name).map(|text| text.into_owned());
+                Some(ToolDefinition {
+                    server: Some(server),
+                    tool,
+                    description,
+                    definition: raw.to_string(),
+                    name_only: true,
+                    ..ToolDefinition::default()
+                })
+            });
+            inventory(tools, &scope, out);
+        }
+        "prompt_snapshot" => {
+            let tools = attachment.array("tools").into_iter().filter_map(|raw| {
+                let definition = Object::trusted(raw);
+                let (server, tool) = split_name(&definition.text("name")?)?;
+                let description = definition.str("description").map(|text| text.into_owned());
+                let schema = definition.get("input_schema").or(definition.get("inputSchema"));
+                Some(ToolDefinition {
+                    server: Some(server),
+                    tool,
+                    name_only: description.is_none() && schema.is_none(),
+                    description,
+                    input_schema: schema.map(str::to_string),
+                    definition: raw.to_string(),
+                    ..ToolDefinition::default()
+                })
+            });
+            inventory(tools, &scope, out);
+        }
+        "mcp_instructions_delta" => {
+            let names = attachment.array("addedNames");
+            for (i, block) in attachment.array("addedBlocks").into_iter().enumerate() {
+                let Some(text) = json::string(block) else { continue };
+                out.events.push(Event::Instructions {
+                    lane: scope.lane(),
+                    server: names.get(i).and_then(|name| json::string(name)).map(|name| tool_prefix(&name)),
+                    time: scope.time,
+                    text: text.into_owned(),
+                });
+            }
+        }
+        // What the user typed while the agent was busy; no user line follows.
+        "queued_command" => {
+            let by_hand = attachment.str("commandMode").is_none_or(|mode| mode == "prompt");
+            if by_hand && scope.subagent != Some(true) && !is_meta(line) && !is_meta(&attachment) {
+                prompt(attachment.get("prompt").unwrap_or_default(), &scope, out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// One event per server, servers in the order of their first tool.
+fn inventory(tools: impl Iterator<Item = ToolDefinition>, scope: &Scope<'_>, out: &mut Decoded) {
+    let mut servers: Vec<Vec<ToolDefinition>> = Vec::new();
+    for tool in tools {
+        match servers.iter_mut().find(|server| server[0].server == tool.server) {
+            Some(server) => server.push(tool),
+            None => servers.push(vec![tool]),
+        }
+    }
+    for tools in servers {
+        out.events.push(Event::Tools { lane: scope.lane(), time: scope.time, tools });
+    }
+}
+
+/// What the user wrote, if anything.
+fn prompt(content: &str, scope: &Scope<'_>, out: &mut Decoded) {
+    let text = written_by_user(content);
+    if text.is_empty() {
+        return;
+    }
+    out.events.push(Event::Prompt(Box::new(Prompt {
+        session_id: Some(scope.session.clone()).filter(|s| !s.is_empty()),
+        time: scope.time,
+        text,
+        native_id: scope.uuid.clone(),
+        agent: Some(scope.agent()),
+        client_name: Some(Text::const_new(CLIENT)),
+        source_format: Text::const_new(ID),
+        ..Prompt::default()
+    })));
+}
+
+/// Whether the line, or what it attaches, was written by the client or by another agent and not by the user.
+fn is_meta(line: &Object<'_>) -> bool {
+    let origin = line.object("origin").str("kind");
+    ["isMeta", "isCompactSummary", "isVisibleInTranscriptOnly"].iter().any(|key| line.bool(key) == Some(true))
+        || origin.is_some_and(|kind| kind != "human")
+        || line.str("promptSource").is_some_and(|source| source == "system")
+}
+
+/// The blocks of one type in a message's content.
+fn blocks<'a>(message: &Object<'a>, kind: &'static str) -> impl Iterator<Item = Object<'a>> {
+    let blocks = message.array("content").into_iter().map(Object::trusted);
+    blocks.filter(move |block| block.str("type").is_some_and(|k| k == kind))
+}
+
+/// `mcp__SERVER__TOOL` → server and tool, cut at the first `__`: a server's name holds single `_` at most.
+fn split_name(name: &str) -> Option<(Text, Text)> {
+    let (server, tool) = name.strip_prefix("mcp__")?.split_once("__")?;
+    (!server.is_empty() && !tool.is_empty()).then(|| (server.into(), tool.into()))
+}
+
+/// A server's configured name as it stands in the names of its tools, so that both name the same server.
+fn tool_prefix(name: &str) -> Text {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+/// An id, unless something took it out: a redaction token would tie together what does not belong together.
+fn identifier(object: &Object<'_>, key: &str) -> Option<Text> {
+    object
+        .text(key)
+        .filter(|id| id.bytes().any(|b| b.is_ascii_alphanumeric()) && !id.to_ascii_lowercase().contains("redacted"))
+}
+
+/// What pairs a call whose own id was redacted: the assistant line, which its result names as well.
+fn stand_in(line: Option<&Text>, ordinal: usize) -> Option<Text> {
+    line.map(|uuid| Text::from(format!("line:{uuid}:{ordinal}")))
+}
+
+/// An id for a call that has none at all: the same call in another export gets the same one.
+fn content_id(input: &str, time: Option<Nanos>) -> Text {
+    let mut hash = blake3::Hasher::new();
+    hash.update(input.as_bytes()).update(&time.unwrap_or_default().to_le_bytes());
+    Text::from(format!("content:{}", &hash.finalize().to_hex()[..16]))
+}
+
+fn timestamp(line: &Object<'_>) -> Option<Nanos> {
+    line.str("timestamp").and_then(|text| time::rfc3339(&text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use super::*;
+use crate::call::Position;
+use crate::source::Hints;
+
+fn with_record<T>(line: &str, look: impl FnOnce(&Record<'_>) -> T) -> T {
+    let json = Object::parse(line).ok();
+    let hints = Hints::default();
+    look(&Record { text: line, json: json.as_ref(), position: Position::default(), lossy: false, hints: &hints })
+}
+
+fn decode(line: &str) -> Vec<Event> {
+    with_record(line, |record| {
+        assert!(CodexRollout.claims(record), "{line}");
+        let mut out = Decoded::default();
+        CodexRollout.decode(record, &mut out).unwrap();
+        out.events
+    })
+}
+
+fn line(kind: &str, payload: &str) -> String {
+    format!(r#"{{"timestamp":"2026-07-20T19:08:26.776Z","type":"{kind}","payload":{payload}}}"#)
+}
+
+fn end(result: &str) -> Call {
+    let payload = format!(
+        r#"{{"type":"mcp_tool_call_end","call_id":"exec-1","invocation":{{"server":"apps","tool":"github.search_prs",
+        "arguments":{{"q":1}}}},"app_name":"GitHub","duration":{{"secs":1,"nanos":841751333}},"result":{result}}}"#
+    );
+    match decode(&line("event_msg", &payload)).remove(0) {
+        Event::Call { call, .. } => *call,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_end_event_is_a_whole_call() {
+    let call = end(r#"{"Ok":{"content":[{"type":"text","text":"x"}],"isError":false}}"#);
+    assert_eq!((call.server.as_deref(), call.tool.as_deref()), (Some("apps"), Some("github.search_prs")));
+    assert_eq!((call.tool_call_id.as_deref(), call.arguments.as_deref()), (Some("exec-1"), Some(r#"{"q":1}"#)));
+    assert_eq!((call.outcome, call.is_error), (Outcome::Success, Some(false)));
+    assert_eq!((call.duration_ns, call.time_source), (Some(1_841_751_333), TimeSource::EndMinusDuration));
+    assert_eq!(call.time, call.time_end.map(|end| end - 1_841_751_333));
+    assert_eq!(call.more.unwrap().extra_json.as_deref(), Some(r#"{"app_name":"GitHub"}"#));
+}
+
+#[test]
+fn errors_of_tool_transport_and_user_differ() {
+    let call = end(r#"{"Ok":{"content":[{"type":"text","text":"403"}],"isError":true}}"#);
+    assert_eq!((call.outcome, call.error_message.as_deref()), (Outcome::ToolError, Some("403")));
+    assert_eq!(call.result_state, PayloadState::Present);
+    let call = end(r#"{"Err":"tool call error: Transport send error"}"#);
+    assert_eq!((call.outcome, call.result_state), (Outcome::TransportError, PayloadState::None));
+    assert_eq!(call.error_message.as_deref(), Some("tool call error: Transport send error"));
+    assert_eq!(end(r#"{"Err":"tool call failed: timed out awaiting tools/call after 60s"}"#).outcome, Outcome::Timeout);
+    let call = end(r#"{"Err":"user rejected MCP tool call"}"#);
+    assert_eq!((call.outcome, call.approval), (Outcome::Denied, Approval::UserDenied));
+    assert_eq!(end("null").outcome, Outcome::Unknown);
+}
+
+#[test]
+fn hostile_numbers_do_not_become_times() {
+    let payload = r#"{"type":"mcp_tool_call_end","call_id":"c","invocation":{"server":"s","tool":"t","arguments":null},
+        "duration":{"secs":9223372036854775807,"nanos":-1},"result":{"Ok":{}}}"#;
+    let events = decode(&line("event_msg", payload));
+    let [Event::Call { call, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((call.duration_ns, call.time_source), (None, TimeSource::ResponseLine));
+    assert_eq!((call.time, call.arguments_state), (call.time_end, PayloadState::None));
+
+    let nameless = line("event_msg", r#"{"type":"mcp_tool_call_end","call_id":"c","invocation":[]}"#);
+    with_record(&nameless, |record| {
+        let mut out = Decoded::default();
+        assert!(CodexRollout.decode(record, &mut out).is_err() && out.events.is_empty());
+    });
+}
+
+#[test]
+fn the_models_own_items_are_no_calls() {
+    let item = r#"{"type":"function_call","namespace":"mcp__apps__github","name":"_fetch_pr","call_id":"exec-1","arguments":"{}"}"#;
+    assert!(decode(&line("response_item", item)).is_empty());
+}
+
+#[test]
+fn meta_and_turn_lines_are_context() {
+    let meta = r#"{"id":"t1","cwd":"/w","originator":"codex-tui","cli_version":"0.145.0","git":{"branch":"b"},
+        "source":{"subagent":{"thread_spawn":{"parent_thread_id":"p"}}}}"#;
+    let events = decode(&line("session_meta", meta));
+    let [Event::Context { whole_source: true, call, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((call.session_id.as_deref(), call.client_name.as_deref()), (Some("t1"), Some("codex-tui")));
+    assert_eq!(call.more.as_deref().unwrap().agent_is_subagent, Some(true));
+
+    let events = decode(&line("turn_context", r#"{"model":"gpt","approval_policy":"never","cwd":"/w"}"#));
+    let [Event::Context { call, .. }] = events.as_slice() else { panic!("{events:?}") };
+    let more = call.more.as_deref().unwrap();
+    assert_eq!((more.gen_ai_request_model.as_deref(), more.approval_policy.as_deref()), (Some("gpt"), Some("never")));
+}
+
+#[test]
+fn a_prompt_counts_once() {
+    let texts = |line: &str| {
+        let texts = decode(line).into_iter().map(|event| match event {
+            Event::Prompt(prompt) => prompt.text,
+            other => panic!("{other:?}"),
+        });
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        texts(&line("event_msg", r#"{"type":"user_message","client_id":"c","message":"Review\n"}"#)),
+        ["Review"]
+    );
+    let content = r#""role":"user","content":[{"type":"input_text","text":"Review"}]"#;
+    assert!(texts(&line("response_item", &format!(r#"{{"type":"message",{content}}}"#))).is_empty());
+    assert_eq!(texts(&line("response_item", &format!("{{{content}}}"))), ["Review"]);
+    for own in ["<environment_context>\\nx</environment_context>", "# AGENTS.md instructions for /w\\n", "  "] {
+        assert!(texts(&line("event_msg", &format!(r#"{{"type":"user_message","message":"{own}"}}"#))).is_empty());
+    }
+    assert_eq!(texts(&line("event_msg", r#"{"type":"user_message","message":"<b> is bold"}"#)), ["<b> is bold"]);
+}
+
+#[test]
+fn exec_json_items() {
+    let done = |members: &str| {
+        let line = format!(
+            r#"{{"type":"item.completed","item":{{"id":"item_3","type":"mcp_tool_call","server":"s","tool":"t","arguments":{{}},{members}}}}}"#
+        );
+        match decode(&line).remove(0) {
+            Event::Call { call, .. } => *call,
+            other => panic!("{other:?}"),
+        }
+    };
+    let call = done(r#""result":{"content":[]},"error":null,"status":"completed""#);
+    assert_eq!((call.outcome, call.time), (Outcome::Success, None));
+    assert_eq!(done(r#""result":{"content":[]},"error":null,"status":"failed""#).outcome, Outcome::ToolError);
+    assert_eq!(done(r#""result":null,"error":{"message":"gone"},"status":"failed""#).outcome, Outcome::TransportError);
+    let events = decode(r#"{"type":"thread.started","thread_id":"t1"}"#);
+    assert!(matches!(events.as_slice(), [Event::Context { call, .. }] if call.session_id.as_deref() == Some("t1")));
+    assert!(decode(r#"{"type":"item.started","item":{"type":"mcp_tool_call"}}"#).is_empty());
+}
+
+#[test]
+fn claims_only_known_types() {
+    for foreign in [r#"{"type":"x","payload":{}}"#, r#"{"type":"assistant","sessionId":"s"}"#, r#"{"payload":{}}"#] {
+        with_record(foreign, |record| assert!(!CodexRollout.claims(record), "{foreign}"));
+    }
+    with_record(r#"{"type":"new_kind","payload":{}}"#, |record| assert!(CodexRollout.tolerates(record)));
+    with_record("[1]", |record| assert!(!CodexRollout.tolerates(record)));
+}

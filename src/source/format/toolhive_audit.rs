@@ -1,0 +1,280 @@
+//! Audit events of the ToolHive gateway: `pkg/audit` of stacklok/toolhive, one JSON object per HTTP request.
+//!
+//! A record holds a call whole, written when it ended, with or without the keys that Go's slog puts in front. Bodies are
+//! off by default; a request body over the configured size is dropped whole, and a response body can have holes. A tool's
+//! own error (`isError`) is not seen by the gateway, and there is no protocol session and no JSON-RPC id.
+
+use super::LogFormat;
+use crate::call::{Approval, Call, DurationSource, EventKind, Flag, Nanos, Observer, Outcome, PayloadState};
+use crate::call::{SessionSource, Text, TimeSource};
+use crate::source::json::{self, Object};
+use crate::source::{Decoded, Event, Lane, Record, Reject, time};
+
+const ID: &str = "toolhive_audit";
+
+/// Event types and the methods they stand for.
+const METHODS: &[(&str, &str)] = &[
+    ("mcp_initialize", "initialize"),
+    ("mcp_tool_call", "tools/call"),
+    ("mcp_tools_list", "tools/list"),
+    ("mcp_resource_read", "resources/read"),
+    ("mcp_resources_list", "resources/list"),
+    ("mcp_prompt_get", "prompts/get"),
+    ("mcp_prompts_list", "prompts/list"),
+    ("mcp_notification", "notifications/message"),
+    ("mcp_ping", "ping"),
+    ("mcp_logging", "logging/setLevel"),
+    ("mcp_completion", "completion/complete"),
+    ("mcp_roots_list_changed", "notifications/roots/list_changed"),
+];
+
+/// ToolHive audit events.
+pub struct ToolhiveAudit;
+
+impl LogFormat for ToolhiveAudit {
+    fn id(&self) -> &'static str {
+        ID
+    }
+    fn title(&self) -> &'static str {
+        "ToolHive gateway audit events (JSONL)"
+    }
+    fn evidence(&self) -> &'static str {
+        "source code of stacklok/toolhive and the example of its documentation; no production log"
+    }
+    fn claims(&self, record: &Record<'_>) -> bool {
+        record.json.is_some_and(|event| {
+            ["audit_id", "type", "outcome"].iter().all(|key| event.str(key).is_some())
+                && (event.has("logged_at") || event.str("msg").is_some_and(|msg| msg == "audit_event"))
+        })
+    }
+    fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
+        let Some(event) = record.json else { return Err(Reject::new("not a json object")) };
+        let mut call = Box::new(Call {
+            source_format: Text::const_new(ID),
+            observer: Observer::Gateway,
+            tool_call_id: event.text("audit_id"),
+            ..Call::default()
+        });
+        let metadata = event.object("metadata").object("extra");
+        kind(&mut call, event);
+        outcome(&mut call, event, &metadata);
+        times(&mut call, event, &metadata);
+        parties(&mut call, event, &metadata);
+        target(&mut call, event);
+        request(&mut call, event.object("data").get("request"));
+        response(&mut call, event.object("data").get("response"));
+        if call.result_state == PayloadState::NotLogged {
+            call.result_bytes = metadata.int("response_size_bytes").filter(|bytes| *bytes > 0);
+        }
+        out.events.push(Event::Call { lane: Lane::default(), call });
+        Ok(())
+    }
+    fn tolerates(&self, record: &Record<'_>) -> bool {
+        record.json.is_some_and(|line| line.has("level") && line.has("msg"))
+    }
+}
+
+/// What the event is, from the parsed method if the gateway had one, else from the event's type.
+fn kind(call: &mut Call, event: &Object<'_>) {
+    let kind = event.str("type").unwrap_or_default();
+    let by_type = METHODS.iter().find(|(name, _)| *name == kind).map(|(_, method)| Text::const_new(method));
+    // In place of the MCP method stands the HTTP verb if the body was not parsed.
+    let parsed = event.object("target").text("method").filter(|m| !m.bytes().all(|b| b.is_ascii_uppercase()));
+    call.method = parsed.or(by_type).unwrap_or_default();
+    call.event_kind = match kind.as_ref() {
+        "sse_connection" | "http_request" => EventKind::Connection,
+        // Steps of a composite tool inside the gateway: no traffic, but the log of it.
+        workflow if workflow.starts_with("vmcp_workflow_") => {
+            call.method = Text::from(workflow);
+            EventKind::Notification
+        }
+        _ if call.method.starts_with("notifications/") => EventKind::Notification,
+        _ => EventKind::Call,
+    };
+}
+
+fn outcome(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
+    match event.str("outcome").unwrap_or_default().as_ref() {
+        "success" => call.outcome = Outcome::Success,
+        "denied" => {
+            call.outcome = Outcome::Denied;
+            call.approval = Approval::PolicyDenied;
+        }
+        "application_error" => {
+            let code = metadata.int("jsonrpc_error_code").and_then(|code| i32::try_from(code).ok());
+            protocol_error(call, code, metadata.str("jsonrpc_error_message").map(|text| text.into_owned()));
+        }
+        "failure" | "error" if call.method.ends_with("_timed_out") => call.outcome = Outcome::Timeout,
+        "failure" | "error" if call.method.starts_with("vmcp_workflow_") => call.outcome = Outcome::ToolError,
+        // HTTP status 4xx and 5xx.
+        "failure" | "error" => call.outcome = Outcome::TransportError,
+        _ => {}
+    }
+}
+
+fn protocol_error(call: &mut Call, code: Option<i32>, message: Option<String>) {
+    call.outcome = Outcome::ProtocolError;
+    call.rpc_response_status_code = code;
+    call.error_type = code.map(|code| Text::from(code.to_string()));
+    call.error_message = message;
+}
+
+/// The event is written when the call has ended.
+fn times(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
+    let logged = |key| event.str(key).and_then(|text| time::rfc3339(&text));
+    let end: Option<Nanos> = logged("logged_at").or_else(|| logged("time"));
+    let duration = metadata.int("duration_ms").filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(1_000_000));
+    call.time_end = end;
+    call.duration_ns = duration;
+    call.duration_source = duration.map(|_| DurationSource::Measured);
+    (call.time, call.time_source) = match (end, duration) {
+        (Some(end), Some(duration)) => (end.checked_sub(duration), TimeSource::EndMinusDuration),
+        (Some(end), None) => (Some(end), TimeSource::Record),
+        (None, _) => (None, TimeSource::default()),
+    };
+}
+
+/// Who asked, on whose behalf, from where, and which server was meant.
+fn parties(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
+    let source = event.object("source");
+    let origin = source.object("extra");
+    let subjects = event.object("subjects");
+    let delegation = event.object("delegation");
+    // A name of the gateway's own if no server's: better than none, and it stays in the row beside a backend's.
+    call.server = metadata.text("backend_name").or_else(|| event.text("component"));
+    call.transport = metadata.text("transport").map(|transport| match transport.as_str() {
+        "streamable-http" => Text::const_new("http"),
+        _ => transport,
+    });
+    call.mcp_protocol_version = metadata.text("mcp_version");
+    call.client_name = subjects.text("client_name");
+    call.client_version = subjects.text("client_version");
+    call.mcp_session_id = origin.text("session_id");
+    call.session_id.clone_from(&call.mcp_session_id);
+    if call.session_id.is_some() {
+        call.session_source = SessionSource::McpSession;
+    }
+    let user = subjects.text("user").filter(|user| user != "anonymous");
+    call.user_id = subjects.text("user_id").or_else(|| user.clone());
+    let principal = if call.user_id.is_some() { "user" } else { "anonymous" };
+    let incomplete = ["truncated", "malformed"].iter().any(|key| delegation.bool(key) == Some(true));
+    let extra = [
+        ("audit_id", event.get("audit_id")),
+        ("type", event.get("type")),
+        ("component", event.get("component")),
+        ("endpoint", event.object("target").get("endpoint")),
+        ("request_id", origin.get("request_id")),
+        ("delegation", event.get("delegation").filter(|_| incomplete)),
+    ];
+    let extra = extra.iter().filter_map(|(key, raw)| Some(format!(r#""{key}":{}"#, (*raw)?)));
+    let extra: Vec<String> = extra.collect();
+    let more = call.more();
+    more.principal_type = (!subjects.is_empty()).then(|| Text::const_new(principal));
+    more.auth_subject = subjects.text("user_id");
+    more.user_email = user.clone().filter(|user| user.contains('@'));
+    more.user_name = user;
+    more.delegation_chain = delegation.get("chain").filter(|chain| chain.starts_with('[')).map(str::to_string);
+    more.client_address = source.text("value").filter(|_| source.str("type").is_none_or(|kind| kind == "network"));
+    more.user_agent = origin.text("user_agent").or_else(|| metadata.text("user_agent"));
+    more.extra_json = Some(format!("{{{}}}", extra.join(",")));
+}
+
+fn target(call: &mut Call, event: &Object<'_>) {
+    let target = event.object("target");
+    match call.method.as_str() {
+        "tools/call" => {
+            call.tool = target.text("name");
+            call.tool_raw.clone_from(&call.tool);
+        }
+        "resources/read" => call.more().mcp_resource_uri = target.text("uri").or_else(|| target.text("name")),
+        "prompts/get" => call.more().gen_ai_prompt_name = target.text("name"),
+        workflow if workflow.starts_with("vmcp_workflow_") => {
+            call.tool = target.text("tool_name").or_else(|| target.text("workflow_name"));
+            call.more().task_id = target.text("workflow_id");
+        }
+        _ => {}
+    }
+}
+
+/// The request body: a whole message, its `params`, or the arguments by themselves.
+fn request(call: &mut Call, body: Option<&str>) {
+    let Some(body) = body.filter(|body| *body != "null") else {
+        // Not logged, or dropped for its size: never "no arguments".
+        call.arguments_state = match call.event_kind {
+            EventKind::Connection => PayloadState::None,
+            _ => PayloadState::NotLogged,
+        };
+        return;
+    };
+    if !body.starts_with(['{', '[']) {
+        call.arguments = Some(body.to_string());
+        call.arguments_state = PayloadState::Unparsable;
+        return;
+    }
+    let message = Object::trusted(body);
+    let is_message = message.has("jsonrpc") || (message.str("method").is_some() && message.has("params"));
+    let params = if is_message { message.get("params") } else { Some(body) };
+    let inner = params.map(Object::trusted).unwrap_or_default();
+    let is_tool_call = call.method == "tools/call";
+    // Params name the tool that is called; arguments that happen to have such keys do not.
+    let is_params = is_message || (inner.has("arguments") && inner.text("name").is_some_and(|n| Some(n) == call.tool));
+    let arguments = if is_tool_call && is_params { inner.get("arguments") } else { params };
+    if is_tool_call && is_message && call.tool.is_none() {
+        call.tool = inner.text("name");
+        call.tool_raw.clone_from(&call.tool);
+    }
+    if is_params && let Some(meta) = inner.get("_meta").filter(|meta| meta.starts_with('{')) {
+        call.more().meta_json = Some(meta.to_string());
+    }
+    call.arguments = arguments.map(str::to_string);
+    call.arguments_state = if arguments.is_some() { PayloadState::Present } else { PayloadState::None };
+}
+
+/// The response body: a whole message, one inside an event stream, or the result by itself.
+fn response(call: &mut Call, body: Option<&str>) {
+    let Some(body) = body.filter(|body| *body != "null") else {
+        call.result_state = match call.event_kind {
+            EventKind::Call => PayloadState::NotLogged,
+            _ => PayloadState::None,
+        };
+        return;
+    };
+    let text = json::string(body);
+    let streamed = text.as_deref().and_then(last_message);
+    if text.is_some() && streamed.is_none() {
+        call.result = Some(body.to_string());
+        call.result_state = PayloadState::Unparsable;
+        call.flag(Flag::TruncatedJson);
+        return;
+    }
+    let body = streamed.unwrap_or(body);
+    let message = Object::trusted(body);
+    let is_message = streamed.is_some() || message.has("jsonrpc");
+    let error = message.get("error").filter(|_| is_message);
+    let result = if is_message { message.get("result").or(error) } else { Some(body) };
+    call.result = result.map(str::to_string);
+    call.result_state = if result.is_some() { PayloadState::Present } else { PayloadState::None };
+    if call.outcome != Outcome::Success {
+        return;
+    }
+    // The gateway looks only at the start of the body, and never at `isError`.
+    if let Some(error) = error.map(Object::trusted) {
+        let code = error.int("code").and_then(|code| i32::try_from(code).ok());
+        protocol_error(call, code, error.str("message").map(|text| text.into_owned()));
+    } else {
+        call.is_error = result.map(Object::trusted).and_then(|result| result.bool("isError"));
+        if call.is_error == Some(true) {
+            call.outcome = Outcome::ToolError;
+            call.error_type = Some(Text::const_new("tool_error"));
+        }
+    }
+}
+
+/// The last response among the messages of an event stream.
+fn last_message(stream: &str) -> Option<&str> {
+    let mut data = stream.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+    data.rfind(|text| Object::parse(text).is_ok_and(|m| m.has("result") || m.has("error")))
+}
+
+#[cfg(test)]
+mod tests;

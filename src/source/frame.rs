@@ -1,0 +1,268 @@
+//! Bytes → chunks of whole records, with positions in the decompressed stream.
+//!
+//! [`Framer`] reads a stream once and hands out [`Chunk`]s that are cut at record ends, so that chunks can be decoded in
+//! parallel. Lines are the usual record. A file that starts with a JSON value over several lines (pretty-printed exports,
+//! arrays of records) is framed by JSON values instead.
+
+use super::json;
+use std::io::{self, Read};
+
+/// Largest record that is read; longer ones become rejects. Real ones reach 1 MB.
+pub const MAX_RECORD: usize = 64 << 20;
+/// Bytes of one chunk, if records allow it.
+const CHUNK: usize = 4 << 20;
+
+/// How a stream is cut into records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Framing {
+    /// One record a line.
+    Lines,
+    /// JSON values one after the other, white space and commas between them, perhaps in one outer array.
+    Documents,
+}
+
+/// A run of whole records.
+#[derive(Debug)]
+pub struct Chunk {
+    pub bytes: Vec<u8>,
+    /// Offset of the first byte in the stream.
+    pub offset: u64,
+    /// Records of a [`Framing::Documents`] chunk as (start, end); bytes between them are separators.
+    pub documents: Option<Vec<(usize, usize)>>,
+    /// The chunk is a piece that is no record: its reason. `bytes` are its first bytes, `length` its full length.
+    pub refused: Option<(&'static str, u64)>,
+    /// The stream ended inside the last record of the chunk (no line end, unclosed value).
+    pub ends_open: bool,
+}
+
+impl Chunk {
+    /// Bytes of the stream that the chunk stands for.
+    pub fn length(&self) -> u64 {
+        self.refused.map_or(self.bytes.len() as u64, |(_, length)| length)
+    }
+}
+
+/// Cuts one stream into chunks.
+pub struct Framer<R> {
+    reader: R,
+    framing: Framing,
+    /// Bytes read and not yet handed out.
+    rest: Vec<u8>,
+    offset: u64,
+    ended: bool,
+    digest: blake3::Hasher,
+}
+
+impl<R: Read> Framer<R> {
+    /// Reads the head of a stream and decides how to cut it. `offset` is where the reader stands in the stream; a
+    /// `known` framing is kept (a file read on after it grew).
+    ///
+    /// # Errors
+    /// The stream cannot be read.
+    pub fn new(mut reader: R, offset: u64, digest: blake3::Hasher, known: Option<Framing>) -> io::Result<Self> {
+        let mut rest = Vec::with_capacity(CHUNK + (CHUNK >> 2));
+        let mut digest = digest;
+        let ended = fill(&mut reader, &mut rest, CHUNK, &mut digest)?;
+        let framing = known.unwrap_or_else(|| framing_of(&rest, ended));
+        Ok(Self { reader, framing, rest, offset, ended, digest })
+    }
+
+    /// How the stream is cut.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The first bytes, for detection.
+    pub fn head(&self) -> &[u8] {
+        &self.rest
+    }
+
+    /// The digest of all bytes read so far, those before the start included.
+    pub fn digest(&self) -> blake3::Hash {
+        self.digest.finalize()
+    }
+
+    /// The next chunk; `None` at the end.
+    ///
+    /// # Errors
+    /// The stream cannot be read on (a damaged compressed file, say). What was read before has been handed out.
+    pub fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
+        loop {
+            if self.ended && self.rest.is_empty() {
+                return Ok(None);
+            }
+            let cut = match self.framing {
+                Framing::Lines => memchr::memrchr(b'\n', &self.rest).map(|at| (at + 1, None)),
+                Framing::Documents => documents(&self.rest, self.ended),
+            };
+            if let Some((end, documents)) = cut {
+                return Ok(Some(self.take(end, documents, false)));
+            }
+            if self.ended {
+                let open = self.rest.len();
+                let documents = (self.framing == Framing::Documents).then(|| vec![(0, open)]);
+                return Ok(Some(self.take(open, documents, true)));
+            }
+            if self.rest.len() > MAX_RECORD {
+                return self.skip_record().map(Some);
+            }
+            self.fill_more()?;
+        }
+    }
+
+    fn fill_more(&mut self) -> io::Result<()> {
+        let want = self.rest.len() + CHUNK;
+        match fill(&mut self.reader, &mut self.rest, want, &mut self.digest) {
+            Ok(ended) => {
+                self.ended = ended;
+                Ok(())
+            }
+            Err(error) => {
+                self.ended = true;
+                Err(error)
+            }
+        }
+    }
+
+    fn take(&mut self, end: usize, documents: Option<Vec<(usize, usize)>>, ends_open: bool) -> Chunk {
+        let mut rest = Vec::with_capacity(CHUNK + (CHUNK >> 2));
+        rest.extend_from_slice(&self.rest[end..]);
+        let mut bytes = std::mem::replace(&mut self.rest, rest);
+        bytes.truncate(end);
+        let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open };
+        self.offset += end as u64;
+        if !self.ended && self.rest.len() < CHUNK / 2 {
+            // A read error here surfaces with the next call, after this chunk has been used.
+            let _ = self.fill_more().map_err(|error| tracing::debug!(%error, "reading ahead failed"));
+        }
+        chunk
+    }
+
+    /// Gives up on a record that is too long: passes over it without keeping it.
+    fn skip_record(&mut self) -> io::Result<Chunk> {
+        let head = self.rest[..4096.min(self.rest.len())].to_vec();
+        let mut length = 0;
+        loop {
+            if let Some(at) = memchr::memchr(b'\n', &self.rest) {
+                length += at as u64 + 1;
+                self.rest.drain(..=at);
+                break;
+            }
+            length += self.rest.len() as u64;
+            self.rest.clear();
+            if self.ended {
+                break;
+            }
+            self.fill_more()?;
+        }
+        let chunk = Chunk {
+            bytes: head,
+            offset: self.offset,
+            documents: None,
+            refused: Some(("record longer than 64 MiB", length)),
+            ends_open: false,
+        };
+        self.offset += length;
+        Ok(chunk)
+    }
+}
+
+/// Reads until `rest` holds `want` bytes or the stream ends; says whether it ended.
+fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, want: usize, digest: &mut blake3::Hasher) -> io::Result<bool> {
+    let mut length = rest.len();
+    rest.resize(want, 0);
+    let ended = loop {
+        if length == want {
+            break Ok(false);
+        }
+        match reader.read(&mut rest[length..]) {
+            Ok(0) => break Ok(true),
+            Ok(read) => {
+                digest.update(&rest[length..length + read]);
+                length += read;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    rest.truncate(length);
+    ended
+}
+
+/// Lines, unless the first JSON value of the head spans several of them.
+fn framing_of(head: &[u8], whole: bool) -> Framing {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let start = json::skip_space(head, 0);
+    if !matches!(head.get(start), Some(b'{' | b'[')) {
+        return Framing::Lines;
+    }
+    let Some(line_end) = memchr::memchr(b'\n', &head[start..]).map(|at| start + at) else { return Framing::Lines };
+    let value_end = json::skip_value(head, start);
+    if value_end <= line_end {
+        return Framing::Lines;
+    }
+    if value_end == head.len() && whole && !matches!(head[head.len() - 1], b'}' | b']' | b'\n') {
+        // Never closed: a log whose first line is cut, not a document.
+        return Framing::Lines;
+    }
+    // A raw line end inside a string is no JSON: the first line is a broken record of a line log.
+    let first_line = &head[start..line_end];
+    if ends_inside_string(first_line) { Framing::Lines } else { Framing::Documents }
+}
+
+fn ends_inside_string(line: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'"', &line[at..]) {
+        let start = at + found;
+        at = json::skip_string(line, start);
+        if at >= line.len() {
+            return line.len() == start + 1 || line[line.len() - 1] != b'"' || line[line.len() - 2] == b'\\';
+        }
+    }
+    false
+}
+
+/// The whole JSON values at the start of `bytes`, and where they end. Elements of an outer array are values of their own.
+pub(crate) fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Option<Vec<(usize, usize)>>)> {
+    let mut found = Vec::new();
+    let mut end = 0;
+    let mut at = 0;
+    loop {
+        // White space, commas and the brackets of an outer array stand between records.
+        while at < bytes.len() && matches!(bytes[at], b' ' | b'\n' | b'\r' | b'\t' | b',' | b'[' | b']') {
+            at += 1;
+        }
+        if at >= bytes.len() {
+            return (ended || end > 0 || at > 0).then_some((at, Some(found)));
+        }
+        let value_end = match bytes[at] {
+            b'{' => json::skip_value(bytes, at),
+            // Anything else up to the end of the line is one record, which will be rejected.
+            _ => memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n + 1),
+        };
+        let closed = value_end < bytes.len() || (bytes[at] == b'{' && bytes[bytes.len() - 1] == b'}' && balanced(&bytes[at..]));
+        if !closed {
+            return (end > 0).then_some((end, Some(found)));
+        }
+        found.push((at, value_end));
+        at = value_end;
+        end = value_end;
+    }
+}
+
+fn balanced(value: &[u8]) -> bool {
+    let (mut depth, mut at) = (0usize, 0);
+    while at < value.len() {
+        match value[at] {
+            b'"' => {
+                at = json::skip_string(value, at);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    depth == 0
+}

@@ -1,0 +1,281 @@
+//! Reading JSON without building trees: the members of one object as slices of its text.
+//!
+//! [`Object::parse`] validates the whole text once (serde_json, iterative, so nesting cannot exhaust the stack);
+//! [`Object::trusted`] then splits nested objects by scanning only, which is what keeps large payloads cheap.
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// The members of a JSON object, in order, values as raw JSON text.
+#[derive(Clone, Debug, Default)]
+pub struct Object<'a> {
+    members: Vec<(Cow<'a, str>, &'a str)>,
+}
+
+impl<'a> Object<'a> {
+    /// Parses and validates one JSON object.
+    ///
+    /// # Errors
+    /// The text is not exactly one JSON object; the error says where.
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// Splits an object that is part of already validated text. Anything else gives an object without members.
+    pub fn trusted(text: &'a str) -> Self {
+        let mut members = Vec::new();
+        let bytes = text.as_bytes();
+        let mut at = skip_space(bytes, 0);
+        if bytes.get(at) != Some(&b'{') {
+            return Self::default();
+        }
+        at = skip_space(bytes, at + 1);
+        while bytes.get(at) == Some(&b'"') {
+            let key_end = skip_string(bytes, at);
+            let key = unescape(&text[at..key_end]);
+            at = skip_space(bytes, key_end);
+            if bytes.get(at) != Some(&b':') {
+                break;
+            }
+            let start = skip_space(bytes, at + 1);
+            let end = skip_value(bytes, start);
+            members.push((key, &text[start..end]));
+            at = skip_space(bytes, end);
+            if bytes.get(at) != Some(&b',') {
+                break;
+            }
+            at = skip_space(bytes, at + 1);
+        }
+        Self { members }
+    }
+
+    /// Raw JSON text of a member. With duplicate keys the last one, as most parsers have it.
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        self.members.iter().rev().find(|(k, _)| k == key).map(|(_, v)| *v)
+    }
+    /// Whether the member is there, whatever its value.
+    pub fn has(&self, key: &str) -> bool {
+        self.members.iter().any(|(k, _)| k == key)
+    }
+    /// A string member, unescaped. `None` for other types.
+    pub fn str(&self, key: &str) -> Option<Cow<'a, str>> {
+        self.get(key).and_then(string)
+    }
+    /// A non-empty string member.
+    pub fn text(&self, key: &str) -> Option<crate::call::Text> {
+        self.str(key).filter(|s| !s.is_empty()).map(|s| crate::call::Text::from(s.as_ref()))
+    }
+    /// A nested object (empty if there is none).
+    pub fn object(&self, key: &str) -> Self {
+        self.get(key).map(Self::trusted).unwrap_or_default()
+    }
+    /// A number, or a string that holds one, as an integer; fractions are cut off.
+    pub fn int(&self, key: &str) -> Option<i64> {
+        let raw = self.get(key)?;
+        let text = string(raw).unwrap_or(Cow::Borrowed(raw));
+        text.parse().ok().or_else(|| text.parse::<f64>().ok().filter(|f| f.is_finite()).map(|f| f as i64))
+    }
+    /// A JSON boolean.
+    pub fn bool(&self, key: &str) -> Option<bool> {
+        match self.get(key)? {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+    /// The elements of an array member (none if it is not an array).
+    pub fn array(&self, key: &str) -> Vec<&'a str> {
+        self.get(key).map(elements).unwrap_or_default()
+    }
+    /// All members in order.
+    pub fn members(&self) -> &[(Cow<'a, str>, &'a str)] {
+        &self.members
+    }
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+    /// Whether a key stands twice.
+    pub fn has_duplicate_keys(&self) -> bool {
+        self.members.iter().enumerate().any(|(i, (k, _))| self.members[..i].iter().any(|(other, _)| other == k))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    members.push((key.0, map.next_value::<&'de RawValue>()?.get()));
+                }
+                Ok(Object { members })
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // A raw value, because a key may hold a lone surrogate, which a Rust string cannot.
+        let raw = <&'de RawValue>::deserialize(deserializer)?;
+        Ok(Key(unescape(raw.get())))
+    }
+}
+
+/// The elements of a JSON array in validated text, as raw JSON text.
+pub fn elements(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::new();
+    let mut at = skip_space(bytes, 0);
+    if bytes.get(at) != Some(&b'[') {
+        return out;
+    }
+    at = skip_space(bytes, at + 1);
+    while at < bytes.len() && bytes[at] != b']' {
+        let end = skip_value(bytes, at);
+        out.push(&text[at..end]);
+        at = skip_space(bytes, end);
+        if bytes.get(at) != Some(&b',') {
+            break;
+        }
+        at = skip_space(bytes, at + 1);
+    }
+    out
+}
+
+/// The value of a JSON string literal; `None` if the text is no string.
+pub fn string(raw: &str) -> Option<Cow<'_, str>> {
+    raw.starts_with('"').then(|| unescape(raw))
+}
+
+/// Decodes a JSON string literal, quotes included. Lone surrogates become U+FFFD.
+pub fn unescape(literal: &str) -> Cow<'_, str> {
+    let inner = literal.strip_prefix('"').unwrap_or(literal);
+    let inner = inner.strip_suffix('"').unwrap_or(inner);
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    let mut out = String::with_capacity(inner.len());
+    unescape_into(inner, &mut out);
+    Cow::Owned(out)
+}
+
+/// Decodes the inside of a JSON string literal (no quotes) onto `out`; returns whether a lone surrogate was replaced.
+pub fn unescape_into(inner: &str, out: &mut String) -> bool {
+    let mut rest = inner;
+    let mut lone = false;
+    while let Some(slash) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(&rest[..slash]);
+        rest = &rest[slash + 1..];
+        let Some(&code) = rest.as_bytes().first() else { return lone };
+        let simple = match code {
+            b'n' => '\n',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'"' | b'\\' | b'/' => code as char,
+            b'u' => {
+                let (ch, used) = unicode_escape(rest);
+                lone |= ch.is_none();
+                out.push(ch.unwrap_or(char::REPLACEMENT_CHARACTER));
+                rest = &rest[used..];
+                continue;
+            }
+            _ => {
+                // Not JSON; keep what stands there.
+                out.push('\\');
+                continue;
+            }
+        };
+        out.push(simple);
+        rest = &rest[1..];
+    }
+    out.push_str(rest);
+    lone
+}
+
+/// Decodes `uXXXX` or a surrogate pair `uXXXX\uXXXX` at the start; gives the character and the bytes used.
+fn unicode_escape(text: &str) -> (Option<char>, usize) {
+    let unit = |at: usize| {
+        text.get(at..at + 5).filter(|t| t.starts_with('u')).and_then(|t| u32::from_str_radix(&t[1..], 16).ok())
+    };
+    let Some(high) = unit(0) else { return (None, 1) };
+    if let Some(ch) = char::from_u32(high) {
+        return (Some(ch), 5);
+    }
+    let low = (text.as_bytes().get(5) == Some(&b'\\')).then(|| unit(6)).flatten();
+    match low {
+        Some(low) if high < 0xDC00 && (0xDC00..0xE000).contains(&low) => {
+            (char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)), 11)
+        }
+        _ => (None, 5),
+    }
+}
+
+/// Index of the first byte that is no JSON white space.
+pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        at += 1;
+    }
+    at
+}
+
+/// Index after the string literal that starts at `at` (end of text if it does not end).
+pub fn skip_string(bytes: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
+        if bytes[at + found] == b'"' {
+            return at + found + 1;
+        }
+        at += found + 2;
+    }
+    bytes.len()
+}
+
+/// Index after the value that starts at `at`.
+pub fn skip_value(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(b'"') => skip_string(bytes, at),
+        Some(b'{' | b'[') => {
+            let mut depth = 0usize;
+            let mut at = at;
+            while at < bytes.len() {
+                match bytes[at] {
+                    b'"' => {
+                        at = skip_string(bytes, at);
+                        continue;
+                    }
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return at + 1;
+                        }
+                    }
+                    _ => {}
+                }
+                at += 1;
+            }
+            bytes.len()
+        }
+        _ => {
+            let mut at = at;
+            while at < bytes.len() && !matches!(bytes[at], b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t') {
+                at += 1;
+            }
+            at
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Bytes → records → events: reading logs, whatever their format. Pure and synchronous; no lake, no clock.
+//!
+//! `input` finds and opens inputs, `frame` cuts bytes into records with their position, `format` turns one
+//! record into [`Event`]s, `pairing` (sequential) turns events into whole [`Call`]s. A format keeps no state:
+//! what one record says about later ones it emits as [`Event::Context`], and `pairing` applies it.
+
+pub mod format;
+pub mod frame;
+pub mod input;
+pub mod json;
+pub mod pairing;
+pub mod time;
+
+use crate::call::{Call, IdType, Nanos, Position, Prompt, Side, Text, ToolDefinition};
+use serde::{Deserialize, Serialize};
+
+/// One record of a log: a line, or one JSON document.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The text, line end removed, invalid UTF-8 replaced (then `lossy`).
+    pub text: &'a str,
+    /// Its members if it is a JSON object; already validated as JSON.
+    pub json: Option<&'a json::Object<'a>>,
+    /// Where it stands.
+    pub position: Position,
+    /// Whether bytes had to be replaced.
+    pub lossy: bool,
+    /// What the input's name says.
+    pub hints: &'a Hints,
+}
+
+/// What the name of an input tells a format. Nothing in it is trusted more than the records themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Hints {
+    /// File name without folder and compression suffix.
+    pub file_name: String,
+    /// Server alias that the file name carries (`mcp-server-NAME.log`, `stdio_NAME.jsonl` does not).
+    pub server: Option<Text>,
+    /// Modification time of the file, for records without a time.
+    pub mtime: Option<Nanos>,
+}
+
+/// What one record turned out to be.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// In the order of the record.
+    pub events: Vec<Event>,
+}
+
+/// A record that a format claimed and cannot read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Short, lower case, without data of the log: it becomes a column to group by.
+    pub reason: String,
+}
+
+impl Reject {
+    /// A reject with this reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+/// The stream of messages inside a source that a record belongs to: what keeps concurrent connections apart
+/// before any id is compared. Empty: the source itself is the lane. Formats build it from what the record says
+/// (session id, process id, HTTP path, server name), never from its position.
+pub type Lane = Text;
+
+/// A JSON-RPC id, exactly as written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Id {
+    pub kind: IdType,
+    pub text: Text,
+}
+
+/// How the two halves of a call find each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PairKey {
+    /// A JSON-RPC id: unique per requesting side inside one connection of one lane, reused freely elsewhere.
+    JsonRpc { lane: Lane, side: Side, id: Id },
+    /// An id that is unique by itself within the session (`toolu_…`), wherever the halves stand.
+    Global { session: Text, id: Text },
+}
+
+/// What a record says.
+#[derive(Debug)]
+pub enum Event {
+    /// A request, or a notification (then `key` is `None`).
+    Request { key: Option<PairKey>, lane: Lane, call: Box<Call> },
+    /// A response. Only response-side fields of the call are filled: `result*`, `outcome`, `error_*`, `time_end`,
+    /// `response` position is filled by the caller. `maybe_foreign`: the log pairs other things by the same ids
+    /// (built-in tools), so without a request this is not an orphan of ours.
+    Response { key: PairKey, lane: Lane, call: Box<Call>, maybe_foreign: bool },
+    /// A call that the record holds whole. `lane` is the scope whose context fills what is empty.
+    Call { lane: Lane, call: Box<Call> },
+    /// Something about a call whose halves stand elsewhere: names, measured duration, approval. Only the fields
+    /// that the record knows are filled; they win over what the halves derive.
+    Amend { key: PairKey, call: Box<Call> },
+    /// Something that is paired by the same ids is none of ours (a built-in tool), so its response is not waited for.
+    Foreign { key: PairKey },
+    /// `notifications/cancelled`: the request will not be answered. The notification itself is a `Request` of its own.
+    Cancel { key: PairKey, time: Option<Nanos> },
+    /// Fills empty fields of later calls in the same lane (`scope: Lane`) or of the whole source.
+    Context { lane: Lane, whole_source: bool, call: Box<Call> },
+    /// Names the conversation that a trace belongs to; calls with `SessionSource::Trace` take it.
+    Trace { trace_id: Text, session_id: Text, agent: Option<Text> },
+    /// A connection starts or ends; ids may start over.
+    Connection { lane: Lane, opens: bool, time: Option<Nanos> },
+    /// What the user asked.
+    Prompt(Box<Prompt>),
+    /// Tool definitions that do not stand in a `tools/list` response (those are read when it is paired).
+    Tools { lane: Lane, time: Option<Nanos>, tools: Vec<ToolDefinition> },
+    /// Instructions that a server put into the model's context.
+    Instructions { lane: Lane, server: Option<Text>, time: Option<Nanos>, text: String },
+}
+
+impl Decoded {
+    /// Empties the list, keeping its memory.
+    pub fn clear(&mut self) {
+        self.events.clear();
+    }
+}

@@ -1,0 +1,277 @@
+//! Lanes and the connections inside them: where ids start over, and what a connection's records say for all of its calls.
+
+use super::{ConnectionInfo, PairingOptions, Scope, finish};
+use crate::call::{Call, IdType, Nanos, SessionSource, Side, Text, ToolDefinition};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, VecDeque};
+
+/// Connections of one lane that are remembered; concurrent ones are few.
+const MAX_CONNECTIONS: usize = 8;
+/// Lanes remembered; the least recently used go first.
+const MAX_LANES: usize = 50_000;
+/// Tools remembered of one connection.
+const MAX_TOOLS: usize = 2_000;
+
+/// What is known of a tool that the connection offered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Offered {
+    hash: Option<[u8; 32]>,
+    capabilities: crate::call::Bits,
+    annotations: Option<String>,
+}
+
+/// One connection of a lane.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Connection {
+    number: u32,
+    /// 16 hex digits; empty until the first record.
+    id: Text,
+    /// Fields that the connection's own records fill for its calls.
+    context: Box<Call>,
+    /// It began with `initialize`, so silence does not end it.
+    hello: bool,
+    closed: bool,
+    last_time: Option<Nanos>,
+    last_id: Option<i64>,
+    last_used: u64,
+    tools: HashMap<Text, Offered>,
+}
+
+/// One lane.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Lane {
+    connections: VecDeque<Connection>,
+    next: u32,
+    /// Records that it has seen; orders connections by use.
+    clock: u64,
+    opened_at: u64,
+    touched: u64,
+}
+
+/// All lanes of all streams.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    lanes: HashMap<(u64, Text), Lane>,
+    clock: u64,
+}
+
+impl Lanes {
+    pub(super) fn restore(saved: Vec<((u64, Text), Lane)>) -> Self {
+        let clock = saved.iter().map(|(_, lane)| lane.touched).max().unwrap_or(0);
+        Self { lanes: saved.into_iter().collect(), clock }
+    }
+
+    pub(super) fn save(&self) -> Vec<((u64, Text), Lane)> {
+        self.lanes.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    fn lane(&mut self, stream: u64, name: &Text) -> &mut Lane {
+        self.clock += 1;
+        if self.lanes.len() >= MAX_LANES && !self.lanes.contains_key(&(stream, name.clone())) {
+            let mut ages: Vec<_> = self.lanes.values().map(|lane| lane.touched).collect();
+            ages.sort_unstable();
+            let limit = ages[MAX_LANES / 10];
+            self.lanes.retain(|_, lane| lane.touched > limit);
+        }
+        let lane = self.lanes.entry((stream, name.clone())).or_default();
+        lane.touched = self.clock;
+        lane
+    }
+
+    /// The connection that a request or notification belongs to; `seed` names it if it is the first record.
+    pub(super) fn for_request(
+        &mut self,
+        scope: &Scope<'_>,
+        lane: &Text,
+        call: &Call,
+        seed: [u8; 32],
+        options: &PairingOptions,
+    ) -> u32 {
+        let lane = self.lane(scope.stream, lane);
+        lane.clock += 1;
+        let hello = call.method == "initialize" && call.initiator == Side::Client;
+        let current = lane.connections.back();
+        let idle = current.is_some_and(|c| {
+            !c.hello
+                && matches!((c.last_time, call.time), (Some(last), Some(now)) if now.saturating_sub(last) > options.session_gap)
+        });
+        let fresh = current.is_some_and(|c| c.id.is_empty());
+        if current.is_none() || idle || (hello && !fresh) || current.is_some_and(|c| c.closed) {
+            lane.open();
+        }
+        let clock = lane.clock;
+        let number = if hello { None } else { lane.by_id(call) };
+        let connection = match number {
+            Some(number) => lane.connections.iter_mut().find(|c| c.number == number),
+            None => lane.connections.back_mut(),
+        };
+        let Some(connection) = connection else { return 0 };
+        if connection.id.is_empty() {
+            connection.id = finish::connection_key(&seed);
+        }
+        connection.hello |= hello;
+        connection.last_used = clock;
+        connection.last_time = connection.last_time.max(call.time);
+        if call.initiator == Side::Client
+            && call.jsonrpc_id_type == Some(IdType::Int)
+            && let Some(id) = call.jsonrpc_request_id.as_ref().and_then(|id| id.parse().ok())
+        {
+            connection.last_id = Some(id);
+        }
+        if hello {
+            finish::overlay(
+                &mut connection.context,
+                Call {
+                    client_name: call.client_name.clone(),
+                    client_version: call.client_version.clone(),
+                    mcp_protocol_version: call.mcp_protocol_version.clone(),
+                    ..Call::default()
+                },
+            );
+        }
+        connection.number
+    }
+
+    /// Connections of the lane that are in use: those with a record since the newest one opened, and the newest.
+    pub(super) fn alive(&self, stream: u64, lane: &Text) -> Vec<u32> {
+        let Some(lane) = self.lanes.get(&(stream, lane.clone())) else { return Vec::new() };
+        let newest = lane.connections.back().map(|c| c.number);
+        lane.connections
+            .iter()
+            .filter(|c| Some(c.number) == newest || (!c.closed && c.last_used >= lane.opened_at))
+            .map(|c| c.number)
+            .collect()
+    }
+
+    /// The lane's newest connection; 0 if it has none.
+    pub(super) fn current(&self, stream: u64, lane: &Text) -> u32 {
+        self.lanes.get(&(stream, lane.clone())).and_then(|lane| lane.connections.back()).map_or(0, |c| c.number)
+    }
+
+    /// A line of the log says that a connection starts or ends.
+    pub(super) fn life_cycle(&mut self, stream: u64, lane: &Text, opens: bool) {
+        let lane = self.lane(stream, lane);
+        if opens {
+            if lane.connections.back().is_none_or(|c| !c.id.is_empty() || c.closed) {
+                lane.open();
+            }
+        } else if let Some(connection) = lane.connections.iter_mut().find(|c| !c.closed && !c.id.is_empty()) {
+            // Two connections in one lane: the log does not say whose transport closed; the older one goes first.
+            connection.closed = true;
+        }
+    }
+
+    /// Fields for all later calls of the lane's current connection.
+    pub(super) fn context(&mut self, stream: u64, lane: &Text, call: Call) {
+        let lane = self.lane(stream, lane);
+        if lane.connections.is_empty() {
+            lane.open();
+        }
+        if let Some(connection) = lane.connections.back_mut() {
+            finish::overlay(&mut connection.context, call);
+        }
+    }
+
+    /// The connection's hello was answered: who the server says it is.
+    pub(super) fn identify(&mut self, stream: u64, lane: &Text, number: u32, call: &Call) {
+        if let Some(connection) = self.lane(stream, lane).get(number) {
+            finish::overlay(
+                &mut connection.context,
+                Call {
+                    server_info_name: call.server_info_name.clone(),
+                    server_info_version: call.server_info_version.clone(),
+                    mcp_protocol_version: call.mcp_protocol_version.clone(),
+                    ..Call::default()
+                },
+            );
+        }
+    }
+
+    /// Remembers a tool that the lane's current connection offered.
+    pub(super) fn offer(&mut self, scope: &Scope<'_>, lane: &Text, tool: &ToolDefinition) -> ConnectionInfo {
+        let state = self.lane(scope.stream, lane);
+        if state.connections.is_empty() {
+            state.open();
+        }
+        if let Some(connection) = state.connections.back_mut()
+            && !tool.name_only
+            && connection.tools.len() < MAX_TOOLS
+        {
+            let offered =
+                Offered { hash: tool.hash, capabilities: tool.capabilities, annotations: tool.annotations.clone() };
+            connection.tools.insert(tool.tool.clone(), offered);
+        }
+        self.info(scope, lane)
+    }
+
+    /// Identity of the lane's current connection.
+    pub(super) fn info(&mut self, scope: &Scope<'_>, lane: &Text) -> ConnectionInfo {
+        let context = &scope.source.context;
+        let connection = self.lane(scope.stream, lane).connections.back();
+        let id = connection.map(|c| c.id.clone()).unwrap_or_default();
+        let own = connection.map(|c| &c.context);
+        ConnectionInfo {
+            session_id: own
+                .and_then(|c| c.session_id.clone())
+                .or_else(|| context.session_id.clone())
+                .or_else(|| (!id.is_empty()).then(|| id.clone())),
+            server: own
+                .and_then(|c| c.server.clone().or_else(|| c.server_info_name.clone()))
+                .or_else(|| context.server.clone()),
+            connection_id: id,
+        }
+    }
+
+    /// Fills a call from its connection.
+    pub(super) fn fill(&mut self, stream: u64, lane: &Text, number: u32, call: &mut Call) {
+        let Some(connection) = self.lanes.get_mut(&(stream, lane.clone())).and_then(|lane| lane.get(number)) else { return };
+        finish::fill(call, &connection.context);
+        if call.connection_id.is_none() && !connection.id.is_empty() {
+            call.connection_id = Some(connection.id.clone());
+        }
+        if call.session_id.is_none() && !connection.id.is_empty() {
+            call.session_id = Some(connection.id.clone());
+            call.session_source = SessionSource::Connection;
+        }
+        let Some(offered) = call.tool.as_ref().and_then(|tool| connection.tools.get(tool)) else { return };
+        call.capabilities = offered.capabilities;
+        let more = call.more();
+        more.tool_annotations_known = true;
+        more.tool_def_hash = offered.hash;
+        if let Some(annotations) = &offered.annotations {
+            let annotations = crate::source::json::Object::trusted(annotations);
+            more.ann_read_only = annotations.bool("readOnlyHint");
+            more.ann_destructive = annotations.bool("destructiveHint");
+            more.ann_idempotent = annotations.bool("idempotentHint");
+            more.ann_open_world = annotations.bool("openWorldHint");
+        }
+    }
+}
+
+impl Lane {
+    fn open(&mut self) {
+        self.next += 1;
+        self.opened_at = self.clock;
+        self.connections.push_back(Connection { number: self.next, last_used: self.clock, ..Connection::default() });
+        if self.connections.len() > MAX_CONNECTIONS {
+            self.connections.pop_front();
+        }
+    }
+
+    fn get(&mut self, number: u32) -> Option<&mut Connection> {
+        self.connections.iter_mut().rev().find(|c| c.number == number)
+    }
+
+    /// The one open connection whose last id the request's id follows, where several share the lane.
+    fn by_id(&self, call: &Call) -> Option<u32> {
+        if self.connections.len() < 2 || call.jsonrpc_id_type != Some(IdType::Int) || call.initiator != Side::Client {
+            return None;
+        }
+        let id: i64 = call.jsonrpc_request_id.as_ref()?.parse().ok()?;
+        let mut follows = self.connections.iter().filter(|c| !c.closed && c.last_id.is_some_and(|last| last.checked_add(1) == Some(id)));
+        match (follows.next(), follows.next()) {
+            (Some(only), None) => Some(only.number),
+            _ => None,
+        }
+    }
+}

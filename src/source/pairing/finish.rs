@@ -1,0 +1,250 @@
+//! The last step of a call: halves put together, empty columns filled from the context, ids derived.
+
+use super::Scope;
+use crate::call::{Approval, Call, DurationSource, EventKind, Flag, Nanos, Outcome, PayloadState, SessionSource, Text, TimeSource};
+use sha2::{Digest as _, Sha256};
+
+/// Adds the response's half to the request's.
+pub(super) fn complete(request: &mut Call, response: Call) {
+    request.time_end = response.time_end.or(request.time_end);
+    request.result = response.result;
+    request.result_state = response.result_state;
+    request.result_bytes = response.result_bytes;
+    request.result_hash = response.result_hash;
+    request.outcome = response.outcome;
+    request.is_error = response.is_error;
+    request.error_type = response.error_type;
+    request.rpc_response_status_code = response.rpc_response_status_code;
+    request.error_message = response.error_message;
+    if response.approval != Approval::Unknown {
+        request.approval = response.approval;
+    }
+    request.markers.extend(response.markers);
+    request.flags = request.flags.union(response.flags);
+    request.response = response.response;
+    request.duration_ns = response.duration_ns.or(request.duration_ns);
+    request.duration_source = response.duration_source.or(request.duration_source);
+    request.server_info_name = response.server_info_name.or_else(|| request.server_info_name.take());
+    request.server_info_version = response.server_info_version.or_else(|| request.server_info_version.take());
+    request.mcp_protocol_version = response.mcp_protocol_version.or_else(|| request.mcp_protocol_version.take());
+    if let Some(theirs) = response.more {
+        let mut call = Call { more: request.more.take(), ..Call::default() };
+        let more = call.more();
+        let theirs = *theirs;
+        more.duration_includes_approval |= theirs.duration_includes_approval;
+        if !theirs.result_content_types.is_empty() {
+            more.result_content_types = theirs.result_content_types;
+        }
+        more.result_type = theirs.result_type.or_else(|| more.result_type.take());
+        more.task_id = more.task_id.take().or(theirs.task_id);
+        more.next_request_state = theirs.next_request_state;
+        more.http_response_status_code = theirs.http_response_status_code.or(more.http_response_status_code);
+        more.approval_source = more.approval_source.take().or(theirs.approval_source);
+        more.approval_policy = more.approval_policy.take().or(theirs.approval_policy);
+        more.extra_json = more.extra_json.take().or(theirs.extra_json);
+        request.more = call.more;
+    }
+}
+
+/// Applies what a third record measured: it wins over what the halves derive.
+pub(super) fn amend(call: &mut Call, amend: Call) {
+    macro_rules! win {
+        ($($field:ident),*) => { $( if amend.$field.is_some() { call.$field = amend.$field; } )* };
+    }
+    win!(server, tool, duration_ns, duration_source, agent, user_id, time_end);
+    if amend.duration_source == Some(DurationSource::Measured)
+        && let Some(more) = call.more.as_mut()
+    {
+        more.duration_includes_approval = false;
+    }
+    if amend.time.is_some() {
+        call.time = amend.time;
+    }
+    if amend.approval != Approval::Unknown {
+        call.approval = amend.approval;
+    }
+    if matches!(call.outcome, Outcome::Unknown | Outcome::NoResponse) && amend.outcome != Outcome::Unknown {
+        call.outcome = amend.outcome;
+    }
+    call.flags = call.flags.union(amend.flags);
+    if let Some(theirs) = amend.more {
+        let more = call.more();
+        more.approval_source = theirs.approval_source.or_else(|| more.approval_source.take());
+        more.approval_wait_ns = theirs.approval_wait_ns.or(more.approval_wait_ns);
+    }
+}
+
+/// Fills empty fields of a call from a context.
+pub(super) fn fill(call: &mut Call, context: &Call) {
+    macro_rules! fill {
+        ($($field:ident),*) => { $( if call.$field.is_none() { call.$field.clone_from(&context.$field); } )* };
+    }
+    if call.session_id.is_none() && context.session_id.is_some() {
+        call.session_source = context.session_source;
+    }
+    fill!(
+        session_id, mcp_session_id, agent, client_name, client_version, user_id, server, server_info_name,
+        server_info_version, transport, server_address, mcp_protocol_version
+    );
+    if call.approval == Approval::Unknown {
+        call.approval = context.approval;
+    }
+    if let Some(context) = &context.more {
+        let more = call.more();
+        macro_rules! fill_more {
+            ($($field:ident),*) => { $( if more.$field.is_none() { more.$field.clone_from(&context.$field); } )* };
+        }
+        fill_more!(
+            gen_ai_agent_id, agent_is_subagent, gen_ai_request_model, user_name, user_email, cwd, git_branch, server_url,
+            server_command, approval_policy, approval_source, host_name, source_format_version
+        );
+    }
+}
+
+/// Lets newer context win over older.
+pub(super) fn overlay(context: &mut Call, mut newer: Call) {
+    fill(&mut newer, context);
+    *context = newer;
+}
+
+/// What can be said once everything is known.
+pub(super) fn defaults(call: &mut Call) {
+    if call.server.is_none() {
+        call.server.clone_from(&call.server_info_name);
+    }
+    if call.agent.is_none() {
+        call.agent.clone_from(&call.client_name);
+    }
+    if call.duration_ns.is_none()
+        && call.time_source != TimeSource::FileMtime
+        && let (Some(start), Some(end)) = (call.time, call.time_end)
+        && end >= start
+        && call.time_source != TimeSource::ResponseLine
+    {
+        call.duration_ns = Some(end - start);
+        call.duration_source = Some(DurationSource::Derived);
+    }
+    if call.session_id.is_none() && call.trace_id.is_some() {
+        call.session_id.clone_from(&call.trace_id);
+        call.session_source = SessionSource::Trace;
+    }
+    if call.event_kind == EventKind::Call && call.outcome == Outcome::NoResponse && call.result.is_none() {
+        call.result_state = PayloadState::None;
+    }
+}
+
+/// Moves the source's chain on if the record has no time; gives the link that stands for the record.
+pub(super) fn advance(scope: &mut Scope<'_>, call: &Call, identity: Option<[u8; 32]>) -> Option<[u8; 32]> {
+    if call.time.is_some() || call.time_end.is_some() {
+        return None;
+    }
+    let mut hash = Sha256::new();
+    hash.update(scope.source.chain);
+    part(&mut hash, call.initiator.as_str().as_bytes());
+    part(&mut hash, call.method.as_bytes());
+    part(&mut hash, call.jsonrpc_id_type.map_or("", |t| t.as_str()).as_bytes());
+    part(&mut hash, call.jsonrpc_request_id.as_deref().unwrap_or_default().as_bytes());
+    part(&mut hash, call.tool.as_deref().unwrap_or_default().as_bytes());
+    part(&mut hash, call.outcome.as_str().as_bytes());
+    part(&mut hash, identity.as_ref().map_or(&[], |i| &i[..]));
+    scope.source.chain = hash.finalize().into();
+    Some(scope.source.chain)
+}
+
+/// The identity of a call that does not depend on the format it was logged in:
+///
+/// 1. trace and calling span, with method and id (a tap, the client and the server then agree);
+/// 2. the session and the agent's own id of the call;
+/// 3. the moment, direction, id, method, tool and arguments;
+/// 4. without a time: everything that stands before it in its stream.
+pub(super) fn call_id(call: &Call, lane: &Text, identity: Option<[u8; 32]>, chain: Option<[u8; 32]>) -> Text {
+    let mut hash = Sha256::new();
+    let text = |value: &Option<Text>| value.clone().unwrap_or_default();
+    let calling_span = match call.observer {
+        crate::call::Observer::Server => call.parent_span_id.as_ref().or(call.span_id.as_ref()),
+        _ => call.span_id.as_ref(),
+    };
+    if let (Some(trace), Some(span)) = (&call.trace_id, calling_span) {
+        part(&mut hash, b"trace");
+        part(&mut hash, trace.as_bytes());
+        part(&mut hash, span.as_bytes());
+        part(&mut hash, call.method.as_bytes());
+        part(&mut hash, text(&call.jsonrpc_request_id).as_bytes());
+    } else if let Some(id) = call.tool_call_id.as_ref().filter(|_| chain.is_none()) {
+        part(&mut hash, b"call");
+        part(&mut hash, if call.session_source == SessionSource::Conversation { text(&call.session_id) } else { Text::default() }.as_bytes());
+        part(&mut hash, id.as_bytes());
+    } else if let Some(chain) = chain {
+        part(&mut hash, b"chain");
+        hash.update(chain);
+    } else {
+        part(&mut hash, seed(call, identity, None).as_slice());
+        part(&mut hash, lane.as_bytes());
+        let native = call.session_source >= SessionSource::McpSession;
+        part(&mut hash, if native { text(&call.session_id) } else { Text::default() }.as_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    Text::from(&crate::call::hex(&digest)[..32])
+}
+
+/// What tells one record with a time from another, whatever connection it is in.
+pub(super) fn seed(call: &Call, identity: Option<[u8; 32]>, chain: Option<[u8; 32]>) -> [u8; 32] {
+    if let Some(chain) = chain {
+        return chain;
+    }
+    let mut hash = Sha256::new();
+    part(&mut hash, b"time");
+    hash.update(call.time.or(call.time_end).unwrap_or(Nanos::MIN).to_be_bytes());
+    part(&mut hash, call.event_kind.as_str().as_bytes());
+    part(&mut hash, call.initiator.as_str().as_bytes());
+    part(&mut hash, call.jsonrpc_id_type.map_or("", |t| t.as_str()).as_bytes());
+    part(&mut hash, call.jsonrpc_request_id.as_deref().unwrap_or_default().as_bytes());
+    part(&mut hash, call.method.as_bytes());
+    part(&mut hash, call.tool.as_deref().unwrap_or_default().as_bytes());
+    part(&mut hash, identity.as_ref().map_or(&[], |i| &i[..]));
+    if call.flags.has(Flag::OrphanResponse as u32) {
+        part(&mut hash, b"orphan");
+    }
+    hash.finalize().into()
+}
+
+/// The lane of calls that name no session: who calls which server through what the record calls its lane.
+pub(super) fn principal_lane(lane: &Text, call: &Call) -> Text {
+    let mut name = lane.to_string();
+    for part in [&call.client_name, &call.agent, &call.user_id, &call.server] {
+        name.push('|');
+        name.push_str(part.as_deref().unwrap_or_default());
+    }
+    Text::from(name)
+}
+
+/// Length first, so that no two lists of parts give the same bytes.
+fn part(hash: &mut Sha256, bytes: &[u8]) {
+    hash.update((bytes.len() as u64).to_be_bytes());
+    hash.update(bytes);
+}
+
+/// A connection's id from its first record.
+pub fn connection_key(seed: &[u8; 32]) -> Text {
+    let mut hash = Sha256::new();
+    part(&mut hash, b"connection");
+    hash.update(seed);
+    let digest: [u8; 32] = hash.finalize().into();
+    Text::from(&crate::call::hex(&digest)[..16])
+}
+
+/// A prompt's id: session and the log's own id, or its time and text.
+pub fn prompt_id(session: Option<&str>, native_id: Option<&str>, time: Option<Nanos>, text: &str) -> Text {
+    let mut hash = Sha256::new();
+    part(&mut hash, b"prompt");
+    part(&mut hash, session.unwrap_or_default().as_bytes());
+    match native_id {
+        Some(id) => part(&mut hash, id.as_bytes()),
+        None => {
+            hash.update(time.unwrap_or(Nanos::MIN).to_be_bytes());
+            part(&mut hash, text.as_bytes());
+        }
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    Text::from(&crate::call::hex(&digest)[..32])
+}

@@ -1,0 +1,487 @@
+//! Events → whole calls. The one stage of reading that is sequential and has a memory.
+//!
+//! Halves find each other by [`PairKey`]: a JSON-RPC id inside one lane of one stream, or an id that is unique by itself.
+//! Ids start over with each connection, several connections may share a lane, requests may stay unanswered and responses may stand
+//! before their requests. What is still open at the end of a run is kept (see [`Pairing::save`]) and pairs with what
+//! a later run reads.
+
+mod connection;
+mod finish;
+mod open;
+
+pub use finish::{connection_key, prompt_id};
+
+use super::{Event, Id, PairKey};
+use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
+use connection::Lanes;
+use open::{Half, Open, OpenKey};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// One event with what enrichment found in its payload.
+#[derive(Debug)]
+pub struct Item {
+    pub event: Event,
+    pub observables: Vec<Observable>,
+    /// Digest of the arguments (of a response: of the result) that does not depend on the lake; see `enrich`.
+    pub identity: Option<[u8; 32]>,
+}
+
+/// What pairing knows of the source it is reading. Kept with the source between runs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SourceContext {
+    /// Digest over the messages without a time, from the start of the stream: what tells such calls apart, whatever the
+    /// file is called, however much it grew, and in whichever copy it is read.
+    chain: [u8; 32],
+    /// Fills empty columns of every later call of the source.
+    context: Box<Call>,
+}
+
+/// What the current record belongs to.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// Number of the source.
+    pub number: u64,
+    /// Number of the stream (a rotated file shares it with its other parts).
+    pub stream: u64,
+    /// Modification time of the file, for records without a time.
+    pub mtime: Option<Nanos>,
+    pub source: &'a mut SourceContext,
+}
+
+/// A finished row.
+#[derive(Debug)]
+pub enum Row {
+    /// A call, whole or (at the end of a run) still open.
+    Call { call: Box<Call>, observables: Vec<Observable> },
+    /// The row with this id is no longer true: the orphan found its request.
+    Retract(Text),
+    /// What the user asked; session and agent filled.
+    Prompt(Box<Prompt>),
+    /// A tool as a server offered it.
+    Tool { tool: Box<ToolDefinition>, time: Option<Nanos>, connection: ConnectionInfo },
+    /// Instructions of a server.
+    Instructions { server: Option<Text>, time: Option<Nanos>, text: String, connection: ConnectionInfo },
+}
+
+/// Identity of the connection that a row belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionInfo {
+    pub connection_id: Text,
+    pub session_id: Option<Text>,
+    pub server: Option<Text>,
+}
+
+/// Settings of pairing.
+#[derive(Clone, Copy, Debug)]
+pub struct PairingOptions {
+    /// A derived session ends when nothing happens for this long.
+    pub session_gap: Nanos,
+    /// Halves kept open at most; beyond, the oldest is given up (and flagged).
+    pub max_open: usize,
+}
+
+impl Default for PairingOptions {
+    fn default() -> Self {
+        Self { session_gap: 30 * 60 * 1_000_000_000, max_open: 100_000 }
+    }
+}
+
+/// The pairing stage.
+#[derive(Debug, Default)]
+pub struct Pairing {
+    options: PairingOptions,
+    open: Open,
+    lanes: Lanes,
+    /// trace id → conversation, agent.
+    traces: HashMap<Text, (Text, Option<Text>)>,
+    /// Digest of a `requestState` → first call of the chain and its next round trip.
+    round_trips: HashMap<Text, (Text, i32)>,
+    /// Counts records; orders halves.
+    sequence: u64,
+    /// Records and bytes that turned out to be none of ours since [`Pairing::take_foreign`].
+    foreign: (u64, u64),
+}
+
+/// What outlives a run, as it is stored.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Saved {
+    open: Vec<(OpenKey, open::Entry)>,
+    lanes: Vec<((u64, Text), connection::Lane)>,
+    traces: Vec<(Text, (Text, Option<Text>))>,
+    round_trips: Vec<(Text, (Text, i32))>,
+    sequence: u64,
+}
+
+/// Traces and round trips remembered at most; they matter for minutes, not for months.
+const MAX_REMEMBERED: usize = 50_000;
+
+impl Pairing {
+    /// A pairing stage that goes on where an earlier one stopped.
+    pub fn new(options: PairingOptions, saved: Saved) -> Self {
+        Self {
+            options,
+            open: Open::restore(saved.open),
+            lanes: Lanes::restore(saved.lanes),
+            traces: saved.traces.into_iter().collect(),
+            round_trips: saved.round_trips.into_iter().collect(),
+            sequence: saved.sequence,
+            foreign: (0, 0),
+        }
+    }
+
+    /// What a later run needs.
+    pub fn save(&self) -> Saved {
+        Saved {
+            open: self.open.save(),
+            lanes: self.lanes.save(),
+            traces: self.traces.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            round_trips: self.round_trips.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            sequence: self.sequence,
+        }
+    }
+
+    /// Takes one event; finished rows go to `out`.
+    pub fn accept(&mut self, scope: &mut Scope<'_>, item: Item, out: &mut Vec<Row>) {
+        self.sequence += 1;
+        let Item { event, observables, identity } = item;
+        match event {
+            Event::Request { key, lane, call } => self.request(scope, key, &lane, call, observables, identity, out),
+            Event::Response { key, lane, call, maybe_foreign } => {
+                self.response(scope, key, &lane, call, observables, identity, maybe_foreign, out);
+            }
+            Event::Call { lane, mut call } => {
+                let chain = finish::advance(scope, &call, identity);
+                let named =
+                    call.session_id.is_some() || call.trace_id.is_some() || scope.source.context.session_id.is_some();
+                let (lane, connection) = if named {
+                    (lane, 0)
+                } else {
+                    // A gateway's record that names no session: who talks to what, until they are silent for long.
+                    let lane = finish::principal_lane(&lane, &call);
+                    let seed = finish::seed(&call, identity, chain);
+                    let connection = self.lanes.for_request(scope, &lane, &call, seed, &self.options);
+                    (lane, connection)
+                };
+                self.finish(scope, &lane, connection, &mut call, identity, chain);
+                out.push(Row::Call { call, observables });
+            }
+            Event::Amend { key, call } => self.open.amend(OpenKey::new(scope.stream, key), call, self.sequence),
+            Event::Foreign { key } => {
+                let dropped = self.open.foreign(OpenKey::new(scope.stream, key));
+                self.count_foreign(dropped);
+            }
+            Event::Cancel { key, time } => self.open.cancel(&OpenKey::new(scope.stream, key), time),
+            Event::Context { lane, whole_source, call } => {
+                if whole_source {
+                    finish::overlay(&mut scope.source.context, *call);
+                } else {
+                    self.lanes.context(scope.stream, &lane, *call);
+                }
+            }
+            Event::Trace { trace_id, session_id, agent } => {
+                if self.traces.len() >= MAX_REMEMBERED {
+                    self.traces.clear();
+                }
+                self.traces.insert(trace_id, (session_id, agent));
+            }
+            Event::Connection { lane, opens, .. } => {
+                if !opens {
+                    self.open.mark_stale(scope.stream, &lane);
+                }
+                self.lanes.life_cycle(scope.stream, &lane, opens);
+            }
+            Event::Prompt(mut prompt) => {
+                let context = &scope.source.context;
+                prompt.session_id = prompt.session_id.take().or_else(|| context.session_id.clone());
+                prompt.agent = prompt.agent.take().or_else(|| context.agent.clone());
+                prompt.client_name = prompt.client_name.take().or_else(|| context.client_name.clone());
+                out.push(Row::Prompt(prompt));
+            }
+            Event::Tools { lane, time, tools } => {
+                for mut tool in tools {
+                    let connection = self.lanes.offer(scope, &lane, &tool);
+                    tool.server = tool.server.take().or_else(|| connection.server.clone());
+                    out.push(Row::Tool { tool: Box::new(tool), time: time.or(scope.mtime), connection });
+                }
+            }
+            Event::Instructions { lane, server, time, text } => {
+                let connection = self.lanes.info(scope, &lane);
+                out.push(Row::Instructions { server, time: time.or(scope.mtime), text, connection });
+            }
+        }
+        if self.open.len() > self.options.max_open {
+            self.evict(out);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one event, taken apart once")]
+    fn request(
+        &mut self,
+        scope: &mut Scope<'_>,
+        key: Option<PairKey>,
+        lane: &Text,
+        mut call: Box<Call>,
+        observables: Vec<Observable>,
+        identity: Option<[u8; 32]>,
+        out: &mut Vec<Row>,
+    ) {
+        let chain = finish::advance(scope, &call, identity);
+        let connection = self.lanes.for_request(scope, lane, &call, finish::seed(&call, identity, chain), &self.options);
+        let Some(key) = key else {
+            self.finish(scope, lane, connection, &mut call, identity, chain);
+            out.push(Row::Call { call, observables });
+            return;
+        };
+        let half = Half {
+            call,
+            observables,
+            identity,
+            chain,
+            lane: lane.clone(),
+            connection,
+            sequence: self.sequence,
+            source: scope.number,
+            published: None,
+            maybe_foreign: false,
+        };
+        let key = OpenKey::new(scope.stream, key);
+        if matches!(key.key, PairKey::Global { .. }) {
+            self.open.put_request(key, half);
+        } else if let Some(response) = self.open.waiting_response(&key, &half) {
+            self.pair(scope, half, response, Some(Flag::ResponseBeforeRequest), out);
+        } else {
+            self.open.put_request(key, half);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one event, taken apart once")]
+    fn response(
+        &mut self,
+        scope: &mut Scope<'_>,
+        key: PairKey,
+        lane: &Text,
+        call: Box<Call>,
+        observables: Vec<Observable>,
+        identity: Option<[u8; 32]>,
+        maybe_foreign: bool,
+        out: &mut Vec<Row>,
+    ) {
+        let chain = finish::advance(scope, &call, identity);
+        let key = OpenKey::new(scope.stream, key);
+        let half = Half {
+            call,
+            observables,
+            identity,
+            chain,
+            lane: lane.clone(),
+            connection: self.lanes.current(scope.stream, lane),
+            sequence: self.sequence,
+            source: scope.number,
+            published: None,
+            maybe_foreign,
+        };
+        if let PairKey::Global { .. } = key.key {
+            let dropped = self.open.put_response(key, half);
+            self.count_foreign(dropped);
+            return;
+        }
+        let alive = self.lanes.alive(scope.stream, lane);
+        let found = self.open.take_request(&key, &half.call, &alive).or_else(|| {
+            // Without a direction in the log the asking side was a guess.
+            let other = key.other_side()?;
+            self.open.take_request(&other, &half.call, &alive)
+        });
+        match found {
+            Some(request) => self.pair(scope, request, half, None, out),
+            None => {
+                self.open.put_response(key, half);
+            }
+        }
+    }
+
+    /// Both halves of a JSON-RPC call are there.
+    fn pair(&mut self, scope: &mut Scope<'_>, request: Half, response: Half, flag: Option<Flag>, out: &mut Vec<Row>) {
+        if let Some(orphan) = response.published {
+            out.push(Row::Retract(orphan));
+        }
+        let Half { mut call, mut observables, identity, chain, lane, connection, .. } = request;
+        let cancelled = call.outcome == Outcome::Cancelled;
+        finish::complete(&mut call, *response.call);
+        if let Some(flag) = flag {
+            call.flag(flag);
+        }
+        if cancelled {
+            call.outcome = Outcome::Cancelled;
+            call.flag(Flag::LateResponse);
+        }
+        observables.extend(response.observables);
+        if call.method == "initialize" || call.server_info_name.is_some() {
+            self.lanes.identify(scope.stream, &lane, connection, &call);
+        }
+        self.finish(scope, &lane, connection, &mut call, identity, chain);
+        self.link_round_trips(&mut call);
+        out.push(Row::Call { call, observables });
+    }
+
+    /// Retries of a multi-round-trip request carry the state that the result before them handed out.
+    fn link_round_trips(&mut self, call: &mut Call) {
+        let Some(more) = call.more.as_mut() else { return };
+        let mut first = call.call_id.clone();
+        let mut index = 0;
+        if let Some((parent, next)) = more.request_state.as_ref().and_then(|state| self.round_trips.get(state)) {
+            more.parent_call_id = Some(parent.clone());
+            more.round_trip_index = *next;
+            first = parent.clone();
+            index = *next;
+        }
+        if let Some(state) = more.next_request_state.clone() {
+            if self.round_trips.len() >= MAX_REMEMBERED {
+                self.round_trips.clear();
+            }
+            self.round_trips.insert(state, (first, index + 1));
+        }
+    }
+
+    /// Fills what the context knows and derives ids.
+    fn finish(
+        &mut self,
+        scope: &Scope<'_>,
+        lane: &Text,
+        connection: u32,
+        call: &mut Call,
+        identity: Option<[u8; 32]>,
+        chain: Option<[u8; 32]>,
+    ) {
+        self.lanes.fill(scope.stream, lane, connection, call);
+        finish::fill(call, &scope.source.context);
+        if call.time.is_none() && call.time_end.is_none() {
+            call.time = scope.mtime;
+            call.time_source = TimeSource::FileMtime;
+        } else if call.time.is_none() {
+            call.time = call.time_end;
+            call.time_source = TimeSource::ResponseLine;
+        }
+        self.resolve_trace(call);
+        finish::defaults(call);
+        call.call_id = finish::call_id(call, lane, identity, chain);
+    }
+
+    /// Gives a call that is known by its trace only the conversation of the trace. Also called just before rows are
+    /// written, because the span that names the conversation ends last.
+    pub fn resolve_trace(&self, call: &mut Call) {
+        use crate::call::SessionSource;
+        if call.session_source != SessionSource::Trace || call.session_id.is_none() {
+            return;
+        }
+        if let Some((session, agent)) = call.trace_id.as_ref().and_then(|trace| self.traces.get(trace)) {
+            call.session_id = Some(session.clone());
+            call.session_source = SessionSource::Conversation;
+            if let Some(agent) = agent {
+                call.agent = Some(agent.clone());
+            }
+        }
+    }
+
+    /// The end of one source: calls that are paired by their own ids are complete now, and records without times can no
+    /// longer be told apart by order.
+    pub fn end_source(&mut self, scope: &mut Scope<'_>, out: &mut Vec<Row>) {
+        for (request, response) in self.open.take_untimed(scope.stream) {
+            self.pair(scope, request, response, None, out);
+        }
+        for (request, response, amend) in self.open.take_complete() {
+            self.publish_global(scope, request, Some(response), amend, out);
+        }
+    }
+
+    fn publish_global(
+        &mut self,
+        scope: &mut Scope<'_>,
+        request: Half,
+        response: Option<Half>,
+        amend: Option<Box<Call>>,
+        out: &mut Vec<Row>,
+    ) {
+        let Half { mut call, mut observables, identity, chain, lane, connection, .. } = request;
+        if let Some(response) = response {
+            finish::complete(&mut call, *response.call);
+            observables.extend(response.observables);
+        }
+        if let Some(amend) = amend {
+            finish::amend(&mut call, *amend);
+        }
+        self.finish(scope, &lane, connection, &mut call, identity, chain);
+        out.push(Row::Call { call, observables });
+    }
+
+    /// The end of a run: publishes what is still open, once. It stays open for later runs.
+    pub fn end_run(&mut self, out: &mut Vec<Row>) {
+        let mut nowhere = SourceContext::default();
+        for mut half in self.open.unpublished() {
+            // The source's context was applied when the source ended; the stream is only needed for its connection.
+            let scope = Scope { number: 0, stream: half.stream, mtime: half.mtime, source: &mut nowhere };
+            half.as_row();
+            let lane = half.lane.clone();
+            self.finish(&scope, &lane, half.connection, &mut half.call, half.identity, half.chain);
+            self.open.published(&half.key, half.sequence, half.call.call_id.clone());
+            out.push(Row::Call { call: half.call, observables: half.observables });
+        }
+    }
+
+    /// Applies the source's context to its halves that stay open, so that they can be published without it.
+    pub fn leave_source(&mut self, scope: &Scope<'_>) {
+        let context = &scope.source.context;
+        self.open.each_of(scope.number, |half| {
+            finish::fill(&mut half.call, context);
+            if half.call.time.is_none() && half.call.time_end.is_none() && scope.mtime.is_some() {
+                half.call.time = scope.mtime;
+                half.call.time_source = TimeSource::FileMtime;
+            }
+        });
+    }
+
+    fn count_foreign(&mut self, dropped: Option<i64>) {
+        if let Some(bytes) = dropped {
+            self.foreign.0 += 1;
+            self.foreign.1 += bytes.unsigned_abs();
+        }
+    }
+
+    /// Records (and their bytes) read since the last call that turned out to be no calls: results of built-in tools.
+    pub fn take_foreign(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.foreign)
+    }
+
+    /// Gives up the oldest open halves until there is room.
+    fn evict(&mut self, out: &mut Vec<Row>) {
+        let mut nowhere = SourceContext::default();
+        for mut half in self.open.evict(self.options.max_open / 10) {
+            let scope = Scope { number: 0, stream: half.stream, mtime: half.mtime, source: &mut nowhere };
+            half.call.flag(Flag::EvictedOpen);
+            half.as_row();
+            let lane = half.lane.clone();
+            self.finish(&scope, &lane, half.connection, &mut half.call, half.identity, half.chain);
+            out.push(Row::Call { call: half.call, observables: half.observables });
+        }
+    }
+}
+
+impl PairKey {
+    /// The same id, asked by the other side.
+    fn other_side(&self) -> Option<Self> {
+        match self {
+            Self::JsonRpc { lane, side, id } => Some(Self::JsonRpc {
+                lane: lane.clone(),
+                side: match side {
+                    Side::Client => Side::Server,
+                    Side::Server => Side::Client,
+                },
+                id: Id { kind: id.kind, text: id.text.clone() },
+            }),
+            Self::Global { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

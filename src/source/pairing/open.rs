@@ -1,0 +1,330 @@
+//! Halves that wait for their other half.
+
+use crate::call::{Call, EventKind, Flag, Nanos, Observable, Outcome, Text};
+use crate::source::PairKey;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, VecDeque};
+
+/// Records between a response and its request that may stand in the wrong order when neither has a time.
+const UNTIMED_REACH: u64 = 64;
+
+/// A pair key within one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct OpenKey {
+    /// 0 for ids that are unique wherever they stand.
+    stream: u64,
+    pub(super) key: PairKey,
+}
+
+impl OpenKey {
+    pub(super) fn new(stream: u64, key: PairKey) -> Self {
+        let stream = if matches!(key, PairKey::Global { .. }) { 0 } else { stream };
+        Self { stream, key }
+    }
+
+    /// The same id as the other side's request.
+    pub(super) fn other_side(&self) -> Option<Self> {
+        Some(Self { stream: self.stream, key: self.key.other_side()? })
+    }
+}
+
+/// One half of a call, enriched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Half {
+    pub(super) call: Box<Call>,
+    pub(super) observables: Vec<Observable>,
+    pub(super) identity: Option<[u8; 32]>,
+    pub(super) chain: Option<[u8; 32]>,
+    pub(super) lane: Text,
+    pub(super) connection: u32,
+    pub(super) sequence: u64,
+    /// Number of the source it came from.
+    pub(super) source: u64,
+    /// The id of the row under which the half stands in the lake.
+    pub(super) published: Option<Text>,
+    pub(super) maybe_foreign: bool,
+}
+
+/// All halves of one key.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Entry {
+    requests: VecDeque<Half>,
+    responses: VecDeque<Half>,
+    amend: Option<Box<Call>>,
+    /// Connections that ended: their requests are answered only if nothing else could be meant.
+    stale_below: u64,
+    foreign: bool,
+}
+
+/// A half that is about to be published.
+pub(super) struct Unpublished {
+    pub(super) key: OpenKey,
+    pub(super) stream: u64,
+    pub(super) call: Box<Call>,
+    pub(super) observables: Vec<Observable>,
+    pub(super) identity: Option<[u8; 32]>,
+    pub(super) chain: Option<[u8; 32]>,
+    pub(super) lane: Text,
+    pub(super) connection: u32,
+    pub(super) sequence: u64,
+    pub(super) mtime: Option<Nanos>,
+    pub(super) orphan: bool,
+}
+
+impl Unpublished {
+    /// Makes the half a row of its own: a response without a request says so, and not what it might answer.
+    pub(super) fn as_row(&mut self) {
+        if self.orphan {
+            self.call.event_kind = EventKind::Orphan;
+            self.call.flag(Flag::OrphanResponse);
+            self.call.method = Text::default();
+        }
+    }
+}
+
+/// All open halves.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    entries: HashMap<OpenKey, Entry>,
+    halves: usize,
+}
+
+impl Open {
+    pub(super) fn restore(saved: Vec<(OpenKey, Entry)>) -> Self {
+        let halves = saved.iter().map(|(_, e)| e.requests.len() + e.responses.len()).sum();
+        Self { entries: saved.into_iter().collect(), halves }
+    }
+
+    pub(super) fn save(&self) -> Vec<(OpenKey, Entry)> {
+        let waits = |e: &Entry| !e.requests.is_empty() || !e.responses.is_empty();
+        self.entries.iter().filter(|(_, e)| waits(e)).map(|(k, e)| (k.clone(), e.clone())).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.halves
+    }
+
+    /// Keeps a request. With an id that is unique by itself a second one is another export of the same record.
+    pub(super) fn put_request(&mut self, key: OpenKey, half: Half) {
+        let global = matches!(key.key, PairKey::Global { .. });
+        let entry = self.entries.entry(key).or_default();
+        if !entry.requests.is_empty() {
+            if global {
+                return;
+            }
+            let mut half = half;
+            half.call.flag(Flag::IdReused);
+            entry.requests.push_back(half);
+        } else {
+            entry.requests.push_back(half);
+        }
+        self.halves += 1;
+    }
+
+    /// Keeps a response whose request was not seen yet; gives its bytes back if it is known to be none of ours.
+    pub(super) fn put_response(&mut self, key: OpenKey, half: Half) -> Option<i64> {
+        let global = matches!(key.key, PairKey::Global { .. });
+        let entry = self.entries.entry(key.clone()).or_default();
+        if entry.foreign {
+            self.entries.remove(&key);
+            return Some(half.call.source.length);
+        }
+        if !global || entry.responses.is_empty() {
+            entry.responses.push_back(half);
+            self.halves += 1;
+        }
+        None
+    }
+
+    /// Keeps what a third record says about a call.
+    pub(super) fn amend(&mut self, key: OpenKey, call: Box<Call>, _sequence: u64) {
+        let entry = self.entries.entry(key).or_default();
+        match entry.amend.as_mut() {
+            Some(known) => super::finish::amend(known, *call),
+            None => entry.amend = Some(call),
+        }
+    }
+
+    /// Forgets the response to something that is no call of ours, or the one to come; gives the bytes of what it forgot.
+    pub(super) fn foreign(&mut self, key: OpenKey) -> Option<i64> {
+        let entry = self.entries.entry(key.clone()).or_default();
+        let Some(response) = entry.responses.pop_front() else {
+            entry.foreign = true;
+            return None;
+        };
+        self.halves -= 1;
+        self.entries.remove(&key);
+        Some(response.call.source.length)
+    }
+
+    /// Marks the request as cancelled by its sender.
+    pub(super) fn cancel(&mut self, key: &OpenKey, time: Option<Nanos>) {
+        if let Some(half) = self.entries.get_mut(key).and_then(|e| e.requests.back_mut()) {
+            half.call.outcome = Outcome::Cancelled;
+            half.call.time_end = half.call.time_end.or(time);
+        }
+    }
+
+    /// A connection of the lane ended; its open requests step back behind later ones with the same id.
+    pub(super) fn mark_stale(&mut self, stream: u64, lane: &Text) {
+        for (key, entry) in &mut self.entries {
+            if key.stream == stream && matches!(&key.key, PairKey::JsonRpc { lane: l, .. } if l == lane) {
+                entry.stale_below = entry.requests.back().map_or(entry.stale_below, |half| half.sequence + 1);
+            }
+        }
+    }
+
+    /// The request that a response answers. `alive` tells which connections of the lane are in use.
+    pub(super) fn take_request(&mut self, key: &OpenKey, response: &Call, alive: &[u32]) -> Option<Half> {
+        let entry = self.entries.get_mut(key)?;
+        let in_time = |half: &Half| match (half.call.time, response.time_end) {
+            (Some(asked), Some(answered)) => answered >= asked,
+            _ => true,
+        };
+        // What kind of result it is (told by its members), a live connection, then first come first served.
+        let fits = |half: &Half| response.method.is_empty() || half.call.method == response.method;
+        let lives = |half: &Half| half.sequence >= entry.stale_below && (alive.is_empty() || alive.contains(&half.connection));
+        let at = entry
+            .requests
+            .iter()
+            .enumerate()
+            .filter(|(_, half)| in_time(half))
+            .max_by_key(|(at, half)| (lives(half), fits(half), std::cmp::Reverse(*at)))
+            .map(|(at, _)| at)?;
+        let half = entry.requests.remove(at);
+        self.halves -= 1;
+        self.drop_if_empty(key);
+        half
+    }
+
+    /// A response that stood before this request.
+    pub(super) fn waiting_response(&mut self, key: &OpenKey, request: &Half) -> Option<Half> {
+        let entry = self.entries.get_mut(key)?;
+        let at = entry.responses.iter().position(|response| match (request.call.time, response.call.time_end) {
+            (Some(asked), Some(answered)) => answered >= asked,
+            _ => request.sequence.saturating_sub(response.sequence) <= UNTIMED_REACH,
+        })?;
+        let half = entry.responses.remove(at);
+        self.halves -= 1;
+        self.drop_if_empty(key);
+        half
+    }
+
+    fn drop_if_empty(&mut self, key: &OpenKey) {
+        if self.entries.get(key).is_some_and(|e| e.requests.is_empty() && e.responses.is_empty() && e.amend.is_none()) {
+            self.entries.remove(key);
+        }
+    }
+
+    /// Pairs of one stream whose halves have no times and lie in different files, so that order says nothing.
+    pub(super) fn take_untimed(&mut self, stream: u64) -> Vec<(Half, Half)> {
+        let mut pairs = Vec::new();
+        for (_, entry) in self.entries.iter_mut().filter(|(key, _)| key.stream == stream && stream != 0) {
+            let untimed = |half: &Half| half.chain.is_some();
+            while let (Some(request), Some(response)) =
+                (entry.requests.iter().position(untimed), entry.responses.iter().position(untimed))
+                && entry.requests[request].call.source_file != entry.responses[response].call.source_file
+                && let (Some(request), Some(response)) = (entry.requests.remove(request), entry.responses.remove(response))
+            {
+                self.halves -= 2;
+                pairs.push((request, response));
+            }
+        }
+        pairs
+    }
+
+    /// Calls paired by ids of their own that have both halves.
+    pub(super) fn take_complete(&mut self) -> Vec<(Half, Half, Option<Box<Call>>)> {
+        let complete: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(key, e)| matches!(key.key, PairKey::Global { .. }) && !e.requests.is_empty() && !e.responses.is_empty())
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut taken: Vec<_> = complete
+            .iter()
+            .filter_map(|key| {
+                let mut entry = self.entries.remove(key)?;
+                Some((entry.requests.pop_front()?, entry.responses.pop_front()?, entry.amend))
+            })
+            .collect();
+        self.halves -= 2 * taken.len();
+        taken.sort_by_key(|(request, ..)| request.sequence);
+        taken
+    }
+
+    /// Copies of the halves that are not in the lake yet, in order.
+    pub(super) fn unpublished(&self) -> Vec<Unpublished> {
+        let mut found = Vec::new();
+        for (key, entry) in &self.entries {
+            for half in entry.requests.iter().filter(|half| half.published.is_none()) {
+                let mut copy = unpublished(key, half.clone(), false);
+                if let Some(amend) = &entry.amend {
+                    super::finish::amend(&mut copy.call, Call::clone(amend));
+                }
+                found.push(copy);
+            }
+            for half in entry.responses.iter().filter(|half| half.published.is_none() && !half.maybe_foreign) {
+                found.push(unpublished(key, half.clone(), true));
+            }
+        }
+        found.sort_by_key(|half| half.sequence);
+        found
+    }
+
+    /// Notes that a half stands in the lake.
+    pub(super) fn published(&mut self, key: &OpenKey, sequence: u64, call_id: Text) {
+        if let Some(entry) = self.entries.get_mut(key)
+            && let Some(half) = entry.requests.iter_mut().chain(&mut entry.responses).find(|h| h.sequence == sequence)
+        {
+            half.published = Some(call_id);
+        }
+    }
+
+    /// Every half that came from one source.
+    pub(super) fn each_of(&mut self, source: u64, mut change: impl FnMut(&mut Half)) {
+        for entry in self.entries.values_mut() {
+            entry.requests.iter_mut().chain(&mut entry.responses).filter(|h| h.source == source).for_each(&mut change);
+        }
+    }
+
+    /// Removes the oldest halves; gives back those that must still be published.
+    pub(super) fn evict(&mut self, count: usize) -> Vec<Unpublished> {
+        let mut ages: Vec<u64> =
+            self.entries.values().flat_map(|e| e.requests.iter().chain(&e.responses)).map(|h| h.sequence).collect();
+        ages.sort_unstable();
+        let Some(&limit) = ages.get(count.min(ages.len().saturating_sub(1))) else { return Vec::new() };
+        let mut gone = Vec::new();
+        for (key, entry) in &mut self.entries {
+            for (halves, orphan) in [(&mut entry.requests, false), (&mut entry.responses, true)] {
+                while let Some(half) = halves.front().filter(|half| half.sequence <= limit).cloned() {
+                    halves.pop_front();
+                    self.halves -= 1;
+                    if half.published.is_none() && !half.maybe_foreign {
+                        gone.push(unpublished(key, half, orphan));
+                    }
+                }
+            }
+        }
+        self.entries.retain(|_, e| !e.requests.is_empty() || !e.responses.is_empty());
+        gone.sort_by_key(|half| half.sequence);
+        gone
+    }
+}
+
+fn unpublished(key: &OpenKey, half: Half, orphan: bool) -> Unpublished {
+    let Half { call, observables, identity, chain, lane, connection, sequence, .. } = half;
+    Unpublished {
+        key: key.clone(),
+        stream: key.stream,
+        mtime: call.time,
+        call,
+        observables,
+        identity,
+        chain,
+        lane,
+        connection,
+        sequence,
+        orphan,
+    }
+}

@@ -1,0 +1,74 @@
+//! Times as logs write them → nanoseconds since the Unix epoch, UTC.
+//!
+//! RFC 3339, counts since the epoch, and times without a zone, which are flagged. Nothing is guessed from a clock, and
+//! a text that is no time stays no time.
+
+use crate::call::Nanos;
+use crate::source::json::{self, Object};
+
+/// Reads an RFC 3339 time. `None` if it is none, or lies outside the years 1677 to 2262.
+pub fn rfc3339(text: &str) -> Option<Nanos> {
+    chrono::DateTime::parse_from_rfc3339(text.trim()).ok()?.timestamp_nanos_opt()
+}
+
+/// Reads a count since the epoch whose unit (s, ms, µs, ns) is told by its magnitude: every unit covers 1973 to 5138.
+pub fn epoch(value: i64) -> Nanos {
+    let unit = match value.unsigned_abs() {
+        0..100_000_000_000 => 1_000_000_000,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
+        _ => 1,
+    };
+    value.saturating_mul(unit)
+}
+
+/// Reads a member that holds a time: text (RFC 3339, or ISO 8601 without a zone), or a number since the epoch. The flag
+/// says that the text had no zone and UTC was assumed.
+pub fn member(object: &Object<'_>, key: &str) -> Option<(Nanos, bool)> {
+    let raw = object.get(key)?;
+    let Some(text) = json::string(raw) else { return number(raw).map(|nanos| (nanos, false)) };
+    if let Some(nanos) = rfc3339(&text) {
+        return Some((nanos, false));
+    }
+    if let Some(nanos) = number(&text) {
+        return Some((nanos, false));
+    }
+    let text = text.trim().replacen(' ', "T", 1).replacen(',', ".", 1);
+    let naive = chrono::NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+    Some((naive.and_utc().timestamp_nanos_opt()?, true))
+}
+
+/// A count since the epoch as a number with or without fraction.
+fn number(text: &str) -> Option<Nanos> {
+    if let Ok(value) = text.parse::<i64>() {
+        return Some(epoch(value));
+    }
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && value.abs() < 1e18)?;
+    // The unit is told by the integer part; the fraction is kept to the precision of a double.
+    let unit = epoch(value.trunc() as i64) as f64 / value.trunc();
+    unit.is_finite().then_some((value * unit) as Nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_keeps_fractions_and_offsets() {
+        assert_eq!(rfc3339("1970-01-01T00:00:01.000000002Z"), Some(1_000_000_002));
+        assert_eq!(rfc3339("1970-01-01T02:00:00+02:00"), Some(0));
+        assert_eq!(rfc3339("2026-01-19 02:30:22"), None, "a time without a zone is not taken for UTC");
+        assert_eq!(rfc3339("9999-01-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn epoch_tells_the_unit_by_magnitude() {
+        let second = 1_768_789_822;
+        let nanos = second * 1_000_000_000;
+        for value in [second, second * 1_000, second * 1_000_000, nanos] {
+            assert_eq!(epoch(value), nanos);
+        }
+        assert_eq!(epoch(-1), -1_000_000_000);
+        assert_eq!(epoch(i64::MIN), i64::MIN);
+    }
+}
