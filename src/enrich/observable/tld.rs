@@ -54,16 +54,16 @@ const fn bitmap(list: &str) -> [u32; 26] {
     map
 }
 
-/// First letters that occur, by length.
-const fn first_letters() -> [u32; LONGEST + 1] {
-    let mut map = [0; LONGEST + 1];
+/// Pairs of first letters that occur: hardly any member of a program passes.
+const fn first_letters() -> [u32; 26] {
+    let mut map = [0; 26];
     let lists = [GENERIC, AMBIGUOUS];
     let mut list = 0;
     while list < lists.len() {
         let mut at = 0;
         while at < lists[list].len() {
             let word = lists[list][at].as_bytes();
-            map[word.len()] |= 1 << (word[0] - b'a');
+            map[(word[0] - b'a') as usize] |= 1 << (word[1] - b'a');
             at += 1;
         }
         list += 1;
@@ -76,7 +76,7 @@ const LONGEST: usize = 10;
 
 static COUNTRY_MAP: [u32; 26] = bitmap(COUNTRIES);
 static AMBIGUOUS_MAP: [u32; 26] = bitmap(AMBIGUOUS_COUNTRIES);
-static FIRST: [u32; LONGEST + 1] = first_letters();
+static FIRST: [u32; 26] = first_letters();
 
 /// What a last label is. Only lower case counts: `System.Net` is no host.
 pub(crate) fn tld(label: &[u8]) -> Tld {
@@ -84,8 +84,8 @@ pub(crate) fn tld(label: &[u8]) -> Tld {
         return Tld::No;
     }
     let first = usize::from(label[0] - b'a');
+    let bit = 1 << (label[1] - b'a');
     if label.len() == 2 {
-        let bit = 1 << (label[1] - b'a');
         return match (COUNTRY_MAP[first] & bit != 0, AMBIGUOUS_MAP[first] & bit != 0) {
             (true, false) => Tld::Plain,
             (true, true) => Tld::Ambiguous,
@@ -93,7 +93,7 @@ pub(crate) fn tld(label: &[u8]) -> Tld {
         };
     }
     let listed = |list: &[&str]| list.binary_search_by(|entry| entry.as_bytes().cmp(label)).is_ok();
-    match FIRST[label.len()] & (1 << first) != 0 {
+    match FIRST[first] & bit != 0 {
         true if listed(GENERIC) => Tld::Plain,
         true if listed(AMBIGUOUS) => Tld::Ambiguous,
         _ => Tld::No,

@@ -143,18 +143,21 @@ pub(crate) fn named(name: &str) -> Option<Named> {
     glued.or_else(word).map(|&(_, kind, any)| Named { kind, any })
 }
 
-/// Whether the last two letters allow a name of a credential: nearly every name fails here.
+/// Whether the last letters allow a name of a credential: nearly every name fails here.
 pub(crate) fn may_end_name(bytes: &[u8]) -> bool {
     // `password2`, `token_1`
     let tail = bytes.iter().rev().take(4).take_while(|b| b.is_ascii_digit() || **b == b'_').count();
-    let [.., a, b] = bytes[..bytes.len() - tail] else { return false };
-    // Other scripts are compared whole.
-    b >= 0x80
-        || matches!(
-            &[a.to_ascii_lowercase(), b.to_ascii_lowercase()],
-            b"rd" | b"ds" | b"wd" | b"se" | b"rt" | b"na" | b"ey" | b"et" | b"re" | b"ys" | b"en" | b"ns" | b"id" | b"de" | b"ha" | b"ss"
-                | b"pw" | b"ts" | b"wt" | b"er" | b"al" | b"ls" | b"th" | b"on" | b"ie" | b"es" | b"ig" | b"sh"
-        )
+    match bytes[..bytes.len() - tail] {
+        // Other scripts are compared whole.
+        [.., 0x80..] | [.., b'p' | b'P', b'w' | b'W'] => true,
+        [.., a, b, c] => matches!(
+            &[a, b, c].map(|b| b.to_ascii_lowercase()),
+            b"ord" | b"rds" | b"swd" | b"ase" | b"ort" | b"ena" | b"sse" | b"key" | b"eys" | b"ret" | b"ets" | b"ure" | b"sid" | b"nid"
+                | b"ode" | b"nha" | b"ass" | b"pwd" | b"ken" | b"ens" | b"jwt" | b"rer" | b"ial" | b"als" | b"uth" | b"ion" | b"kie"
+                | b"ies" | b"sig" | b"ash"
+        ),
+        _ => false,
+    }
 }
 
 /// The part of a value that is the secret (without `Bearer` and the like) and its type; `None` if it is none.
