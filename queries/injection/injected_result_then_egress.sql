@@ -5,8 +5,8 @@
 -- description = """
 --   A tool's result held instruction markers, and afterwards a tool that can send data out went to a destination that the session
 --   had not used before that result and that the user had not named.
---   high: a strong marker, and the destination stands beside it. medium: the destination stands elsewhere in that result, or a
---   link beside the marker was followed as it is. low: the destination comes from somewhere else or is not in the log, or there are
+--   high: a strong marker, and a sentence beside it names the destination. medium: the destination stands elsewhere in that result,
+--   or a link beside the marker was followed as it is. low: the destination comes from somewhere else or is not in the log, or there are
 --   only weak markers (HTML comment, terminal escape, bidi character), of two kinds, beside it. One weak kind alone is nothing.
 --   Destinations are hosts, e-mail addresses, accounts, phone numbers and wallets; internal ones are left out.
 --   """
@@ -57,7 +57,10 @@ sent AS (
 traced AS (                      -- does the marked result name the place?
     SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.source_time) AS source_time,
            min(s.source) AS source, bool_or(s.strong) AS strong,
-           coalesce(bool_or(strpos(s.vicinity, lower(s.value)) > 0 OR strpos(s.vicinity, s.place) > 0), false) AS beside_marker,
+           -- In a sentence, that is: a field or a list item that happens to stand beside the marker gives no order.
+           coalesce(bool_or(strpos(s.vicinity, s.place) > 0
+                            AND regexp_like(s.vicinity, '((\p{L}+[ ,:]+){3}|[\p{Han}\p{Hiragana}\p{Katakana}]{4})[^"\[\]{}\r\n]{0,80}["''`<(]{0,2}'
+                                                        || '(https?://[^ ]{0,100})?' || regexp_replace(s.place, '[^a-z0-9]', '.', 'g'))), false) AS beside_marker,
            bool_or(s.arguments IS NULL) AS unlogged, min(s.kinds) AS kinds, min(s.sink_time) AS sink_time, min(s.sink) AS sink,
            bool_or(s.reader) AS reader, bool_or(s.command) AS command, bool_or(s.internal) AS internal, bool_or(s.whole) AS whole, bool_or(s.sends) AS sends,
            coalesce(bool_or(s.whole AND s.type = 'url'), false) AS goes_to_url,

@@ -36,7 +36,12 @@ pub(crate) fn data_uri(text: &str, start: usize) -> Option<DataUri> {
     let data = start + "data:".len() + head + 1;
     let base64 = media.ends_with(";base64");
     let length = if base64 { base64_length(&text.as_bytes()[data..]) } else { 0 };
-    (base64 || media.starts_with("text/")).then_some(DataUri { start, end: data + length, data, binary: length >= MIN_BASE64 })
+    (base64 || media.starts_with("text/")).then_some(DataUri {
+        start,
+        end: data + length,
+        data,
+        binary: length >= MIN_BASE64,
+    })
 }
 
 fn base64_length(bytes: &[u8]) -> usize {
@@ -48,19 +53,26 @@ fn base64_length(bytes: &[u8]) -> usize {
 pub(crate) fn is_blob(text: &str, tape: &Tape, string: usize) -> bool {
     let node = tape.nodes[string];
     let long = node.end - node.start > MIN_BASE64 as u32 && node.kind == Kind::String && node.escapes == Escapes::No;
-    let Some(object) = tape.nodes.get(node.parent as usize).filter(|parent| long && parent.kind == Kind::Object) else { return false };
+    let Some(object) = tape.nodes.get(node.parent as usize).filter(|parent| long && parent.kind == Kind::Object) else {
+        return false;
+    };
     debug_assert!(object.start < node.start);
     if !matches!(tape.nodes[node.index as usize].inner(text), "data" | "blob") {
         return false;
     }
     let parent = node.parent as usize;
-    let described = ["mimeType", "media_type", "mime_type", "mediaType"].iter().any(|name| tape.member(text, parent, name).is_some());
+    let described = ["mimeType", "media_type", "mime_type", "mediaType"]
+        .iter()
+        .any(|name| tape.member(text, parent, name).is_some());
     let typed = || {
         let kind = tape.member(text, parent, "type").map(|value| tape.nodes[value].raw(text));
-        kind.is_some_and(|kind| matches!(kind, "\"image\"" | "\"audio\"" | "\"video\"" | "\"file\"" | "\"base64\"" | "\"blob\""))
+        kind.is_some_and(|kind| {
+            matches!(kind, "\"image\"" | "\"audio\"" | "\"video\"" | "\"file\"" | "\"base64\"" | "\"blob\"")
+        })
     };
     let inner = node.inner(text);
-    (described || typed() || tape.member(text, parent, "uri").is_some()) && base64_length(inner.as_bytes()) == inner.len()
+    (described || typed() || tape.member(text, parent, "uri").is_some())
+        && base64_length(inner.as_bytes()) == inner.len()
 }
 
 /// What is stored in place of base64: digest and size of what it encodes.
@@ -96,7 +108,8 @@ pub(crate) fn decode_text(base64: &str) -> Option<String> {
     let cut = base64.len().min(MAX_DECODE) & !3;
     // A few bytes tell noise from text before all is decoded.
     let head = decode_base64(&base64[..cut.min(64)])?;
-    let printable = |bytes: &[u8]| bytes.iter().filter(|b| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=b'~') || **b >= 0x80).count();
+    let printable =
+        |bytes: &[u8]| bytes.iter().filter(|b| matches!(b, b'\t' | b'\n' | b'\r' | b' '..=b'~') || **b >= 0x80).count();
     let ascii = head.iter().filter(|b| b.is_ascii()).count();
     if printable(&head) * 20 < head.len() * 19 || ascii * 2 < head.len() {
         return None;
@@ -111,7 +124,8 @@ pub(crate) fn decode_text(base64: &str) -> Option<String> {
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             // A character may have been cut at the end.
-            (valid + 4 > error.as_bytes().len()).then(|| String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned())
+            (valid + 4 > error.as_bytes().len())
+                .then(|| String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned())
         }
     }
 }

@@ -22,7 +22,11 @@ fn mark(cut: usize) -> String {
 /// JSON text of at most `limit` bytes (or the shortest that says what was cut).
 pub(crate) fn json(text: &str, tape: &Tape, limit: usize) -> String {
     let total = |longest: usize| -> usize {
-        let saved: usize = tape.nodes.iter().map(|node| node.raw(text).len().saturating_sub(longest + 32) * usize::from(is_leaf(node))).sum();
+        let saved: usize = tape
+            .nodes
+            .iter()
+            .map(|node| node.raw(text).len().saturating_sub(longest + 32) * usize::from(is_leaf(node)))
+            .sum();
         text.len() - saved
     };
     let mut longest = limit.max(MIN_STRING);
@@ -123,7 +127,10 @@ fn whole_escapes(inner: &str, end: usize) -> usize {
         if next > end {
             return high.filter(|(_, after)| *after == start).map_or(start, |(before, _)| before);
         }
-        let surrogate = unicode && inner.get(start + 2..start + 4).is_some_and(|h| (0xD8..0xDC).contains(&u8::from_str_radix(h, 16).unwrap_or(0)));
+        let surrogate = unicode
+            && inner
+                .get(start + 2..start + 4)
+                .is_some_and(|h| (0xD8..0xDC).contains(&u8::from_str_radix(h, 16).unwrap_or(0)));
         high = surrogate.then_some((start, next));
         at = next;
     }

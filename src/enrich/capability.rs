@@ -22,7 +22,10 @@ const ANYWHERE: &[(&str, &[Capability])] = &[
 /// Verbs: at the start of a name, or after the name of the server or the object.
 const VERBS: &[(&str, &[Capability])] = &[
     ("send post publish share upload forward reply tweet notify email submit push invite broadcast", &[Egress, Writes]),
-    ("delete drop remove destroy purge truncate wipe erase terminate uninstall revoke kill unlink", &[Destructive, Writes]),
+    (
+        "delete drop remove destroy purge truncate wipe erase terminate uninstall revoke kill unlink",
+        &[Destructive, Writes],
+    ),
     ("exec execute run eval spawn launch", &[Executes]),
     ("transfer charge wire", &[Pays, Writes]),
     (
@@ -58,7 +61,8 @@ impl Table {
 
     /// Adds what the user says: server glob, tool glob, capabilities. The last entry that fits decides alone.
     pub fn with_overrides(mut self, entries: Vec<(String, String, Vec<Capability>)>) -> Self {
-        self.overrides.extend(entries.into_iter().map(|(server, tool, capabilities)| (server, tool, bits(&capabilities))));
+        self.overrides
+            .extend(entries.into_iter().map(|(server, tool, capabilities)| (server, tool, bits(&capabilities))));
         self
     }
 
@@ -76,7 +80,13 @@ impl Table {
         self.decide((server, server_info_name), tool, description, hints)
     }
 
-    fn decide(&self, server: Servers<'_>, tool: &str, description: Option<&str>, (read_only, destructive): Hints) -> Bits {
+    fn decide(
+        &self,
+        server: Servers<'_>,
+        tool: &str,
+        description: Option<&str>,
+        (read_only, destructive): Hints,
+    ) -> Bits {
         let names = || [server.0, server.1].into_iter().flatten();
         let said = self.overrides.iter().rev().find(|(server, of_tool, _)| {
             (server == "*" || names().any(|name| glob(server, name))) && glob(of_tool, tool)
@@ -85,20 +95,21 @@ impl Table {
             return *said;
         }
         let words = words(tool);
-        let mut found = match known(names().map(|name| self::words(name).join("-")), &words.join("_"), &tool.to_lowercase()) {
-            Some(found) => found,
-            None => {
-                let mut guess = of_words(&words);
-                if let Some(description) = description {
-                    guess = guess.union(of_description(description, guess.is_empty()));
+        let mut found =
+            match known(names().map(|name| self::words(name).join("-")), &words.join("_"), &tool.to_lowercase()) {
+                Some(found) => found,
+                None => {
+                    let mut guess = of_words(&words);
+                    if let Some(description) = description {
+                        guess = guess.union(of_description(description, guess.is_empty()));
+                    }
+                    // Hints are the server's own word: they only take back what was guessed.
+                    if read_only == Some(true) {
+                        guess.0 &= !bits(&[Writes, Destructive]).0;
+                    }
+                    guess
                 }
-                // Hints are the server's own word: they only take back what was guessed.
-                if read_only == Some(true) {
-                    guess.0 &= !bits(&[Writes, Destructive]).0;
-                }
-                guess
-            }
-        };
+            };
         if destructive == Some(true) && read_only != Some(true) {
             found = found.union(bits(&[Writes, Destructive]));
         }
@@ -164,7 +175,8 @@ fn words(name: &str) -> Vec<String> {
     // No real name is longer.
     let mut chars = name.chars().take(256).peekable();
     while let Some(ch) = chars.next() {
-        let starts = ch.is_uppercase() && (!previous.is_uppercase() || chars.peek().is_some_and(|next| next.is_lowercase()));
+        let starts =
+            ch.is_uppercase() && (!previous.is_uppercase() || chars.peek().is_some_and(|next| next.is_lowercase()));
         if !ch.is_alphanumeric() || starts {
             words.push(String::new());
         }
@@ -194,7 +206,10 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
             found = found.union(bits(capabilities));
         }
     }
-    if found.has(Writes as u32) && has(SHOWN) && matches!(verb, "create" | "add" | "write" | "update" | "schedule" | "edit") {
+    if found.has(Writes as u32)
+        && has(SHOWN)
+        && matches!(verb, "create" | "add" | "write" | "update" | "schedule" | "edit")
+    {
         found.add(Egress as u32);
     }
     if reads && has(PRIVATE) {
@@ -223,7 +238,8 @@ fn of_description(description: &str, name_says_nothing: bool) -> Bits {
         let verb = first.strip_suffix("es").filter(|stem| VERBS.iter().any(|(list, _)| in_list(list, stem)));
         *first = verb.or_else(|| first.strip_suffix('s')).unwrap_or(first).to_owned();
     }
-    let opens_with_verb = words.first().is_some_and(|word| in_list(READ, word) || VERBS.iter().any(|(list, _)| in_list(list, word)));
+    let opens_with_verb =
+        words.first().is_some_and(|word| in_list(READ, word) || VERBS.iter().any(|(list, _)| in_list(list, word)));
     let found = if opens_with_verb { of_words(&words) } else { Bits::default() };
     if name_says_nothing { found } else { Bits(found.0 & bits(&[Egress, Destructive, Executes, Pays]).0) }
 }

@@ -9,27 +9,86 @@ use std::ops::Range;
 
 /// Words that make the name of a tag claim authority over the reader.
 const AUTHORITY: &[&str] = &[
-    "system", "instruction", "instructions", "important", "admin", "administrator", "developer", "assistant", "override", "prompt",
-    "directive", "directives", "urgent", "critical", "attention", "mandatory", "priority", "policy", "reminder", "information",
+    "system",
+    "instruction",
+    "instructions",
+    "important",
+    "admin",
+    "administrator",
+    "developer",
+    "assistant",
+    "override",
+    "prompt",
+    "directive",
+    "directives",
+    "urgent",
+    "critical",
+    "attention",
+    "mandatory",
+    "priority",
+    "policy",
+    "reminder",
+    "information",
 ];
 
 /// Names of upper-case tags that HTML and XML documents have anyway.
 const HTML: &[&str] = &[
-    "HTML", "HEAD", "BODY", "TABLE", "TBODY", "THEAD", "TITLE", "SCRIPT", "STYLE", "FORM", "INPUT", "BUTTON", "SPAN", "FONT", "CENTER",
-    "META", "LINK", "DOCTYPE", "CDATA", "IFRAME", "FRAME", "FRAMESET", "SELECT", "OPTION", "TEXTAREA", "LABEL", "STRONG", "CODE", "BLOCKQUOTE",
+    "HTML",
+    "HEAD",
+    "BODY",
+    "TABLE",
+    "TBODY",
+    "THEAD",
+    "TITLE",
+    "SCRIPT",
+    "STYLE",
+    "FORM",
+    "INPUT",
+    "BUTTON",
+    "SPAN",
+    "FONT",
+    "CENTER",
+    "META",
+    "LINK",
+    "DOCTYPE",
+    "CDATA",
+    "IFRAME",
+    "FRAME",
+    "FRAMESET",
+    "SELECT",
+    "OPTION",
+    "TEXTAREA",
+    "LABEL",
+    "STRONG",
+    "CODE",
+    "BLOCKQUOTE",
 ];
 
 /// The marker that the `<` at `at` opens.
 pub(crate) fn angle(text: &str, at: usize) -> Option<&'static str> {
     const TEMPLATES: &[&str] = &[
-        "</s>", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<function_calls>", "<function_call>", "<tool_call>", "<tool_calls>",
-        "<tool_response>", "<tool_result>", "<invoke name=", "<function_results>", "<function=", "<think>",
+        "</s>",
+        "<<SYS>>",
+        "<</SYS>>",
+        "<start_of_turn>",
+        "<end_of_turn>",
+        "<function_calls>",
+        "<function_call>",
+        "<tool_call>",
+        "<tool_calls>",
+        "<tool_response>",
+        "<tool_result>",
+        "<invoke name=",
+        "<function_results>",
+        "<function=",
+        "<think>",
     ];
     let rest = &text.as_bytes()[at..];
     match *rest.get(1)? {
         b'!' => rest.starts_with(b"<!--").then_some("html_comment"),
         b'|' => {
-            let name = rest[2..].iter().take(40).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
+            let name =
+                rest[2..].iter().take(40).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
             (name >= 2 && rest[2 + name..].starts_with(b"|>")).then_some("chat_template")
         }
         b'i' | b'I' if rest.len() > 5 && rest[..4].eq_ignore_ascii_case(b"<img") => {
@@ -45,7 +104,11 @@ pub(crate) fn angle(text: &str, at: usize) -> Option<&'static str> {
 /// An opening tag that claims authority: by a word of its name, or in capitals and closed again like a section.
 fn pseudo_tag(text: &str, at: usize) -> bool {
     let rest = &text.as_bytes()[at + 1..];
-    let length = rest.iter().take(48).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ' | b':')).count();
+    let length = rest
+        .iter()
+        .take(48)
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b' ' | b':'))
+        .count();
     if length < 4 || !rest[0].is_ascii_alphabetic() || rest.get(length) != Some(&b'>') {
         return false;
     }
@@ -61,7 +124,8 @@ fn pseudo_tag(text: &str, at: usize) -> bool {
 
 /// The marker that the `[` at `at` opens.
 pub(crate) fn square(text: &str, at: usize) -> Option<&'static str> {
-    const TEMPLATES: &[&str] = &["[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]"];
+    const TEMPLATES: &[&str] =
+        &["[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]"];
     TEMPLATES.iter().any(|template| text.as_bytes()[at..].starts_with(template.as_bytes())).then_some("chat_template")
 }
 
@@ -87,7 +151,11 @@ pub(crate) fn image(text: &str, at: usize) -> bool {
 
 /// Whether the URL at the start has a query that is more than a size or a version.
 fn long_query(url: &[u8]) -> bool {
-    let end = url.iter().take(8192).position(|b| b.is_ascii_whitespace() || matches!(b, b')' | b'"' | b'\'' | b'>')).unwrap_or(url.len().min(8192));
+    let end = url
+        .iter()
+        .take(8192)
+        .position(|b| b.is_ascii_whitespace() || matches!(b, b')' | b'"' | b'\'' | b'>'))
+        .unwrap_or(url.len().min(8192));
     memchr::memchr(b'?', &url[..end]).is_some_and(|query| end - query > 32)
 }
 
@@ -113,7 +181,9 @@ pub(crate) fn unseen(bytes: &[u8], at: usize) -> Option<(Unseen, usize)> {
     match *rest {
         [0xC2, 0xAD, ..] => Some((Unseen::Zero, 2)),
         [0xD8, 0x9C, ..] => Some((Unseen::Bidi, 2)),
-        [0xE1, 0xA0, 0x8E, ..] | [0xE2, 0x80, 0x8B..=0x8F, ..] | [0xE2, 0x81, 0xA0..=0xA4, ..] => Some((Unseen::Zero, 3)),
+        [0xE1, 0xA0, 0x8E, ..] | [0xE2, 0x80, 0x8B..=0x8F, ..] | [0xE2, 0x81, 0xA0..=0xA4, ..] => {
+            Some((Unseen::Zero, 3))
+        }
         [0xE2, 0x80, 0xAA..=0xAE, ..] | [0xE2, 0x81, 0xA6..=0xA9, ..] => Some((Unseen::Bidi, 3)),
         [0xEF, 0xB8, 0x80..=0x8F, ..] | [0xEF, 0xBB, 0xBF, ..] => Some((Unseen::Zero, 3)),
         [0xF3, 0xA0, 0x80..=0x81, _, ..] => Some((Unseen::Tag, 4)),

@@ -50,7 +50,12 @@ impl EnrichOptions {
 
     /// The defaults with a lake's key.
     pub fn new(key: [u8; 32]) -> Self {
-        Self { key, keep_secrets: false, payload_limit: Self::PAYLOAD_LIMIT, capabilities: capability::Table::builtin() }
+        Self {
+            key,
+            keep_secrets: false,
+            payload_limit: Self::PAYLOAD_LIMIT,
+            capabilities: capability::Table::builtin(),
+        }
     }
 }
 
@@ -138,7 +143,12 @@ impl Enricher {
     /// Redacts and caps free text; `origin` is what its markers carry (`description`, `instructions`, `prompt`).
     pub fn text(&self, text: &str, origin: &str) -> EnrichedText {
         let payload = self.process(text.to_owned(), false, origin, false);
-        EnrichedText { text: payload.text, observables: payload.observables, markers: payload.markers, flags: payload.flags }
+        EnrichedText {
+            text: payload.text,
+            observables: payload.observables,
+            markers: payload.markers,
+            flags: payload.flags,
+        }
     }
 
     fn payload(&self, text: String, in_arguments: bool, origin: &str) -> Payload {
@@ -183,8 +193,11 @@ impl Enricher {
             text(message, false, false);
         }
         if let Some(more) = &mut call.more {
-            let More { server_command, server_url, mcp_resource_uri, meta_json, extra_json, delegation_chain, .. } = &mut **more;
-            for (json, field) in [(true, delegation_chain), (true, meta_json), (true, extra_json), (false, server_command)] {
+            let More { server_command, server_url, mcp_resource_uri, meta_json, extra_json, delegation_chain, .. } =
+                &mut **more;
+            for (json, field) in
+                [(true, delegation_chain), (true, meta_json), (true, extra_json), (false, server_command)]
+            {
                 if let Some(field) = field {
                     text(field, true, json);
                 }
@@ -204,7 +217,12 @@ impl Enricher {
 }
 
 /// Moves what a payload gave into the call; gives back what is stored and the types of its content.
-fn absorb(payload: Payload, call: &mut Call, out: &mut Enriched, secrets: &mut Vec<Secret>) -> (String, Vec<crate::call::Text>) {
+fn absorb(
+    payload: Payload,
+    call: &mut Call,
+    out: &mut Enriched,
+    secrets: &mut Vec<Secret>,
+) -> (String, Vec<crate::call::Text>) {
     call.flags = call.flags.union(payload.flags);
     call.markers.extend(payload.markers);
     out.observables.extend(payload.observables);

@@ -25,13 +25,20 @@ pub(crate) struct Url {
 }
 
 const fn stops_url(byte: u8) -> bool {
-    byte <= b' ' || byte >= 0x7F || matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'{' | b'}' | b'|' | b'^' | b'[' | b']')
+    byte <= b' '
+        || byte >= 0x7F
+        || matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'{' | b'}' | b'|' | b'^' | b'[' | b']')
 }
 
 /// The URL whose `://` starts at `colon`.
 pub(crate) fn url(text: &str, colon: usize) -> Option<Url> {
     let bytes = text.as_bytes();
-    let back = bytes[..colon].iter().rev().take(20).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-')).count();
+    let back = bytes[..colon]
+        .iter()
+        .rev()
+        .take(20)
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-'))
+        .count();
     let mut start = colon - back;
     // The `n` of an escaped line end is no part of the scheme.
     if start > 0 && bytes[start - 1] == b'\\' && matches!(bytes[start], b'n' | b't' | b'r') {
@@ -78,7 +85,8 @@ pub(crate) fn url(text: &str, colon: usize) -> Option<Url> {
 
 fn host(text: &str, authority: usize, end: usize) -> Range<usize> {
     let bytes = &text.as_bytes()[..end];
-    let stop = bytes[authority..].iter().position(|b| matches!(b, b'/' | b'?' | b'#')).map_or(end, |found| authority + found);
+    let stop =
+        bytes[authority..].iter().position(|b| matches!(b, b'/' | b'?' | b'#')).map_or(end, |found| authority + found);
     let start = memchr::memrchr(b'@', &bytes[authority..stop]).map_or(authority, |found| authority + found + 1);
     if bytes.get(start) == Some(&b'[') {
         let close = memchr::memchr(b']', &bytes[start..stop]).map_or(stop, |found| start + found);
@@ -89,18 +97,27 @@ fn host(text: &str, authority: usize, end: usize) -> Range<usize> {
 
 /// What the host of a URL is: `ip`, `domain`, or nothing worth keeping (a bucket, a database's alias).
 pub(crate) fn host_kind(host: &str, web: bool) -> Option<&'static str> {
-    if host.parse::<Ipv4Addr>().is_ok() || host.parse::<Ipv6Addr>().is_ok() {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let numeric = host.bytes().next_back()?.is_ascii_digit() || host.as_bytes().contains(&b':');
+    if numeric && (host.parse::<Ipv4Addr>().is_ok() || host.parse::<Ipv6Addr>().is_ok()) {
         return Some("ip");
     }
-    let label = |l: &str| !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    let fits = host.len() <= 253 && host.trim_end_matches('.').split('.').all(label);
-    (fits && (web || host.contains('.')) && host.bytes().any(|b| b.is_ascii_alphabetic())).then_some("domain")
+    let label = |l: &[u8]| {
+        (1..=63).contains(&l.len()) && l.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    let fits = host.len() <= 253 && host.as_bytes().split(|b| *b == b'.').all(label);
+    (fits && (web || host.as_bytes().contains(&b'.')) && host.bytes().any(|b| b.is_ascii_alphabetic()))
+        .then_some("domain")
 }
 
 /// The e-mail address around the `@` at `at`.
 pub(crate) fn email(text: &str, at: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let local = bytes[..at].iter().rev().take(64).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-'));
+    let local = bytes[..at]
+        .iter()
+        .rev()
+        .take(64)
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-'));
     let mut start = at - local.count();
     if start > 0 && bytes[start - 1] == b'\\' && matches!(bytes.get(start), Some(b'n' | b't' | b'r')) {
         start += 1;
@@ -114,7 +131,10 @@ pub(crate) fn email(text: &str, at: usize) -> Option<Range<usize>> {
     let dot = memchr::memrchr(b'.', domain)?;
     let top = &domain[dot + 1..];
     // After an `@` any word may end the host (`corp`, `internal`), but a version (`pkg@1.2.3`) is none.
-    let valid = top.len() >= 2 && top.iter().all(u8::is_ascii_alphabetic) && !domain.starts_with(b".") && !domain.windows(2).any(|w| w == b"..");
+    let valid = top.len() >= 2
+        && top.iter().all(u8::is_ascii_alphabetic)
+        && !domain.starts_with(b".")
+        && !domain.windows(2).any(|w| w == b"..");
     valid.then_some(start..at + 1 + length)
 }
 
@@ -136,7 +156,8 @@ pub(crate) fn dotted(text: &str, start: usize, dot: usize) -> Dotted {
     let Some(last_dot) = memchr::memrchr(b'.', name) else { return out };
     let last = &name[last_dot + 1..];
     if last.iter().all(u8::is_ascii_digit) {
-        let address = text.get(start..end).filter(|a| (7..=15).contains(&a.len())).and_then(|a| a.parse::<Ipv4Addr>().ok());
+        let address =
+            text.get(start..end).filter(|a| (7..=15).contains(&a.len())).and_then(|a| a.parse::<Ipv4Addr>().ok());
         if address.is_some() && !in_version(bytes, start) && !matches!(bytes.get(end), Some(b'-' | b'+' | b'_')) {
             out.find = Some(("ip", start..end));
         }
@@ -152,10 +173,16 @@ pub(crate) fn dotted(text: &str, start: usize, dot: usize) -> Dotted {
         return out;
     }
     let label = |l: &[u8]| !l.is_empty() && l.len() <= 63 && l[0] != b'-' && l[l.len() - 1] != b'-';
-    let port = || next == Some(&b':') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit) && bytes.get(end + 2).is_some_and(u8::is_ascii_digit);
+    let port = || {
+        next == Some(&b':')
+            && bytes.get(end + 1).is_some_and(u8::is_ascii_digit)
+            && bytes.get(end + 2).is_some_and(u8::is_ascii_digit)
+    };
     let path = || next == Some(&b'/') && bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
     let evidence = || name.starts_with(b"www.") || path() || (port() && kind == Tld::Plain);
-    let bounded = start == 0 || !matches!(bytes[start - 1], b'/' | b'\\' | b'.' | b'$' | b'%' | b'~' | b'-') || bytes[..start].ends_with(b"//");
+    let bounded = start == 0
+        || !matches!(bytes[start - 1], b'/' | b'\\' | b'.' | b'$' | b'%' | b'~' | b'-')
+        || bytes[..start].ends_with(b"//");
     if bounded && name.split(|b| *b == b'.').all(label) && (kind == Tld::Plain || evidence()) {
         out.find = Some(("domain", start..end));
     }
@@ -165,10 +192,14 @@ pub(crate) fn dotted(text: &str, start: usize, dot: usize) -> Dotted {
 /// Whether the text before says that what follows is a version.
 fn in_version(bytes: &[u8], start: usize) -> bool {
     let before = bytes[..start].trim_ascii_end();
-    let before = &before[..before.iter().rposition(|b| !matches!(b, b'=' | b':' | b'"' | b'\'' | b' ' | b'(')).map_or(0, |last| last + 1)];
+    let before = &before[..before
+        .iter()
+        .rposition(|b| !matches!(b, b'=' | b':' | b'"' | b'\'' | b' ' | b'('))
+        .map_or(0, |last| last + 1)];
     let word = before.iter().rev().take(12).take_while(|b| b.is_ascii_alphabetic()).count();
     let word = before[before.len() - word..].to_ascii_lowercase();
-    word.ends_with(b"version") || matches!(word.as_slice(), b"v" | b"ver" | b"release" | b"build" | b"rev" | b"firmware" | b"upgrade")
+    word.ends_with(b"version")
+        || matches!(word.as_slice(), b"v" | b"ver" | b"release" | b"build" | b"rev" | b"firmware" | b"upgrade")
 }
 
 /// The IPv6 address around the colon at `colon`.

@@ -81,7 +81,8 @@ impl Scratch {
             content_types(&out.text, &tape, &mut out.content_types);
         }
         if out.text.len() > job.limit {
-            out.text = if out.is_json { cap::json(&out.text, &tape, job.limit) } else { cap::plain(&out.text, job.limit) };
+            out.text =
+                if out.is_json { cap::json(&out.text, &tape, job.limit) } else { cap::plain(&out.text, job.limit) };
             out.capped = true;
             out.flags.add(Flag::PayloadCapped as u32);
         }
@@ -164,7 +165,12 @@ impl Scratch {
                 let pointer = |tape: &Tape| tape.pointer(text, found.node as usize, super::observable::MAX_VALUE);
                 last = (found.node, tape.map(pointer).unwrap_or_default());
             }
-            out.observables.push(Observable { in_arguments, kind: found.kind.into(), value: found.value, path: last.1.clone() });
+            out.observables.push(Observable {
+                in_arguments,
+                kind: found.kind.into(),
+                value: found.value,
+                path: last.1.clone(),
+            });
         }
         if self.finds.observables_capped {
             out.flags.add(Flag::ObservablesCapped as u32);
@@ -231,7 +237,8 @@ impl Walk<'_, '_> {
                     if outer.is_none() {
                         stems = &stems[stems.iter().take_while(|at| **at < node.start as usize).count()..];
                         // Other scripts may stand there as escapes, which the stems do not match.
-                        self.phrases = node.escapes == Escapes::Other || stems.first().is_some_and(|at| *at < node.end as usize);
+                        self.phrases =
+                            node.escapes == Escapes::Other || stems.first().is_some_and(|at| *at < node.end as usize);
                     }
                     let hint = hint(text, tape, i);
                     self.string(inner, node.escapes, found_in, hint, depth);
@@ -242,13 +249,19 @@ impl Walk<'_, '_> {
                         named_value(promise, raw, &mut self.scratch.finds);
                     }
                 }
-                Kind::Opaque => Scanner::new(node.raw(text), &mut self.scratch.finds, self.look, self.origin, found_in).run(true),
+                Kind::Opaque => {
+                    Scanner::new(node.raw(text), &mut self.scratch.finds, self.look, self.origin, found_in).run(true)
+                }
                 _ => {}
             }
             // What stands in JSON inside a string has its position in that string.
             for marker in self.scratch.finds.markers.iter_mut().skip(markers).filter(|_| outer.is_some()) {
                 let quoted = matches!(node.kind, Kind::String | Kind::Key);
-                let inner = if quoted { raw_position(node.inner(text), marker.position as usize) + 1 } else { marker.position as usize };
+                let inner = if quoted {
+                    raw_position(node.inner(text), marker.position as usize) + 1
+                } else {
+                    marker.position as usize
+                };
                 marker.position = (node.start as usize + inner) as i64;
             }
         }
@@ -297,8 +310,12 @@ fn hint(text: &str, tape: &Tape, at: usize) -> (Option<Named>, bool) {
     match name.len() {
         5 if matches!(&*name, "value" | "Value") && tape.nodes[node.parent as usize].kind == Kind::Object => {
             // {"name": "API_KEY", "value": "…"}, as lists of variables and headers have it.
-            let named_by = ["name", "key", "Name", "Key", "header"].iter().find_map(|n| tape.member(text, node.parent as usize, n));
-            let name = named_by.filter(|value| tape.nodes[*value].kind == Kind::String).map(|value| json::unescape(tape.nodes[value].raw(text)));
+            let named_by = ["name", "key", "Name", "Key", "header"]
+                .iter()
+                .find_map(|n| tape.member(text, node.parent as usize, n));
+            let name = named_by
+                .filter(|value| tape.nodes[*value].kind == Kind::String)
+                .map(|value| json::unescape(tape.nodes[value].raw(text)));
             (name.and_then(|name| named::named(&name)), false)
         }
         3..=9 if is_file_key(&name) => (argument(text, tape, at), true),
@@ -310,7 +327,18 @@ fn is_file_key(name: &str) -> bool {
     matches!(name.as_bytes()[0], b'p' | b'f' | b'd' | b'c')
         && matches!(
             name,
-            "path" | "file_path" | "filepath" | "filePath" | "file" | "filename" | "paths" | "files" | "directory" | "dir" | "folder" | "cwd"
+            "path"
+                | "file_path"
+                | "filepath"
+                | "filePath"
+                | "file"
+                | "filename"
+                | "paths"
+                | "files"
+                | "directory"
+                | "dir"
+                | "folder"
+                | "cwd"
         )
 }
 
@@ -359,7 +387,9 @@ fn raw_position(inner: &str, position: usize) -> usize {
 
 /// The distinct types of `content[]`, in order.
 fn content_types(text: &str, tape: &Tape, out: &mut Vec<Text>) {
-    let Some(content) = tape.nodes.first().filter(|root| root.kind == Kind::Object).and_then(|_| tape.member(text, 0, "content")) else {
+    let Some(content) =
+        tape.nodes.first().filter(|root| root.kind == Kind::Object).and_then(|_| tape.member(text, 0, "content"))
+    else {
         return;
     };
     for block in tape.elements(content).take(1000) {

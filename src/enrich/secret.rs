@@ -157,7 +157,8 @@ pub(crate) fn url_password(text: &str, authority: usize) -> Option<Range<usize>>
     };
     let value = text.get(span.clone())?;
     let accepted = if span.start == authority { named::looks_random(value) } else { !value.is_empty() };
-    let variable = value.starts_with(['$', '<', '{', '%', '[']) || matches!(value, "pass" | "pwd" | "PASS" | "PASSWORD");
+    let variable =
+        value.starts_with(['$', '<', '{', '%', '[']) || matches!(value, "pass" | "pwd" | "PASS" | "PASSWORD");
     (accepted && !variable && !named::is_placeholder(value)).then_some(span)
 }
 
@@ -180,7 +181,8 @@ pub(crate) fn webhook(text: &str, at: usize) -> Option<(&'static str, Range<usiz
     if !HOOKS.iter().any(|(_, host, _)| hook(host)) {
         return None;
     }
-    let end = rest.bytes().position(|b| b.is_ascii_whitespace() || b"\"'`<>\\?#)],;|".contains(&b)).unwrap_or(rest.len());
+    let end =
+        rest.bytes().position(|b| b.is_ascii_whitespace() || b"\"'`<>\\?#)],;|".contains(&b)).unwrap_or(rest.len());
     let rest = rest[..end].trim_end_matches(['.', ':']);
     HOOKS.iter().filter(|(_, host, _)| hook(host)).find_map(|(kind, host, path)| {
         let after_host = rest.find(host)? + host.len();
@@ -197,7 +199,10 @@ pub(crate) fn aws_secret_near(text: &str, id: &Range<usize>) -> Option<Range<usi
     while at < end {
         let run = bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
         // A leading slash or escape belongs to what is around the key.
-        if run == 40 && bytes[at..at + run].iter().any(u8::is_ascii_uppercase) && named::looks_random(&text[at..at + run]) {
+        if run == 40
+            && bytes[at..at + run].iter().any(u8::is_ascii_uppercase)
+            && named::looks_random(&text[at..at + run])
+        {
             return Some(at..at + run);
         }
         at += run.max(1);

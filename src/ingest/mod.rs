@@ -14,7 +14,8 @@ use crate::enrich::Enricher;
 use crate::lake::{Lake, LakeError, data_file};
 use crate::source::format::{FORMATS, LogFormat};
 use crate::source::frame::{Chunk, Framer};
-use crate::source::input::{Input, Stat};
+use crate::source::input::Input;
+use crate::source::json::Object;
 use crate::source::pairing::{ConnectionInfo, Pairing, PairingOptions, Row, Saved, Scope, SourceContext, prompt_id};
 use decode::{DecodedChunk, SourceView, decode};
 use rows::Value;
@@ -654,21 +655,28 @@ fn shape_of(head: &[u8]) -> String {
         return "binary data".to_owned();
     }
     let text = String::from_utf8_lossy(head);
-    let lines = text.lines().filter(|line| !line.trim().is_empty()).take(3).map(|line| {
-        let line = line.trim();
-        match crate::source::json::Object::parse(line) {
-            Ok(object) => {
-                let keys: Vec<&str> = object.members().iter().take(8).map(|(key, _)| key.as_ref()).collect();
-                let more = if object.members().len() > 8 { ", …" } else { "" };
-                format!("{{{}{more}}}", keys.join(", "))
-            }
-            Err(_) => line
-                .chars()
-                .take(60)
-                .map(|c| if c.is_alphabetic() { 'a' } else if c.is_ascii_digit() { '9' } else { c })
-                .collect(),
-        }
+    let keys = |object: &Object<'_>| {
+        let keys: Vec<&str> = object.members().iter().take(8).map(|(key, _)| key.as_ref()).collect();
+        let more = if object.members().len() > 8 { ", …" } else { "" };
+        format!("{{{}{more}}}", keys.join(", "))
+    };
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).map(|line| match Object::parse(line) {
+        Ok(object) => keys(&object),
+        Err(_) => line
+            .chars()
+            .take(60)
+            .map(|c| match c {
+                c if c.is_alphabetic() => 'a',
+                c if c.is_ascii_digit() => '9',
+                c => c,
+            })
+            .collect(),
     });
+    let whole = Object::trusted(&text);
+    let spans_lines = text.lines().next().is_some_and(|line| Object::parse(line.trim()).is_err());
+    if spans_lines && !whole.is_empty() {
+        return keys(&whole);
+    }
     lines.collect::<Vec<_>>().join(" / ")
 }
 
@@ -710,9 +718,4 @@ fn hex_digest(bytes: &[u8]) -> String {
 fn number_of(name: &str) -> u64 {
     let digest = blake3::hash(name.as_bytes());
     u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest is 32 bytes"))
-}
-
-/// Sizes and times of an input, for callers that list them.
-pub fn stat_of(input: &Input) -> Stat {
-    input.stat().unwrap_or_default()
 }

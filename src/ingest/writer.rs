@@ -172,7 +172,9 @@ impl<'a> Writer<'a> {
                     continue;
                 }
                 Some(Match::Retracted) => continue,
-                Some(Match::Improved) => {}
+                Some(Match::Improved { was_open: true }) => {}
+                // Another view of a call that was whole already: it adds to the row, not to the rows.
+                Some(Match::Improved { was_open: false }) => self.counts.entry(source).or_default().duplicates += 1,
                 None => self.counts.entry(source).or_default().calls += 1,
             }
             for found in &observables {
@@ -306,10 +308,11 @@ impl<'a> Writer<'a> {
                     let seen = if o.in_arguments { old.arguments_state } else { old.result_state };
                     !payload_seen(seen)
                 });
+                let was_open = old.is_open();
                 let new = std::mem::take(&mut waiting.call);
                 waiting.call = Box::new(merge(old, *new));
                 file.dropped.insert(id);
-                found.insert(at, Match::Improved);
+                found.insert(at, Match::Improved { was_open });
             }
         }
         // What was found in a retracted row goes with it.
@@ -400,7 +403,7 @@ impl<'a> Writer<'a> {
 /// What became of a pending call that the lake knows.
 enum Match {
     Duplicate,
-    Improved,
+    Improved { was_open: bool },
     Retracted,
 }
 

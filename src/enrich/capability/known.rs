@@ -3,7 +3,9 @@
 //! A line: words that name the server (in its alias or in `serverInfo.name`), its tools, what these can do. The first
 //! line that fits decides. Reading what others wrote is both private (it lies behind the user's account) and untrusted.
 
-use crate::call::Capability::{self, Credentials, Destructive, Egress, Executes, Pays, ReadsPrivate, ReadsUntrusted, Writes};
+use crate::call::Capability::{
+    self, Credentials, Destructive, Egress, Executes, Pays, ReadsPrivate, ReadsUntrusted, Writes,
+};
 
 const MAIL: &[Capability] = &[ReadsPrivate, ReadsUntrusted];
 const PUBLISH: &[Capability] = &[Writes, Egress];

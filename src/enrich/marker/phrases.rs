@@ -15,13 +15,40 @@ const AFTER: usize = 200;
 /// A string without any of these holds no phrase. At most 32, of four bytes at least and with rare beginnings: that is
 /// what the vector search is fast for. Other scripts are cut inside a character, where several words share a start.
 const STEMS: &[&[u8]] = &[
-    b"gnor", b"isregard", b"forget", b"verrid", b"nstruction", b"you are now", b"em prompt", b"t tell", b"t mention", b"t inform", b"t notify",
-    b"before us", b"before call", b"mportant:", b"from now on", b"vergiss", b"missacht", b"oublie", b"pas compte", b"lvida", b"esque",
-    b"sconsider", b"imentic",
+    b"gnor",
+    b"isregard",
+    b"forget",
+    b"verrid",
+    b"nstruction",
+    b"you are now",
+    b"em prompt",
+    b"t tell",
+    b"t mention",
+    b"t inform",
+    b"t notify",
+    b"before us",
+    b"before call",
+    b"mportant:",
+    b"from now on",
+    b"vergiss",
+    b"missacht",
+    b"oublie",
+    b"pas compte",
+    b"lvida",
+    b"esque",
+    b"sconsider",
+    b"imentic",
     // 忽略 忽视 忽視, 无视, 無視, 忘记 忘記, 忘れ
-    b"\xE5\xBF\xBD\xE7", b"\xE5\xBF\xBD\xE8", b"\xE6\x97\xA0\xE8", b"\xE7\x84\xA1\xE8", b"\xE5\xBF\x98\xE8", b"\xE5\xBF\x98\xE3",
+    b"\xE5\xBF\xBD\xE7",
+    b"\xE5\xBF\xBD\xE8",
+    b"\xE6\x97\xA0\xE8",
+    b"\xE7\x84\xA1\xE8",
+    b"\xE5\xBF\x98\xE8",
+    b"\xE5\xBF\x98\xE3",
     // игнорируй, забудь, 무시
-    b"\xD0\xB3\xD0\xBD\xD0\xBE\xD1\x80", b"\xD0\xB0\xD0\xB1\xD1\x83\xD0\xB4", b"\xEB\xAC\xB4\xEC\x8B\x9C",
+    b"\xD0\xB3\xD0\xBD\xD0\xBE\xD1\x80",
+    b"\xD0\xB0\xD0\xB1\xD1\x83\xD0\xB4",
+    b"\xEB\xAC\xB4\xEC\x8B\x9C",
 ];
 
 /// One expression per idea.

@@ -39,7 +39,9 @@ pub(crate) fn iban(text: &str, start: usize) -> Option<(Range<usize>, String)> {
 /// The international phone number whose `+` is at `plus`: its span and its digits with the plus.
 pub(crate) fn phone(text: &str, plus: usize) -> Option<(Range<usize>, String)> {
     let bytes = text.as_bytes();
-    if plus > 0 && (bytes[plus - 1].is_ascii_alphanumeric() || matches!(bytes[plus - 1], b'+' | b'/' | b'=' | b'.' | b'_')) {
+    if plus > 0
+        && (bytes[plus - 1].is_ascii_alphanumeric() || matches!(bytes[plus - 1], b'+' | b'/' | b'=' | b'.' | b'_'))
+    {
         return None;
     }
     let mut digits = String::from("+");

@@ -7,8 +7,26 @@ const fn stops_path(byte: u8) -> bool {
         || byte == 0x7F
         || matches!(
             byte,
-            b'"' | b'\'' | b'`' | b'<' | b'>' | b'|' | b'*' | b'?' | b',' | b';' | b':' | b'(' | b')' | b'[' | b']' | b'{' | b'}'
-                | b'=' | b'&' | b'#' | b'!'
+            b'"' | b'\''
+                | b'`'
+                | b'<'
+                | b'>'
+                | b'|'
+                | b'*'
+                | b'?'
+                | b','
+                | b';'
+                | b':'
+                | b'('
+                | b')'
+                | b'['
+                | b']'
+                | b'{'
+                | b'}'
+                | b'='
+                | b'&'
+                | b'#'
+                | b'!'
         )
 }
 
@@ -21,14 +39,25 @@ fn starts(bytes: &[u8], at: usize) -> bool {
     match at.checked_sub(1).map(|i| bytes[i]) {
         None => true,
         Some(b'n' | b't' | b'r') => at >= 2 && bytes[at - 2] == b'\\',
-        Some(b) => b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'`' | b'(' | b'[' | b'{' | b'=' | b':' | b',' | b';' | b'>' | b'|' | b'@' | b'&'),
+        Some(b) => {
+            b.is_ascii_whitespace()
+                || matches!(
+                    b,
+                    b'"' | b'\'' | b'`' | b'(' | b'[' | b'{' | b'=' | b':' | b',' | b';' | b'>' | b'|' | b'@' | b'&'
+                )
+        }
     }
 }
 
 /// The Unix path whose first slash is at `slash`.
 pub(crate) fn unix(text: &str, slash: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let prefix = bytes[..slash].iter().rev().take(64).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'~' | b'_' | b'-')).count();
+    let prefix = bytes[..slash]
+        .iter()
+        .rev()
+        .take(64)
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'~' | b'_' | b'-'))
+        .count();
     let start = slash - prefix;
     let prefix = &bytes[start..slash];
     // Absolute, or from `.`, `..`, `~`, `~user`, or a dot folder. `and/or` is none, nor is `</p>`.

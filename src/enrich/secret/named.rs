@@ -91,9 +91,31 @@ const OTHER_SCRIPTS: &[&str] = &["contraseña", "пароль", "密码", "密�
 
 /// Words before `token` that make it a cursor or a count.
 const NOT_A_CREDENTIAL: &[&str] = &[
-    "next", "page", "continuation", "pagination", "progress", "cursor", "sync", "cancel", "cancellation", "start",
-    "stop", "max", "min", "num", "total", "prompt", "completion", "input", "output", "cached", "eos", "bos", "pad",
-    "mask", "special",
+    "next",
+    "page",
+    "continuation",
+    "pagination",
+    "progress",
+    "cursor",
+    "sync",
+    "cancel",
+    "cancellation",
+    "start",
+    "stop",
+    "max",
+    "min",
+    "num",
+    "total",
+    "prompt",
+    "completion",
+    "input",
+    "output",
+    "cached",
+    "eos",
+    "bos",
+    "pad",
+    "mask",
+    "special",
 ];
 
 /// What a name promises, if it is one of a credential.
@@ -149,12 +171,39 @@ pub(crate) fn may_end_name(bytes: &[u8]) -> bool {
     let tail = bytes.iter().rev().take(4).take_while(|b| b.is_ascii_digit() || **b == b'_').count();
     match bytes[..bytes.len() - tail] {
         // Other scripts are compared whole.
-        [.., 0x80..] | [.., b'p' | b'P', b'w' | b'W'] => true,
+        [.., 0x80..=0xFF] | [.., b'p' | b'P', b'w' | b'W'] => true,
         [.., a, b, c] => matches!(
             &[a, b, c].map(|b| b.to_ascii_lowercase()),
-            b"ord" | b"rds" | b"swd" | b"ase" | b"ort" | b"ena" | b"sse" | b"key" | b"eys" | b"ret" | b"ets" | b"ure" | b"sid" | b"nid"
-                | b"ode" | b"nha" | b"ass" | b"pwd" | b"ken" | b"ens" | b"jwt" | b"rer" | b"ial" | b"als" | b"uth" | b"ion" | b"kie"
-                | b"ies" | b"sig" | b"ash"
+            b"ord"
+                | b"rds"
+                | b"swd"
+                | b"ase"
+                | b"ort"
+                | b"ena"
+                | b"sse"
+                | b"key"
+                | b"eys"
+                | b"ret"
+                | b"ets"
+                | b"ure"
+                | b"sid"
+                | b"nid"
+                | b"ode"
+                | b"nha"
+                | b"ass"
+                | b"pwd"
+                | b"ken"
+                | b"ens"
+                | b"jwt"
+                | b"rer"
+                | b"ial"
+                | b"als"
+                | b"uth"
+                | b"ion"
+                | b"kie"
+                | b"ies"
+                | b"sig"
+                | b"ash"
         ),
         _ => false,
     }
@@ -185,8 +234,14 @@ pub(crate) fn secret_in(named: Named, value: &str) -> Option<(&'static str, Rang
 /// The type of what follows an HTTP authentication scheme.
 pub(crate) fn auth_scheme(word: &str) -> Option<&'static str> {
     const SCHEMES: &[(&str, &str)] = &[
-        ("bearer", "bearer_token"), ("basic", "basic_auth"), ("token", "token"), ("apikey", "api_key"),
-        ("bot", "token"), ("ssws", "token"), ("negotiate", "authorization"), ("digest", "authorization"),
+        ("bearer", "bearer_token"),
+        ("basic", "basic_auth"),
+        ("token", "token"),
+        ("apikey", "api_key"),
+        ("bot", "token"),
+        ("ssws", "token"),
+        ("negotiate", "authorization"),
+        ("digest", "authorization"),
     ];
     SCHEMES.iter().find(|(scheme, _)| scheme.eq_ignore_ascii_case(word)).map(|&(_, kind)| kind)
 }
@@ -204,7 +259,8 @@ pub(crate) fn looks_random(value: &str) -> bool {
         return false;
     }
     let count = |test: fn(&u8) -> bool| value.as_bytes().iter().filter(|b| test(b)).count();
-    let (lower, upper, digit) = (count(u8::is_ascii_lowercase), count(u8::is_ascii_uppercase), count(u8::is_ascii_digit));
+    let (lower, upper, digit) =
+        (count(u8::is_ascii_lowercase), count(u8::is_ascii_uppercase), count(u8::is_ascii_digit));
     let mut seen = [false; 256];
     value.bytes().for_each(|b| seen[usize::from(b)] = true);
     let distinct = seen.iter().filter(|s| **s).count();
@@ -222,15 +278,72 @@ pub(crate) fn looks_random(value: &str) -> bool {
 /// Whether a value only marks the place of a secret.
 pub(crate) fn is_placeholder(value: &str) -> bool {
     const WORDS: &[&str] = &[
-        "password", "passwd", "passphrase", "secret", "token", "redacted", "example", "changeme", "change_me", "change-me",
-        "placeholder", "dummy", "sample", "undefined", "null", "none", "string", "boolean", "integer", "number", "object",
-        "optional", "required", "unknown", "hidden", "masked", "removed", "filtered", "omitted", "default", "username",
-        "encrypted", "plaintext",
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "token",
+        "redacted",
+        "example",
+        "changeme",
+        "change_me",
+        "change-me",
+        "placeholder",
+        "dummy",
+        "sample",
+        "undefined",
+        "null",
+        "none",
+        "string",
+        "boolean",
+        "integer",
+        "number",
+        "object",
+        "optional",
+        "required",
+        "unknown",
+        "hidden",
+        "masked",
+        "removed",
+        "filtered",
+        "omitted",
+        "default",
+        "username",
+        "encrypted",
+        "plaintext",
     ];
     const STARTS: &[&str] = &[
-        "[secret:", "[binary:", "your", "my-", "my_", "<", "${", "{{", "$(", "process.env", "os.environ", "os.getenv", "env.",
-        "env:", "vault:", "secret://", "op://", "example", "changeme", "placeholder", "insert", "enter_", "enter-", "redacted",
-        "replace", "todo", "xxx", "***", "...", "•••", "…",
+        "[secret:",
+        "[binary:",
+        "your",
+        "my-",
+        "my_",
+        "<",
+        "${",
+        "{{",
+        "$(",
+        "process.env",
+        "os.environ",
+        "os.getenv",
+        "env.",
+        "env:",
+        "vault:",
+        "secret://",
+        "op://",
+        "example",
+        "changeme",
+        "placeholder",
+        "insert",
+        "enter_",
+        "enter-",
+        "redacted",
+        "replace",
+        "todo",
+        "xxx",
+        "***",
+        "...",
+        "•••",
+        "…",
     ];
     let value = value.trim_matches(|c: char| matches!(c, '"' | '\'' | '[' | ']' | '(' | ')') || c.is_whitespace());
     let Some(first) = value.chars().next() else { return true };
@@ -268,7 +381,11 @@ pub(crate) fn assigned(text: &str, name: Range<usize>, sep: Range<usize>) -> Opt
     let mut end = unquoted_end(bytes, at);
     let scheme = text.get(at..end).and_then(auth_scheme);
     if promise.kind == "cookie" && bytes[sep.start] == b':' {
-        end = at + bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r' | b'"' | b'\'' | b'\\')).unwrap_or(bytes.len() - at);
+        end = at
+            + bytes[at..]
+                .iter()
+                .position(|b| matches!(b, b'\n' | b'\r' | b'"' | b'\'' | b'\\'))
+                .unwrap_or(bytes.len() - at);
     } else if scheme.is_some() && bytes.get(end) == Some(&b' ') {
         end = unquoted_end(bytes, end + 1);
     }
@@ -283,7 +400,8 @@ pub(crate) fn assigned(text: &str, name: Range<usize>, sep: Range<usize>) -> Opt
     if looks_random(secret) || !promise.any {
         return Some(found);
     }
-    let reference = secret.contains(['_', '.']) && secret.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.'));
+    let reference =
+        secret.contains(['_', '.']) && secret.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.'));
     let last_on_line = matches!(bytes.get(end), None | Some(b'\n' | b'\r' | b'"' | b'\'' | b'\\'));
     let call_argument = matches!(bytes.get(end), Some(b')' | b','));
     (if spaced { last_on_line && !reference } else { !(call_argument && reference) }).then_some(found)
@@ -295,7 +413,8 @@ fn quoted(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let at = at + usize::from(matches!(bytes.get(at..at + 2), Some([b'b' | b'f' | b'r' | b'u', b'"' | b'\''])));
     if bytes.get(at..at + 3) == Some(b"%22") {
         let start = at + 3;
-        let end = memchr::memmem::find(&bytes[start..], b"%22").map_or(unquoted_end(bytes, start), |found| start + found);
+        let end =
+            memchr::memmem::find(&bytes[start..], b"%22").map_or(unquoted_end(bytes, start), |found| start + found);
         return Some(start..end);
     }
     let slashes = bytes.get(at..)?.iter().take(16).take_while(|b| **b == b'\\').count();
@@ -317,7 +436,8 @@ fn quoted(bytes: &[u8], at: usize) -> Option<Range<usize>> {
 /// Where a value without quotes ends.
 fn unquoted_end(bytes: &[u8], at: usize) -> usize {
     let stop = |b: &u8| {
-        b.is_ascii_whitespace() || *b < 0x20
+        b.is_ascii_whitespace()
+            || *b < 0x20
             || matches!(b, b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'#' | b')' | b']' | b'}' | b'<' | b'>' | b'\\')
     };
     let rest = bytes.get(at..).unwrap_or_default();

@@ -31,7 +31,12 @@ const fn bound(kind: &'static str, anchors: &'static [&'static str], pattern: &'
     Shape { kind, anchors, pattern, before: 0..1, bound: true }
 }
 
-const fn after(kind: &'static str, anchors: &'static [&'static str], pattern: &'static str, before: Range<usize>) -> Shape {
+const fn after(
+    kind: &'static str,
+    anchors: &'static [&'static str],
+    pattern: &'static str,
+    before: Range<usize>,
+) -> Shape {
     Shape { kind, anchors, pattern, before, bound: true }
 }
 

@@ -16,12 +16,19 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("data:image/png;base64,QUJD".to_owned()),
         Just("-----BEGIN PRIVATE KEY-----".to_owned()),
     ];
-    let leaf = prop_oneof![text.prop_map(Value::from), any::<i64>().prop_map(Value::from), any::<f64>().prop_map(Value::from), Just(Value::Null)];
+    let leaf = prop_oneof![
+        text.prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(Value::Null)
+    ];
     leaf.prop_recursive(5, 40, 5, |inner| {
-        let key = prop_oneof![".{0,12}", Just("password".to_owned()), Just("value".to_owned()), Just("data".to_owned())];
+        let key =
+            prop_oneof![".{0,12}", Just("password".to_owned()), Just("value".to_owned()), Just("data".to_owned())];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key, inner.clone()), 0..5).prop_map(|members| Value::Object(members.into_iter().collect())),
+            prop::collection::vec((key, inner.clone()), 0..5)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
             inner.prop_map(|value| Value::from(value.to_string())),
         ]
     })

@@ -9,7 +9,10 @@ fn of(text: &str) -> Vec<String> {
 #[test]
 fn found() {
     let cases: &[(&str, &[&str])] = &[
-        ("see https://Docs.Example.com:8443/a(b)?q=1#f.", &["url https://Docs.Example.com:8443/a(b)?q=1#f", "domain docs.example.com"]),
+        (
+            "see https://Docs.Example.com:8443/a(b)?q=1#f.",
+            &["url https://Docs.Example.com:8443/a(b)?q=1#f", "domain docs.example.com"],
+        ),
         ("(http://10.0.0.7/x)", &["url http://10.0.0.7/x", "ip 10.0.0.7"]),
         ("go to evil.example.org now", &["domain evil.example.org"]),
         ("read paste.rs/abc", &["domain paste.rs"]),
@@ -17,7 +20,10 @@ fn found() {
         ("peer 192.168.1.20:443 up", &["ip 192.168.1.20"]),
         ("addr fe80::1ff:fe23:4567:890a and ::1", &["ip fe80::1ff:fe23:4567:890a", "ip ::1"]),
         ("cat /etc/passwd;", &["file_path /etc/passwd"]),
-        ("open ~/.ssh/id_rsa, ./run.sh ../up/x", &["file_path ~/.ssh/id_rsa", "file_path ./run.sh", "file_path ../up/x"]),
+        (
+            "open ~/.ssh/id_rsa, ./run.sh ../up/x",
+            &["file_path ~/.ssh/id_rsa", "file_path ./run.sh", "file_path ../up/x"],
+        ),
         ("C:\\Users\\bob\\a.txt", &["file_path C:\\Users\\bob\\a.txt"]),
         ("copy \\\\fileserver\\share\\x", &["file_path \\\\fileserver\\share\\x"]),
         ("file:///etc/hosts", &["file_path /etc/hosts"]),
@@ -56,12 +62,16 @@ fn not_found() {
 
 #[test]
 fn paths_point_at_the_string() {
-    let (_, enriched) = result(&serde_json::json!({"a/b": [{"~k": "x https://u.example.com/"}], "https://key.example.com/": 1}));
+    let (_, enriched) =
+        result(&serde_json::json!({"a/b": [{"~k": "x https://u.example.com/"}], "https://key.example.com/": 1}));
     let found: Vec<_> = enriched.observables.iter().filter(|o| o.kind == "url").map(|o| o.path.as_str()).collect();
     assert_eq!(found, ["/a~1b/0/~0k", "/https:~1~1key.example.com~1"]);
     let inner = serde_json::json!({"deep": "https://n.example.com/\u{e9}"}).to_string();
     let (_, enriched) = result(&serde_json::json!({"content": [{"text": inner}]}));
-    assert_eq!((enriched.observables[0].value.as_str(), enriched.observables[0].path.as_str()), ("https://n.example.com/", "/content/0/text"));
+    assert_eq!(
+        (enriched.observables[0].value.as_str(), enriched.observables[0].path.as_str()),
+        ("https://n.example.com/", "/content/0/text")
+    );
     let mut call = Call { arguments: Some(r#"{"path":"/Users/x/My Documents/a b.txt"}"#.into()), ..Call::default() };
     let enriched = enricher().call(&mut call);
     assert_eq!(enriched.observables[0].value, "/Users/x/My Documents/a b.txt");

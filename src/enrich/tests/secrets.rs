@@ -70,7 +70,10 @@ pub(super) fn tokens() -> Vec<(&'static str, String)> {
 fn shapes_are_found_in_every_spelling() {
     use base64::Engine as _;
     for (kind, token) in tokens() {
-        let percent: String = token.bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") }).collect();
+        let percent: String = token
+            .bytes()
+            .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("%{b:02X}") })
+            .collect();
         let nested = json!({"headers": {"x": json!({"t": token}).to_string()}}).to_string();
         let places = [
             json!(token),
@@ -92,7 +95,10 @@ fn shapes_are_found_in_every_spelling() {
             assert!(stored.contains(&format!("[secret:{kind}:")), "{kind}: {place} -> {stored}");
             assert!(has(call.flags, Flag::SecretRedacted));
             assert!(enriched.observables.iter().any(|o| o.kind == "secret"), "{kind}: {place}");
-            assert!(enriched.observables.iter().all(|o| !o.value.contains(needle) && !o.path.contains(needle)), "{kind}: {place}");
+            assert!(
+                enriched.observables.iter().all(|o| !o.value.contains(needle) && !o.path.contains(needle)),
+                "{kind}: {place}"
+            );
         }
     }
 }
@@ -153,7 +159,9 @@ fn what_is_no_secret_stays() {
         json!("task-0123456789abcdef0123456789abcdef risk-free disk-a8Kq3ZrT1mXw9LpB5vNc7"),
         json!({"id": "550e8400-e29b-41d4-a716-446655440000", "sha": hex(40), "etag": hex(32)}),
         json!("https://example.com:8080/a@b and user:password@host and postgres://user:${PASS}@db/x"),
-        json!("eyJhbGciOiJIUzI1NiJ9 alone, getElementsByTagNameNS, -----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----"),
+        json!(
+            "eyJhbGciOiJIUzI1NiJ9 alone, getElementsByTagNameNS, -----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----"
+        ),
         json!({"secret": "my-application-secret-name", "credential": "aws-profile", "cookie": "theme"}),
         json!({"password": "[secret:password:0123456789abcdef]"}),
     ] {
@@ -166,11 +174,14 @@ fn what_is_no_secret_stays() {
 #[test]
 fn one_secret_one_fingerprint_everywhere() {
     let secret = "Tr0ub4dor&3";
-    let (call, enriched) = result(&json!({"password": secret, "note": format!("it is {secret}!"), secret: json!([secret]).to_string(), "n": "Tr0ub4dor"}));
+    let (call, enriched) = result(
+        &json!({"password": secret, "note": format!("it is {secret}!"), secret: json!([secret]).to_string(), "n": "Tr0ub4dor"}),
+    );
     let stored = call.result.expect("stored");
     assert_eq!(stored.matches("[secret:password:").count(), 4, "{stored}");
     assert!(stored.contains("\"n\":\"Tr0ub4dor\""));
-    let values: std::collections::BTreeSet<_> = enriched.observables.iter().filter(|o| o.kind == "secret").map(|o| &o.value).collect();
+    let values: std::collections::BTreeSet<_> =
+        enriched.observables.iter().filter(|o| o.kind == "secret").map(|o| &o.value).collect();
     assert_eq!(values.len(), 1);
     assert_ne!(call.result_hash, enriched.result_identity);
 
@@ -190,7 +201,9 @@ fn one_secret_one_fingerprint_everywhere() {
     assert_eq!(first.arguments_identity, second.arguments_identity);
     assert_eq!(first.arguments_identity, third.arguments_identity);
     assert!(!a.error_message.expect("kept").contains(&alnum(32)));
-    assert!(kept.arguments.expect("kept").contains(&alnum(32)) && kept.error_message.expect("kept").contains(&alnum(32)));
+    assert!(
+        kept.arguments.expect("kept").contains(&alnum(32)) && kept.error_message.expect("kept").contains(&alnum(32))
+    );
     assert!(!has(kept.flags, Flag::SecretRedacted));
     assert_eq!(first.observables[0].value, third.observables[0].value);
 }
