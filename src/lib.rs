@@ -21,3 +21,4 @@ pub mod query;
 pub mod rule;
 pub mod sink;
 pub mod source;
+pub mod visible;

@@ -4,9 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${CARGO_TARGET_DIR:-target}/test-venv"
-if [ ! -x "$venv/bin/python" ]; then
-    python3 -m venv "$venv"
-fi
-"$venv/bin/python" - <<'PY' 2>/dev/null || "$venv/bin/pip" install --quiet --disable-pip-version-check "duckdb==1.5.5" "duckdb-extensions==1.5.5" "duckdb-extension-delta==1.5.5"
-import duckdb, duckdb_extensions
-PY
+python="$venv/bin/python"
+works() {
+    "$python" -c 'from duckdb_extensions import import_extension; import_extension("delta")' 2>/dev/null
+}
+[ -x "$python" ] || python3 -m venv "$venv"
+works || "$python" -m pip install --quiet --disable-pip-version-check \
+    "duckdb==1.5.5" "duckdb-extensions==1.5.5" "duckdb-extension-delta==1.5.5"
+works || echo "DuckDB's Delta extension does not load: the test of it will be skipped" >&2

@@ -23,7 +23,10 @@ WITH destructive AS (
       AND NOT coalesce(ann_read_only, false)
       -- A shell or a query tool can destroy; whether it does, its arguments say.
       AND (NOT array_has_any(capabilities, make_array('executes', 'reads_private'))
-           OR regexp_like(arguments, '\b(rm\s+(-\S+\s+)*-\w*[rf]|rmdir|shred|mkfs|dd\s+[^|;]*of=|truncate\s|unlink\s|find\s[^|;]*-delete|git\s+(reset\s+--hard|clean\s+-\w*f|push\s[^|;]*(--force|-f\b))|kubectl\s+delete|docker\s+\w*\s*(rm|prune)|terraform\s+destroy|Remove-Item|del\s+/|format\s+[a-z]:|drop\s+(table|database|schema|index|view|user)|delete\s+from|truncate\s+table|alter\s+table\s[^;]*\sdrop)', 'i'))
+           OR regexp_like(arguments, '\b(rm\s+(-\S+\s+)*-\w*[rf]|rmdir|shred|mkfs|dd\s+[^|;]*of=|truncate\s|unlink\s|find\s[^|;]*-delete'
+                                     || '|git\s+(reset\s+--hard|clean\s+-\w*f|push\s[^|;]*(--force|-f\b))'
+                                     || '|kubectl\s+delete|docker\s+\w*\s*(rm|prune)|terraform\s+destroy|Remove-Item|del\s+/|format\s+[a-z]:'
+                                     || '|drop\s+(table|database|schema|index|view|user)|delete\s+from|truncate\s+table|alter\s+table\s[^;]*\sdrop)', 'i'))
       AND NOT coalesce(coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'),
                                 json_get_bool(arguments, 'preview')), false)
 ),

@@ -38,7 +38,8 @@ read AS (
                 WHEN has_capability(c.capabilities, 'egress') AND NOT n.in_text THEN 3
                 WHEN c.cwd IS NOT NULL AND starts_with(n.path, c.cwd || '/') THEN 2
                 WHEN path_escapes(n.path)
-                  OR regexp_like(n.path, '^((~|\$HOME|\$\{HOME\}|/home/[^/]+|/Users/[^/]+|/root|[A-Za-z]:[\\/]+Users[\\/]+[^\\/]+|%USERPROFILE%)[\\/]+(\.|AppData|Library)|/(etc|proc|run|var)/)')
+                  OR regexp_like(n.path, '^((~|\$HOME|\$\{HOME\}|/home/[^/]+|/Users/[^/]+|/root|[A-Za-z]:[\\/]+Users[\\/]+[^\\/]+|%USERPROFILE%)'
+                                         || '[\\/]+(\.|AppData|Library)|/(etc|proc|run|var)/)')
                 THEN 3
                 ELSE 2 END AS grade
     FROM (SELECT call_id, path, false AS in_text FROM whole UNION SELECT call_id, path, true FROM mentioned) n
@@ -51,7 +52,7 @@ asked AS (
            greatest(1, max(r.grade) - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END) AS grade, count(q.session_id) > 0 AS asked
     FROM read r
     LEFT JOIN prompts q ON q.session_id = r.session_id AND q.time <= r.time
-         AND strpos(q.text, regexp_replace(r.path, '^.*[/\\]', '')) > 0
+         AND strpos(q.text, nullif(regexp_replace(rtrim(r.path, '/\'), '^.*[/\\]', ''), '')) > 0
     GROUP BY r.call_id, r.path
 ),
 per_call AS (

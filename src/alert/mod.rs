@@ -8,13 +8,12 @@ pub mod columns;
 mod fingerprint;
 mod suppress;
 pub mod taxonomy;
-mod visible;
 mod wildcard;
 
 pub use columns::{alerts_from_batch, alerts_to_batch};
 pub use fingerprint::alert_id;
 pub use suppress::{Suppression, SuppressionUse, suppress};
-pub use visible::{is_hidden, shorten, visible};
+pub use crate::visible::{shorten, visible};
 pub use wildcard::Wildcard;
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! Identity, suppression, sanitising and the lake's columns.
 
 use super::*;
+use crate::lake::tables::alerts_schema;
 use chrono::{DateTime, Utc};
 use std::borrow::Cow;
 

@@ -96,7 +96,7 @@ enum Command {
     /// Look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
-    /// List the log formats, or say what a file is
+    /// List the log formats
     #[command(subcommand)]
     Formats(formats::FormatsCommand),
 }

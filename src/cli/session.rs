@@ -28,6 +28,7 @@ pub(super) struct SessionArgs {
 #[serde(default)]
 struct Entry {
     call_id: String,
+    #[serde(rename = "micros")]
     time: Option<i64>,
     event_kind: String,
     initiator: String,
@@ -111,14 +112,14 @@ fn select_calls(id: &str) -> String {
 
 async fn timeline(session: &Session, id: &str) -> Result<Vec<Entry>, CommandError> {
     let calls = format!(
-        "SELECT call_id, CAST(time AS BIGINT) AS time, event_kind, initiator, method, server, tool, arguments, \
+        "SELECT call_id, CAST(time AS BIGINT) AS micros, event_kind, initiator, method, server, tool, arguments, \
          arguments_state, arguments_bytes, result_text, result_state, result_bytes, outcome, approval, duration_ns, \
          error_message, agent, client_name, user_id, markers \
-         FROM calls WHERE session_id = {} ORDER BY calls.time, source_offset",
+         FROM calls WHERE session_id = {} ORDER BY time, source_offset",
         quoted(id)
     );
     let prompts = format!(
-        "SELECT prompt_id AS call_id, CAST(time AS BIGINT) AS time, text, agent FROM prompts WHERE session_id = {}",
+        "SELECT prompt_id AS call_id, CAST(time AS BIGINT) AS micros, text, agent FROM prompts WHERE session_id = {}",
         quoted(id)
     );
     let mut entries: Vec<Entry> = rows(session, &calls).await?;

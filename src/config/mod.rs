@@ -24,7 +24,7 @@ pub const DEFAULT_FILE: &str = "calltrail.toml";
 /// Everything that a user can set for good.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Folder or object-store URL.
+    /// Folder, as a path or a `file://` URL.
     pub lake: String,
     pub ingest: Ingest,
     pub detect: Detect,

@@ -2,9 +2,11 @@
 //!
 //! Pictures and archives make most of the bytes of some logs and say nothing to a rule; their digest does.
 
-use super::scan::decode_base64;
 use super::secret::hex;
 use super::walk::{Escapes, Kind, Tape};
+use base64::Engine as _;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 
@@ -128,4 +130,13 @@ pub(crate) fn decode_text(base64: &str) -> Option<String> {
                 .then(|| String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned())
         }
     }
+}
+
+/// Decodes base64 in whatever alphabet, with or without padding.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let alphabet = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+    GeneralPurpose::new(alphabet, config).decode(text).ok()
 }

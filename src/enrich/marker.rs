@@ -64,6 +64,9 @@ const HTML: &[&str] = &[
     "BLOCKQUOTE",
 ];
 
+/// A section in capitals is closed within this many bytes.
+const SECTION: usize = 8 << 10;
+
 /// The marker that the `<` at `at` opens.
 pub(crate) fn angle(text: &str, at: usize) -> Option<&'static str> {
     const TEMPLATES: &[&str] = &[
@@ -92,7 +95,7 @@ pub(crate) fn angle(text: &str, at: usize) -> Option<&'static str> {
             (name >= 2 && rest[2 + name..].starts_with(b"|>")).then_some("chat_template")
         }
         b'i' | b'I' if rest.len() > 5 && rest[..4].eq_ignore_ascii_case(b"<img") => {
-            let tag = &rest[..rest.iter().take(4096).position(|b| *b == b'>')?];
+            let tag = &rest[..rest.iter().take(1024).position(|b| *b == b'>')?];
             let source = memchr::memmem::find(tag, b"http")?;
             long_query(&tag[source..]).then_some("markdown_image_exfil")
         }
@@ -119,7 +122,8 @@ fn pseudo_tag(text: &str, at: usize) -> bool {
     }
     let capitals = name.bytes().all(|b| !b.is_ascii_lowercase()) && !HTML.contains(&name);
     // An opening tag alone is a placeholder of documentation: <API_KEY>.
-    capitals && memchr::memmem::find(rest, format!("</{name}>").as_bytes()).is_some()
+    let near = &rest[..rest.len().min(SECTION)];
+    capitals && memchr::memmem::find(near, format!("</{name}>").as_bytes()).is_some()
 }
 
 /// The marker that the `[` at `at` opens.
@@ -153,9 +157,9 @@ pub(crate) fn image(text: &str, at: usize) -> bool {
 fn long_query(url: &[u8]) -> bool {
     let end = url
         .iter()
-        .take(8192)
+        .take(1024)
         .position(|b| b.is_ascii_whitespace() || matches!(b, b')' | b'"' | b'\'' | b'>'))
-        .unwrap_or(url.len().min(8192));
+        .unwrap_or(url.len().min(1024));
     memchr::memchr(b'?', &url[..end]).is_some_and(|query| end - query > 32)
 }
 

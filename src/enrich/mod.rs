@@ -12,6 +12,7 @@ mod binary;
 mod canonical;
 mod cap;
 pub mod capability;
+mod finds;
 mod marker;
 mod observable;
 mod payload;

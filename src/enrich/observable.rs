@@ -65,17 +65,15 @@ pub(crate) fn url(text: &str, colon: usize) -> Option<Url> {
         }
     }
     let mut end = at;
+    let count = |byte| memchr::memchr_iter(byte, &bytes[authority..at]).count();
+    let mut unbalanced = count(b')').saturating_sub(count(b'('));
     while end > authority {
-        let closing = bytes[end - 1];
-        let unbalanced = || {
-            let count = |byte| memchr::memchr_iter(byte, &bytes[authority..end]).count();
-            count(b')') > count(b'(')
-        };
-        if matches!(closing, b'.' | b',' | b';' | b':' | b'!' | b'?' | b'*') || (closing == b')' && unbalanced()) {
-            end -= 1;
-        } else {
-            break;
+        match bytes[end - 1] {
+            b'.' | b',' | b';' | b':' | b'!' | b'?' | b'*' => {}
+            b')' if unbalanced > 0 => unbalanced -= 1,
+            _ => break,
         }
+        end -= 1;
     }
     if end <= authority {
         return None;
@@ -178,7 +176,12 @@ pub(crate) fn dotted(text: &str, start: usize, dot: usize) -> Dotted {
             && bytes.get(end + 1).is_some_and(u8::is_ascii_digit)
             && bytes.get(end + 2).is_some_and(u8::is_ascii_digit)
     };
-    let path = || next == Some(&b'/') && bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric);
+    // `Name.app/Contents` is a program's folder on a Mac.
+    let path = || {
+        next == Some(&b'/')
+            && !bytes[end..].starts_with(b"/Contents")
+            && bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric)
+    };
     let evidence = || name.starts_with(b"www.") || path() || (port() && kind == Tld::Plain);
     let bounded = start == 0
         || !matches!(bytes[start - 1], b'/' | b'\\' | b'.' | b'$' | b'%' | b'~' | b'-')

@@ -5,8 +5,9 @@
 
 use super::binary;
 use super::canonical::{Canonical, escaped};
+use super::finds::Finds;
 use super::redact::{self, MAX_NESTED, Needles};
-use super::scan::{Finds, Look, Scanner, named_value};
+use super::scan::{Look, Scanner};
 use super::secret::named::{self, Named};
 use super::secret::{Fingerprint, Secret};
 use super::walk::{self, Escapes, Kind, Tape};
@@ -246,7 +247,7 @@ impl Walk<'_, '_> {
                 Kind::Number if self.look == Look::All && node.end - node.start >= 6 => {
                     let raw = node.raw(text);
                     if let Some(promise) = hint(text, tape, i).0.filter(|promise| promise.any) {
-                        named_value(promise, raw, &mut self.scratch.finds);
+                        self.scratch.finds.named_value(promise, raw);
                     }
                 }
                 Kind::Opaque => {
@@ -293,7 +294,7 @@ impl Walk<'_, '_> {
             }
         }
         if let Some(promise) = promise.filter(|_| self.look == Look::All) {
-            named_value(promise, text, &mut self.scratch.finds);
+            self.scratch.finds.named_value(promise, text);
         }
         let mut scanner = Scanner::new(text, &mut self.scratch.finds, self.look, self.origin, node);
         scanner.names_file = names_file;

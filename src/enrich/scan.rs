@@ -4,21 +4,14 @@
 //! stops at digits, `_` and `-`, where it looks at the word around them, at `. / : @ = + < [ ! \ %`, at ESC and at the
 //! first byte of a character that may be invisible.
 
-use super::observable::{self, money, path};
-use super::secret::{self, Secret, named, named::Named, shapes};
-use super::{binary, marker};
-use crate::call::Marker;
-use base64::Engine as _;
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
-use std::ops::Range;
+mod encoded;
+mod words;
 
-/// Observables kept per payload.
-const MAX_OBSERVABLES: usize = 256;
-/// Markers kept per payload.
-const MAX_MARKERS: usize = 64;
-/// Base64 of this length is worth a marker if it hides text.
-const BASE64_BLOB: usize = 200;
+use super::finds::Finds;
+use super::observable::{self, money, path};
+use super::secret::{self, named, shapes};
+use super::{binary, marker};
+use std::ops::Range;
 
 const WORD: u8 = 1;
 const LOWER: u8 = 2;
@@ -52,15 +45,6 @@ static CLASS: [u8; 256] = {
     table
 };
 
-/// One observable before its path is known.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) kind: &'static str,
-    /// Node of the outermost tape that it stands in.
-    pub(crate) node: u32,
-    pub(crate) value: String,
-}
-
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -70,73 +54,6 @@ pub(crate) enum Look {
     Clean,
     /// Secrets only: a decoded copy of something.
     Secrets,
-}
-
-/// What was found in one payload.
-#[derive(Debug, Default)]
-pub(crate) struct Finds {
-    pub(crate) observables: Vec<Found>,
-    pub(crate) observables_capped: bool,
-    pub(crate) markers: Vec<Marker>,
-    pub(crate) secrets: Vec<Secret>,
-    /// Where in the string the latest secrets stand; only for strings that are decoded copies.
-    spans: Vec<Range<usize>>,
-    /// Whether something is to be stored as a digest.
-    pub(crate) binary: bool,
-    seen: HashSet<u64>,
-    hasher: RandomState,
-}
-
-impl Finds {
-    /// Forgets what was found, keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.observables.clear();
-        self.observables_capped = false;
-        self.markers.clear();
-        self.secrets.clear();
-        self.spans.clear();
-        self.binary = false;
-        self.seen.clear();
-    }
-
-    pub(crate) fn observable(&mut self, kind: &'static str, node: u32, value: &str) {
-        if self.observables.len() >= MAX_OBSERVABLES {
-            self.observables_capped = true;
-            return;
-        }
-        let value = &value[..value.floor_char_boundary(observable::MAX_VALUE)];
-        // First letter and length tell the kinds apart; one number hashes faster than a string.
-        let tag = u64::from(node) << 16 | u64::from(kind.as_bytes()[0]) << 8 | kind.len() as u64;
-        if self.seen.insert(self.hasher.hash_one((tag, value))) {
-            let unclean = value.bytes().any(|b| b < b' ' || b == 0x7F || b == 0xC2);
-            let value = if unclean { value.chars().filter(|c| !c.is_control()).collect() } else { value.to_owned() };
-            self.observables.push(Found { kind, node, value });
-        }
-    }
-
-    pub(crate) fn marker(&mut self, kind: &'static str, origin: &str, position: usize) {
-        if self.markers.len() < MAX_MARKERS {
-            self.markers.push(Marker { kind: kind.into(), origin: origin.into(), position: position as i64 });
-        }
-    }
-
-    /// Notes a secret that stands in the text as it is.
-    pub(crate) fn secret(&mut self, kind: &'static str, text: &str, span: Range<usize>) {
-        let value = &text[span.clone()];
-        // A short one is found again only in its surroundings, else it would be found everywhere.
-        let around = if value.len() < 6 { 1 } else { 0 };
-        let lead = span.start - text.floor_char_boundary(span.start.saturating_sub(around));
-        let trail = text.ceil_char_boundary((span.end + around).min(text.len())) - span.end;
-        let written = text[span.start - lead..span.end + trail].to_owned();
-        self.note(Secret { kind, value: value.to_owned(), written, lead, trail }, span);
-    }
-
-    fn note(&mut self, secret: Secret, span: Range<usize>) {
-        if self.seen.insert(self.hasher.hash_one(&secret.written)) {
-            self.secrets.push(secret);
-            self.spans.push(span);
-        }
-    }
 }
 
 /// One string being scanned.
@@ -155,9 +72,12 @@ pub(crate) struct Scanner<'t, 'f> {
     taken: usize,
     /// Until here a run of labels has been judged.
     dotted: usize,
-    /// Until here base64, and percent encoding, have been judged.
+    /// Until here base64, percent encoding and a private key have been judged.
     base64: usize,
     percent: usize,
+    private_key: usize,
+    /// How often the text has been decoded to get here.
+    depth: usize,
 }
 
 impl<'t, 'f> Scanner<'t, 'f> {
@@ -176,6 +96,8 @@ impl<'t, 'f> Scanner<'t, 'f> {
             dotted: 0,
             base64: 0,
             percent: 0,
+            private_key: 0,
+            depth: 0,
         }
     }
 
@@ -233,147 +155,11 @@ impl<'t, 'f> Scanner<'t, 'f> {
         }
     }
 
-    /// Reads the word around a digit, `_` or `-`; gives where to go on.
-    fn on_word(&mut self, at: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        let class = |b: &u8| CLASS[usize::from(*b)];
-        // What has been read is not read again, so a text of one endless word stays linear.
-        let mut start = at - bytes[self.read..at].iter().rev().take_while(|b| class(b) & WORD != 0).count();
-        // The letter of an escape (`\n`) that stands in text which was not decoded.
-        if start > 0 && start < at && bytes[start - 1] == b'\\' && matches!(bytes[start], b'n' | b't' | b'r') {
-            start += 1;
-        }
-        let mut seen = bytes[start..at].iter().fold(0, |seen, b| seen | class(b));
-        let mut end = at;
-        for byte in &bytes[at..] {
-            if class(byte) & WORD == 0 {
-                break;
-            }
-            seen |= class(byte);
-            end += 1;
-        }
-        self.read = end;
-        self.word = start..end;
-        let word = &bytes[start..end];
-        if word.starts_with(b"--") {
-            if word.starts_with(b"-----") {
-                return self.on_dashes();
-            }
-            if self.secrets() && bytes.get(end) == Some(&b' ') {
-                self.assigned(start + 2..end, end..end + 1);
-            }
-        }
-        if word.len() >= 8 && self.secrets() && matches!(bytes[..start], [.., b'r' | b'R' | b'c' | b'C', b' ']) {
-            self.authorization(start);
-        }
-        if word.len() < 16 {
-            if seen & (UPPER | DIGIT | LOWER) == UPPER | DIGIT && word.len() >= 4 && start >= self.taken {
-                self.iban(start);
-            }
-            return end;
-        }
-        let only_hex = seen & (NOT_HEX | JOINER) == 0;
-        let uuid = word.len() == 36 && seen & NOT_HEX == 0 && word[8] == b'-' && word[13] == b'-';
-        if only_hex && money::is_digest(word) {
-            self.observe("hash", start..end);
-        } else if seen & DIGIT != 0 && money::is_wallet(word) {
-            self.observe("wallet", start..end);
-        } else if seen & (UPPER | DIGIT | LOWER) == UPPER | DIGIT && start >= self.taken {
-            self.iban(start);
-        }
-        // Identifiers in small letters make most long words of program text; tokens have digits or capitals.
-        if !only_hex && !uuid && self.secrets() && (seen & (UPPER | DIGIT) != 0 || word.len() >= 30) {
-            self.tokens(start, end);
-        }
-        if seen & (LOWER | UPPER | DIGIT) == LOWER | UPPER | DIGIT && word.len() >= 24 && start >= self.base64 {
-            self.base64(start, end);
-        }
-        end
-    }
-
     /// The word that ends at `end` (its last 128 bytes).
     fn word_before(&mut self, end: usize) -> Range<usize> {
         let bytes = &self.text.as_bytes()[..end];
         let length = bytes.iter().rev().take(128).take_while(|b| CLASS[usize::from(**b)] & WORD != 0).count();
         end - length..end
-    }
-
-    fn iban(&mut self, start: usize) {
-        if self.text.as_bytes()[start..].iter().take(4).map(u8::is_ascii_digit).eq([false, false, true, true])
-            && let Some((span, value)) = money::iban(self.text, start)
-        {
-            self.taken = span.end;
-            if self.look != Look::Secrets {
-                self.finds.observable("iban", self.node, &value);
-            }
-        }
-    }
-
-    /// Tokens with a provider's shape in or just before a long word.
-    fn tokens(&mut self, start: usize, end: usize) {
-        let (text, finds) = (self.text, &mut *self.finds);
-        let window = start.saturating_sub(shapes::REACH)..end;
-        shapes::find(text, window, |kind, span| {
-            if kind == "aws_access_key_id"
-                && let Some(key) = secret::aws_secret_near(text, &span)
-            {
-                finds.secret("aws_secret_access_key", text, key);
-            }
-            finds.secret(kind, text, span);
-        });
-        let word = &text.as_bytes()[start..end];
-        let mut from = 0;
-        while let Some(found) = memchr::memmem::find(&word[from..], b"eyJ") {
-            let at = start + from + found;
-            if shapes::starts_word(text.as_bytes(), at)
-                && let Some(span) = secret::jwt(text, at)
-            {
-                finds.secret("jwt", text, span);
-                break;
-            }
-            from += found + 3;
-        }
-        // Discord: three parts, the first the bot's id in base64.
-        if matches!(word[0], b'M' | b'N' | b'O') && (24..=30).contains(&word.len()) {
-            let part = |from: usize| {
-                from + text.as_bytes()[from..].iter().take_while(|b| CLASS[usize::from(**b)] & WORD != 0).count()
-            };
-            let middle = part((end + 1).min(text.len()));
-            let last = part((middle + 1).min(text.len()));
-            let dots = [end, middle].iter().all(|dot| text.as_bytes().get(*dot) == Some(&b'.'));
-            if dots && middle - end == 7 && (28..=48).contains(&(last - middle)) {
-                finds.secret("discord_bot_token", text, start..last);
-            }
-        }
-    }
-
-    fn on_dashes(&mut self) -> usize {
-        let Range { start, end } = self.word;
-        if !self.secrets() || !self.text[start..end].ends_with("BEGIN") {
-            return end;
-        }
-        // More dashes than five may stand before.
-        let Some((span, value)) = secret::pem(self.text, end - "-----BEGIN".len()) else { return end };
-        let written = self.text[span.clone()].to_owned();
-        self.finds.note(Secret { kind: "private_key", value, written, lead: 0, trail: 0 }, span);
-        end
-    }
-
-    /// `Bearer x`, `Basic x` without the header's name, where `x` starts at `start`.
-    fn authorization(&mut self, start: usize) {
-        let scheme = self.word_before(start - 1);
-        let (text, bytes) = (self.text, self.text.as_bytes());
-        let Some(kind) =
-            named::auth_scheme(&text[scheme]).filter(|kind| matches!(*kind, "bearer_token" | "basic_auth"))
-        else {
-            return;
-        };
-        let inside = |b: &&u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
-        let end = start + bytes[start..].iter().take_while(inside).count();
-        let value = &text[start..end];
-        if value.len() >= 12 && named::looks_random(value) && !named::is_placeholder(value) {
-            self.finds.secret(shapes::whole(value).unwrap_or(kind), text, start..end);
-        }
     }
 
     fn assigned(&mut self, name: Range<usize>, separator: Range<usize>) {
@@ -450,7 +236,13 @@ impl<'t, 'f> Scanner<'t, 'f> {
                 }
                 return at + run;
             }
-            b'%' if at >= self.percent && self.secrets() && next.is_ascii_hexdigit() => self.percent_run(at),
+            b'%' if at >= self.percent
+                && self.secrets()
+                && self.depth < encoded::MAX_DEPTH
+                && next.is_ascii_hexdigit() =>
+            {
+                self.percent_run(at)
+            }
             0x1B if marker::ansi(bytes, at) => self.mark("ansi", at),
             0xC2.. => {
                 if byte == 0xC2 && next == 0x9B {
@@ -552,7 +344,10 @@ impl<'t, 'f> Scanner<'t, 'f> {
         let scheme = &text[url.span.start..url.span.start + url.scheme];
         if scheme.eq_ignore_ascii_case("file") {
             let local = &text[colon + 3..url.span.end];
-            self.finds.observable("file_path", self.node, local.find('/').map_or(local, |slash| &local[slash..]));
+            let local = local.find('/').map_or(local, |slash| &local[slash..]);
+            if local.len() > 1 {
+                self.finds.observable("file_path", self.node, local);
+            }
             return;
         }
         let web = matches!(scheme, "http" | "https" | "ws" | "wss" | "ftp" | "HTTP" | "HTTPS");
@@ -570,89 +365,4 @@ impl<'t, 'f> Scanner<'t, 'f> {
             self.finds.secret(kind, self.text, span);
         }
     }
-
-    /// Percent-encoded text: secrets whose name, quotes or separators are encoded too.
-    fn percent_run(&mut self, at: usize) {
-        let bytes = self.text.as_bytes();
-        let edge = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>' | b'`' | b'\\');
-        let end = at + bytes[at..].iter().position(edge).unwrap_or(bytes.len() - at);
-        let start =
-            bytes[self.percent..at].iter().rposition(edge).map_or(self.percent, |found| self.percent + found + 1);
-        self.percent = end;
-        let hex = |i: usize| bytes.get(i).and_then(|b| (*b as char).to_digit(16));
-        let mut decoded = Vec::with_capacity(end - start);
-        let mut origin = Vec::with_capacity(end - start + 1);
-        let mut telling = false;
-        let mut i = start;
-        while i < end {
-            origin.push(i);
-            match (bytes[i], hex(i + 1), hex(i + 2)) {
-                (b'%', Some(high), Some(low)) if i + 2 < end => {
-                    let byte = (high * 16 + low) as u8;
-                    // Words in another script tell nothing new.
-                    telling |= byte.is_ascii();
-                    decoded.push(byte);
-                    i += 3;
-                }
-                (byte, ..) => {
-                    decoded.push(byte);
-                    i += 1;
-                }
-            }
-        }
-        origin.push(end);
-        let Ok(decoded) = String::from_utf8(decoded) else { return };
-        if !telling {
-            return;
-        }
-        let mut inner = Finds::default();
-        // One level: text that is encoded twice is decoded once more inside.
-        Scanner::new(&decoded, &mut inner, Look::Secrets, "", 0).run(false);
-        for (secret, span) in inner.secrets.into_iter().zip(inner.spans) {
-            let encoded = origin[span.start]..origin[span.end];
-            let written = self.text[encoded.clone()].to_owned();
-            self.finds.note(Secret { written, lead: 0, trail: 0, ..secret }, encoded);
-        }
-    }
-
-    /// Base64 around a long word: text hidden in it, and secrets hidden in that.
-    fn base64(&mut self, start: usize, end: usize) {
-        let bytes = self.text.as_bytes();
-        let inside = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
-        let start = start - bytes[self.base64..start].iter().rev().take_while(|b| inside(b)).count();
-        let end = end + bytes[end..].iter().take_while(|b| inside(b)).count();
-        self.base64 = end;
-        let padded = end + bytes[end..].iter().take(2).take_while(|b| **b == b'=').count();
-        let run = &self.text[start..end];
-        let Some(decoded) = binary::decode_text(run) else { return };
-        if run.len() >= BASE64_BLOB {
-            self.mark("base64_blob", start);
-        }
-        if self.secrets() {
-            let mut inner = Finds::default();
-            Scanner::new(&decoded, &mut inner, Look::Secrets, "", 0).run(false);
-            for secret in inner.secrets {
-                let written = self.text[start..padded].to_owned();
-                self.finds.note(Secret { written, lead: 0, trail: 0, ..secret }, start..padded);
-            }
-        }
-    }
-}
-
-/// Notes the secret that a string is because of its name.
-pub(crate) fn named_value(promise: Named, text: &str, finds: &mut Finds) {
-    if let Some((kind, span)) = named::secret_in(promise, text) {
-        finds.secret(kind, text, span);
-    }
-}
-
-/// Decodes base64 in whatever alphabet, with or without padding.
-pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    use base64::alphabet::{STANDARD, URL_SAFE};
-    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    let alphabet = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
-    GeneralPurpose::new(alphabet, config).decode(text).ok()
 }

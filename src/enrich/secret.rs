@@ -5,6 +5,7 @@
 
 pub(crate) mod named;
 pub(crate) mod shapes;
+pub(crate) mod value;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -63,12 +64,17 @@ pub(crate) fn literal_at(text: &str, at: usize) -> Option<Range<usize>> {
     fits.then(|| at..at + "[secret:".len() + inside.len() + 1)
 }
 
+/// A header is far shorter, a payload rarely longer.
+const LONGEST_JWT_PART: usize = 64 << 10;
+/// More than the longest RSA key in PEM, and bounded.
+const LONGEST_PEM: usize = 32 << 10;
+
 /// The JSON Web Token that starts at `at` (two parts if unsigned, five if encrypted).
 pub(crate) fn jwt(text: &str, at: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let part = |from: usize| {
         let url_safe = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-        from + bytes.get(from..).unwrap_or_default().iter().take_while(url_safe).count()
+        from + bytes.get(from..).unwrap_or_default().iter().take(LONGEST_JWT_PART).take_while(url_safe).count()
     };
     let header = part(at);
     if header - at > 8192 || bytes.get(header) != Some(&b'.') {
@@ -94,12 +100,9 @@ pub(crate) fn jwt(text: &str, at: usize) -> Option<Range<usize>> {
 
 /// The private key block that starts with the dashes at `at`: its span, and its text free of line ends and escapes.
 pub(crate) fn pem(text: &str, at: usize) -> Option<(Range<usize>, String)> {
-    let rest = text.get(at..)?;
-    let label_start = rest.find("BEGIN ")? + "BEGIN ".len();
-    if label_start > 12 {
-        return None;
-    }
-    let label = rest.get(label_start..)?;
+    let rest = &text[at..text.floor_char_boundary(at + LONGEST_PEM)];
+    let label = rest.strip_prefix("-----BEGIN ")?;
+    let label_start = rest.len() - label.len();
     let label = &label[..label.bytes().take(48).position(|b| b == b'-')?];
     if !label.contains("PRIVATE KEY") {
         return None;
@@ -156,10 +159,10 @@ pub(crate) fn url_password(text: &str, authority: usize) -> Option<Range<usize>>
         None => authority..authority + at,
     };
     let value = text.get(span.clone())?;
-    let accepted = if span.start == authority { named::looks_random(value) } else { !value.is_empty() };
+    let accepted = if span.start == authority { value::looks_random(value) } else { !value.is_empty() };
     let variable =
         value.starts_with(['$', '<', '{', '%', '[']) || matches!(value, "pass" | "pwd" | "PASS" | "PASSWORD");
-    (accepted && !variable && !named::is_placeholder(value)).then_some(span)
+    (accepted && !variable && !value::is_placeholder(value)).then_some(span)
 }
 
 /// The secret part of a webhook address whose host starts at `at`.
@@ -181,8 +184,9 @@ pub(crate) fn webhook(text: &str, at: usize) -> Option<(&'static str, Range<usiz
     if !HOOKS.iter().any(|(_, host, _)| hook(host)) {
         return None;
     }
-    let end =
-        rest.bytes().position(|b| b.is_ascii_whitespace() || b"\"'`<>\\?#)],;|".contains(&b)).unwrap_or(rest.len());
+    let stop = |b: u8| b.is_ascii_whitespace() || b"\"'`<>\\?#)],;|".contains(&b);
+    let near = &rest[..rest.floor_char_boundary(1024)];
+    let end = near.bytes().position(stop).unwrap_or(near.len());
     let rest = rest[..end].trim_end_matches(['.', ':']);
     HOOKS.iter().filter(|(_, host, _)| hook(host)).find_map(|(kind, host, path)| {
         let after_host = rest.find(host)? + host.len();
@@ -197,11 +201,12 @@ pub(crate) fn aws_secret_near(text: &str, id: &Range<usize>) -> Option<Range<usi
     let end = bytes.len().min(id.end + 300);
     let mut at = id.end;
     while at < end {
-        let run = bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
+        let near = &bytes[at..bytes.len().min(end + 41)];
+        let run = near.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).count();
         // A leading slash or escape belongs to what is around the key.
         if run == 40
             && bytes[at..at + run].iter().any(u8::is_ascii_uppercase)
-            && named::looks_random(&text[at..at + run])
+            && value::looks_random(&text[at..at + run])
         {
             return Some(at..at + run);
         }

@@ -298,7 +298,7 @@ fn string_stop(bytes: &[u8], mut at: usize) -> Option<usize> {
     for chunk in bytes.get(at..)?.chunks_exact(8).take(8) {
         let word = u64::from_le_bytes(chunk.try_into().ok()?);
         let controls = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
-        let stops = zeros(word ^ ONES * b'"' as u64) | zeros(word ^ ONES * b'\\' as u64) | controls;
+        let stops = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64)) | controls;
         if stops != 0 {
             return Some(at + stops.trailing_zeros() as usize / 8);
         }
@@ -343,7 +343,7 @@ fn string_end(bytes: &[u8], at: usize) -> Option<(usize, Escapes)> {
 /// Index of the first backslash at or after `at`.
 fn backslash(bytes: &[u8], mut at: usize) -> Option<usize> {
     for chunk in bytes.get(at..)?.chunks_exact(8).take(8) {
-        let stops = zeros(u64::from_le_bytes(chunk.try_into().ok()?) ^ ONES * b'\\' as u64);
+        let stops = zeros(u64::from_le_bytes(chunk.try_into().ok()?) ^ (ONES * b'\\' as u64));
         if stops != 0 {
             return Some(at + stops.trailing_zeros() as usize / 8);
         }

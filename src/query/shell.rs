@@ -5,7 +5,7 @@
 
 use super::output::{self, Format, Style};
 use super::{QueryError, Session};
-use crate::alert::visible;
+use crate::visible::visible;
 use rustyline::completion::Completer;
 use rustyline::config::Configurer as _;
 use rustyline::error::ReadlineError;

@@ -122,7 +122,10 @@ impl Fields<'_> {
         let title = self.required("title");
         let level = self.choice("level", Level::parse, "informational, low, medium, high or critical");
         let status = self.choice("status", status, "experimental, test, stable or deprecated");
-        let description = self.required("description");
+        // The lines of a long description are indented in the file for its readers.
+        let description = self
+            .required("description")
+            .map(|text| text.lines().map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned());
         let tags = self.texts("tags");
         if !self.values.contains_key("tags") || tags.as_ref().is_some_and(Vec::is_empty) {
             self.fault("tags", "`tags` is missing or empty: name what the rule detects in a taxonomy".to_owned());

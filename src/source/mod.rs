@@ -109,9 +109,9 @@ pub enum Event {
     /// What the user asked.
     Prompt(Box<Prompt>),
     /// Tool definitions that do not stand in a `tools/list` response (those are read when it is paired).
-    Tools { lane: Lane, time: Option<Nanos>, tools: Vec<ToolDefinition> },
+    Tools { lane: Lane, session: Option<Text>, time: Option<Nanos>, tools: Vec<ToolDefinition> },
     /// Instructions that a server put into the model's context.
-    Instructions { lane: Lane, server: Option<Text>, time: Option<Nanos>, text: String },
+    Instructions { lane: Lane, session: Option<Text>, server: Option<Text>, time: Option<Nanos>, text: String },
 }
 
 impl Decoded {

@@ -126,6 +126,7 @@ pub(crate) fn find(text: &str) -> Vec<usize> {
             searched = at;
             found.push(phrase.start());
         }
+        searched = searched.max(stem);
     }
     found
 }

@@ -103,8 +103,9 @@ pub(crate) fn unc(text: &str, at: usize) -> Option<Range<usize>> {
     }
     let slashes = bytes[at..].iter().take_while(|b| **b == b'\\').count();
     let end = run(bytes, at + slashes, true);
-    let mut parts = bytes[at + slashes..end].split(|b| *b == b'\\').filter(|s| !s.is_empty());
-    let (server, share) = (parts.next()?, parts.next()?);
+    let mut parts = bytes[at + slashes..end].split(|b| *b == b'\\');
+    // Where the first backslashes are doubled by an escape, so are the others; else `\\tNAME\\tAGE` would be a share.
+    let (server, share) = (parts.next()?, if slashes == 4 { parts.nth(1)? } else { parts.next()? });
     let host = server.len() >= 2 && server.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     let end = trim(bytes, at + slashes, end);
     (matches!(slashes, 2 | 4) && host && share.len() >= 2 && text.is_char_boundary(end)).then_some(at..end)

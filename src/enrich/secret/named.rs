@@ -4,6 +4,7 @@
 //! references to a variable are left alone. Passwords need no entropy, because people choose them.
 
 use super::shapes;
+use super::value::{is_path, is_placeholder, looks_random};
 use std::ops::Range;
 
 /// What a name promises.
@@ -222,9 +223,9 @@ pub(crate) fn secret_in(named: Named, value: &str) -> Option<(&'static str, Rang
     }
     let secret = &value[start..end];
     let accepted = if named.any {
-        (6..=1024).contains(&secret.chars().take(1025).count()) && !is_placeholder(secret)
+        (6..=1024).contains(&secret.chars().take(1025).count()) && !is_placeholder(secret) && !is_path(secret)
     } else if kind == "cookie" {
-        secret.len() >= 8 && !is_placeholder(secret) && secret.bytes().any(|b| b.is_ascii_digit())
+        secret.len() >= 8 && secret.bytes().any(|b| b.is_ascii_digit()) && !is_placeholder(secret)
     } else {
         looks_random(secret) && !is_placeholder(secret)
     };
@@ -246,122 +247,9 @@ pub(crate) fn auth_scheme(word: &str) -> Option<&'static str> {
     SCHEMES.iter().find(|(scheme, _)| scheme.eq_ignore_ascii_case(word)).map(|&(_, kind)| kind)
 }
 
-/// Whether a value looks generated rather than written: enough kinds of characters, no white space.
-pub(crate) fn looks_random(value: &str) -> bool {
-    // Beyond 16 KiB it is a document; shapes and PEM blocks are still found in it.
-    if !(8..=16 << 10).contains(&value.len()) || value.bytes().any(|b| b.is_ascii_whitespace() || b < 0x20) {
-        return false;
-    }
-    if ["/", "./", "../", "~/", "arn:", "[secret:", "[binary:"].iter().any(|start| value.starts_with(start))
-        || value.contains("://")
-        || value.contains('(')
-    {
-        return false;
-    }
-    let count = |test: fn(&u8) -> bool| value.as_bytes().iter().filter(|b| test(b)).count();
-    let (lower, upper, digit) =
-        (count(u8::is_ascii_lowercase), count(u8::is_ascii_uppercase), count(u8::is_ascii_digit));
-    let mut seen = [false; 256];
-    value.bytes().for_each(|b| seen[usize::from(b)] = true);
-    let distinct = seen.iter().filter(|s| **s).count();
-    if digit > 0 && lower + upper > 0 {
-        return distinct >= 5;
-    }
-    if digit == value.len() {
-        return distinct >= 4;
-    }
-    // Letters only: a word or a camelCase name has few capitals, base64 has as many as small letters.
-    let shortest = lower.min(upper);
-    value.len() >= 16 && distinct >= 10 && shortest * 4 >= lower + upper
-}
-
-/// Whether a value only marks the place of a secret.
-pub(crate) fn is_placeholder(value: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "password",
-        "passwd",
-        "passphrase",
-        "secret",
-        "token",
-        "redacted",
-        "example",
-        "changeme",
-        "change_me",
-        "change-me",
-        "placeholder",
-        "dummy",
-        "sample",
-        "undefined",
-        "null",
-        "none",
-        "string",
-        "boolean",
-        "integer",
-        "number",
-        "object",
-        "optional",
-        "required",
-        "unknown",
-        "hidden",
-        "masked",
-        "removed",
-        "filtered",
-        "omitted",
-        "default",
-        "username",
-        "encrypted",
-        "plaintext",
-    ];
-    const STARTS: &[&str] = &[
-        "[secret:",
-        "[binary:",
-        "your",
-        "my-",
-        "my_",
-        "<",
-        "${",
-        "{{",
-        "$(",
-        "process.env",
-        "os.environ",
-        "os.getenv",
-        "env.",
-        "env:",
-        "vault:",
-        "secret://",
-        "op://",
-        "example",
-        "changeme",
-        "placeholder",
-        "insert",
-        "enter_",
-        "enter-",
-        "redacted",
-        "replace",
-        "todo",
-        "xxx",
-        "***",
-        "...",
-        "•••",
-        "…",
-    ];
-    let value = value.trim_matches(|c: char| matches!(c, '"' | '\'' | '[' | ']' | '(' | ')') || c.is_whitespace());
-    let Some(first) = value.chars().next() else { return true };
-    let lower = value.get(..64).unwrap_or(value).to_lowercase();
-    let masked = value.chars().filter(|c| matches!(c, '*' | '•' | '●' | '█')).count();
-    WORDS.contains(&lower.as_str())
-        || STARTS.iter().any(|start| lower.starts_with(start) || (start.starts_with("[") && lower.starts_with(&start[1..])))
-        || lower.contains("redacted")
-        || value.chars().all(|c| c == first)
-        || masked * 2 >= value.chars().count()
-        // $NAME, %NAME%
-        || (first == '$' && value[1..].bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
-        || (first == '%' && value.len() > 2 && value.ends_with('%'))
-}
-
 /// Reads `name = value` in text, where the separator at `sep` follows the name; gives type and span of the secret.
 pub(crate) fn assigned(text: &str, name: Range<usize>, sep: Range<usize>) -> Option<(&'static str, Range<usize>)> {
-    let promise = named(&text[name])?;
+    let promise = named(&text[name.clone()])?;
     let bytes = text.as_bytes();
     let mut at = sep.end;
     match (bytes[sep.start], bytes.get(at)) {
@@ -374,18 +262,25 @@ pub(crate) fn assigned(text: &str, name: Range<usize>, sep: Range<usize>) -> Opt
         at += 1;
     }
     let spaced = at > spaced;
+    let before = name.start.checked_sub(1).map(|i| bytes[i]);
+    let after = bytes[sep.end..].iter().find(|b| **b != b'\\');
+    if name.end == sep.start && matches!(before, Some(b'"' | b'\'' | b'`')) && before == after.copied() {
+        // A string literal "NAME=": what stands behind its end is something else.
+        return None;
+    }
     if let Some(value) = quoted(bytes, at) {
         let (kind, span) = secret_in(promise, text.get(value.clone())?)?;
         return Some((kind, value.start + span.start..value.start + span.end));
     }
+    if bytes[sep.start] == b':' && text[name].eq_ignore_ascii_case("pass") {
+        // "PASS: TestX", the verdict of a test.
+        return None;
+    }
     let mut end = unquoted_end(bytes, at);
     let scheme = text.get(at..end).and_then(auth_scheme);
     if promise.kind == "cookie" && bytes[sep.start] == b':' {
-        end = at
-            + bytes[at..]
-                .iter()
-                .position(|b| matches!(b, b'\n' | b'\r' | b'"' | b'\'' | b'\\'))
-                .unwrap_or(bytes.len() - at);
+        let line = &bytes[at..bytes.len().min(at + LONGEST_UNQUOTED)];
+        end = at + line.iter().position(|b| matches!(b, b'\n' | b'\r' | b'"' | b'\'' | b'\\')).unwrap_or(line.len());
     } else if scheme.is_some() && bytes.get(end) == Some(&b' ') {
         end = unquoted_end(bytes, end + 1);
     }
@@ -413,8 +308,8 @@ fn quoted(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let at = at + usize::from(matches!(bytes.get(at..at + 2), Some([b'b' | b'f' | b'r' | b'u', b'"' | b'\''])));
     if bytes.get(at..at + 3) == Some(b"%22") {
         let start = at + 3;
-        let end =
-            memchr::memmem::find(&bytes[start..], b"%22").map_or(unquoted_end(bytes, start), |found| start + found);
+        let window = &bytes[start..bytes.len().min(start + LONGEST)];
+        let end = memchr::memmem::find(window, b"%22").map_or(unquoted_end(bytes, start), |found| start + found);
         return Some(start..end);
     }
     let slashes = bytes.get(at..)?.iter().take(16).take_while(|b| **b == b'\\').count();
@@ -423,7 +318,7 @@ fn quoted(bytes: &[u8], at: usize) -> Option<Range<usize>> {
         return None;
     }
     let start = at + slashes + 1;
-    let window = &bytes[start..bytes.len().min(start + (16 << 10))];
+    let window = &bytes[start..bytes.len().min(start + LONGEST)];
     for found in memchr::memchr_iter(quote, window) {
         let before = window[..found].iter().rev().take_while(|b| **b == b'\\').count();
         if before == slashes || (slashes == 0 && before % 2 == 0) {
@@ -433,7 +328,12 @@ fn quoted(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     Some(start..unquoted_end(bytes, start))
 }
 
-/// Where a value without quotes ends.
+/// Longest value that is read without its form being known.
+const LONGEST: usize = 16 << 10;
+/// The same without quotes, where nothing says how far it goes.
+const LONGEST_UNQUOTED: usize = 2048;
+
+/// Where a value without quotes ends (at its start, if it does not end soon).
 fn unquoted_end(bytes: &[u8], at: usize) -> usize {
     let stop = |b: &u8| {
         b.is_ascii_whitespace()
@@ -441,7 +341,9 @@ fn unquoted_end(bytes: &[u8], at: usize) -> usize {
             || matches!(b, b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'#' | b')' | b']' | b'}' | b'<' | b'>' | b'\\')
     };
     let rest = bytes.get(at..).unwrap_or_default();
+    let near = &rest[..rest.len().min(LONGEST_UNQUOTED)];
     // `${NAME}`, `{{name}}` and `<name>` are placeholders as a whole; the first bracket is part of them.
-    let lead = rest.iter().take_while(|b| matches!(b, b'<' | b'{' | b'$' | b'[')).count();
-    at + rest[lead..].iter().position(stop).map_or(rest.len(), |end| lead + end)
+    let lead = near.iter().take_while(|b| matches!(b, b'<' | b'{' | b'$' | b'[')).count();
+    let end = near[lead..].iter().position(stop).map(|end| lead + end);
+    at + end.unwrap_or(if near.len() < rest.len() { 0 } else { rest.len() })
 }

@@ -12,6 +12,9 @@ use std::sync::{LazyLock, OnceLock};
 /// The anchors lie at most this far before the long word that they belong to.
 pub(crate) const REACH: usize = 10;
 
+/// Longest token that is read.
+const LONGEST: usize = 2 << 10;
+
 /// One shape: type, anchors, expression from `before` bytes ahead of the anchor.
 struct Shape {
     kind: &'static str,
@@ -162,17 +165,25 @@ fn pattern(shape: usize) -> Option<&'static Regex> {
 /// Calls `found` with type and span of every token whose anchor lies in `window`.
 pub(crate) fn find(text: &str, window: Range<usize>, mut found: impl FnMut(&'static str, Range<usize>)) {
     let bytes = text.as_bytes();
+    let mut covered = 0;
     for hit in COMPILED.anchors.find_overlapping_iter(&bytes[window.clone()]) {
         let index = COMPILED.shape[hit.pattern().as_usize()];
         let shape = &SHAPES[index];
         let anchor = window.start + hit.start();
+        if anchor < covered {
+            continue;
+        }
         for before in shape.before.clone().rev() {
             let Some(start) = anchor.checked_sub(before) else { continue };
             if shape.bound && !starts_word(bytes, start) {
                 continue;
             }
-            if let Some(hit) = pattern(index).and_then(|pattern| pattern.find(&bytes[start..])) {
-                found(shape.kind, start..start + hit.end());
+            let near = &bytes[start..bytes.len().min(start + LONGEST)];
+            if let Some(hit) = pattern(index).and_then(|pattern| pattern.find(near)) {
+                let end = start + hit.end();
+                // A token of no sane length made of nothing but anchors must not be read once for each of them.
+                covered = if hit.end() > 512 { end } else { covered };
+                found(shape.kind, start..end);
                 break;
             }
         }

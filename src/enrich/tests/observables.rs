@@ -55,6 +55,7 @@ fn not_found() {
         "550e8400-e29b-41d4-a716-446655440000 0xdeadbeef",
         "1BoatSLRHtKNngkdXEeobR76b53LETtpyU",
         "end of one.Next begins e.g. this",
+        "\\\\tNAME\\\\tAGE and Code.app/Contents",
     ] {
         assert_eq!(of(text), Vec::<String>::new(), "{text:?}");
     }

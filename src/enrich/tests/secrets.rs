@@ -164,6 +164,9 @@ fn what_is_no_secret_stays() {
         ),
         json!({"secret": "my-application-secret-name", "credential": "aws-profile", "cookie": "theme"}),
         json!({"password": "[secret:password:0123456789abcdef]"}),
+        json!(
+            "reset your password: https://reset.example.com/x\nPWD=/home/bob/src\n--- PASS: TestSlice7 (0.00s)\nif has(kv, \"PWD=\") && x8 == \"C\""
+        ),
     ] {
         let (call, _) = result(&text);
         assert_eq!(call.result, Some(text.to_string()));

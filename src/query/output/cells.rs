@@ -1,7 +1,7 @@
 //! Values as text: nested ones as JSON, hidden characters as escapes.
 
 use super::super::QueryError;
-use crate::alert::{is_hidden, visible};
+use crate::visible::{is_hidden, visible};
 use arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;

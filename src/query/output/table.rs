@@ -2,7 +2,7 @@
 
 use super::super::QueryError;
 use super::{Style, cells};
-use crate::alert::visible;
+use crate::visible::visible;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -24,7 +24,7 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     pub(super) fn new(style: Style, schema: &Schema, out: &'a mut (dyn Write + Send)) -> Self {
         let mut table = comfy_table::Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(schema.fields().iter().map(|f| visible(f.name())));
+        table.load_preset(presets::UTF8_BORDERS_ONLY).set_header(schema.fields().iter().map(|f| visible(f.name())));
         if let Some(width) = style.width {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         }

@@ -4,9 +4,9 @@ pub mod jsonl;
 pub mod ocsf;
 pub mod table;
 
-pub use crate::alert::visible;
+pub use crate::visible::visible;
 
-use crate::alert::is_hidden;
+use crate::visible::is_hidden;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use std::io::{self, Write};

@@ -350,6 +350,7 @@ fn attachment(line: &Object<'_>, out: &mut Decoded) {
             for (i, block) in attachment.array("addedBlocks").into_iter().enumerate() {
                 let Some(text) = json::string(block) else { continue };
                 out.events.push(Event::Instructions {
+                    session: Some(scope.lane()),
                     lane: scope.lane(),
                     server: names.get(i).and_then(|name| json::string(name)).map(|name| tool_prefix(&name)),
                     time: scope.time,
@@ -378,7 +379,7 @@ fn inventory(tools: impl Iterator<Item = ToolDefinition>, scope: &Scope<'_>, out
         }
     }
     for tools in servers {
-        out.events.push(Event::Tools { lane: scope.lane(), time: scope.time, tools });
+        out.events.push(Event::Tools { lane: scope.lane(), session: Some(scope.lane()), time: scope.time, tools });
     }
 }
 

@@ -443,6 +443,7 @@ fn result_fields(result: &Object<'_>, call: &mut Call, envelope: &Envelope<'_>, 
         if let Some(text) = result.str("instructions").filter(|text| !text.is_empty()) {
             out.events.push(Event::Instructions {
                 lane: envelope.lane.clone(),
+                session: call.session_id.clone(),
                 server: envelope.server.clone(),
                 time: envelope.time,
                 text: text.into_owned(),
@@ -472,7 +473,8 @@ fn result_fields(result: &Object<'_>, call: &mut Call, envelope: &Envelope<'_>, 
     }
     let tools = tool_definitions(result, envelope.server.as_ref());
     if !tools.is_empty() {
-        out.events.push(Event::Tools { lane: envelope.lane.clone(), time: envelope.time, tools });
+        let session = call.session_id.clone();
+        out.events.push(Event::Tools { lane: envelope.lane.clone(), session, time: envelope.time, tools });
     }
 }
 

@@ -198,15 +198,17 @@ impl Pairing {
                 prompt.client_name = prompt.client_name.take().or_else(|| context.client_name.clone());
                 out.push(Row::Prompt(prompt));
             }
-            Event::Tools { lane, time, tools } => {
+            Event::Tools { lane, session, time, tools } => {
                 for mut tool in tools {
-                    let connection = self.lanes.offer(scope, &lane, &tool);
+                    let mut connection = self.lanes.offer(scope, &lane, &tool);
+                    connection.session_id = session.clone().or(connection.session_id);
                     tool.server = tool.server.take().or_else(|| connection.server.clone());
                     out.push(Row::Tool { tool: Box::new(tool), time: time.or(scope.mtime), connection });
                 }
             }
-            Event::Instructions { lane, server, time, text } => {
-                let connection = self.lanes.info(scope, &lane);
+            Event::Instructions { lane, session, server, time, text } => {
+                let mut connection = self.lanes.info(scope, &lane);
+                connection.session_id = session.or(connection.session_id);
                 out.push(Row::Instructions { server, time: time.or(scope.mtime), text, connection });
             }
         }

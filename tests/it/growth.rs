@@ -1,0 +1,146 @@
+//! A log that grew, was rotated, copied, renamed, compressed, piped, or exported twice in overlapping slices: the rows are those
+//! of reading it once.
+
+use crate::common::{Place, assert_same, repository};
+use std::io::Write as _;
+
+/// One wrapped message, with a time of its own.
+fn wrapped(second: usize, direction: &str, message: &str) -> String {
+    let (minute, second) = (second / 60, second % 60);
+    format!(r#"{{"timestamp":"2026-11-09T08:{minute:02}:{second:02}.000Z","direction":"{direction}","message":{message}}}"#) + "\n"
+}
+
+/// A capture of so many calls; every third answer comes one message late.
+fn capture(calls: usize) -> Vec<String> {
+    let mut lines = vec![
+        wrapped(0, "client_to_server", r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"pager","version":"1"}}}"#),
+        wrapped(1, "server_to_client", r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"stock","version":"2"}}}"#),
+    ];
+    let mut late = None;
+    for id in 1..=calls {
+        lines.push(wrapped(id * 2, "client_to_server", &format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"look_up","arguments":{{"shelf":{id},"url":"https://stock.example/{id}"}}}}}}"#)));
+        lines.extend(late.take());
+        let answer = wrapped(id * 2 + 1, "server_to_client", &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"shelf {id} holds pallets"}}],"isError":false}}}}"#));
+        if id % 3 == 0 {
+            late = Some(answer);
+        } else {
+            lines.push(answer);
+        }
+    }
+    lines.extend(late);
+    lines
+}
+
+#[test]
+fn a_grown_log_is_read_on() {
+    let logs = [
+        ("capture.jsonl", capture(9).concat().into_bytes()),
+        ("mcp.log", std::fs::read(repository("sample-logs/claude_desktop_log/mcp.log")).expect("sample")),
+        ("vmcp.jsonl", std::fs::read(repository("sample-logs/toolhive_audit/vmcp_audit.jsonl")).expect("sample")),
+    ];
+    for (name, bytes) in logs {
+        let whole = Place::new();
+        let path = whole.write(name, &bytes);
+        whole.ingest([&path]);
+        let expected = relative(&whole);
+        let line_end = |share: usize| {
+            let from = bytes.len() * share / 100;
+            from + bytes[from..].iter().position(|byte| *byte == b'\n').expect("a line end") + 1
+        };
+        // Between lines, in the middle of one, in front of a line end, in the head.
+        for cuts in [vec![line_end(30), line_end(60)], vec![line_end(40) + 25, line_end(70) - 1], vec![12, bytes.len() - 3]] {
+            let grown = Place::new();
+            for cut in cuts.iter().copied().chain([bytes.len()]) {
+                let path = grown.write(name, &bytes[..cut]);
+                // A file system's clock may be coarser than this loop; the size tells.
+                grown.run(if cut < 20 { 3 } else { 0 }, ["ingest".as_ref(), path.as_os_str()]);
+                grown.assert_nothing_lost();
+            }
+            assert_same(&format!("{name} cut at {cuts:?}"), &expected, &relative(&grown));
+        }
+    }
+}
+
+/// Contents without the folder of the place, and without the times that a file's own time stands in for.
+fn relative(place: &Place) -> crate::common::Contents {
+    let folder = place.path("").to_string_lossy().into_owned();
+    let mut contents = place.contents();
+    for rows in contents.values_mut() {
+        rows.iter_mut().for_each(|row| *row = row.replace(&folder, ""));
+        rows.sort();
+    }
+    contents
+}
+
+#[test]
+fn a_request_pairs_with_its_answer_in_the_next_part() {
+    let lines = capture(6);
+    let place = Place::new();
+    place.write("logs/x.log.1", lines[..7].concat());
+    place.write("logs/x.log", lines[7..].concat());
+    let summary = place.ingest([place.path("logs")]);
+    assert_eq!(summary["files"], 2);
+    let open = place.rows("SELECT method, jsonrpc_request_id, outcome FROM calls WHERE outcome <> 'success'");
+    assert!(open.is_empty(), "not paired across the rotation: {open:?}");
+    assert_eq!(place.one("SELECT count(*) FROM calls"), 7);
+
+    // The same in two runs, the live file moved away between them.
+    let place = Place::new();
+    let live = place.write("logs/x.log", lines[..7].concat());
+    place.ingest([place.path("logs")]);
+    std::fs::rename(&live, place.path("logs/x.log.1")).expect("rotation");
+    place.write("logs/x.log", lines[7..].concat());
+    place.ingest([place.path("logs")]);
+    assert_eq!(place.one("SELECT count(*) FROM calls WHERE outcome = 'success'"), 7);
+    assert_eq!(place.one("SELECT count(*) FROM calls"), 7);
+    place.assert_nothing_lost();
+}
+
+#[test]
+fn copies_add_nothing() {
+    let text = capture(8).concat();
+    let place = Place::new();
+    let log = place.write("a.jsonl", &text);
+    assert_eq!(place.ingest([&log])["calls"], 9);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).expect("memory");
+    let copies = [
+        ("copy.jsonl", text.clone().into_bytes()),
+        ("other/a.jsonl.gz", gzip.finish().expect("memory")),
+        ("other/a.jsonl.zst", zstd::encode_all(text.as_bytes(), 1).expect("memory")),
+    ];
+    for (name, bytes) in copies {
+        let copy = place.write(name, bytes);
+        assert_eq!(place.ingest([&copy])["calls"], 0, "{name} counted again");
+    }
+    std::fs::rename(&log, place.path("renamed.jsonl")).expect("renamed");
+    assert_eq!(place.ingest([place.path("renamed.jsonl")])["calls"], 0);
+    assert_eq!(place.ingest_stdin(text.as_bytes())["calls"], 0);
+    assert_eq!(place.one("SELECT count(*) FROM calls"), 9);
+    place.assert_nothing_lost();
+
+    let piped = Place::new();
+    assert_eq!(piped.ingest_stdin(text.as_bytes())["calls"], 9);
+    assert_eq!(piped.ingest_stdin(text.as_bytes())["calls"], 0);
+    assert_eq!(piped.one("SELECT count(*) FROM calls"), 9);
+    piped.assert_nothing_lost();
+}
+
+#[test]
+fn overlapping_slices_add_nothing_and_pair_across() {
+    let lines = capture(12);
+    let whole = Place::new();
+    whole.ingest([whole.write("all.jsonl", lines.concat())]);
+    let ids = "SELECT call_id, outcome, arguments_hash, result_hash FROM calls ORDER BY call_id";
+    // The cuts leave requests and their answers in different slices, and calls in both.
+    for order in [["first.jsonl", "second.jsonl"], ["second.jsonl", "first.jsonl"]] {
+        let place = Place::new();
+        place.write("first.jsonl", lines[..17].concat());
+        place.write("second.jsonl", lines[11..].concat());
+        for name in order {
+            place.ingest([place.path(name)]);
+        }
+        assert_eq!(place.rows(ids), whole.rows(ids), "slices in the order {order:?}");
+        place.assert_nothing_lost();
+    }
+}
