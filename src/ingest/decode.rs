@@ -28,8 +28,8 @@ pub(super) struct DecodedChunk {
     pub(super) counts: Counts,
     /// The last record of the stream is unfinished and was rejected for it.
     pub(super) open_tail: bool,
-    /// Records per format, in the order of [`FORMATS`].
-    pub(super) votes: Vec<u64>,
+    /// Digest of the stream up to the chunk's end, hex.
+    pub(super) digest: String,
 }
 
 /// Where the bytes of a source went.
@@ -69,7 +69,8 @@ pub(super) struct SourceView {
 
 /// Decodes one chunk.
 pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
-    let mut out = DecodedChunk { votes: vec![0; FORMATS.len()], ..DecodedChunk::default() };
+    let mut out = DecodedChunk { digest: chunk.digest.to_hex().to_string(), ..DecodedChunk::default() };
+    let mut votes = vec![0; FORMATS.len()];
     out.counts.bytes = chunk.length();
     if let Some((reason, length)) = chunk.refused {
         let position = Position { line: 0, offset: chunk.offset as i64, length: length as i64 };
@@ -87,7 +88,7 @@ pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) ->
         let known = if text.is_empty() {
             Known::Noise
         } else {
-            one(&text, lossy, position, source, &mut decoded, &mut out.votes)
+            one(&text, lossy, position, source, &mut decoded, &mut votes)
         };
         match known {
             Known::Events => {
@@ -132,7 +133,8 @@ pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records:
         Framing::Lines => None,
         Framing::Documents => frame::documents(head, true).and_then(|(_, documents)| documents),
     };
-    let chunk = Chunk { bytes: head.to_vec(), offset: 0, documents, refused: None, ends_open: true };
+    let digest = blake3::Hasher::new().finalize();
+    let chunk = Chunk { bytes: head.to_vec(), offset: 0, documents, refused: None, ends_open: true, digest };
     let mut decoded = Decoded::default();
     for (start, end, line) in pieces(&chunk).into_iter().take(records) {
         let (text, lossy) = text_of(&chunk.bytes[start..end], start == 0);

@@ -175,9 +175,7 @@ impl<'a> Ingester<'a> {
         let (at, reader, offset, digest) = match recognised {
             Recognised::Unchanged(at) => {
                 self.sources.rename(at, &name);
-                let row = &mut self.sources.rows[at];
-                row.size = stat.size as i64;
-                row.mtime = stat.mtime;
+                self.sources.rows[at].stat(&stat);
                 self.summary.unchanged += 1;
                 self.touched = true;
                 return Ok(());
@@ -199,19 +197,21 @@ impl<'a> Ingester<'a> {
         };
         let at = if known.is_some() { at } else { self.new_source(&name, &framer) };
         let row = &mut self.sources.rows[at];
-        row.size = stat.size as i64;
-        row.mtime = stat.mtime;
+        // Until the end is reached, the file counts as changed: a commit on the way must not make it look read.
+        row.size = -1;
         row.framing = Some(framer.framing());
         row.format = format.map(|f| f.id().to_owned()).or_else(|| row.format.take());
         row.last_read = self.options.now;
         if format.is_none() && !framer.head().is_empty() {
             let shape = shape_of(framer.head());
             self.summary.unknown.push(Failure { path: name.clone(), cause: shape.clone() });
-            return self.reject_all(at, &mut framer, &shape);
+            self.reject_all(at, &mut framer, &shape)?;
+            self.sources.rows[at].stat(&stat);
+            return Ok(());
         }
         let view = Arc::new(SourceView { hints, file: Text::from(name.as_str()), format });
         let failed = self.pump(at, input, &mut framer, &view, progress)?;
-        self.sources.rows[at].digest = framer.digest().to_hex().to_string();
+        self.sources.rows[at].stat(&stat);
         match failed {
             Some(cause) => Err(ReadError::Io(cause)),
             None => Ok(()),
@@ -251,6 +251,10 @@ impl<'a> Ingester<'a> {
             self.uncommitted += bytes;
             self.summary.bytes += bytes;
             progress(Progress { file: view.file.as_str(), files_done: self.summary.files, bytes: self.summary.bytes });
+            if self.uncommitted >= self.options.commit_bytes {
+                self.sources.rows[at].saved.context = context.clone();
+                self.commit()?;
+            }
         }
         if let Some(cause) = &failed {
             self.reject_rest(at, cause);
@@ -272,7 +276,7 @@ impl<'a> Ingester<'a> {
         context: &mut SourceContext,
         decoded: DecodedChunk,
     ) -> Result<(), IngestError> {
-        let DecodedChunk { items, rejects, counts, open_tail, votes: _ } = decoded;
+        let DecodedChunk { items, rejects, counts, open_tail, digest } = decoded;
         let first_line = self.sources.rows[at].counts.lines as i64 + 1;
         let number = number_of(&self.sources.rows[at].source_id);
         let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: context };
@@ -300,6 +304,7 @@ impl<'a> Ingester<'a> {
         }
         let row = &mut self.sources.rows[at];
         row.counts.add(counts);
+        row.digest = digest;
         let foreign_bytes = foreign_bytes.min(row.counts.bytes_calls);
         row.counts.bytes_calls -= foreign_bytes;
         row.counts.bytes_ignored += foreign_bytes;
@@ -501,6 +506,7 @@ impl<'a> Ingester<'a> {
         while let Some(chunk) = framer.next_chunk()? {
             length += chunk.length();
             lines += memchr::memchr_iter(b'\n', &chunk.bytes).count() as u64;
+            self.sources.rows[at].digest = chunk.digest.to_hex().to_string();
         }
         let position = crate::call::Position {
             line: start.lines as i64 + 1,
@@ -513,7 +519,6 @@ impl<'a> Ingester<'a> {
         row.counts.bytes_rejected += length;
         row.counts.lines += lines;
         row.counts.rejects += 1;
-        row.digest = framer.digest().to_hex().to_string();
         self.summary.bytes += length;
         self.summary.lines += lines;
         self.summary.rejects += 1;

@@ -41,6 +41,14 @@ pub(super) struct SourceRow {
     pub(super) last_read: Nanos,
 }
 
+impl SourceRow {
+    /// Notes how the file was when its end was reached.
+    pub(super) fn stat(&mut self, stat: &Stat) {
+        self.size = stat.size as i64;
+        self.mtime = stat.mtime;
+    }
+}
+
 /// What reading on needs, stored as JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SavedSource {

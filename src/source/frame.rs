@@ -33,6 +33,8 @@ pub struct Chunk {
     pub refused: Option<(&'static str, u64)>,
     /// The stream ended inside the last record of the chunk (no line end, unclosed value).
     pub ends_open: bool,
+    /// BLAKE3 of the stream up to the end of this chunk.
+    pub digest: blake3::Hash,
 }
 
 impl Chunk {
@@ -61,8 +63,7 @@ impl<R: Read> Framer<R> {
     /// The stream cannot be read.
     pub fn new(mut reader: R, offset: u64, digest: blake3::Hasher, known: Option<Framing>) -> io::Result<Self> {
         let mut rest = Vec::with_capacity(CHUNK + (CHUNK >> 2));
-        let mut digest = digest;
-        let ended = fill(&mut reader, &mut rest, CHUNK, &mut digest)?;
+        let ended = fill(&mut reader, &mut rest, CHUNK)?;
         let framing = known.unwrap_or_else(|| framing_of(&rest, ended));
         Ok(Self { reader, framing, rest, offset, ended, digest })
     }
@@ -75,11 +76,6 @@ impl<R: Read> Framer<R> {
     /// The first bytes, for detection.
     pub fn head(&self) -> &[u8] {
         &self.rest
-    }
-
-    /// The digest of all bytes read so far, those before the start included.
-    pub fn digest(&self) -> blake3::Hash {
-        self.digest.finalize()
     }
 
     /// The next chunk; `None` at the end.
@@ -112,7 +108,7 @@ impl<R: Read> Framer<R> {
 
     fn fill_more(&mut self) -> io::Result<()> {
         let want = self.rest.len() + CHUNK;
-        match fill(&mut self.reader, &mut self.rest, want, &mut self.digest) {
+        match fill(&mut self.reader, &mut self.rest, want) {
             Ok(ended) => {
                 self.ended = ended;
                 Ok(())
@@ -129,7 +125,9 @@ impl<R: Read> Framer<R> {
         rest.extend_from_slice(&self.rest[end..]);
         let mut bytes = std::mem::replace(&mut self.rest, rest);
         bytes.truncate(end);
-        let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open };
+        self.digest.update(&bytes);
+        let digest = self.digest.finalize();
+        let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open, digest };
         self.offset += end as u64;
         if !self.ended && self.rest.len() < CHUNK / 2 {
             // A read error here surfaces with the next call, after this chunk has been used.
@@ -145,10 +143,12 @@ impl<R: Read> Framer<R> {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.rest) {
                 length += at as u64 + 1;
+                self.digest.update(&self.rest[..=at]);
                 self.rest.drain(..=at);
                 break;
             }
             length += self.rest.len() as u64;
+            self.digest.update(&self.rest);
             self.rest.clear();
             if self.ended {
                 break;
@@ -161,6 +161,7 @@ impl<R: Read> Framer<R> {
             documents: None,
             refused: Some(("record longer than 64 MiB", length)),
             ends_open: false,
+            digest: self.digest.finalize(),
         };
         self.offset += length;
         Ok(chunk)
@@ -168,7 +169,7 @@ impl<R: Read> Framer<R> {
 }
 
 /// Reads until `rest` holds `want` bytes or the stream ends; says whether it ended.
-fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, want: usize, digest: &mut blake3::Hasher) -> io::Result<bool> {
+fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, want: usize) -> io::Result<bool> {
     let mut length = rest.len();
     rest.resize(want, 0);
     let ended = loop {
@@ -177,10 +178,7 @@ fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, want: usize, digest: &mut bl
         }
         match reader.read(&mut rest[length..]) {
             Ok(0) => break Ok(true),
-            Ok(read) => {
-                digest.update(&rest[length..length + read]);
-                length += read;
-            }
+            Ok(read) => length += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(error),
         }

@@ -2,8 +2,14 @@
 
 mod common; // the binary in a clean environment, rows as JSON
 
+mod architecture; // who may use whom, what documents name
 mod corpus; // real logs beside the repository: counts, order, one run seen from three points
 mod crash; // kill -9 at random instants, then again
+mod duckdb; // another engine reads the lake as it is
+mod e2e; // ingest, detect, alerts on the sample logs
 mod formats; // every format on its sample logs
 mod growth; // grown, rotated, copied, piped, sliced logs
+mod hostile; // input that nobody should write, lakes that cannot be used, a full disk
+mod rules; // the built-in rules hold
+mod secrets; // no secret reaches the disk
 mod sql; // SQL functions as written down
