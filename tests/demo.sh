@@ -10,6 +10,6 @@ show "ingest sample-logs/…"
 "$CALLTRAIL" --lake "$LAKE" ingest $logs
 show "detect --min-level medium"
 "$CALLTRAIL" --lake "$LAKE" detect --min-level medium
-show "query 'SELECT agent, server, count(*) AS calls FROM calls GROUP BY agent, server ORDER BY calls DESC LIMIT 5'"
-"$CALLTRAIL" --lake "$LAKE" query "SELECT agent, server, count(*) AS calls FROM calls GROUP BY agent, server ORDER BY calls DESC LIMIT 5"
+show "query 'SELECT agent, server, count(*) AS calls FROM calls GROUP BY agent, server ORDER BY calls DESC, agent, server LIMIT 5'"
+"$CALLTRAIL" --lake "$LAKE" query "SELECT agent, server, count(*) AS calls FROM calls GROUP BY agent, server ORDER BY calls DESC, agent, server LIMIT 5"
 printf '\nThe lake is in %s. Next: calltrail --lake %s session ID, or query without SQL for a shell.\n' "$LAKE" "$LAKE"

@@ -28,9 +28,6 @@ pub(super) struct DetectArgs {
     /// Calls up to this time
     #[arg(long, value_parser = When::parse)]
     until: Option<When>,
-    /// Leave the behaviour model out
-    #[arg(long)]
-    no_model: bool,
     /// Show alerts from this level on
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     min_level: Option<Level>,

@@ -145,7 +145,11 @@ impl Lake {
             key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
             key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
             // Two random UUIDs hold 244 random bits; hashing spreads them over the key.
-            write_private(&key_path, blake3::hash(&key).as_bytes()).map_err(io("write", &key_path))?;
+            let temporary = own.join("key.tmp");
+            // Left by a run that was killed here.
+            let _ = std::fs::remove_file(&temporary);
+            write_private(&temporary, blake3::hash(&key).as_bytes()).map_err(io("write", &key_path))?;
+            std::fs::rename(&temporary, &key_path).map_err(io("write", &key_path))?;
         }
         for table in tables::TABLES {
             create_table(root, table).await?;

@@ -3,7 +3,8 @@
 use super::encode::{json_text, ocsf, table};
 use super::{Encoding, write};
 use crate::alert::tests::{awkward, sample};
-use crate::alert::{Alert, is_hidden};
+use crate::alert::Alert;
+use crate::visible::is_hidden;
 use serde_json::Value;
 
 fn written(alerts: &[Alert], encoding: Encoding) -> String {

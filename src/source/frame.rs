@@ -53,6 +53,8 @@ pub struct Framer<R> {
     offset: u64,
     ended: bool,
     digest: blake3::Hasher,
+    /// Why the stream ended early.
+    failed: Option<io::Error>,
 }
 
 impl<R: Read> Framer<R> {
@@ -63,9 +65,13 @@ impl<R: Read> Framer<R> {
     /// The stream cannot be read.
     pub fn new(mut reader: R, offset: u64, digest: blake3::Hasher, known: Option<Framing>) -> io::Result<Self> {
         let mut rest = Vec::with_capacity(CHUNK + (CHUNK >> 2));
-        let ended = fill(&mut reader, &mut rest, CHUNK)?;
+        // A stream that breaks off in its first chunk still has its first records.
+        let (ended, failed) = match fill(&mut reader, &mut rest, CHUNK) {
+            Ok(ended) => (ended, None),
+            Err(error) => (true, Some(error)),
+        };
         let framing = known.unwrap_or_else(|| framing_of(&rest, ended));
-        Ok(Self { reader, framing, rest, offset, ended, digest })
+        Ok(Self { reader, framing, rest, offset, ended, digest, failed })
     }
 
     /// How the stream is cut.
@@ -85,7 +91,7 @@ impl<R: Read> Framer<R> {
     pub fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
         loop {
             if self.ended && self.rest.is_empty() {
-                return Ok(None);
+                return self.failed.take().map_or(Ok(None), Err);
             }
             let cut = match self.framing {
                 Framing::Lines => memchr::memrchr(b'\n', &self.rest).map(|at| (at + 1, None)),
@@ -102,7 +108,7 @@ impl<R: Read> Framer<R> {
             if self.rest.len() > MAX_RECORD {
                 return self.skip_record().map(Some);
             }
-            self.fill_more()?;
+            self.failed = self.fill_more().err();
         }
     }
 
@@ -130,8 +136,8 @@ impl<R: Read> Framer<R> {
         let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open, digest };
         self.offset += end as u64;
         if !self.ended && self.rest.len() < CHUNK / 2 {
-            // A read error here surfaces with the next call, after this chunk has been used.
-            let _ = self.fill_more().map_err(|error| tracing::debug!(%error, "reading ahead failed"));
+            // A read error surfaces once what was read before it has been handed out.
+            self.failed = self.fill_more().err();
         }
         chunk
     }
@@ -153,7 +159,7 @@ impl<R: Read> Framer<R> {
             if self.ended {
                 break;
             }
-            self.fill_more()?;
+            self.failed = self.fill_more().err();
         }
         let chunk = Chunk {
             bytes: head,
@@ -264,3 +270,6 @@ fn balanced(value: &[u8]) -> bool {
     }
     depth == 0
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,7 @@ fn what_is_planted_is_found_and_nothing_else() {
     assert_eq!(planted.len(), 12, "the README lists twelve incidents");
     for (rule, session) in &planted {
         let fits = |alert: &&&Value| {
-            alert_rule(alert) == rule && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session))
+            alert_rule(alert) == rule && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session.as_str()))
         };
         match serious.iter().filter(fits).count() {
             0 => wrong.push(format!("{rule} did not fire in {session:?}")),
@@ -57,7 +57,7 @@ fn what_is_planted_is_found_and_nothing_else() {
     }
     for alert in &serious {
         let expected = planted.iter().any(|(rule, session)| {
-            rule == alert_rule(alert) && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session))
+            rule == alert_rule(alert) && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session.as_str()))
         });
         if !expected {
             wrong.push(format!("not planted: {}", summary(alert)));
@@ -99,9 +99,9 @@ fn alert_rule(alert: &Value) -> &str {
     text(alert, "rule_id").unwrap_or_default()
 }
 
-fn text<'a>(alert: &'a Value, key: &str) -> Option<&'a String> {
+fn text<'a>(alert: &'a Value, key: &str) -> Option<&'a str> {
     match alert.get(key) {
-        Some(Value::String(text)) => Some(text),
+        Some(Value::String(text)) => Some(text.as_str()),
         _ => None,
     }
 }

@@ -113,7 +113,7 @@ fn an_empty_file_is_no_failure_and_a_damaged_one_is_named() {
 
     // A compressed file that was cut off: what came before the cut is read, the rest is a failure with a name.
     let place = Place::new();
-    let many: String = (0..40_000).map(|n| call(&n.to_string(), &format!("{{\"n\":\"{:x}\"}}", blake3::hash(&[n as u8, (n >> 8) as u8])))).collect();
+    let many: String = (0..40_000).map(|n| call(&n.to_string(), &format!("{{\"n\":\"{}\"}}", blake3::hash(&[n as u8, (n >> 8) as u8])))).collect();
     for (name, packed) in [("cut.jsonl.zst", zstd::encode_all(many.as_bytes(), 1).expect("memory")), ("cut.jsonl.gz", gzip(many.as_bytes()))] {
         let cut = place.write(name, &packed[..packed.len() * 9 / 10]);
         let good = place.write("good.jsonl", &log);

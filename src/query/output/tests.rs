@@ -48,7 +48,7 @@ async fn json_and_lines_hold_the_same_values() {
 async fn nothing_hidden_reaches_a_terminal() {
     for format in [Format::Table, Format::Json, Format::Jsonl, Format::Csv] {
         let text = text(format, Some(100)).await;
-        let raw = text.chars().find(|c| *c != '\n' && crate::alert::is_hidden(*c));
+        let raw = text.chars().find(|c| *c != '\n' && crate::visible::is_hidden(*c));
         assert_eq!(raw, None, "{format:?}: {text:?}");
     }
 }

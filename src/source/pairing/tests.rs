@@ -1,0 +1,210 @@
+//! Pairing over JSON-RPC captures: ids that restart, two id spaces, several connections, order, cancellation.
+
+use super::*;
+use crate::call::Outcome;
+use crate::source::format::route;
+use crate::source::json::Object;
+use crate::source::{Decoded, Hints, Position, Record};
+
+/// Reads lines as a capture and gives the finished calls in order, then those still open.
+struct Log {
+    pairing: Pairing,
+    source: SourceContext,
+    number: u64,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { pairing: Pairing::new(PairingOptions::default(), Saved::default()), source: SourceContext::default(), number: 1 }
+    }
+
+    fn read(&mut self, lines: &str) -> Vec<Call> {
+        let hints = Hints::default();
+        let mut out = Vec::new();
+        let mut scope = Scope { number: self.number, stream: 7, mtime: None, source: &mut self.source };
+        for (at, text) in lines.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+            let object = Object::parse(text).expect("the test's lines are JSON");
+            let position = Position { line: at as i64 + 1, offset: at as i64, length: text.len() as i64 };
+            let record = Record { text, json: Some(&object), position, lossy: false, hints: &hints };
+            let mut decoded = Decoded::default();
+            route(&record).expect("a capture").decode(&record, &mut decoded).expect("a message");
+            for event in decoded.events {
+                let identity = Some(*blake3::hash(text.as_bytes()).as_bytes());
+                self.pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity }, &mut out);
+            }
+        }
+        self.pairing.end_source(&mut scope, &mut out);
+        self.pairing.leave_source(&scope);
+        calls(out)
+    }
+
+    fn end(&mut self) -> Vec<Call> {
+        let mut out = Vec::new();
+        self.pairing.end_run(&mut out);
+        calls(out)
+    }
+
+    /// Another file of the same stream.
+    fn next_file(&mut self) {
+        self.number += 1;
+        self.source = SourceContext::default();
+    }
+}
+
+fn calls(rows: Vec<Row>) -> Vec<Call> {
+    rows.into_iter().filter_map(|row| if let Row::Call { call, .. } = row { Some(*call) } else { None }).collect()
+}
+
+/// `[id, outcome, tool or method]` of each call.
+fn summary(calls: &[Call]) -> Vec<String> {
+    let text = |call: &Call| {
+        let id = call.jsonrpc_request_id.as_deref().unwrap_or("-");
+        let what = call.tool.as_deref().unwrap_or(&call.method);
+        format!("{id} {} {what}", call.outcome.as_str())
+    };
+    calls.iter().map(text).collect()
+}
+
+fn ask(id: &str, at: u32, tool: &str) -> String {
+    format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}}}"#)
+}
+
+fn answer(id: &str, at: u32, text: &str) -> String {
+    format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}}}"#)
+}
+
+#[test]
+fn types_of_ids_and_sides_are_kept_apart() {
+    let mut log = Log::new();
+    let lines = [
+        ask("1", 1, "number"),
+        ask("\"1\"", 2, "text"),
+        r#"{"ts":"2026-11-09T10:00:03Z","message":{"jsonrpc":"2.0","id":1,"method":"roots/list"}}"#.to_owned(),
+        answer("\"1\"", 4, "to the text"),
+        r#"{"ts":"2026-11-09T10:00:05Z","message":{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}}"#.to_owned(),
+        answer("1", 6, "to the number"),
+    ];
+    let found = log.read(&lines.join("\n"));
+    assert_eq!(summary(&found), ["1 success text", "1 success roots/list", "1 success number"]);
+    assert_eq!(found[1].initiator, Side::Server);
+    assert!(found[2].result.as_deref().is_some_and(|r| r.contains("to the number")));
+}
+
+#[test]
+fn ids_that_restart_pair_within_their_connection() {
+    let hello = |at: u32| {
+        format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-06-18","clientInfo":{{"name":"c","version":"1"}}}}}}}}"#)
+    };
+    let welcome = |at: u32| {
+        format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"2025-06-18","capabilities":{{}},"serverInfo":{{"name":"s","version":"2"}}}}}}}}"#)
+    };
+    let mut log = Log::new();
+    // The first connection's call 1 is never answered; the second connection's call 1 is.
+    let lines =
+        [hello(1), welcome(2), ask("1", 3, "lost"), hello(10), welcome(11), ask("1", 12, "found"), answer("1", 13, "yes")];
+    let found = log.read(&lines.join("\n"));
+    assert_eq!(summary(&found), ["0 success initialize", "0 success initialize", "1 success found"]);
+    assert_ne!(found[0].connection_id, found[1].connection_id);
+    assert_eq!(found[2].connection_id, found[1].connection_id);
+    assert_eq!(found[2].server_info_name.as_deref(), Some("s"));
+    assert_eq!(found[2].client_name.as_deref(), Some("c"));
+    assert_eq!(summary(&log.end()), ["1 no_response lost"]);
+    assert!(log.end().is_empty(), "an open call is published once");
+}
+
+#[test]
+fn two_connections_at_once_in_one_lane_both_pair() {
+    let mut log = Log::new();
+    let hello = r#"{"ts":"2026-11-09T10:00:01Z","message":{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}}"#;
+    let other = hello.replace("00:01Z", "00:02Z");
+    let welcome = r#"{"ts":"2026-11-09T10:00:03Z","message":{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s"}}}}"#;
+    let lines = [hello.to_owned(), other, welcome.to_owned(), welcome.replace("00:03Z", "00:04Z"), ask("1", 5, "a"), ask("1", 6, "b"), answer("1", 7, "x"), answer("1", 8, "y")];
+    let found = log.read(&lines.join("\n"));
+    assert_eq!(found.iter().filter(|c| c.outcome == Outcome::Success).count(), 4);
+    assert!(log.end().is_empty());
+}
+
+#[test]
+fn a_response_that_stands_before_its_request_is_found_by_time() {
+    let mut log = Log::new();
+    let lines = [answer("5", 9, "early line"), ask("5", 8, "late line"), answer("6", 1, "of another time"), ask("6", 7, "open")];
+    let found = log.read(&lines.join("\n"));
+    assert_eq!(summary(&found), ["5 success late line"]);
+    assert!(found[0].flags.has(Flag::ResponseBeforeRequest as u32));
+    let mut rest = summary(&log.end());
+    rest.sort();
+    assert_eq!(rest, ["6 no_response open", "6 success "], "the orphan does not claim to be a call of any method");
+}
+
+#[test]
+fn a_cancelled_call_says_so_and_a_late_answer_does_not_hide_it() {
+    let mut log = Log::new();
+    let cancel = r#"{"ts":"2026-11-09T10:00:03Z","message":{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}}"#;
+    let found = log.read(&[ask("1", 1, "slow"), cancel.to_owned()].join("\n"));
+    assert_eq!(summary(&found), ["- unknown notifications/cancelled"]);
+    assert_eq!(summary(&log.end()), ["1 cancelled slow"]);
+    let late = log.read(&answer("1", 9, "too late"));
+    assert_eq!(summary(&late), ["1 cancelled slow"]);
+    assert!(late[0].result.is_some() && late[0].flags.has(Flag::LateResponse as u32));
+}
+
+#[test]
+fn halves_in_two_files_of_a_stream_pair_in_either_order() {
+    let whole = {
+        let mut log = Log::new();
+        log.read(&[ask("1", 1, "t"), answer("1", 2, "r")].join("\n"))
+    };
+    for swapped in [false, true] {
+        let mut log = Log::new();
+        let mut parts = [ask("1", 1, "t"), answer("1", 2, "r")];
+        if swapped {
+            parts.reverse();
+        }
+        assert!(log.read(&parts[0]).is_empty());
+        let open = log.end();
+        assert_eq!(open.len(), 1);
+        log.next_file();
+        // What a new process would start from.
+        let saved = serde_json::to_vec(&log.pairing.save()).expect("state is JSON");
+        log.pairing = Pairing::new(PairingOptions::default(), serde_json::from_slice(&saved).expect("and back"));
+        let found = log.read(&parts[1]);
+        assert_eq!(summary(&found), ["1 success t"], "swapped: {swapped}");
+        assert_eq!(found[0].call_id, whole[0].call_id);
+    }
+}
+
+#[test]
+fn calls_without_times_are_told_apart_by_what_stands_before_them() {
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{}}}"#;
+    let result = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
+    let once = Log::new().read(&[call, result].join("\n"));
+    let twice = Log::new().read(&[call, result, call, result].join("\n"));
+    assert_eq!(twice.len(), 2);
+    assert_eq!(once[0].call_id, twice[0].call_id, "a capture that grew on keeps its ids");
+    assert_ne!(twice[0].call_id, twice[1].call_id, "the same call made again is another call");
+}
+
+#[test]
+fn retries_of_a_multi_round_trip_request_are_linked() {
+    let lines = r#"
+        {"ts":"2026-11-09T10:00:01Z","message":{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{}}}}
+        {"ts":"2026-11-09T10:00:02Z","message":{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"q":{"method":"elicitation/create","params":{}}},"requestState":"abc"}}}
+        {"ts":"2026-11-09T10:00:03Z","message":{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","arguments":{},"inputResponses":{"q":{"action":"accept"}},"requestState":"abc"}}}
+        {"ts":"2026-11-09T10:00:04Z","message":{"jsonrpc":"2.0","id":2,"result":{"resultType":"complete","content":[]}}}"#;
+    let found = Log::new().read(lines);
+    let retry = found[1].more.as_ref().expect("links");
+    assert_eq!(retry.round_trip_index, 1);
+    assert_eq!(retry.parent_call_id.as_ref(), Some(&found[0].call_id));
+    assert_eq!(found[1].approval, crate::call::Approval::UserAllowed);
+}
+
+#[test]
+fn open_halves_are_bounded() {
+    let options = PairingOptions { max_open: 100, ..PairingOptions::default() };
+    let mut log = Log::new();
+    log.pairing = Pairing::new(options, Saved::default());
+    let lines: Vec<String> = (0..500).map(|id| ask(&id.to_string(), id / 20, "t")).collect();
+    let given_up = log.read(&lines.join("\n"));
+    assert_eq!(given_up.len() + log.end().len(), 500, "none is lost");
+    assert!(given_up.len() >= 400 && given_up.iter().all(|c| c.flags.has(Flag::EvictedOpen as u32)));
+}

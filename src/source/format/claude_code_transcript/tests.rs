@@ -51,7 +51,10 @@ fn prompts(line: &str) -> Vec<String> {
 #[test]
 fn only_mcp_blocks_are_requests() {
     let events = decode(USE);
-    let [Event::Request { key: Some(key), call, lane }] = events.as_slice() else { panic!("{events:?}") };
+    // The line also uses a built-in tool.
+    let [Event::Request { key: Some(key), call, lane }, Event::Foreign { .. }] = events.as_slice() else {
+        panic!("{events:?}")
+    };
     assert_eq!(*key, PairKey::Global { session: "s1".into(), id: "toolu_1".into() });
     assert_eq!(lane, "s1");
     assert_eq!((call.server.as_deref(), call.tool.as_deref()), (Some("linear-server"), Some("get_issue")));
@@ -78,7 +81,7 @@ fn reading_a_resource_is_a_request_too() {
         .replace("mcp__linear-server__get_issue", "ReadMcpResourceTool")
         .replace(r#"{"id":"E-98"}"#, r#"{"server":"docs","uri":"docs://a"}"#);
     let events = decode(&line);
-    let [Event::Request { call, .. }] = events.as_slice() else { panic!("{events:?}") };
+    let [Event::Request { call, .. }, Event::Foreign { .. }] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((call.method.as_str(), call.server.as_deref()), ("resources/read", Some("docs")));
     assert_eq!(call.more.as_deref().unwrap().mcp_resource_uri.as_deref(), Some("docs://a"));
 }

@@ -1,0 +1,71 @@
+//! No byte is lost or read twice, whatever the bytes and however the reader hands them out.
+
+use super::*;
+use proptest::prelude::*;
+
+/// A reader that gives a few bytes at a time.
+struct Slow<'a>(&'a [u8], usize);
+
+impl Read for Slow<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.len().min(self.1).min(out.len());
+        out[..length].copy_from_slice(&self.0[..length]);
+        self.0 = &self.0[length..];
+        Ok(length)
+    }
+}
+
+fn chunks(bytes: &[u8], step: usize) -> (Framing, Vec<Chunk>) {
+    let mut framer = Framer::new(Slow(bytes, step), 0, blake3::Hasher::new(), None).expect("memory can be read");
+    let mut chunks = Vec::new();
+    while let Some(chunk) = framer.next_chunk().expect("memory can be read") {
+        chunks.push(chunk);
+    }
+    (framer.framing(), chunks)
+}
+
+fn documents_of(bytes: &[u8]) -> Vec<String> {
+    let (framing, chunks) = chunks(bytes, usize::MAX);
+    assert_eq!(framing, Framing::Documents);
+    let texts = chunks.iter().flat_map(|chunk| {
+        let pieces = chunk.documents.clone().unwrap_or_default();
+        pieces.into_iter().map(|(start, end)| String::from_utf8_lossy(&chunk.bytes[start..end]).into_owned())
+    });
+    texts.collect()
+}
+
+#[test]
+fn pretty_documents_and_arrays_are_framed_by_value() {
+    assert_eq!(documents_of(b"{\n \"a\": \"}\"\n}\n{\n \"b\": 2\n}\n").len(), 2);
+    assert_eq!(documents_of(b"[\n  {\"a\": 1},\n  {\"b\": [1, 2]}\n]\n"), ["{\"a\": 1}", "{\"b\": [1, 2]}"]);
+    // Cut off: what is whole is kept, the rest is one piece.
+    assert_eq!(documents_of(b"{\n \"a\": 1\n}\n{\n \"b\": ").len(), 2);
+}
+
+#[test]
+fn a_log_whose_first_line_is_broken_stays_a_log() {
+    let (framing, _) = chunks(b"{\"a\":\"cut\n{\"b\":1}\n{\"c\":2}\n", 5);
+    assert_eq!(framing, Framing::Lines);
+    let (framing, _) = chunks(b"{\"a\":1}\n{\"b\":1}\n", 3);
+    assert_eq!(framing, Framing::Lines);
+}
+
+proptest! {
+    #[test]
+    fn every_byte_is_in_one_chunk(bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'{'), Just(b'}'), Just(b'"'), Just(b'['), any::<u8>()], 0..600), step in 1usize..80) {
+        let (_, chunks) = chunks(&bytes, step);
+        let joined: Vec<u8> = chunks.iter().flat_map(|c| c.bytes.clone()).collect();
+        prop_assert_eq!(&joined, &bytes);
+        let mut offset = 0;
+        for chunk in &chunks {
+            prop_assert_eq!(chunk.offset, offset);
+            offset += chunk.length();
+            for pair in chunk.documents.iter().flatten() {
+                prop_assert!(pair.0 < pair.1 && pair.1 <= chunk.bytes.len());
+            }
+        }
+        if let Some(last) = chunks.last() {
+            prop_assert_eq!(last.digest, blake3::hash(&bytes));
+        }
+    }
+}
