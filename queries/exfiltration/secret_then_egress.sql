@@ -4,9 +4,11 @@
 -- status = "stable"
 -- description = """
 --   A result held a secret, or a credential file was read, and a tool that can send data out, or a URL, was called afterwards.
---   high: the same secret, or two values of the same result, stand in the outgoing arguments.
---   medium: a payload of some size went to a destination that the session had not used before.
---   low: a new destination was contacted, by a command, with a small payload or with a payload that the log does not hold.
+--   high: the same secret, or two values of the same result, stand in the outgoing arguments, or, where the log does not show what
+--   was read, any secret in a request to a new destination.
+--   medium: a payload of some size or an encoded one went to a destination that the session had not used before.
+--   low: a new destination was contacted, by a command, or with a payload that is small or not in the log.
+--   Where the log holds both the secret and the whole payload, a payload without it counts only if it is encoded or large (low).
 --   Internal destinations, destinations in use before the secret was read and example keys on public pages are left out.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp01", "owasp.asi02", "atlas.AML.T0086", "attack.T1567"]
@@ -37,6 +39,9 @@ pair AS (
     SELECT s.session_id, e.agent, s.call_id AS source_id, s.time AS source_time, s.known_at, s.from_outside, s.secret,
            concat_ws('/', s.server, s.tool) AS source, e.call_id AS sink_id, e.time AS sink_time,
            concat_ws('/', e.server, e.tool) AS sink, e.arguments, e.arguments_bytes,
+           -- The whole payload is in the log and the secret is known, so that its absence says something.
+           e.arguments_state = 'present' AND s.secret IS NOT NULL AS checked,
+           coalesce(regexp_like(e.arguments, '[A-Za-z0-9+=_-]{48,}|(%[0-9A-Fa-f]{2}){16,}'), false) AS encoded,
            has_capability(e.capabilities, 'executes') AS command, has_capability(e.capabilities, 'egress') AS sends
     FROM source s
     JOIN calls e ON e.session_id = s.session_id AND e.call_id <> s.call_id
@@ -56,7 +61,7 @@ sent AS (                        -- what the outgoing arguments name
     FROM pair p LEFT JOIN observables o ON o.call_id = p.sink_id AND o.origin = 'argument'
 ),
 traced AS (                      -- which of it came out of the source's result
-    SELECT x.*, r.value IS NOT NULL AND x.type = 'secret' AS is_secret,
+    SELECT x.*, r.value IS NOT NULL AND x.type = 'secret' AS is_secret, x.type = 'secret' AND x.secret IS NULL AS some_secret,
            CASE WHEN x.type IN ('email', 'ip', 'iban', 'phone', 'wallet', 'hash') AND NOT (x.whole AND x.place IS NOT NULL) THEN r.value END AS shared
     FROM sent x
     LEFT JOIN observables r ON r.call_id = x.source_id AND r.origin = 'result' AND r.type = x.type AND r.value = x.value
@@ -65,6 +70,7 @@ judged AS (
     SELECT session_id, source_id, sink_id, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at,
            bool_or(from_outside) AS from_outside, min(source) AS source, min(sink_time) AS sink_time, min(sink) AS sink,
            min(arguments_bytes) AS bytes, min(secret) AS secret, bool_or(is_secret) AS same_secret,
+           bool_or(checked) AS checked, bool_or(encoded) AS encoded, coalesce(bool_or(some_secret), false) AS some_secret,
            bool_or(command) AS command, bool_or(sends) AS sends, coalesce(bool_or(whole AND type = 'url'), false) AS goes_to_url,
            min(value) FILTER (WHERE is_secret) AS sent_secret, count(DISTINCT shared) AS shared,
            coalesce(bool_and(internal) FILTER (WHERE whole AND place IS NOT NULL),
@@ -82,7 +88,8 @@ external AS (
 known AS (                       -- was the place in use before the secret was read, or named by the user?
     SELECT j.session_id, j.source_id, j.sink_id, min(j.agent) AS agent, min(j.source_time) AS source_time, min(j.source) AS source,
            min(j.sink_time) AS sink_time, min(j.sink) AS sink, min(j.bytes) AS bytes, min(coalesce(j.sent_secret, j.secret)) AS secret,
-           bool_or(j.same_secret) AS same_secret, max(j.shared) AS shared, min(j.place) AS place, bool_or(j.command) AS command,
+           bool_or(j.same_secret) AS same_secret, max(j.shared) AS shared, min(j.place) AS place, bool_or(j.command) AS command, bool_or(j.checked) AS checked, bool_or(j.encoded) AS encoded,
+           bool_or(j.some_secret) AS some_secret,
            count(f.call_id) > 0 AS in_use, count(q.session_id) > 0 AS asked
     FROM external j
     LEFT JOIN observables f ON f.session_id = j.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip', 'email')
@@ -93,6 +100,8 @@ known AS (                       -- was the place in use before the secret was r
 graded AS (
     SELECT *, CASE WHEN same_secret OR shared >= 2 THEN 3
                    WHEN in_use THEN 0
+                   WHEN some_secret THEN 3
+                   WHEN checked THEN CASE WHEN encoded AND NOT command THEN 2 WHEN bytes >= 4 * $min_bytes THEN 1 ELSE 0 END
                    WHEN bytes >= $min_bytes AND NOT command THEN 2
                    WHEN place IS NOT NULL OR bytes IS NULL THEN 1
                    ELSE 0 END - CASE WHEN asked THEN 1 ELSE 0 END AS grade

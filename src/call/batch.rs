@@ -3,7 +3,7 @@
 use super::schema::{COLUMNS, IngestColumn, Kind, calls_schema, marker, marker_fields, utc_timestamp};
 use super::{Call, Nanos};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
+    Array as _, ArrayRef, AsArray as _, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
     StringBuilder, StructBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, TimestampMicrosecondType};

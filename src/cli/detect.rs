@@ -28,6 +28,9 @@ pub(super) struct DetectArgs {
     /// Calls up to this time
     #[arg(long, value_parser = When::parse)]
     until: Option<When>,
+    /// Leave the behaviour model out (there is none yet: accepted so that scripts written for it run)
+    #[arg(long, hide = true)]
+    no_model: bool,
     /// Show alerts from this level on
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     min_level: Option<Level>,
@@ -148,7 +151,7 @@ pub(super) fn show(
         (OutputFormat::Ocsf, ..) => Encoding::Ocsf,
         // `--format json` asks for the summary on standard output; alerts are left to `alerts export` or a file.
         (OutputFormat::Json, ..) if configured.file.is_none() => return Ok(()),
-        (OutputFormat::Json, ..) => Encoding::Json,
+        (OutputFormat::Json, _, configured) => configured.unwrap_or(Encoding::Json),
         _ => Encoding::Table,
     };
     write_alerts(context, &shown, encoding, configured.file.as_deref())

@@ -59,9 +59,9 @@ impl From<QueryError> for CommandError {
         match &error {
             QueryError::Plan { line: Some(line), .. } => Self::usage(format!("line {line}: {error}")),
             QueryError::Plan { .. } => Self::usage(error.to_string()),
-            QueryError::Write(cause) => (cause.kind() == io::ErrorKind::BrokenPipe)
-                .then(|| Self { code: 0, message: String::new() })
-                .unwrap_or_else(|| Self::failure(error.to_string())),
+            QueryError::Write(cause) if cause.kind() == io::ErrorKind::BrokenPipe => {
+                Self { code: 0, message: String::new() }
+            }
             _ => Self::failure(error.to_string()),
         }
     }

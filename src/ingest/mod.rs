@@ -183,7 +183,7 @@ impl<'a> Ingester<'a> {
             Recognised::Continues { row, offset, reader, digest } => {
                 self.sources.rename(row, &name);
                 self.reopen_tail(row);
-                (row, reader, offset, digest)
+                (row, reader, offset, *digest)
             }
             Recognised::New(reader) => (usize::MAX, reader, 0, blake3::Hasher::new()),
         };

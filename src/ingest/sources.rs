@@ -6,7 +6,7 @@ use crate::lake::{Lake, LakeError, data_file, tables};
 use crate::source::frame::Framing;
 use crate::source::input::Stat;
 use crate::source::pairing::SourceContext;
-use arrow::array::{ArrayRef, AsArray, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::{ArrayRef, AsArray as _, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ pub(super) enum Recognised {
     /// Nothing new in it.
     Unchanged(usize),
     /// The start is known (source, bytes to go on from); the reader stands there.
-    Continues { row: usize, offset: u64, reader: Box<dyn Read + Send>, digest: blake3::Hasher },
+    Continues { row: usize, offset: u64, reader: Box<dyn Read + Send>, digest: Box<blake3::Hasher> },
     /// Never seen.
     New(Box<dyn Read + Send>),
 }
@@ -153,7 +153,6 @@ impl Sources {
     }
 
     /// Whether the stream starts with all bytes of a known source.
-    #[expect(clippy::type_complexity, reason = "the stream comes back when it is not the source")]
     fn matches(&self, at: usize, mut stream: Box<dyn Read + Send>) -> io::Result<Result<Recognised, Box<dyn Read + Send>>> {
         let row = &self.rows[at];
         let tail = row.saved.open_tail.as_ref().map_or(0, |tail| tail.length);
@@ -175,7 +174,7 @@ impl Sources {
         }
         tail_bytes.push(next[0]);
         let reader = Box::new(io::Cursor::new(tail_bytes).chain(stream));
-        Ok(Ok(Recognised::Continues { row: at, offset: until_tail, reader, digest }))
+        Ok(Ok(Recognised::Continues { row: at, offset: until_tail, reader, digest: Box::new(digest) }))
     }
 
     fn head_lengths(&self) -> impl Iterator<Item = usize> {

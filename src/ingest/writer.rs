@@ -6,7 +6,7 @@
 use super::rows::{self, Rows, Value};
 use crate::call::{Call, CallBatchBuilder, Nanos, Observable, Observer, Outcome, PayloadState, Text, calls_from_batch, merge, payload_seen};
 use crate::lake::{DataFile, Lake, LakeError, Transaction, data_file};
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use deltalake::kernel::Add;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub(super) struct Writer<'a> {
     observables: Rows,
     small: BTreeMap<&'static str, Rows>,
     staged: Vec<(&'static str, Add)>,
-    encoding: Vec<mpsc::Receiver<Result<Encoded, LakeError>>>,
+    encoding: Vec<Encoding>,
     sequence: u64,
     /// New rows and duplicates per source since the last [`Writer::take_counts`].
     counts: HashMap<usize, Written>,
@@ -72,9 +72,12 @@ pub(super) struct Writer<'a> {
     known: HashMap<&'static str, HashSet<Id>>,
 }
 
-enum Encoded {
-    Calls { file: DataFile, ids: HashSet<Id> },
-    Other { table: &'static str, file: DataFile },
+/// A file that another thread is writing.
+struct Encoding {
+    table: &'static str,
+    /// Ids of its rows, for a file of `calls`.
+    ids: HashSet<Id>,
+    written: mpsc::Receiver<Result<DataFile, LakeError>>,
 }
 
 impl<'a> Writer<'a> {
@@ -112,7 +115,7 @@ impl<'a> Writer<'a> {
             let before = (summary(&known.call), known.call.is_open());
             add_observables(&mut known.observables, observables, &known.call);
             let first = std::mem::take(&mut known.call);
-            known.call = Box::new(merge(*first, *call));
+            *known.call = merge(*first, *call);
             // Two halves of one call are no duplicate; two whole views of it are.
             if !before.1 {
                 self.counts.entry(source).or_default().duplicates += 1;
@@ -188,7 +191,7 @@ impl<'a> Writer<'a> {
             for (day, batch) in data_file::split_by_day(&batch)? {
                 let column = batch.column_by_name("call_id").expect("calls have ids").as_string::<i32>();
                 let ids = column.iter().flatten().map(parse_id).collect();
-                self.encode("calls", day, batch, Some(ids))?;
+                self.encode("calls", day, batch, ids)?;
             }
         }
         if self.observables.bytes() >= FLUSH_BYTES / 2 {
@@ -203,29 +206,25 @@ impl<'a> Writer<'a> {
         }
         let batch = self.observables.take()?;
         for (day, batch) in data_file::split_by_day(&batch)? {
-            self.encode("observables", day, batch, None)?;
+            self.encode("observables", day, batch, HashSet::new())?;
         }
         Ok(())
     }
 
     /// Starts writing a file on another thread.
-    fn encode(&mut self, table: &'static str, day: Option<i32>, batch: RecordBatch, ids: Option<HashSet<Id>>) -> Result<(), LakeError> {
+    fn encode(&mut self, table: &'static str, day: Option<i32>, batch: RecordBatch, ids: HashSet<Id>) -> Result<(), LakeError> {
         while self.encoding.len() >= MAX_ENCODING {
             self.collect_one()?;
         }
-        let (send, receive) = mpsc::sync_channel(1);
+        let (send, written) = mpsc::sync_channel(1);
         let (path, name) = (self.lake.table_path(table), self.next_name());
         let partition = crate::lake::tables::table(table).filter(|t| t.by_day).map(|_| day);
         let now_ms = self.now / 1_000_000;
         rayon::spawn(move || {
-            let written = data_file::write(&path, &name, partition, &[batch], now_ms).map(|file| match ids {
-                Some(ids) => Encoded::Calls { file, ids },
-                None => Encoded::Other { table, file },
-            });
             // The receiver is gone only if the ingest has failed already.
-            let _ = send.send(written);
+            let _ = send.send(data_file::write(&path, &name, partition, &[batch], now_ms));
         });
-        self.encoding.push(receive);
+        self.encoding.push(Encoding { table, ids, written });
         Ok(())
     }
 
@@ -235,20 +234,16 @@ impl<'a> Writer<'a> {
     }
 
     fn collect_one(&mut self) -> Result<(), LakeError> {
-        let receiver = self.encoding.remove(0);
-        let encoded = receiver.recv().map_err(|_| LakeError::Damaged {
+        let Encoding { table, ids, written } = self.encoding.remove(0);
+        let file = written.recv().map_err(|_| LakeError::Damaged {
             path: PathBuf::from("(encoder)"),
             cause: "an encoder thread stopped without a result".to_owned(),
         })??;
-        match encoded {
-            Encoded::Calls { file, ids } => self.files.push(CallFile {
-                add: file.add,
-                times: file.times,
-                committed: false,
-                ids: Some(ids),
-                dropped: HashSet::new(),
-            }),
-            Encoded::Other { table, file } => self.staged.push((table, file.add)),
+        if table == "calls" {
+            let (add, times) = (file.add, file.times);
+            self.files.push(CallFile { add, times, committed: false, ids: Some(ids), dropped: HashSet::new() });
+        } else {
+            self.staged.push((table, file.add));
         }
         Ok(())
     }
@@ -268,7 +263,11 @@ impl<'a> Writer<'a> {
                 found.insert(at, Match::Retracted);
             }
         }
-        self.collect_all()?;
+        // A file that is still being written is waited for only if it holds one of these calls.
+        let known = |id: &Id| by_id.contains_key(id) || self.retracted.contains(id);
+        if self.encoding.iter().any(|file| file.ids.iter().any(known)) {
+            self.collect_all()?;
+        }
         let range = pending.iter().try_fold((i64::MAX, i64::MIN), |(low, high), waiting| {
             let micros = waiting.call.time.filter(|_| waiting.call.time_source != crate::call::TimeSource::FileMtime)? / 1000;
             Some((low.min(micros - CLOCK_SKEW), high.max(micros + CLOCK_SKEW)))
@@ -310,7 +309,7 @@ impl<'a> Writer<'a> {
                 });
                 let was_open = old.is_open();
                 let new = std::mem::take(&mut waiting.call);
-                waiting.call = Box::new(merge(old, *new));
+                *waiting.call = merge(old, *new);
                 file.dropped.insert(id);
                 found.insert(at, Match::Improved { was_open });
             }
@@ -327,7 +326,7 @@ impl<'a> Writer<'a> {
         for (table, mut rows) in std::mem::take(&mut self.small) {
             let batch = rows.take()?;
             for (day, batch) in data_file::split_by_day(&batch)? {
-                self.encode(table, day, batch, None)?;
+                self.encode(table, day, batch, HashSet::new())?;
             }
         }
         self.collect_all()?;

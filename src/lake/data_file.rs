@@ -1,7 +1,7 @@
 //! Parquet files of the lake: how they are written, what their Delta statistics say, how columns are read back.
 
 use super::LakeError;
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Date32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
 use deltalake::kernel::Add;
 use parquet::arrow::ArrowWriter;

@@ -25,6 +25,9 @@ use std::sync::Arc;
 
 /// Folder beside the tables with what is CallTrail's own.
 const OWN: &str = "_calltrail";
+/// Old versions stay readable: an alert names the versions it was found in, and evidence must not expire by itself.
+const HISTORY: [(&str, &str); 2] =
+    [("delta.logRetentionDuration", "interval 36500 days"), ("delta.deletedFileRetentionDuration", "interval 36500 days")];
 /// Version of the lake's layout.
 const LAKE_FORMAT: i32 = 1;
 
@@ -304,6 +307,7 @@ async fn create_table(root: &Path, table: &tables::Table) -> Result<(), LakeErro
         .with_table_name(table.name)
         .with_columns(schema.fields().cloned())
         .with_partition_columns(partitions)
+        .with_configuration(HISTORY.map(|(name, value)| (name, Some(value))))
         .await
         .map_err(|cause| LakeError::Delta { table: table.name.to_owned(), cause: Box::new(cause) })?;
     Ok(())

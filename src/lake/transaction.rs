@@ -124,7 +124,9 @@ async fn commit_table(lake: &Lake, name: &str, change: Option<&Change>, number: 
     }
     let partition_by = tables::table(name).filter(|table| table.by_day).map(|_| vec!["day".to_owned()]);
     let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
-    let properties = CommitProperties::default().with_application_transaction(Txn::new(APP_ID, number));
+    let properties = CommitProperties::default()
+        .with_application_transaction(Txn::new(APP_ID, number))
+        .with_cleanup_expired_logs(Some(false));
     CommitBuilder::from(properties)
         .with_actions(actions)
         .build(Some(snapshot), table.log_store(), operation)

@@ -226,8 +226,11 @@ fn ends_inside_string(line: &[u8]) -> bool {
     false
 }
 
+/// Where records start and end, unless lines say so.
+type Pieces = Option<Vec<(usize, usize)>>;
+
 /// The whole JSON values at the start of `bytes`, and where they end. Elements of an outer array are values of their own.
-pub(crate) fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Option<Vec<(usize, usize)>>)> {
+pub(crate) fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Pieces)> {
     let mut found = Vec::new();
     let mut end = 0;
     let mut at = 0;

@@ -5,18 +5,25 @@ use std::collections::BTreeSet;
 
 /// Each module and what it may use. A later stage uses earlier ones; nothing uses `cli`.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("visible", &[]),
     ("call", &[]),
     ("source", &["call"]),
     ("enrich", &["call", "source"]),
     ("lake", &["call"]),
     ("ingest", &["call", "source", "enrich", "lake"]),
-    ("query", &["call", "enrich", "lake"]),
-    ("alert", &["call", "query"]),
-    ("rule", &["call", "lake", "query", "alert", "source", "enrich"]),
+    ("query", &["call", "source", "enrich", "lake", "visible"]),
+    ("alert", &["call", "lake", "visible"]),
+    ("rule", &["call", "source", "enrich", "lake", "query", "alert"]),
     ("detect", &["call", "lake", "query", "rule", "alert"]),
-    ("sink", &["alert"]),
-    ("config", &["call", "alert", "sink", "rule"]),
-    ("cli", &["call", "source", "enrich", "lake", "ingest", "query", "alert", "rule", "detect", "sink", "config"]),
+    ("sink", &["alert", "visible"]),
+    ("config", &["call", "alert", "sink"]),
+    (
+        "cli",
+        &[
+            "call", "source", "enrich", "lake", "ingest", "query", "alert", "rule", "detect", "sink", "config",
+            "visible",
+        ],
+    ),
 ];
 
 /// What only some modules may name.
@@ -98,7 +105,10 @@ fn documents_name_paths_that_exist() {
         for word in text.split(|c: char| c.is_whitespace() || matches!(c, '`' | '(' | ')' | '"' | '\'' | ',')) {
             let path = word.trim_end_matches(['.', ':', ';']);
             let is_pattern = path.contains(['<', '>', '*', '{', '…', '$']) || path.chars().any(char::is_uppercase);
-            if ROOTS.iter().any(|root| path.starts_with(root)) && !is_pattern && !repository(path.split('#').next().unwrap_or(path)).exists() {
+            if ROOTS.iter().any(|root| path.starts_with(root))
+                && !is_pattern
+                && !repository(path.split('#').next().unwrap_or(path)).exists()
+            {
                 wrong.push(format!("{document} names {path}, which does not exist"));
             }
         }

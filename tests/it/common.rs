@@ -35,7 +35,11 @@ impl Place {
     /// The binary over this place's lake, in a clean environment.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_calltrail"));
-        command.env_clear().env("TMPDIR", self.dir.path()).env("CALLTRAIL_LAKE", self.lake()).current_dir(self.dir.path());
+        command
+            .env_clear()
+            .env("TMPDIR", self.dir.path())
+            .env("CALLTRAIL_LAKE", self.lake())
+            .current_dir(self.dir.path());
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -86,7 +90,12 @@ impl Place {
             ("prompts", table("SELECT * FROM prompts ORDER BY prompt_id")),
             ("tools", table("SELECT * FROM stored.tool_definitions ORDER BY definition_id")),
             ("connections", table("SELECT * FROM stored.connections ORDER BY identity")),
-            ("rejects", table("SELECT * EXCEPT (source_id, ingested_at) FROM rejects ORDER BY reject_id, source_file, \"offset\"")),
+            (
+                "rejects",
+                table(
+                    "SELECT * EXCEPT (source_id, ingested_at) FROM rejects ORDER BY reject_id, source_file, \"offset\"",
+                ),
+            ),
             (
                 "sources",
                 table(
@@ -144,7 +153,10 @@ pub(crate) fn assert_same(what: &str, expected: &Contents, found: &Contents) {
 fn columns_that_differ(a: &str, b: &str) -> Vec<String> {
     let parse = |text| serde_json::from_str::<serde_json::Map<String, Value>>(text).unwrap_or_default();
     let (a, b) = (parse(a), parse(b));
-    a.iter().filter(|(key, value)| b.get(*key) != Some(value)).map(|(key, value)| format!("{key}: {value} / {:?}", b.get(key))).collect()
+    a.iter()
+        .filter(|(key, value)| b.get(*key) != Some(value))
+        .map(|(key, value)| format!("{key}: {value} / {:?}", b.get(key)))
+        .collect()
 }
 
 /// What a run of the binary said.
@@ -161,7 +173,11 @@ impl Said {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
         assert_eq!(output.status.code(), Some(code), "exit code; it said: {}{}", said.stderr, said.stdout);
-        assert!(!said.stderr.contains("panicked") && !said.stderr.contains("RUST_BACKTRACE"), "it panicked: {}", said.stderr);
+        assert!(
+            !said.stderr.contains("panicked") && !said.stderr.contains("RUST_BACKTRACE"),
+            "it panicked: {}",
+            said.stderr
+        );
         said
     }
 
@@ -201,7 +217,12 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
 /// Every file below a folder, sorted.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).sort_by_file_name();
-    entries.into_iter().map(|entry| entry.expect("readable")).filter(|e| e.file_type().is_file()).map(|e| e.into_path()).collect()
+    entries
+        .into_iter()
+        .map(|entry| entry.expect("readable"))
+        .filter(|e| e.file_type().is_file())
+        .map(|e| e.into_path())
+        .collect()
 }
 
 /// The sample logs, without what is expected of them.

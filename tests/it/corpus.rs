@@ -112,7 +112,9 @@ fn order_does_not_matter_and_nothing_counts_twice() {
     // One run each, because a run sorts its inputs; on the way nothing is waited for that another file holds.
     let backward = Place::new();
     for log in logs.iter().rev() {
-        backward.ingest([log]);
+        // Some samples are other signals of a format, which alone is no known input.
+        let output = backward.command(["ingest".as_ref(), log.as_os_str()]).output().expect("the binary starts");
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{}: {output:?}", log.display());
     }
     let other = ids(&backward);
     let named = |ids: &mut dyn Iterator<Item = &String>| {
@@ -121,8 +123,12 @@ fn order_does_not_matter_and_nothing_counts_twice() {
     };
     let (only, extra) = (named(&mut all.difference(&other)), named(&mut other.difference(&all)));
     let describe = |place: &Place, ids: &str| {
-        if ids.is_empty() { Vec::new() } else {
-            place.rows(&format!("SELECT source_file, source_line, method, tool, session_source FROM calls WHERE call_id IN ({ids})"))
+        if ids.is_empty() {
+            Vec::new()
+        } else {
+            place.rows(&format!(
+                "SELECT source_file, source_line, method, tool, session_source FROM calls WHERE call_id IN ({ids})"
+            ))
         }
     };
     assert!(

@@ -23,7 +23,7 @@ fn killed_at_any_instant_and_started_again() {
         std::fs::copy(&log, &copy).expect("copied");
     }
     // A lake needs no log to be made, only something to read.
-    let nothing = home.write("empty/nothing.jsonl", "");
+    let nothing = home.write("empty/nothing.txt", "nothing that is a log\n");
     home.command(["ingest".as_ref(), nothing.as_os_str()]).output().expect("the binary starts");
     let empty = home.path("empty-lake");
     copy_folder(&home.lake(), &empty);
@@ -73,7 +73,8 @@ fn ingest_whole(home: &Place) -> Contents {
 
 /// Starts an ingest and kills it; says whether it was still running.
 fn kill_after(home: &Place, instant: Duration) -> bool {
-    let mut child = ingest(home).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("starts");
+    let mut child =
+        ingest(home).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("starts");
     std::thread::sleep(instant);
     let running = child.try_wait().expect("status").is_none();
     let _ = child.kill();

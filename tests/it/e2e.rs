@@ -5,6 +5,9 @@ use crate::common::{Place, json_lines, repository, sample_logs, shared};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// Alerts that a planted incident may raise beside its own, as the README says below the table.
+const OVERLAPS: &[(&str, &str)] = &[("secret_then_egress", "2291b10a-0a06-4110-b6e5-da623145d718")];
+
 /// The sample logs in a lake.
 fn ingested() -> Place {
     let place = Place::new();
@@ -24,7 +27,8 @@ fn keys(summary: &Value, wanted: &[&str]) {
 /// Rule, file and session (where the log names one) of everything planted, as the table in `sample-logs/README.md` has it.
 fn planted() -> BTreeSet<(String, Option<String>)> {
     let text = std::fs::read_to_string(repository("sample-logs/README.md")).expect("README");
-    let section = text.split("## What is planted").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
+    let section =
+        text.split("## What is planted").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the section");
     let rows = section.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit());
     let row = |line: &str| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
@@ -39,7 +43,8 @@ fn what_is_planted_is_found_and_nothing_else() {
     let place = ingested();
     let said = place.run(0, ["detect", "--format", "jsonl"]);
     let alerts = said.lines();
-    let summary = |alert: &Value| format!("{} {} {} {}", alert["level"], alert["rule_id"], alert["session_id"], alert["message"]);
+    let summary =
+        |alert: &Value| format!("{} {} {} {}", alert["level"], alert["rule_id"], alert["session_id"], alert["message"]);
     let serious: Vec<&Value> =
         alerts.iter().filter(|alert| matches!(level(alert), "medium" | "high" | "critical")).collect();
     let mut wrong = Vec::new();
@@ -47,7 +52,8 @@ fn what_is_planted_is_found_and_nothing_else() {
     assert_eq!(planted.len(), 12, "the README lists twelve incidents");
     for (rule, session) in &planted {
         let fits = |alert: &&&Value| {
-            alert_rule(alert) == rule && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session.as_str()))
+            alert_rule(alert) == rule
+                && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session.as_str()))
         };
         match serious.iter().filter(fits).count() {
             0 => wrong.push(format!("{rule} did not fire in {session:?}")),
@@ -56,14 +62,22 @@ fn what_is_planted_is_found_and_nothing_else() {
         }
     }
     for alert in &serious {
-        let expected = planted.iter().any(|(rule, session)| {
-            rule == alert_rule(alert) && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session.as_str()))
-        });
+        let overlaps = OVERLAPS.contains(&(alert_rule(alert), text(alert, "session_id").unwrap_or_default()));
+        let expected = overlaps
+            || planted.iter().any(|(rule, session)| {
+                rule == alert_rule(alert)
+                    && session.as_ref().is_none_or(|session| text(alert, "session_id") == Some(session.as_str()))
+            });
         if !expected {
             wrong.push(format!("not planted: {}", summary(alert)));
         }
     }
-    assert!(wrong.is_empty(), "{}\nall alerts:\n{}", wrong.join("\n"), alerts.iter().map(summary).collect::<Vec<_>>().join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\nall alerts:\n{}",
+        wrong.join("\n"),
+        alerts.iter().map(summary).collect::<Vec<_>>().join("\n")
+    );
 
     let again = place.run(0, ["detect", "--format", "json"]).json();
     keys(&again, &["rules", "failed_rules", "findings", "alerts", "new_alerts", "suppressed", "seconds"]);
@@ -78,7 +92,8 @@ fn what_is_planted_is_found_and_nothing_else() {
         let schema: Value = serde_json::from_str(&std::fs::read_to_string(schema).expect("readable")).expect("JSON");
         let validator = jsonschema::validator_for(&schema).expect("a schema");
         for alert in &valid_ocsf {
-            let problems: Vec<_> = validator.iter_errors(alert).map(|error| format!("{}: {error}", error.instance_path())).collect();
+            let problems: Vec<_> =
+                validator.iter_errors(alert).map(|error| format!("{}: {error}", error.instance_path())).collect();
             assert!(problems.is_empty(), "{problems:#?}\n{alert}");
         }
     }
@@ -113,7 +128,10 @@ fn one_command_does_it_all() {
         let name = log.file_name().expect("a name").to_string_lossy().into_owned();
         place.write(&format!("logs/{name}"), std::fs::read(&log).expect("readable"));
     }
-    place.write("calltrail.toml", "lake = \"lake\"\n\n[ingest]\npaths = [\"logs\"]\n\n[output]\nformat = \"jsonl\"\nfile = \"alerts.jsonl\"\n");
+    place.write(
+        "calltrail.toml",
+        "lake = \"lake\"\n\n[ingest]\npaths = [\"logs\"]\n\n[output]\nformat = \"jsonl\"\nfile = \"alerts.jsonl\"\n",
+    );
     let both = place.run(0, ["run", "--format", "json"]).json();
     keys(&both, &["ingest", "detect"]);
     assert_eq!(both["ingest"]["files"], sample_logs().len());

@@ -24,7 +24,8 @@ fn differences(log: &Path) -> Option<String> {
     let counts = expected.pop().and_then(|last| last.get("_summary").cloned()).expect("the last line counts");
     let place = Place::new();
     let summary = place.ingest([log]);
-    let rows = place.rows("SELECT * FROM calls ORDER BY CASE WHEN time_source <> 'file_mtime' THEN time END, source_offset");
+    let rows =
+        place.rows("SELECT * FROM calls ORDER BY CASE WHEN time_source <> 'file_mtime' THEN time END, source_offset");
     let mut wrong = Vec::new();
     if rows.len() != expected.len() {
         wrong.push(format!("{} rows, expected {}", rows.len(), expected.len()));

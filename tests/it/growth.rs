@@ -7,20 +7,36 @@ use std::io::Write as _;
 /// One wrapped message, with a time of its own.
 fn wrapped(second: usize, direction: &str, message: &str) -> String {
     let (minute, second) = (second / 60, second % 60);
-    format!(r#"{{"timestamp":"2026-11-09T08:{minute:02}:{second:02}.000Z","direction":"{direction}","message":{message}}}"#) + "\n"
+    format!(
+        r#"{{"timestamp":"2026-11-09T08:{minute:02}:{second:02}.000Z","direction":"{direction}","message":{message}}}"#
+    ) + "\n"
 }
 
 /// A capture of so many calls; every third answer comes one message late.
 fn capture(calls: usize) -> Vec<String> {
     let mut lines = vec![
-        wrapped(0, "client_to_server", r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"pager","version":"1"}}}"#),
-        wrapped(1, "server_to_client", r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"stock","version":"2"}}}"#),
+        wrapped(
+            0,
+            "client_to_server",
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"pager","version":"1"}}}"#,
+        ),
+        wrapped(
+            1,
+            "server_to_client",
+            r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"stock","version":"2"}}}"#,
+        ),
     ];
     let mut late = None;
     for id in 1..=calls {
         lines.push(wrapped(id * 2, "client_to_server", &format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"look_up","arguments":{{"shelf":{id},"url":"https://stock.example/{id}"}}}}}}"#)));
         lines.extend(late.take());
-        let answer = wrapped(id * 2 + 1, "server_to_client", &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"shelf {id} holds pallets"}}],"isError":false}}}}"#));
+        let answer = wrapped(
+            id * 2 + 1,
+            "server_to_client",
+            &format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"shelf {id} holds pallets"}}],"isError":false}}}}"#
+            ),
+        );
         if id % 3 == 0 {
             late = Some(answer);
         } else {
@@ -48,7 +64,9 @@ fn a_grown_log_is_read_on() {
             from + bytes[from..].iter().position(|byte| *byte == b'\n').expect("a line end") + 1
         };
         // Between lines, in the middle of one, in front of a line end, in the head.
-        for cuts in [vec![line_end(30), line_end(60)], vec![line_end(40) + 25, line_end(70) - 1], vec![12, bytes.len() - 3]] {
+        for cuts in
+            [vec![line_end(30), line_end(60)], vec![line_end(40) + 25, line_end(70) - 1], vec![12, bytes.len() - 3]]
+        {
             let grown = Place::new();
             for cut in cuts.iter().copied().chain([bytes.len()]) {
                 let path = grown.write(name, &bytes[..cut]);
@@ -140,7 +158,18 @@ fn overlapping_slices_add_nothing_and_pair_across() {
         for name in order {
             place.ingest([place.path(name)]);
         }
-        assert_eq!(place.rows(ids), whole.rows(ids), "slices in the order {order:?}");
+        let (found, expected) = (place.rows(ids), whole.rows(ids));
+        let only = |a: &[serde_json::Value], b: &[serde_json::Value]| {
+            a.iter().filter(|row| !b.contains(row)).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(
+            found == expected,
+            "slices in the order {order:?}: {} rows, expected {}\nmissing: {:#?}\ntoo many: {:#?}",
+            found.len(),
+            expected.len(),
+            only(&expected, &found),
+            only(&found, &expected)
+        );
         place.assert_nothing_lost();
     }
 }

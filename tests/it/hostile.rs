@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 fn call(id: &str, arguments: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","arguments":{arguments}}}}}"#) + "\n"
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","arguments":{arguments}}}}}"#)
+        + "\n"
 }
 
 fn answer(id: &str, text: &str) -> String {
@@ -24,7 +25,12 @@ struct Case {
     flag: Option<&'static str>,
 }
 
-fn case(name: &'static str, bytes: impl Into<Vec<u8>>, (calls, rejects): (u64, u64), flag: Option<&'static str>) -> Case {
+fn case(
+    name: &'static str,
+    bytes: impl Into<Vec<u8>>,
+    (calls, rejects): (u64, u64),
+    flag: Option<&'static str>,
+) -> Case {
     Case { name, bytes: bytes.into(), code: 0, calls, rejects, flag }
 }
 
@@ -38,13 +44,57 @@ fn cases() -> Vec<Case> {
     let long = call("2", &format!("{{\"text\":\"{}\"}}", "x".repeat(70 << 20)));
     vec![
         case("truncated.jsonl", good.clone() + &call("2", "{}")[..40], (1, 1), None),
-        case("invalid_utf8.jsonl", [good.as_bytes(), call("2", "{\"a\":\"?\"}").replace('?', "\u{1}").replace('\u{1}', "~").as_bytes().iter().map(|b| if *b == b'~' { 0xff } else { *b }).collect::<Vec<_>>().as_slice()].concat(), (2, 0), Some("lossy_utf8")),
-        case("deep.jsonl", good.clone() + &call("2", &format!("{{\"a\":{}}}", deep(100_000))), (2, 0), Some("deep_nesting")),
+        case(
+            "invalid_utf8.jsonl",
+            [
+                good.as_bytes(),
+                call("2", "{\"a\":\"?\"}")
+                    .replace('?', "\u{1}")
+                    .replace('\u{1}', "~")
+                    .as_bytes()
+                    .iter()
+                    .map(|b| if *b == b'~' { 0xff } else { *b })
+                    .collect::<Vec<_>>()
+                    .as_slice(),
+            ]
+            .concat(),
+            (2, 0),
+            Some("lossy_utf8"),
+        ),
+        case(
+            "deep.jsonl",
+            good.clone() + &call("2", &format!("{{\"a\":{}}}", deep(100_000))),
+            (2, 0),
+            Some("deep_nesting"),
+        ),
         case("never_closed.jsonl", good.clone() + &"[{\"a\":".repeat(100_000) + "\n", (1, 1), None),
-        case("duplicate_keys.jsonl", good.clone() + &call("2", "{}").replace("\"id\":2", "\"id\":7,\"id\":2") + &answer("2", "ok"), (2, 0), Some("duplicate_key")),
-        case("large_ids.jsonl", call("9007199254740993", "{}") + &call("9007199254740992", "{}") + &answer("9007199254740993", "a") + &answer("9007199254740992", "b"), (2, 0), None),
-        case("number_and_text_ids.jsonl", call("1", "{}") + &call("\"1\"", "{}") + &answer("\"1\"", "text") + &answer("1", "number"), (2, 0), None),
-        case("nan.jsonl", good.clone() + &call("2", "{\"a\":NaN,\"b\":[Infinity,-Infinity],\"c\":\"NaN\"}"), (2, 0), Some("non_json_number")),
+        case(
+            "duplicate_keys.jsonl",
+            good.clone() + &call("2", "{}").replace("\"id\":2", "\"id\":7,\"id\":2") + &answer("2", "ok"),
+            (2, 0),
+            Some("duplicate_key"),
+        ),
+        case(
+            "large_ids.jsonl",
+            call("9007199254740993", "{}")
+                + &call("9007199254740992", "{}")
+                + &answer("9007199254740993", "a")
+                + &answer("9007199254740992", "b"),
+            (2, 0),
+            None,
+        ),
+        case(
+            "number_and_text_ids.jsonl",
+            call("1", "{}") + &call("\"1\"", "{}") + &answer("\"1\"", "text") + &answer("1", "number"),
+            (2, 0),
+            None,
+        ),
+        case(
+            "nan.jsonl",
+            good.clone() + &call("2", "{\"a\":NaN,\"b\":[Infinity,-Infinity],\"c\":\"NaN\"}"),
+            (2, 0),
+            Some("non_json_number"),
+        ),
         case("surrogate.jsonl", good.clone() + &call("2", r#"{"a":"\ud83d"}"#), (2, 0), Some("lone_surrogate")),
         case("long_line.jsonl", good.clone() + &long + &call("3", "{}"), (2, 1), None),
         nothing("binary.bin", (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>()),
@@ -65,7 +115,10 @@ fn hostile_logs_are_read_or_refused_by_name() {
                 wrong.push(format!("{}: {what}; it said: {}", case.name, stderr.chars().take(300).collect::<String>()));
             }
         };
-        demand(output.status.code() == Some(case.code), format!("exit code {:?}, expected {}", output.status.code(), case.code));
+        demand(
+            output.status.code() == Some(case.code),
+            format!("exit code {:?}, expected {}", output.status.code(), case.code),
+        );
         demand(!stderr.contains("panicked"), "it panicked".to_owned());
         demand(case.code == 0 || stderr.contains(case.name), "the message does not name the file".to_owned());
         if !place.lake().join("_calltrail/lake.json").exists() {
@@ -95,8 +148,12 @@ fn hostile_logs_are_read_or_refused_by_name() {
 #[test]
 fn ids_are_compared_as_written() {
     let place = Place::new();
-    let log = call("9007199254740993", "{\"n\":1}") + &call("9007199254740992", "{\"n\":2}") + &call("\"9007199254740992\"", "{\"n\":3}")
-        + &answer("9007199254740992", "two") + &answer("\"9007199254740992\"", "three") + &answer("9007199254740993", "one");
+    let log = call("9007199254740993", "{\"n\":1}")
+        + &call("9007199254740992", "{\"n\":2}")
+        + &call("\"9007199254740992\"", "{\"n\":3}")
+        + &answer("9007199254740992", "two")
+        + &answer("\"9007199254740992\"", "three")
+        + &answer("9007199254740993", "one");
     place.ingest([place.write("ids.jsonl", log)]);
     let rows = place.rows("SELECT json_get_int(arguments, 'n') AS n, result_text FROM calls ORDER BY n");
     let pairs: Vec<_> = rows.iter().map(|row| (row["n"].as_i64(), row["result_text"].as_str())).collect();
@@ -113,13 +170,24 @@ fn an_empty_file_is_no_failure_and_a_damaged_one_is_named() {
 
     // A compressed file that was cut off: what came before the cut is read, the rest is a failure with a name.
     let place = Place::new();
-    let many: String = (0..40_000).map(|n| call(&n.to_string(), &format!("{{\"n\":\"{}\"}}", blake3::hash(&[n as u8, (n >> 8) as u8])))).collect();
-    for (name, packed) in [("cut.jsonl.zst", zstd::encode_all(many.as_bytes(), 1).expect("memory")), ("cut.jsonl.gz", gzip(many.as_bytes()))] {
+    let many: String = (0..40_000)
+        .map(|n| call(&n.to_string(), &format!("{{\"n\":\"{}\"}}", blake3::hash(&[n as u8, (n >> 8) as u8]))))
+        .collect();
+    for (name, packed) in [
+        ("cut.jsonl.zst", zstd::encode_all(many.as_bytes(), 1).expect("memory")),
+        ("cut.jsonl.gz", gzip(many.as_bytes())),
+    ] {
         let cut = place.write(name, &packed[..packed.len() * 9 / 10]);
         let good = place.write("good.jsonl", &log);
         let said = place.run(1, ["ingest".as_ref(), cut.as_os_str(), good.as_os_str()]);
         assert!(said.stderr.contains(name), "{}", said.stderr);
-        assert!(place.rows("SELECT path FROM sources").iter().any(|row| row["path"].as_str().is_some_and(|p| p.ends_with("good.jsonl"))), "the good file beside {name} was not read");
+        assert!(
+            place
+                .rows("SELECT path FROM sources")
+                .iter()
+                .any(|row| row["path"].as_str().is_some_and(|p| p.ends_with("good.jsonl"))),
+            "the good file beside {name} was not read"
+        );
         place.assert_nothing_lost();
     }
 }
@@ -209,8 +277,12 @@ fn a_full_disk_loses_nothing() {
     }
     let _mounted = Mounted(&lake);
     // Hexadecimal digits of hashes do not compress much, so that the disk fills in the middle of a commit.
-    let noise = |n: u32| (0..40u32).map(|part| blake3::hash(&(n * 64 + part).to_le_bytes()).to_hex().to_string()).collect::<String>();
-    let text: String = (0..900).map(|n| call(&n.to_string(), &format!("{{\"n\":\"{}\"}}", noise(n))) + &answer(&n.to_string(), "ok")).collect();
+    let noise = |n: u32| {
+        (0..40u32).map(|part| blake3::hash(&(n * 64 + part).to_le_bytes()).to_hex().to_string()).collect::<String>()
+    };
+    let text: String = (0..900)
+        .map(|n| call(&n.to_string(), &format!("{{\"n\":\"{}\"}}", noise(n))) + &answer(&n.to_string(), "ok"))
+        .collect();
     let log = place.write("large.jsonl", &text);
     let args = ["ingest".as_ref(), "--commit-every".as_ref(), "256KiB".as_ref(), log.as_os_str()];
     let said = place.run(1, args);

@@ -113,7 +113,19 @@ const SHAPES: &[Shape] = &[
 
 /// The places in which a log can hold a secret.
 const PLACES: &[&str] = &[
-    "argument", "key", "result", "escaped", "nested", "url", "error", "description", "instructions", "stderr", "prompt", "reject", "open_tail",
+    "argument",
+    "key",
+    "result",
+    "escaped",
+    "nested",
+    "url",
+    "error",
+    "description",
+    "instructions",
+    "stderr",
+    "prompt",
+    "reject",
+    "open_tail",
 ];
 
 /// One secret as a log holds it, and the pieces of it that must not be found.
@@ -149,18 +161,33 @@ fn capture(shape: &Shape) -> String {
     let mut line = |value: serde_json::Value| writeln!(log, "{value}").expect("memory");
     let request = |id: u32, arguments: serde_json::Value| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "post", "arguments": arguments}});
     let result = |id: u32, text: String| json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}});
-    line(json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}}));
-    line(json!({"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}, "instructions": format!("sign in with {} first", s("instructions"))}}));
+    line(
+        json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}}),
+    );
+    line(
+        json!({"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}, "instructions": format!("sign in with {} first", s("instructions"))}}),
+    );
     line(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
-    line(json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "post", "description": format!("Posts. For example with {} as the key.", s("description")), "inputSchema": {"type": "object"}}]}}));
+    line(
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "post", "description": format!("Posts. For example with {} as the key.", s("description")), "inputSchema": {"type": "object"}}]}}),
+    );
     line(request(2, json!({"value": s("argument")})));
     line(result(2, format!("the key is {} today", s("result"))));
     line(request(3, json!({"body": json!({"note": json!({"inner": s("nested")}).to_string()}).to_string()})));
     line(result(3, format!("line one\n\"{}\"\n\tline\ttwo", s("escaped"))));
-    line(request(4, json!({"url": format!("https://api.example/v1?first=1&key={}&last=2", s("url").replace([' ', '\n'], "+"))})));
-    line(json!({"jsonrpc": "2.0", "id": 4, "error": {"code": -32000, "message": format!("refused: {} is not valid", s("error")), "data": {"seen": s("stderr")}}}));
+    // What holds spaces or line ends stands in no address as it is.
+    let in_url = if s("url").contains([' ', '\n']) { "none".to_owned() } else { s("url") };
+    line(request(4, json!({"url": format!("https://api.example/v1?first=1&key={in_url}&last=2")})));
+    line(
+        json!({"jsonrpc": "2.0", "id": 4, "error": {"code": -32000, "message": format!("refused: {} is not valid", s("error")), "data": {"seen": s("stderr")}}}),
+    );
     line(request(5, json!({s("key"): "value"})));
-    writeln!(log, "{{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":{{\"name\": {}", s("reject").replace('\n', "\\n")).expect("memory");
+    writeln!(
+        log,
+        "{{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":{{\"name\": {}",
+        s("reject").replace('\n', "\\n")
+    )
+    .expect("memory");
     write!(log, "{{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{{\"name\":\"t\",\"arguments\":{{\"a\":\"{}", s("open_tail").replace('\n', "\\n")).expect("memory");
     log
 }
@@ -184,7 +211,7 @@ fn found(lake: &Path) -> BTreeSet<String> {
     for shape in SHAPES {
         for place in PLACES {
             for piece in secret(shape, place).pieces {
-                names.push(format!("{} in {place}", shape.0));
+                names.push(format!("{} in {place} ({})", shape.0, secret(shape, place).text.trim()));
                 needles.push(piece);
             }
         }
@@ -203,7 +230,9 @@ fn found(lake: &Path) -> BTreeSet<String> {
             look(&zstd::decode_all(&bytes[..]).expect("zstd"), &name);
         }
         if name.ends_with(".parquet") {
-            let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&file).expect("file"));
+            let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(
+                std::fs::File::open(&file).expect("file"),
+            );
             for batch in reader.expect("Parquet").build().expect("Parquet") {
                 let batch = batch.expect("Parquet");
                 for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
@@ -230,10 +259,19 @@ fn texts(column: &dyn Array, each: &mut dyn FnMut(&str)) {
 fn no_secret_reaches_the_disk() {
     let place = Place::new();
     ingest(&place, &[]);
-    assert_eq!(place.one("SELECT count(*) FROM rejects"), 2 * SHAPES.len(), "each log has a broken line and an unfinished one");
+    assert_eq!(
+        place.one("SELECT count(*) FROM rejects"),
+        2 * SHAPES.len(),
+        "each log has a broken line and an unfinished one"
+    );
     assert_eq!(place.one("SELECT count(*) FROM prompts"), SHAPES.len());
     let hits = found(&place.lake());
-    assert!(hits.is_empty(), "{} secrets on the disk:\n{}", hits.len(), hits.into_iter().collect::<Vec<_>>().join("\n"));
+    assert!(
+        hits.is_empty(),
+        "{} secrets on the disk:\n{}",
+        hits.len(),
+        hits.into_iter().collect::<Vec<_>>().join("\n")
+    );
     // Recognised again: the same secret has the same mark wherever it stands.
     let again = secret(&SHAPES[0], "argument").text;
     place.ingest([place.write("again.jsonl", format!("{}\n", json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "u", "arguments": {"x": again}}})))]);
@@ -247,6 +285,7 @@ fn secrets_are_kept_only_when_told_so_aloud() {
     let said = ingest(&place, &["--keep-secrets"]);
     assert!(said.stderr.contains("secrets are stored"), "{}", said.stderr);
     let hits = found(&place.lake());
-    let missing: Vec<_> = SHAPES.iter().filter(|s| !hits.iter().any(|hit| hit.starts_with(&format!("{} in argument", s.0)))).collect();
+    let missing: Vec<_> =
+        SHAPES.iter().filter(|s| !hits.iter().any(|hit| hit.starts_with(&format!("{} in argument", s.0)))).collect();
     assert!(missing.is_empty(), "not kept, or not searched for: {missing:?}");
 }
