@@ -238,7 +238,7 @@ pub struct Position {
     pub line: i64,
     /// 0-based byte offset.
     pub offset: i64,
-    /// Bytes, line end included.
+    /// Bytes, without the line end.
     pub length: i64,
 }
 

@@ -1,6 +1,6 @@
 //! One chunk of records → enriched events. Runs on every core; knows nothing of what stands before the chunk.
 
-use crate::call::{Call, Position, ToolDefinition};
+use crate::call::{Call, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::{FORMATS, LogFormat, route};
 use crate::source::frame::{self, Chunk, Framing};
@@ -9,13 +9,15 @@ use crate::source::pairing::Item;
 use crate::source::{Decoded, Event, Hints, Record};
 use std::borrow::Cow;
 
-/// Bytes of a reject that are kept, to see what it was.
-const FIRST_BYTES: usize = 200;
+/// Bytes of a reject that are looked at for secrets before its first characters are kept.
+pub(super) const FIRST_BYTES: usize = 64 << 10;
 
 /// A piece of input that is no call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RejectedPiece {
     pub(super) position: Position,
+    /// Bytes with the line end.
+    pub(super) bytes: u64,
     pub(super) reason: String,
     pub(super) first_bytes: String,
 }
@@ -28,6 +30,10 @@ pub(super) struct DecodedChunk {
     pub(super) counts: Counts,
     /// The last record of the stream is unfinished and was rejected for it.
     pub(super) open_tail: bool,
+    /// The first byte ends a line.
+    pub(super) begins_with_line_end: bool,
+    /// The last line of the stream has no end but was read; whether it was a call's.
+    pub(super) unterminated: Option<bool>,
     /// Digest of the stream up to the chunk's end, hex.
     pub(super) digest: String,
 }
@@ -74,22 +80,28 @@ pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) ->
     out.counts.bytes = chunk.length();
     if let Some((reason, length)) = chunk.refused {
         let position = Position { line: 0, offset: chunk.offset as i64, length: length as i64 };
-        out.reject(position, reason.to_owned(), &chunk.bytes);
+        out.reject(position, reason.to_owned(), &chunk.bytes, length);
         out.counts.lines = 1;
         return out;
     }
+    out.begins_with_line_end = chunk.bytes.first() == Some(&b'\n');
     let mut decoded = Decoded::default();
     for (start, end, line) in pieces(chunk) {
         let bytes = &chunk.bytes[start..end];
-        let position =
-            Position { line, offset: (chunk.offset + start as u64) as i64, length: (end - start) as i64 };
+        // Without the line end, which a file that is still being written may not have yet.
+        let length = bytes.strip_suffix(b"\n").unwrap_or(bytes).len();
+        let position = Position { line, offset: (chunk.offset + start as u64) as i64, length: length as i64 };
         let is_last = end == chunk.bytes.len();
         let (text, lossy) = text_of(bytes, position.offset == 0);
+        let mut repaired = false;
         let known = if text.is_empty() {
             Known::Noise
         } else {
-            one(&text, lossy, position, source, &mut decoded, &mut votes)
+            one(&text, lossy, position, source, &mut decoded, &mut votes, &mut repaired)
         };
+        if is_last && chunk.ends_open {
+            out.unterminated = Some(matches!(known, Known::Events));
+        }
         match known {
             Known::Events => {
                 if decoded.events.iter().all(|event| matches!(event, Event::Foreign { .. })) {
@@ -99,7 +111,7 @@ pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) ->
                     out.counts.bytes_calls += bytes.len() as u64;
                 }
                 for event in decoded.events.drain(..) {
-                    out.items.push(enrich(event, position, lossy, source, enricher));
+                    out.items.push(enrich(event, position, (lossy, repaired), source, enricher));
                 }
             }
             Known::Noise => {
@@ -109,7 +121,8 @@ pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) ->
             Known::Rejected(reason) => {
                 out.open_tail = is_last && chunk.ends_open;
                 let reason = if out.open_tail { format!("unfinished last record: {reason}") } else { reason };
-                out.reject(position, reason, bytes);
+                out.unterminated = None;
+                out.reject(position, reason, bytes, bytes.len() as u64);
             }
         }
         decoded.clear();
@@ -139,18 +152,18 @@ pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records:
     for (start, end, line) in pieces(&chunk).into_iter().take(records) {
         let (text, lossy) = text_of(&chunk.bytes[start..end], start == 0);
         let position = Position { line, offset: start as i64, length: (end - start) as i64 };
-        one(&text, lossy, position, source, &mut decoded, &mut votes);
+        one(&text, lossy, position, source, &mut decoded, &mut votes, &mut false);
         decoded.clear();
     }
     votes
 }
 
 impl DecodedChunk {
-    fn reject(&mut self, position: Position, reason: String, bytes: &[u8]) {
-        self.counts.bytes_rejected += position.length as u64;
+    fn reject(&mut self, position: Position, reason: String, bytes: &[u8], length: u64) {
+        self.counts.bytes_rejected += length;
         self.counts.rejects += 1;
         let first_bytes = String::from_utf8_lossy(&bytes[..bytes.len().min(FIRST_BYTES)]).into_owned();
-        self.rejects.push(RejectedPiece { position, reason, first_bytes });
+        self.rejects.push(RejectedPiece { position, bytes: length, reason, first_bytes });
     }
 }
 
@@ -211,6 +224,7 @@ fn one(
     source: &SourceView,
     out: &mut Decoded,
     votes: &mut [u64],
+    was_repaired: &mut bool,
 ) -> Known {
     let mut repaired = None;
     let mut parsed = None;
@@ -233,6 +247,7 @@ fn one(
         Some(repaired) => {
             match Object::parse(repaired) {
                 Ok(object) => {
+                    *was_repaired = true;
                     parsed = Some(object);
                     broken = None;
                 }
@@ -319,13 +334,17 @@ fn without_bare_numbers(text: &str) -> Option<String> {
 }
 
 /// Adds position, source and everything that can be told of the payload by itself.
-fn enrich(event: Event, position: Position, lossy: bool, source: &SourceView, enricher: &Enricher) -> Item {
+fn enrich(event: Event, position: Position, flags: (bool, bool), source: &SourceView, enricher: &Enricher) -> Item {
+    let (lossy, repaired) = flags;
     let mut item = Item { event, observables: Vec::new(), identity: None };
     let place = |call: &mut Call| {
         call.source = position;
         call.source_file = Some(source.file.clone());
         if lossy {
-            call.flag(crate::call::Flag::LossyUtf8);
+            call.flag(Flag::LossyUtf8);
+        }
+        if repaired {
+            call.flag(Flag::NonJsonNumber);
         }
     };
     match &mut item.event {

@@ -23,12 +23,15 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sources::{OpenTail, Recognised, SourceRow, Sources, head_key};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read, Seek as _};
 use std::sync::{Arc, mpsc};
 use writer::Writer;
 
 /// Chunks being decoded at once, per core: enough that no core waits, few enough to stay small.
 const CHUNKS_PER_CORE: usize = 2;
+/// Characters of a reject that are kept, to see what it was.
+const FIRST_CHARS: usize = 200;
 /// Records of the head that decide what a file is.
 const HEAD_RECORDS: usize = 200;
 
@@ -97,6 +100,8 @@ pub struct Ingester<'a> {
     /// Bytes read since the last commit.
     uncommitted: u64,
     touched: bool,
+    /// Hashes of the connections' identities that this run has seen.
+    identities: HashSet<u64>,
     out: Vec<Row>,
 }
 
@@ -132,6 +137,7 @@ impl<'a> Ingester<'a> {
             summary: Summary::default(),
             uncommitted: 0,
             touched: false,
+            identities: HashSet::new(),
             out: Vec::new(),
         })
     }
@@ -192,8 +198,8 @@ impl<'a> Ingester<'a> {
         let mut framer = Framer::new(reader, offset, digest, known.and_then(|row| row.framing))?;
         let hints = input.hints();
         let format = match known {
-            Some(row) => row.format.as_deref().and_then(|id| FORMATS.iter().copied().find(|f| f.id() == id)),
-            None => format_of(&framer, &hints),
+            Some(SourceRow { format: Some(id), .. }) => FORMATS.iter().copied().find(|f| f.id() == id),
+            _ => format_of(&framer, &hints),
         };
         let at = if known.is_some() { at } else { self.new_source(&name, &framer) };
         let row = &mut self.sources.rows[at];
@@ -276,7 +282,14 @@ impl<'a> Ingester<'a> {
         context: &mut SourceContext,
         decoded: DecodedChunk,
     ) -> Result<(), IngestError> {
-        let DecodedChunk { items, rejects, counts, open_tail, digest } = decoded;
+        let DecodedChunk { items, rejects, mut counts, open_tail, digest, begins_with_line_end, unterminated } = decoded;
+        if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| begins_with_line_end) {
+            // The end of a line that was read before it was written.
+            counts.lines -= 1;
+            counts.bytes_ignored -= 1;
+            *(if was_call { &mut counts.bytes_calls } else { &mut counts.bytes_ignored }) += 1;
+            self.sources.rows[at].counts.lines -= 1;
+        }
         let first_line = self.sources.rows[at].counts.lines as i64 + 1;
         let number = number_of(&self.sources.rows[at].source_id);
         let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: context };
@@ -297,7 +310,7 @@ impl<'a> Ingester<'a> {
         let (foreign, foreign_bytes) = self.pairing.take_foreign();
         self.summary.ignored += foreign;
         self.sources.rows[at].counts.ignored += foreign;
-        let length = rejects.last().map_or(0, |r| r.position.length as u64);
+        let length = rejects.last().map_or(0, |reject| reject.bytes);
         for mut reject in rejects {
             reject.position.line += first_line;
             self.reject(at, &reject);
@@ -308,6 +321,10 @@ impl<'a> Ingester<'a> {
         let foreign_bytes = foreign_bytes.min(row.counts.bytes_calls);
         row.counts.bytes_calls -= foreign_bytes;
         row.counts.bytes_ignored += foreign_bytes;
+        if begins_with_line_end && row.saved.unterminated.is_some() {
+            row.counts.lines += 1;
+        }
+        row.saved.unterminated = unterminated;
         row.saved.open_tail =
             open_tail.then(|| OpenTail { length, reject_id: reject_id(&row.source_id, row.counts.bytes - length) });
         self.summary.lines += counts.lines;
@@ -321,6 +338,8 @@ impl<'a> Ingester<'a> {
         for row in std::mem::take(&mut self.out) {
             match row {
                 Row::Call { mut call, observables } => {
+                    // At the end of a run rows come from any source that was ever read.
+                    let at = if view.is_some() { at } else { self.source_of(&call).unwrap_or(at) };
                     self.enricher.capabilities(&mut call);
                     self.connection(&call);
                     if self.writer.call(call, observables, at) {
@@ -337,6 +356,10 @@ impl<'a> Ingester<'a> {
             }
         }
         Ok(())
+    }
+
+    fn source_of(&self, call: &Call) -> Option<usize> {
+        self.sources.at_path(call.source_file.as_deref()?)
     }
 
     /// One row of `connections` for each identity that a connection's calls show.
@@ -359,8 +382,13 @@ impl<'a> Ingester<'a> {
             of_more(|m| m.server_url.as_deref()),
             of_more(|m| m.server_command.as_deref()),
         ];
-        let identity = digest_of(&parts);
-        let mut row = vec![Value::Text(identity)];
+        // Nearly every call repeats the identity of the one before it.
+        let mut hasher = DefaultHasher::new();
+        parts.hash(&mut hasher);
+        if !self.identities.insert(hasher.finish()) {
+            return;
+        }
+        let mut row = vec![Value::Text(digest_of(&parts))];
         row.push(parts[0].into());
         row.push(Value::Time(call.time));
         row.push((&call.session_id).into());
@@ -467,7 +495,8 @@ impl<'a> Ingester<'a> {
 
     fn reject(&mut self, at: usize, piece: &decode::RejectedPiece) {
         let source = &self.sources.rows[at];
-        let first_bytes = self.enricher.text(&piece.first_bytes, "reject").text;
+        // Redacted before it is cut: half a secret has no shape.
+        let first_bytes: String = self.enricher.text(&piece.first_bytes, "reject").text.chars().take(FIRST_CHARS).collect();
         let row = vec![
             Value::Text(reject_id(&source.source_id, piece.position.offset as u64)),
             Value::Text(source.source_id.clone()),
@@ -491,7 +520,8 @@ impl<'a> Ingester<'a> {
             offset: source.counts.bytes as i64,
             length: 0,
         };
-        let piece = decode::RejectedPiece { position, reason: format!("the input breaks off: {cause}"), first_bytes: String::new() };
+        let reason = format!("the input breaks off: {cause}");
+        let piece = decode::RejectedPiece { position, bytes: 0, reason, first_bytes: String::new() };
         self.sources.rows[at].counts.rejects += 1;
         self.summary.rejects += 1;
         self.reject(at, &piece);
@@ -499,7 +529,7 @@ impl<'a> Ingester<'a> {
 
     /// A file that nobody knows becomes one reject with its shape.
     fn reject_all<R: Read>(&mut self, at: usize, framer: &mut Framer<R>, shape: &str) -> Result<(), ReadError> {
-        let first_bytes = String::from_utf8_lossy(&framer.head()[..framer.head().len().min(200)]).into_owned();
+        let first_bytes = String::from_utf8_lossy(&framer.head()[..framer.head().len().min(decode::FIRST_BYTES)]).into_owned();
         let start = self.sources.rows[at].counts;
         let mut length = 0;
         let mut lines = 0;
@@ -513,7 +543,8 @@ impl<'a> Ingester<'a> {
             offset: start.bytes as i64,
             length: length as i64,
         };
-        self.reject(at, &decode::RejectedPiece { position, reason: format!("unknown format: {shape}"), first_bytes });
+        let reason = format!("unknown format: {shape}");
+        self.reject(at, &decode::RejectedPiece { position, bytes: length, reason, first_bytes });
         let row = &mut self.sources.rows[at];
         row.counts.bytes += length;
         row.counts.bytes_rejected += length;

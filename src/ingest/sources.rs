@@ -53,6 +53,8 @@ impl SourceRow {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SavedSource {
     pub(super) context: SourceContext,
+    /// The last line had no end yet but was whole; whether its bytes were a call's.
+    pub(super) unterminated: Option<bool>,
     /// The last record was unfinished: where it starts, and its reject, which is void once the record is whole.
     pub(super) open_tail: Option<OpenTail>,
 }
@@ -102,6 +104,11 @@ impl Sources {
         Ok(sources)
     }
 
+    /// The source at this path.
+    pub(super) fn at_path(&self, path: &str) -> Option<usize> {
+        self.by_path.get(path).copied()
+    }
+
     /// Adds a source; gives its index.
     pub(super) fn insert(&mut self, row: SourceRow) -> usize {
         let at = self.rows.len();
@@ -133,7 +140,8 @@ impl Sources {
         let mut head = Vec::with_capacity(HEAD);
         reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
         let mut candidates: Vec<usize> = Vec::new();
-        for length in self.head_lengths().filter(|length| *length <= head.len()) {
+        // An empty source is the start of everything and says nothing.
+        for length in self.head_lengths().filter(|length| (1..=head.len()).contains(length)) {
             candidates.extend(self.by_head.get(&head_key(&head[..length])).into_iter().flatten());
         }
         let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(head).chain(reader));

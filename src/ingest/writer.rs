@@ -3,8 +3,8 @@
 //! Calls are collected, checked by `call_id` against what the lake and this run already hold, merged where both views know
 //! something, and written as Parquet on other threads. Nothing becomes visible before [`Writer::stage`]'s transaction commits.
 
-use super::rows::{self, Rows, Value};
-use crate::call::{Call, CallBatchBuilder, Nanos, Observable, Observer, Outcome, PayloadState, Text, calls_from_batch, merge, payload_seen};
+use super::rows::{ObservableRows, Rows, Value};
+use crate::call::{Call, CallBatchBuilder, EventKind, Nanos, Observable, Observer, Outcome, PayloadState, Text, calls_from_batch, merge, payload_seen};
 use crate::lake::{DataFile, Lake, LakeError, Transaction, data_file};
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use deltalake::kernel::Add;
@@ -59,7 +59,7 @@ pub(super) struct Writer<'a> {
     pending_bytes: usize,
     files: Vec<CallFile>,
     retracted: HashSet<Id>,
-    observables: Rows,
+    observables: ObservableRows,
     small: BTreeMap<&'static str, Rows>,
     staged: Vec<(&'static str, Add)>,
     encoding: Vec<Encoding>,
@@ -95,7 +95,7 @@ impl<'a> Writer<'a> {
             pending_bytes: 0,
             files,
             retracted: HashSet::new(),
-            observables: Rows::of("observables"),
+            observables: ObservableRows::default(),
             small: BTreeMap::new(),
             staged: Vec::new(),
             encoding: Vec::new(),
@@ -181,7 +181,7 @@ impl<'a> Writer<'a> {
                 None => self.counts.entry(source).or_default().calls += 1,
             }
             for found in &observables {
-                self.observables.push(rows::observable(&call, found));
+                self.observables.push(&call, found);
             }
             ids.insert(parse_id(&call.call_id));
             builder.append(&call);
@@ -268,6 +268,7 @@ impl<'a> Writer<'a> {
         if self.encoding.iter().any(|file| file.ids.iter().any(known)) {
             self.collect_all()?;
         }
+        let mut orphans = self.known_orphans(pending, &mut found)?;
         let range = pending.iter().try_fold((i64::MAX, i64::MIN), |(low, high), waiting| {
             let micros = waiting.call.time.filter(|_| waiting.call.time_source != crate::call::TimeSource::FileMtime)? / 1000;
             Some((low.min(micros - CLOCK_SKEW), high.max(micros + CLOCK_SKEW)))
@@ -280,6 +281,7 @@ impl<'a> Writer<'a> {
             if apart && retracted.is_empty() {
                 continue;
             }
+            file.answers(&table, &mut orphans, &mut found)?;
             let hits = file.hits(&table, |id| by_id.contains_key(&id) || retracted.contains(&id))?;
             if hits.is_empty() {
                 continue;
@@ -317,6 +319,26 @@ impl<'a> Writer<'a> {
         // What was found in a retracted row goes with it.
         self.void.entry("observables").or_default().extend(&retracted);
         Ok(found)
+    }
+
+    /// Orphans among the pending calls by what identifies a response; those that a pending call holds are duplicates.
+    fn known_orphans(&mut self, pending: &[Pending], found: &mut HashMap<usize, Match>) -> Result<Orphans, LakeError> {
+        let of_kind = |kind: EventKind| {
+            move |(at, waiting): (usize, &Pending)| {
+                let key = response_key(&waiting.call)?;
+                (waiting.call.event_kind == kind).then_some((key, at))
+            }
+        };
+        let mut orphans: Orphans = pending.iter().enumerate().filter_map(of_kind(EventKind::Orphan)).collect();
+        if !orphans.is_empty() {
+            self.collect_all()?;
+            for (key, _) in pending.iter().enumerate().filter_map(of_kind(EventKind::Call)) {
+                if let Some(at) = orphans.remove(&key) {
+                    found.insert(at, Match::Duplicate);
+                }
+            }
+        }
+        Ok(orphans)
     }
 
     /// Finishes all files and puts them into a transaction.
@@ -444,7 +466,31 @@ fn improves(old: &Summary, call: &Call) -> bool {
         || (new.approval && !old.approval)
 }
 
+/// Responses without a request that are about to be written, by id, time and payload.
+type Orphans = HashMap<(Text, Nanos, [u8; 32]), usize>;
+
+/// What a response is in every export; times as the lake keeps them.
+fn response_key(call: &Call) -> Option<(Text, Nanos, [u8; 32])> {
+    Some((call.jsonrpc_request_id.clone()?, call.time_end?.div_euclid(1000), call.result_hash?))
+}
+
 impl CallFile {
+    /// Finds orphans whose response stands in the file as part of a whole call: another export held the request too.
+    fn answers(&self, table: &Path, orphans: &mut Orphans, found: &mut HashMap<usize, Match>) -> Result<(), LakeError> {
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        let columns = ["call_id", "event_kind", "jsonrpc_request_id", "time_end", "result_hash"];
+        data_file::read(table, &self.add, &columns, |batch| {
+            for call in calls_from_batch(&batch)?.iter().filter(|call| call.event_kind == EventKind::Call) {
+                if let Some(at) = response_key(call).and_then(|key| orphans.remove(&key)) {
+                    found.insert(at, Match::Duplicate);
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Rows of the file whose id is wanted.
     fn hits(&self, table: &Path, wanted: impl Fn(Id) -> bool) -> Result<HashMap<Id, Summary>, LakeError> {
         if let Some(ids) = &self.ids

@@ -135,7 +135,10 @@ fn time_range(batches: &[RecordBatch]) -> Option<(i64, i64)> {
     let mut range: Option<(i64, i64)> = None;
     for batch in batches {
         let times = batch.column_by_name("time")?.as_primitive_opt::<TimestampMicrosecondType>()?;
-        if times.null_count() > 0 {
+        // The time of a file is no time of the call: another view of it may have a quite different one.
+        let sources = batch.column_by_name("time_source").and_then(|array| array.as_string_opt::<i32>());
+        let guessed = sources.is_some_and(|sources| sources.iter().flatten().any(|source| source == "file_mtime"));
+        if times.null_count() > 0 || guessed {
             return None;
         }
         for &time in times.values() {

@@ -134,7 +134,7 @@ pub(super) fn defaults(call: &mut Call) {
 }
 
 /// Moves the source's chain on if the record has no time; gives the link that stands for the record.
-pub(super) fn advance(scope: &mut Scope<'_>, call: &Call, identity: Option<[u8; 32]>) -> Option<[u8; 32]> {
+pub(super) fn advance(scope: &mut Scope<'_>, call: &Call) -> Option<[u8; 32]> {
     if call.time.is_some() || call.time_end.is_some() {
         return None;
     }
@@ -146,7 +146,9 @@ pub(super) fn advance(scope: &mut Scope<'_>, call: &Call, identity: Option<[u8; 
     part(&mut hash, call.jsonrpc_request_id.as_deref().unwrap_or_default().as_bytes());
     part(&mut hash, call.tool.as_deref().unwrap_or_default().as_bytes());
     part(&mut hash, call.outcome.as_str().as_bytes());
-    part(&mut hash, identity.as_ref().map_or(&[], |i| &i[..]));
+    // The stored hashes, which tell one secret from another (by the lake's key): captures that differ in nothing else differ.
+    part(&mut hash, call.arguments_hash.as_ref().map_or(&[], |h| &h[..]));
+    part(&mut hash, call.result_hash.as_ref().map_or(&[], |h| &h[..]));
     scope.source.chain = hash.finalize().into();
     Some(scope.source.chain)
 }

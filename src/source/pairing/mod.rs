@@ -151,7 +151,7 @@ impl Pairing {
                 self.response(scope, key, &lane, call, observables, identity, maybe_foreign, out);
             }
             Event::Call { lane, mut call } => {
-                let chain = finish::advance(scope, &call, identity);
+                let chain = finish::advance(scope, &call);
                 let named =
                     call.session_id.is_some() || call.trace_id.is_some() || scope.source.context.session_id.is_some();
                 let (lane, connection) = if named {
@@ -228,7 +228,7 @@ impl Pairing {
         identity: Option<[u8; 32]>,
         out: &mut Vec<Row>,
     ) {
-        let chain = finish::advance(scope, &call, identity);
+        let chain = finish::advance(scope, &call);
         let connection = self.lanes.for_request(scope, lane, &call, finish::seed(&call, identity, chain), &self.options);
         let Some(key) = key else {
             self.finish(scope, lane, connection, &mut call, identity, chain);
@@ -269,7 +269,7 @@ impl Pairing {
         maybe_foreign: bool,
         out: &mut Vec<Row>,
     ) {
-        let chain = finish::advance(scope, &call, identity);
+        let chain = finish::advance(scope, &call);
         let key = OpenKey::new(scope.stream, key);
         let half = Half {
             call,
@@ -306,6 +306,10 @@ impl Pairing {
     fn pair(&mut self, scope: &mut Scope<'_>, request: Half, response: Half, flag: Option<Flag>, out: &mut Vec<Row>) {
         if let Some(orphan) = response.published {
             out.push(Row::Retract(orphan));
+        }
+        // The same response may wait as an orphan of another export, which began after the request.
+        if let Some(orphan) = self.open.take_orphan(&response.call) {
+            out.extend(orphan.published.map(Row::Retract));
         }
         let Half { mut call, mut observables, identity, chain, lane, connection, .. } = request;
         let cancelled = call.outcome == Outcome::Cancelled;

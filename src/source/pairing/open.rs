@@ -87,12 +87,23 @@ impl Unpublished {
 pub(super) struct Open {
     entries: HashMap<OpenKey, Entry>,
     halves: usize,
+    /// Responses that wait, by what they are wherever they stand.
+    orphans: HashMap<Fingerprint, OpenKey>,
+}
+
+/// Id, time and payload of a response: the same in every export.
+type Fingerprint = (Text, Nanos, [u8; 32]);
+
+fn fingerprint(response: &Call) -> Option<Fingerprint> {
+    Some((response.jsonrpc_request_id.clone()?, response.time_end?, response.result_hash?))
 }
 
 impl Open {
     pub(super) fn restore(saved: Vec<(OpenKey, Entry)>) -> Self {
         let halves = saved.iter().map(|(_, e)| e.requests.len() + e.responses.len()).sum();
-        Self { entries: saved.into_iter().collect(), halves }
+        let waiting = saved.iter().flat_map(|(key, e)| e.responses.iter().map(move |half| (key, half)));
+        let orphans = waiting.filter_map(|(key, half)| Some((fingerprint(&half.call)?, key.clone()))).collect();
+        Self { entries: saved.into_iter().collect(), halves, orphans }
     }
 
     pub(super) fn save(&self) -> Vec<(OpenKey, Entry)> {
@@ -130,6 +141,9 @@ impl Open {
             return Some(half.call.source.length);
         }
         if !global || entry.responses.is_empty() {
+            if let Some(fingerprint) = fingerprint(&half.call) {
+                self.orphans.insert(fingerprint, key);
+            }
             entry.responses.push_back(half);
             self.halves += 1;
         }
@@ -207,6 +221,21 @@ impl Open {
         let half = entry.responses.remove(at);
         self.halves -= 1;
         self.drop_if_empty(key);
+        half
+    }
+
+    /// The same response, waiting under another key.
+    pub(super) fn take_orphan(&mut self, response: &Call) -> Option<Half> {
+        if self.orphans.is_empty() {
+            return None;
+        }
+        let wanted = fingerprint(response)?;
+        let key = self.orphans.remove(&wanted)?;
+        let entry = self.entries.get_mut(&key)?;
+        let at = entry.responses.iter().position(|half| fingerprint(&half.call).as_ref() == Some(&wanted))?;
+        let half = entry.responses.remove(at);
+        self.halves -= 1;
+        self.drop_if_empty(&key);
         half
     }
 
