@@ -4,9 +4,12 @@
 //! A commit holds the rows, what was read of each source, and the halves that wait, or none of them. Whatever instant a process is
 //! killed at, the next one goes on from the last commit.
 
+mod call_file;
 mod decode;
+mod record;
 mod rows;
 mod sources;
+mod unknown;
 mod writer;
 
 use crate::call::{Call, Nanos, Text};
@@ -15,16 +18,14 @@ use crate::lake::{Lake, LakeError, data_file};
 use crate::source::format::{FORMATS, LogFormat};
 use crate::source::frame::{Chunk, Framer};
 use crate::source::input::Input;
-use crate::source::json::Object;
-use crate::source::pairing::{ConnectionInfo, Pairing, PairingOptions, Row, Saved, Scope, SourceContext, prompt_id};
+use crate::source::pairing::{Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
 use decode::{DecodedChunk, SourceView, decode};
-use rows::Value;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sources::{OpenTail, Recognised, SourceRow, Sources, head_key};
+use sources::{OpenTail, Recognised, SourceRow, Sources, Spool, head_key};
+use unknown::shape_of;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Read, Seek as _};
+use std::io::{self, Read};
 use std::sync::{Arc, mpsc};
 use writer::Writer;
 
@@ -358,160 +359,6 @@ impl<'a> Ingester<'a> {
         Ok(())
     }
 
-    fn source_of(&self, call: &Call) -> Option<usize> {
-        self.sources.at_path(call.source_file.as_deref()?)
-    }
-
-    /// One row of `connections` for each identity that a connection's calls show.
-    fn connection(&mut self, call: &Call) {
-        if call.server.is_none() && call.server_info_name.is_none() {
-            return;
-        }
-        let more = call.more.as_deref();
-        let of_more = |field: fn(&crate::call::More) -> Option<&str>| more.and_then(field);
-        let parts: [Option<&str>; 11] = [
-            call.connection_id.as_deref().or(call.session_id.as_deref()),
-            call.server.as_deref(),
-            call.server_info_name.as_deref(),
-            call.server_info_version.as_deref(),
-            call.mcp_protocol_version.as_deref(),
-            call.client_name.as_deref(),
-            call.client_version.as_deref(),
-            call.transport.as_deref(),
-            call.server_address.as_deref(),
-            of_more(|m| m.server_url.as_deref()),
-            of_more(|m| m.server_command.as_deref()),
-        ];
-        // Nearly every call repeats the identity of the one before it.
-        let mut hasher = DefaultHasher::new();
-        parts.hash(&mut hasher);
-        if !self.identities.insert(hasher.finish()) {
-            return;
-        }
-        let mut row = vec![Value::Text(digest_of(&parts))];
-        row.push(parts[0].into());
-        row.push(Value::Time(call.time));
-        row.push((&call.session_id).into());
-        row.extend(parts[1..].iter().map(|part| Value::from(*part)));
-        row.extend([Value::Null, Value::Null, Value::Texts(Vec::new())]);
-        row.push(Value::Text(call.source_format.to_string()));
-        row.push((&call.source_file).into());
-        self.writer.row("connections", row);
-    }
-
-    fn instructions(
-        &mut self,
-        server: Option<Text>,
-        time: Option<Nanos>,
-        text: &str,
-        connection: &ConnectionInfo,
-        view: Option<&SourceView>,
-    ) {
-        let enriched = self.enricher.text(text, "instructions");
-        let server = server.or_else(|| connection.server.clone());
-        let hash = hex_digest(text.as_bytes());
-        let identity = digest_of(&[Some(&connection.connection_id), server.as_deref(), Some("instructions"), Some(&hash)]);
-        let mut row = vec![
-            Value::Text(identity),
-            Value::Text(connection.connection_id.to_string()),
-            Value::Time(time),
-            (&connection.session_id).into(),
-            (&server).into(),
-        ];
-        row.extend(std::iter::repeat_n(Value::Null, 9));
-        row.push(Value::Text(enriched.text));
-        row.push(Value::Text(hash));
-        row.push(rows::marker_kinds(&enriched.markers));
-        row.push(view.and_then(|v| v.format).map(|f| f.id()).into());
-        row.push(view.map(|v| v.file.as_str()).into());
-        self.writer.row("connections", row);
-    }
-
-    fn tool(
-        &mut self,
-        tool: crate::call::ToolDefinition,
-        time: Option<Nanos>,
-        connection: ConnectionInfo,
-        view: Option<&SourceView>,
-    ) {
-        let hash = rows::hash(tool.hash.as_ref());
-        let hash_text = if let Value::Text(text) = &hash { Some(text.as_str()) } else { None };
-        let moment = time.map(|t| t.to_string());
-        // One sighting of a definition per server, session and moment, in however many exports it stands.
-        let id = digest_of(&[
-            tool.server.as_deref(),
-            Some(&tool.tool),
-            hash_text,
-            connection.session_id.as_deref(),
-            moment.as_deref(),
-        ]);
-        let row = vec![
-            Value::Text(id),
-            Value::Time(time),
-            (&connection.session_id).into(),
-            Value::Text(connection.connection_id.to_string()),
-            (&tool.server).into(),
-            Value::Text(tool.tool.to_string()),
-            tool.description.as_deref().into(),
-            tool.input_schema.as_deref().into(),
-            tool.annotations.as_deref().into(),
-            Value::Text(tool.definition),
-            hash,
-            Value::Bool(tool.name_only),
-            Value::Texts(crate::call::capability_names(tool.capabilities)),
-            rows::marker_kinds(&tool.markers),
-            view.and_then(|v| v.format).map(|f| f.id()).into(),
-            view.map(|v| v.file.as_str()).into(),
-        ];
-        self.writer.row("tool_definitions", row);
-    }
-
-    fn prompt(&mut self, at: usize, prompt: crate::call::Prompt, view: Option<&SourceView>) {
-        // The text is redacted already; observables and tokens are taken from it again, because only a call carries them along.
-        let enriched = self.enricher.text(&prompt.text, "prompt");
-        let id = prompt_id(prompt.session_id.as_deref(), prompt.native_id.as_deref(), prompt.time, &prompt.text);
-        let tokens = crate::enrich::hashed_tokens(&prompt.text, &self.lake.key());
-        let row = vec![
-            Value::Text(id.to_string()),
-            (&prompt.session_id).into(),
-            Value::Time(prompt.time),
-            (&prompt.agent).into(),
-            (&prompt.client_name).into(),
-            Value::Text(prompt.text),
-            Value::Texts(enriched.observables.into_iter().map(|o| o.value).collect()),
-            Value::Texts(tokens),
-            Value::Text(prompt.source_format.to_string()),
-            view.map(|v| v.file.as_str()).into(),
-            Value::Int(prompt.source.line),
-            Value::Day(crate::call::partition_day(prompt.time)),
-        ];
-        if self.writer.row("prompts", row) {
-            self.summary.prompts += 1;
-            if let Some(source) = self.sources.rows.get_mut(at) {
-                source.prompts += 1;
-            }
-        }
-    }
-
-    fn reject(&mut self, at: usize, piece: &decode::RejectedPiece) {
-        let source = &self.sources.rows[at];
-        // Redacted before it is cut: half a secret has no shape.
-        let first_bytes: String = self.enricher.text(&piece.first_bytes, "reject").text.chars().take(FIRST_CHARS).collect();
-        let row = vec![
-            Value::Text(reject_id(&source.source_id, piece.position.offset as u64)),
-            Value::Text(source.source_id.clone()),
-            Value::Text(source.path.clone()),
-            source.format.as_deref().into(),
-            Value::Int(piece.position.line),
-            Value::Int(piece.position.offset),
-            Value::Int(piece.position.length),
-            Value::Text(piece.reason.clone()),
-            Value::Text(first_bytes),
-            Value::Time(Some(self.options.now)),
-        ];
-        self.writer.row("rejects", row);
-    }
-
     /// The stream broke off: what follows in the file cannot be read, and a row says so.
     fn reject_rest(&mut self, at: usize, cause: &io::Error) {
         let source = &self.sources.rows[at];
@@ -636,27 +483,6 @@ impl From<IngestError> for ReadError {
     }
 }
 
-/// Standard input can be read once only; it is kept in an unnamed file if it has to be read again.
-#[derive(Default)]
-struct Spool(Option<std::fs::File>);
-
-impl Spool {
-    fn reopen(&mut self, input: &Input, mut stream: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
-        if *input != Input::Stdin {
-            return input.open();
-        }
-        if self.0.is_none() {
-            let mut file = tempfile::tempfile()?;
-            io::copy(&mut stream, &mut file)?;
-            self.0 = Some(file);
-        }
-        let Some(file) = &self.0 else { return Ok(stream) };
-        let mut again = file.try_clone()?;
-        again.rewind()?;
-        Ok(Box::new(io::BufReader::new(again)))
-    }
-}
-
 fn start(chunk: Chunk, view: &Arc<SourceView>, enricher: &Arc<Enricher>) -> mpsc::Receiver<DecodedChunk> {
     let (send, receive) = mpsc::sync_channel(1);
     let (view, enricher) = (Arc::clone(view), Arc::clone(enricher));
@@ -676,46 +502,6 @@ fn format_of<R: Read>(framer: &Framer<R>, hints: &crate::source::Hints) -> Optio
     FORMATS.get(best.0).copied()
 }
 
-/// What the first lines of an unknown file look like: keys of objects, or the kinds of characters, no values.
-fn shape_of(head: &[u8]) -> String {
-    let known: [(&[u8], &str); 4] = [
-        (b"version https://git-lfs", "a Git LFS pointer, not the data: run `git lfs pull`"),
-        (b"SQLite format 3\0", "a SQLite database"),
-        (b"PAR1", "a Parquet file"),
-        (b"PK\x03\x04", "a ZIP archive: unpack it first"),
-    ];
-    if let Some((_, what)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return (*what).to_owned();
-    }
-    if head.contains(&0) {
-        return "binary data".to_owned();
-    }
-    let text = String::from_utf8_lossy(head);
-    let keys = |object: &Object<'_>| {
-        let keys: Vec<&str> = object.members().iter().take(8).map(|(key, _)| key.as_ref()).collect();
-        let more = if object.members().len() > 8 { ", …" } else { "" };
-        format!("{{{}{more}}}", keys.join(", "))
-    };
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).map(|line| match Object::parse(line) {
-        Ok(object) => keys(&object),
-        Err(_) => line
-            .chars()
-            .take(60)
-            .map(|c| match c {
-                c if c.is_alphabetic() => 'a',
-                c if c.is_ascii_digit() => '9',
-                c => c,
-            })
-            .collect(),
-    });
-    let whole = Object::trusted(&text);
-    let spans_lines = text.lines().next().is_some_and(|line| Object::parse(line.trim()).is_err());
-    if spans_lines && !whole.is_empty() {
-        return keys(&whole);
-    }
-    lines.collect::<Vec<_>>().join(" / ")
-}
-
 async fn known_ids(lake: &Lake, table: &'static str, column: &str) -> Result<HashSet<u128>, LakeError> {
     use arrow::array::AsArray as _;
     let mut ids = HashSet::new();
@@ -723,7 +509,7 @@ async fn known_ids(lake: &Lake, table: &'static str, column: &str) -> Result<Has
     for file in lake.files(table).await? {
         data_file::read(&path, &file, &[column], |batch| {
             let column = batch.column_by_name(column).map(|array| array.as_string::<i32>());
-            ids.extend(column.into_iter().flat_map(|c| c.iter().flatten().map(writer::parse_id)));
+            ids.extend(column.into_iter().flat_map(|c| c.iter().flatten().map(call_file::parse_id)));
             Ok(())
         })?;
     }

@@ -4,14 +4,14 @@ use super::decode::Counts;
 use crate::call::Nanos;
 use crate::lake::{Lake, LakeError, data_file, tables};
 use crate::source::frame::Framing;
-use crate::source::input::Stat;
+use crate::source::input::{Input, Stat};
 use crate::source::pairing::SourceContext;
 use arrow::array::{ArrayRef, AsArray as _, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::sync::Arc;
 
 /// Bytes of the head by which candidates are found.
@@ -321,5 +321,26 @@ fn read_rows(batch: &RecordBatch, rows: &mut Vec<SourceRow>) {
             first_read: time("first_read", at).unwrap_or_default(),
             last_read: time("last_read", at).unwrap_or_default(),
         });
+    }
+}
+
+/// Standard input can be read once only; it is kept in an unnamed file if it has to be read again.
+#[derive(Default)]
+pub(super) struct Spool(Option<std::fs::File>);
+
+impl Spool {
+    pub(super) fn reopen(&mut self, input: &Input, mut stream: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+        if *input != Input::Stdin {
+            return input.open();
+        }
+        if self.0.is_none() {
+            let mut file = tempfile::tempfile()?;
+            io::copy(&mut stream, &mut file)?;
+            self.0 = Some(file);
+        }
+        let Some(file) = &self.0 else { return Ok(stream) };
+        let mut again = file.try_clone()?;
+        again.rewind()?;
+        Ok(Box::new(io::BufReader::new(again)))
     }
 }

@@ -3,10 +3,11 @@
 //! Calls are collected, checked by `call_id` against what the lake and this run already hold, merged where both views know
 //! something, and written as Parquet on other threads. Nothing becomes visible before [`Writer::stage`]'s transaction commits.
 
+use super::call_file::{CallFile, Id, Orphans, id_column, ids_of, improves, parse_id, response_key, rewrite_without};
 use super::rows::{ObservableRows, Rows, Value};
-use crate::call::{Call, CallBatchBuilder, EventKind, Nanos, Observable, Observer, Outcome, PayloadState, Text, calls_from_batch, merge, payload_seen};
+use crate::call::{Call, CallBatchBuilder, EventKind, Nanos, Observable, Text, merge, payload_seen};
 use crate::lake::{DataFile, Lake, LakeError, Transaction, data_file};
-use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::array::{AsArray as _, RecordBatch};
 use deltalake::kernel::Add;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,20 +21,6 @@ const FLUSH_ROWS: usize = 100_000;
 const MAX_ENCODING: usize = 2;
 /// Two observers' clocks may differ; a call that both saw has times this close (microseconds).
 const CLOCK_SKEW: i64 = 3_600_000_000;
-
-type Id = u128;
-
-/// One data file of `calls`, in the lake or still to be added.
-#[derive(Debug)]
-struct CallFile {
-    add: Add,
-    times: Option<(i64, i64)>,
-    committed: bool,
-    /// Ids of a file of this run; read from disk for others.
-    ids: Option<HashSet<Id>>,
-    /// Rows that a merge replaced or that were retracted.
-    dropped: HashSet<Id>,
-}
 
 /// What a flush did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,12 +99,12 @@ impl<'a> Writer<'a> {
         let id = parse_id(&call.call_id);
         if let Some(&at) = self.by_id.get(&id) {
             let known = &mut self.pending[at];
-            let before = (summary(&known.call), known.call.is_open());
+            let was_open = known.call.is_open();
             add_observables(&mut known.observables, observables, &known.call);
             let first = std::mem::take(&mut known.call);
             *known.call = merge(*first, *call);
             // Two halves of one call are no duplicate; two whole views of it are.
-            if !before.1 {
+            if !was_open {
                 self.counts.entry(source).or_default().duplicates += 1;
             }
         } else {
@@ -422,156 +409,10 @@ impl<'a> Writer<'a> {
 }
 
 /// What became of a pending call that the lake knows.
-enum Match {
+pub(super) enum Match {
     Duplicate,
     Improved { was_open: bool },
     Retracted,
-}
-
-/// What decides whether a view adds something.
-struct Summary {
-    arguments: PayloadState,
-    result: PayloadState,
-    outcome: Outcome,
-    session: crate::call::SessionSource,
-    observer: Observer,
-    measured: bool,
-    approval: bool,
-}
-
-const SUMMARY_COLUMNS: &[&str] = &[
-    "call_id", "arguments_state", "result_state", "outcome", "session_source", "trace_observer", "duration_source", "approval",
-];
-
-fn summary(call: &Call) -> Summary {
-    Summary {
-        arguments: call.arguments_state,
-        result: call.result_state,
-        outcome: call.outcome,
-        session: call.session_source,
-        observer: call.observer,
-        measured: call.duration_source == Some(crate::call::DurationSource::Measured),
-        approval: call.approval != crate::call::Approval::Unknown,
-    }
-}
-
-fn improves(old: &Summary, call: &Call) -> bool {
-    let new = summary(call);
-    new.arguments > old.arguments
-        || new.result > old.result
-        || crate::call::specificity(new.outcome) > crate::call::specificity(old.outcome)
-        || new.session > old.session
-        || (old.observer != Observer::Several && new.observer != old.observer)
-        || (new.measured && !old.measured)
-        || (new.approval && !old.approval)
-}
-
-/// Responses without a request that are about to be written, by id, time and payload.
-type Orphans = HashMap<(Text, Nanos, [u8; 32]), usize>;
-
-/// What a response is in every export; times as the lake keeps them.
-fn response_key(call: &Call) -> Option<(Text, Nanos, [u8; 32])> {
-    Some((call.jsonrpc_request_id.clone()?, call.time_end?.div_euclid(1000), call.result_hash?))
-}
-
-impl CallFile {
-    /// Finds orphans whose response stands in the file as part of a whole call: another export held the request too.
-    fn answers(&self, table: &Path, orphans: &mut Orphans, found: &mut HashMap<usize, Match>) -> Result<(), LakeError> {
-        if orphans.is_empty() {
-            return Ok(());
-        }
-        let columns = ["call_id", "event_kind", "jsonrpc_request_id", "time_end", "result_hash"];
-        data_file::read(table, &self.add, &columns, |batch| {
-            for call in calls_from_batch(&batch)?.iter().filter(|call| call.event_kind == EventKind::Call) {
-                if let Some(at) = response_key(call).and_then(|key| orphans.remove(&key)) {
-                    found.insert(at, Match::Duplicate);
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Rows of the file whose id is wanted.
-    fn hits(&self, table: &Path, wanted: impl Fn(Id) -> bool) -> Result<HashMap<Id, Summary>, LakeError> {
-        if let Some(ids) = &self.ids
-            && !ids.iter().any(|id| wanted(*id) && !self.dropped.contains(id))
-        {
-            return Ok(HashMap::new());
-        }
-        let mut any = self.ids.is_some();
-        if !any {
-            data_file::read(table, &self.add, &["call_id"], |batch| {
-                any |= ids_of(&batch, "calls").any(|id| wanted(id) && !self.dropped.contains(&id));
-                Ok(())
-            })?;
-        }
-        let mut hits = HashMap::new();
-        if any {
-            data_file::read(table, &self.add, SUMMARY_COLUMNS, |batch| {
-                for call in calls_from_batch(&batch)? {
-                    let id = parse_id(&call.call_id);
-                    if wanted(id) && !self.dropped.contains(&id) {
-                        hits.insert(id, summary(&call));
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(hits)
-    }
-
-    /// Whole rows of the file.
-    fn load(&self, table: &Path, ids: &HashSet<Id>) -> Result<Vec<Call>, LakeError> {
-        let mut calls = Vec::new();
-        data_file::read(table, &self.add, &[], |batch| {
-            let keep: BooleanArray = ids_of(&batch, "calls").map(|id| Some(ids.contains(&id))).collect();
-            let rows = arrow::compute::filter_record_batch(&batch, &keep)?;
-            calls.extend(calls_from_batch(&rows)?);
-            Ok(())
-        })?;
-        Ok(calls)
-    }
-}
-
-/// Copies a file without some rows; `None` if none is left.
-fn rewrite_without(table: &Path, name_of: &str, add: &Add, gone: &HashSet<Id>, name: &str, now_ms: i64) -> Result<Option<DataFile>, LakeError> {
-    let mut kept = Vec::new();
-    data_file::read(table, add, &[], |batch| {
-        let keep: BooleanArray = ids_of(&batch, name_of).map(|id| Some(!gone.contains(&id))).collect();
-        let rows = arrow::compute::filter_record_batch(&batch, &keep)?;
-        if rows.num_rows() > 0 {
-            kept.push(rows);
-        }
-        Ok(())
-    })?;
-    if kept.is_empty() {
-        return Ok(None);
-    }
-    let day = add.partition_values.get("day").map(|day| {
-        day.as_ref().and_then(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).map(|date| {
-            let epoch = chrono::NaiveDate::default();
-            i32::try_from(date.signed_duration_since(epoch).num_days()).unwrap_or_default()
-        })
-    });
-    data_file::write(table, name, day, &kept, now_ms).map(Some)
-}
-
-/// The column by which rows of a table are told apart.
-fn id_column(table: &str) -> &'static str {
-    match table {
-        "rejects" => "reject_id",
-        _ => "call_id",
-    }
-}
-
-fn ids_of(batch: &RecordBatch, table: &str) -> impl Iterator<Item = Id> {
-    let column = batch.column_by_name(id_column(table)).map(|array| array.as_string::<i32>());
-    column.into_iter().flat_map(|column| column.iter().map(|id| parse_id(id.unwrap_or_default())))
-}
-
-/// An id's 128 bits.
-pub(super) fn parse_id(hex: &str) -> Id {
-    Id::from_str_radix(hex, 16).unwrap_or_default()
 }
 
 /// Adds the observables of a second view where the first had no payload.

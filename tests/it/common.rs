@@ -1,7 +1,7 @@
 //! What the tests share: a place of its own for each test, the real binary in a clean environment, rows as JSON.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -126,11 +126,7 @@ pub(crate) fn assert_same(what: &str, expected: &Contents, found: &Contents) {
     let mut differences = Vec::new();
     for (table, expected) in expected {
         let found = &found[table];
-        let count = |rows: &[String], row: &String| rows.iter().filter(|other| *other == row).count();
-        let (missing, extra): (Vec<_>, Vec<_>) = (
-            expected.iter().filter(|row| count(found, row) < count(expected, row)).collect(),
-            found.iter().filter(|row| count(expected, row) < count(found, row)).collect(),
-        );
+        let (missing, extra) = (left_over(expected, found), left_over(found, expected));
         if !missing.is_empty() || !extra.is_empty() {
             differences.push(format!(
                 "{table}: {} rows expected, {} found, {} missing, {} too many",
@@ -148,6 +144,20 @@ pub(crate) fn assert_same(what: &str, expected: &Contents, found: &Contents) {
         }
     }
     assert!(differences.is_empty(), "{what}:\n{}", differences.join("\n"));
+}
+
+/// The rows of `a` that `b` lacks, as often as it lacks them.
+fn left_over<'a>(a: &'a [String], b: &[String]) -> Vec<&'a String> {
+    let mut there: HashMap<&str, usize> = HashMap::new();
+    b.iter().for_each(|row| *there.entry(row).or_default() += 1);
+    let is_missing = |row: &&String| match there.get_mut(row.as_str()) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    };
+    a.iter().filter(is_missing).collect()
 }
 
 fn columns_that_differ(a: &str, b: &str) -> Vec<String> {

@@ -215,11 +215,4 @@ pub(crate) fn whole(value: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn every_pattern_compiles() {
-        for (i, shape) in super::SHAPES.iter().enumerate() {
-            assert!(super::pattern(i).is_some(), "{}", shape.kind);
-        }
-    }
-}
+mod tests;
