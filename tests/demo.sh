@@ -8,8 +8,8 @@ show() { printf '\n\033[1m$ calltrail %s\033[0m\n' "$*"; }
 show "ingest sample-logs/…"
 # shellcheck disable=SC2086 # one word a file
 "$CALLTRAIL" --lake "$LAKE" ingest $logs
-show "detect --min-level medium"
-"$CALLTRAIL" --lake "$LAKE" detect --min-level medium
+show "detect --min-level high"
+"$CALLTRAIL" --lake "$LAKE" detect --min-level high
 show "query 'SELECT agent, server, count(*) AS calls FROM calls GROUP BY agent, server ORDER BY calls DESC, agent, server LIMIT 5'"
 "$CALLTRAIL" --lake "$LAKE" query "SELECT agent, server, count(*) AS calls FROM calls GROUP BY agent, server ORDER BY calls DESC, agent, server LIMIT 5"
 printf '\nThe lake is in %s. Next: calltrail --lake %s session ID, or query without SQL for a shell.\n' "$LAKE" "$LAKE"

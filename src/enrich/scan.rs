@@ -2,7 +2,8 @@
 //!
 //! Most bytes cost one table look-up: letters, white space and most punctuation mean nothing by themselves. The pass
 //! stops at digits, `_` and `-`, where it looks at the word around them, at `. / : @ = + < [ ! \ %`, at ESC and at the
-//! first byte of a character that may be invisible.
+//! first byte of a character that may be invisible. A token made of letters alone has none of these: between two stops,
+//! words of sixteen letters and more are looked at too, which eight bytes at a time tell apart from the rest.
 
 mod encoded;
 mod words;
@@ -21,6 +22,8 @@ const DIGIT: u8 = 8;
 const JOINER: u8 = 16;
 /// A letter that is no hexadecimal digit.
 const NOT_HEX: u8 = 32;
+/// What some tokens hold besides the characters of words.
+const INNER: u8 = 64;
 /// Where the pass stops.
 const STOP: u8 = 128;
 
@@ -35,7 +38,9 @@ static CLASS: [u8; 256] = {
             b'G'..=b'Z' => WORD | UPPER | NOT_HEX,
             b'0'..=b'9' => WORD | DIGIT | STOP,
             b'_' | b'-' => WORD | JOINER | STOP,
-            b'.' | b'/' | b':' | b'@' | b'=' | b'+' | b'<' | b'[' | b'!' | b'\\' | b'%' | 0x1B => STOP,
+            b'.' | b'/' | b'=' | b'+' | b'%' => INNER | STOP,
+            b'~' => INNER,
+            b':' | b'@' | b'<' | b'[' | b'!' | b'\\' | 0x1B => STOP,
             // First bytes of invisible characters; most other text in UTF-8 passes without a look.
             0xC2 | 0xD8 | 0xE1 | 0xE2 | 0xEF | 0xF3 => STOP,
             _ => 0,
@@ -44,6 +49,30 @@ static CLASS: [u8; 256] = {
     }
     table
 };
+
+/// Words of fewer characters are no tokens, unless these go on after a full stop or the like.
+const LONG: usize = 16;
+
+/// Inside a word of [`LONG`] letters and more, if one lies in `gap`, where no other characters of words are.
+fn long_word(bytes: &[u8], gap: Range<usize>) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    let letter = |b: &&u8| CLASS[usize::from(**b)] & WORD != 0;
+    // So many letters hold eight in a row that start at a multiple of eight.
+    let (chunks, _) = bytes.get(gap.clone()).filter(|gap| gap.len() >= LONG)?.as_chunks::<8>();
+    chunks.iter().enumerate().map(|(i, chunk)| (gap.start + i * 8, u64::from_le_bytes(*chunk))).find_map(
+        |(at, eight)| {
+            let lower = eight | (ONES * 0x20);
+            let from_a = lower.wrapping_add(ONES * (0x80 - b'a' as u64));
+            let after_z = lower.wrapping_add(ONES * (0x7F - b'z' as u64));
+            if from_a & !after_z & !eight & (ONES * 0x80) != ONES * 0x80 {
+                return None;
+            }
+            let before = bytes[..at].iter().rev().take(LONG).take_while(letter).count();
+            let after = bytes[at..gap.end].iter().take(LONG).take_while(letter).count();
+            (before + after >= LONG).then_some(at)
+        },
+    )
+}
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +105,8 @@ pub(crate) struct Scanner<'t, 'f> {
     base64: usize,
     percent: usize,
     private_key: usize,
+    /// Until here a token of no sane length has been read.
+    shaped: usize,
     /// How often the text has been decoded to get here.
     depth: usize,
 }
@@ -97,6 +128,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
             base64: 0,
             percent: 0,
             private_key: 0,
+            shaped: 0,
             depth: 0,
         }
     }
@@ -108,9 +140,17 @@ impl<'t, 'f> Scanner<'t, 'f> {
             self.whole_path();
         }
         let mut at = 0;
-        while let Some(step) = bytes[at..].iter().position(|b| CLASS[usize::from(*b)] & STOP != 0) {
-            at += step;
-            let byte = bytes[at];
+        while at < bytes.len() {
+            let rest = bytes[at..].iter().position(|b| CLASS[usize::from(*b)] & STOP != 0);
+            let stop = rest.map_or(bytes.len(), |step| at + step);
+            while let Some(word) = long_word(bytes, at..stop) {
+                at = self.on_word(word);
+            }
+            if at > stop {
+                continue;
+            }
+            at = stop;
+            let Some(&byte) = bytes.get(at) else { break };
             if byte.is_ascii_digit() || matches!(byte, b'_' | b'-') {
                 at = self.on_word(at);
             } else {

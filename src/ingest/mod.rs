@@ -31,6 +31,8 @@ use writer::Writer;
 
 /// Chunks being decoded at once, per core: enough that no core waits, few enough to stay small.
 const CHUNKS_PER_CORE: usize = 2;
+/// Bytes of a file of unknown format that are looked at again when it has grown.
+const MAX_UNKNOWN: u64 = 1 << 20;
 /// Characters of a reject that are kept, to see what it was.
 const FIRST_CHARS: usize = 200;
 /// Records of the head that decide what a file is.
@@ -196,7 +198,7 @@ impl<'a> Ingester<'a> {
         };
         self.touched = true;
         let known = self.sources.rows.get(at);
-        let mut framer = Framer::new(reader, offset, digest, known.and_then(|row| row.framing))?;
+        let mut framer = Framer::new(reader, offset, digest, known.filter(|row| row.format.is_some()).and_then(|row| row.framing))?;
         let hints = input.hints();
         let format = match known {
             Some(SourceRow { format: Some(id), .. }) => FORMATS.iter().copied().find(|f| f.id() == id),
@@ -327,7 +329,7 @@ impl<'a> Ingester<'a> {
         }
         row.saved.unterminated = unterminated;
         row.saved.open_tail =
-            open_tail.then(|| OpenTail { length, reject_id: reject_id(&row.source_id, row.counts.bytes - length) });
+            open_tail.then(|| OpenTail { length, lines: 1, reject_id: reject_id(&row.source_id, row.counts.bytes - length) });
         self.summary.lines += counts.lines;
         self.summary.ignored += counts.ignored;
         self.summary.rejects += counts.rejects;
@@ -393,6 +395,11 @@ impl<'a> Ingester<'a> {
         let reason = format!("unknown format: {shape}");
         self.reject(at, &decode::RejectedPiece { position, bytes: length, reason, first_bytes });
         let row = &mut self.sources.rows[at];
+        if length <= MAX_UNKNOWN {
+            // Perhaps only the start of a file that somebody is writing: when it has grown, it is looked at from here again.
+            let reject_id = reject_id(&row.source_id, start.bytes);
+            row.saved.open_tail = Some(OpenTail { length, lines, reject_id });
+        }
         row.counts.bytes += length;
         row.counts.bytes_rejected += length;
         row.counts.lines += lines;
@@ -424,7 +431,7 @@ impl<'a> Ingester<'a> {
             row.counts.bytes -= tail.length;
             row.counts.bytes_rejected -= tail.length;
             row.counts.rejects -= 1;
-            row.counts.lines -= 1;
+            row.counts.lines -= tail.lines;
             self.writer.forget_reject(&tail.reject_id);
         }
     }

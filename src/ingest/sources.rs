@@ -63,6 +63,7 @@ pub(super) struct SavedSource {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct OpenTail {
     pub(super) length: u64,
+    pub(super) lines: u64,
     pub(super) reject_id: String,
 }
 

@@ -1,5 +1,7 @@
 //! The tests that run the binary, one file per promise.
 
+#![allow(clippy::print_stderr, reason = "a test that cannot run here says why")]
+
 mod common; // the binary in a clean environment, rows as JSON
 
 mod architecture; // who may use whom, what documents name

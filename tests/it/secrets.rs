@@ -3,7 +3,7 @@
 
 use crate::common::{Place, files};
 use aho_corasick::AhoCorasick;
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray as _};
 use arrow::datatypes::DataType;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -147,7 +147,7 @@ fn secret(shape: &Shape, place: &str) -> Secret {
         random.fill(&mut bytes);
         let made: String = bytes.iter().map(|byte| part.as_bytes()[usize::from(*byte) % part.len()] as char).collect();
         // A piece shows a token that was cut or found in part; shorter ones could be anything.
-        secret.pieces.extend((*length >= 16).then(|| made[..16].to_owned()));
+        secret.pieces.extend((*length >= 12).then(|| made[..16.min(*length)].to_owned()));
         secret.pieces.extend((*length >= 32).then(|| made[length - 16..].to_owned()));
         secret.text.push_str(&made);
     }

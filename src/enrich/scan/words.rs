@@ -1,12 +1,15 @@
 //! What a word can be by itself: a digest, a wallet, an account, a token, the start of a private key.
 
-use super::{CLASS, DIGIT, JOINER, LOWER, NOT_HEX, Scanner, UPPER, WORD, encoded};
+use super::{CLASS, DIGIT, INNER, JOINER, LONG, LOWER, NOT_HEX, Scanner, UPPER, WORD, encoded};
 use crate::enrich::observable::money;
 use crate::enrich::scan::Look;
 use crate::enrich::secret::{self, Secret, named, shapes, value};
 
+/// Shortest token that may fall apart into short words.
+const SHORTEST: usize = 20;
+
 impl Scanner<'_, '_> {
-    /// Reads the word around a digit, `_` or `-`; gives where to go on.
+    /// Reads the word around a digit, `_`, `-` or the middle of many letters; gives where to go on.
     pub(super) fn on_word(&mut self, at: usize) -> usize {
         let bytes = self.text.as_bytes();
         let class = |b: &u8| CLASS[usize::from(*b)];
@@ -38,7 +41,13 @@ impl Scanner<'_, '_> {
         if word.len() >= 8 && self.secrets() && matches!(bytes[..start], [.., b'r' | b'R' | b'c' | b'C', b' ']) {
             self.authorization(start);
         }
-        if word.len() < 16 {
+        if word.len() < LONG {
+            if self.goes_on(end, SHORTEST - word.len())
+                && self.secrets()
+                && (seen & JOINER != 0 || shapes::may_go_on(word))
+            {
+                self.shapes(start, end);
+            }
             if seen & (UPPER | DIGIT | LOWER) == UPPER | DIGIT && word.len() >= 4 && start >= self.taken {
                 self.iban(start);
             }
@@ -54,8 +63,12 @@ impl Scanner<'_, '_> {
             self.iban(start);
         }
         // Identifiers in small letters make most long words of program text; tokens have digits or capitals.
-        if !only_hex && !uuid && self.secrets() && (seen & (UPPER | DIGIT) != 0 || word.len() >= 30) {
-            self.tokens(start, end);
+        if !only_hex && !uuid && self.secrets() {
+            if seen & (UPPER | DIGIT) != 0 || word.len() >= 30 {
+                self.tokens(start, end);
+            } else if self.goes_on(end, SHORTEST - LONG) {
+                self.shapes(start, end);
+            }
         }
         if self.depth < encoded::MAX_DEPTH
             && seen & (LOWER | UPPER | DIGIT) == LOWER | UPPER | DIGIT
@@ -65,6 +78,15 @@ impl Scanner<'_, '_> {
             self.base64(start, end);
         }
         end
+    }
+
+    /// Whether the word that ends at `end` is only the start of something longer: some tokens hold a `+` or a full stop,
+    /// and the part with the anchor may be short.
+    fn goes_on(&self, end: usize, least: usize) -> bool {
+        let class = |b: &u8| CLASS[usize::from(*b)];
+        let rest = &self.text.as_bytes()[end..];
+        rest.first().is_some_and(|b| class(b) & INNER != 0)
+            && rest.iter().take(least).take_while(|b| class(b) & (WORD | INNER) != 0).count() == least
     }
 
     fn iban(&mut self, start: usize) {
@@ -78,11 +100,18 @@ impl Scanner<'_, '_> {
         }
     }
 
-    /// Tokens with a provider's shape in or just before a long word.
-    fn tokens(&mut self, start: usize, end: usize) {
+    /// Tokens with a provider's shape whose anchor stands in a word, just before it, or ends in the character after it.
+    fn shapes(&mut self, start: usize, end: usize) {
         let (text, finds) = (self.text, &mut *self.finds);
-        let window = start.saturating_sub(shapes::REACH)..end;
+        let window = start.saturating_sub(shapes::REACH).max(self.shaped)..text.len().min(end + 1);
+        if window.is_empty() {
+            return;
+        }
+        let shaped = &mut self.shaped;
         shapes::find(text, window, |kind, span| {
+            if span.len() > shapes::SANE {
+                *shaped = span.end.max(*shaped);
+            }
             if kind == "aws_access_key_id"
                 && let Some(key) = secret::aws_secret_near(text, &span)
             {
@@ -90,6 +119,12 @@ impl Scanner<'_, '_> {
             }
             finds.secret(kind, text, span);
         });
+    }
+
+    /// Tokens in or just before a long word.
+    fn tokens(&mut self, start: usize, end: usize) {
+        self.shapes(start, end);
+        let (text, finds) = (self.text, &mut *self.finds);
         let word = &text.as_bytes()[start..end];
         // Few of the places in one word can be the start of one token.
         for found in memchr::memmem::find_iter(word, b"eyJ").take(16) {

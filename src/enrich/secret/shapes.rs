@@ -12,6 +12,9 @@ use std::sync::{LazyLock, OnceLock};
 /// The anchors lie at most this far before the long word that they belong to.
 pub(crate) const REACH: usize = 10;
 
+/// What is longer may be made of nothing but anchors.
+pub(crate) const SANE: usize = 512;
+
 /// Longest token that is read.
 const LONGEST: usize = 2 << 10;
 
@@ -43,23 +46,24 @@ const fn after(
     Shape { kind, anchors, pattern, before, bound: true }
 }
 
-/// `{w}` stands for the URL-safe base64 alphabet, `{a}` for letters and digits, `{h}` for lower-case hex digits.
+/// `{w}` stands for the URL-safe base64 alphabet, `{a}` for letters and digits, `{h}` for lower-case hex digits;
+/// `{e}` says that the token's last letter or digit is followed by none (`\b` would take `_` for one).
 #[rustfmt::skip]
 const SHAPES: &[Shape] = &[
     // Clouds
-    bound("aws_access_key_id", &["AKIA", "ASIA", "ABIA", "ACCA"], r"A[A-Z]{3}[A-Z0-9]{16}\b"),
+    bound("aws_access_key_id", &["AKIA", "ASIA", "ABIA", "ACCA"], r"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}{e}"),
     free("gcp_api_key", &["AIza"], r"AIza{w}{35,}"),
     free("google_oauth_token", &["ya29."], r"ya29\.[A-Za-z0-9_.-]{20,}"),
     free("google_oauth_secret", &["GOCSPX-"], r"GOCSPX-{w}{20,}"),
     bound("google_refresh_token", &["1//0"], r"1//0{w}{30,}"),
     after("azure_client_secret", &["Q~"], r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,}", 4..5),
     after("azure_devops_token", &["AZDO"], r"{a}{76}AZDO{a}{4}", 76..77),
-    bound("alibaba_access_key_id", &["LTAI"], r"LTAI{a}{12,24}\b"),
-    bound("tencent_secret_id", &["AKID"], r"AKID{a}{32}\b"),
+    bound("alibaba_access_key_id", &["LTAI"], r"LTAI{a}{12,24}{e}"),
+    bound("tencent_secret_id", &["AKID"], r"AKID{a}{32}{e}"),
     free("digitalocean_token", &["dop_v1_", "doo_v1_", "dor_v1_"], r"do[opr]_v1_{h}{40,}"),
-    free("cloudflare_origin_key", &["v1.0-"], r"v1\.0-{h}{24}-{h}{100,}"),
+    free("cloudflare_origin_key", &["v1.0-"], r"v1\.0-{h}{24}-{h}{16,}"),
     bound("heroku_token", &["HRKU-"], r"HRKU-{w}{30,}"),
-    bound("flyio_token", &["fo1_", "fm1_", "fm2_"], r"f[om][12]_[A-Za-z0-9+/=_-]{40,}"),
+    bound("flyio_token", &["fo1_", "fm1_", "fm2_"], r"f(?:o1|m[12])_[A-Za-z0-9+/=_-]{40,}"),
     free("netlify_token", &["nfp_"], r"nfp_{a}{36,}"),
     free("supabase_key", &["sbp_", "sb_secret_"], r"(?:sbp_{h}{40}|sb_secret_{w}{20,})"),
     free("planetscale_token", &["pscale_"], r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9_.-]{32,}"),
@@ -67,13 +71,13 @@ const SHAPES: &[Shape] = &[
     free("github_token", &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], r"gh[pousr]_[A-Za-z0-9_]{36,}"),
     free("github_token", &["github_pat_"], r"github_pat_[A-Za-z0-9_]{36,}"),
     free("gitlab_token", &["glpat-", "gldt-", "glrt-", "glrtr-", "glptt-", "glft-", "glsoat-", "glcbt-", "glimt-", "glagent-", "gloas-", "glffct-", "GR1348941"],
-        r"(?:gl[a-z]{2,6}-|GR1348941)[A-Za-z0-9_.-]{20,}"),
+        r"(?:gl(?:pat|dt|rt|rtr|ptt|ft|soat|cbt|imt|agent|oas|ffct)-|GR1348941)[A-Za-z0-9_.-]{20,}"),
     free("bitbucket_token", &["ATBB"], r"ATBB{a}{24,}"),
     free("npm_token", &["npm_"], r"npm_{a}{36,}"),
     free("pypi_token", &["pypi-"], r"pypi-{w}{40,}"),
     free("rubygems_token", &["rubygems_"], r"rubygems_{h}{40,}"),
-    bound("crates_io_token", &["cio"], r"cio{a}{32}\b"),
-    bound("nuget_key", &["oy2"], r"oy2[a-z0-9]{43}\b"),
+    bound("crates_io_token", &["cio"], r"cio{a}{32}{e}"),
+    bound("nuget_key", &["oy2"], r"oy2[a-z0-9]{43}{e}"),
     free("dockerhub_token", &["dckr_pat_", "dckr_oat_"], r"dckr_[po]at_{w}{20,}"),
     bound("jfrog_key", &["AKCp"], r"AKCp{a}{60,}"),
     free("sonarqube_token", &["sqp_", "squ_", "sqa_"], r"sq[pua]_{h}{40}"),
@@ -85,8 +89,8 @@ const SHAPES: &[Shape] = &[
     // Models and search
     free("anthropic_key", &["sk-ant-"], r"sk-ant-{w}{20,}"),
     bound("openrouter_key", &["sk-or-"], r"sk-or-{w}{32,}"),
-    bound("openai_key", &["sk-proj-", "sk-svcacct-", "sk-admin-", "sk-None-"], r"sk-[A-Za-z]+-{w}{20,}"),
-    bound("openai_key", &["sk-"], r"sk-{a}{20,}\b"),
+    bound("openai_key", &["sk-proj-", "sk-svcacct-", "sk-admin-", "sk-None-"], r"sk-(?:proj|svcacct|admin|None)-{w}{20,}"),
+    bound("openai_key", &["sk-"], r"sk-{a}{20,}{w}*"),
     bound("huggingface_token", &["hf_", "api_org_"], r"(?:hf|api_org)_{a}{30,}"),
     free("groq_key", &["gsk_"], r"gsk_{a}{40,}"),
     bound("replicate_token", &["r8_"], r"r8_{a}{37}"),
@@ -94,27 +98,27 @@ const SHAPES: &[Shape] = &[
     bound("xai_key", &["xai-"], r"xai-{a}{60,}"),
     free("langsmith_key", &["lsv2_"], r"lsv2_(?:pt|sk)_{h}{32}_{h}{10}"),
     free("tavily_key", &["tvly-"], r"tvly-{w}{20,}"),
-    bound("firecrawl_key", &["fc-"], r"fc-{h}{32}\b"),
+    bound("firecrawl_key", &["fc-"], r"fc-{h}{32}{e}"),
     // Chat and mail
-    free("slack_token", &["xoxa-", "xoxb-", "xoxc-", "xoxd-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-"], r"xox[a-z][.-][A-Za-z0-9%.-]{10,}"),
+    free("slack_token", &["xoxa-", "xoxb-", "xoxc-", "xoxd-", "xoxe-", "xoxe.", "xoxo-", "xoxp-", "xoxr-", "xoxs-"], r"xox(?:[abcdeoprs]-|e\.xox[bp]-)[A-Za-z0-9%.-]{15,}"),
     free("slack_token", &["xapp-", "xwfp-"], r"x(?:app|wfp)-[A-Za-z0-9-]{20,}"),
     after("telegram_bot_token", &[":AA"], r"[0-9]{8,10}:AA{w}{32,}", 8..11),
     free("sendgrid_key", &["SG."], r"SG\.{w}{16,}\.{w}{32,}"),
-    bound("twilio_key", &["SK"], r"SK{h}{32}\b"),
-    free("mailgun_key", &["key-"], r"key-{h}{32}\b"),
-    after("mailchimp_key", &["-us"], r"{h}{32}-us[0-9]{1,2}\b", 32..33),
+    bound("twilio_key", &["SK"], r"SK{h}{32}{e}"),
+    free("mailgun_key", &["key-"], r"key-{h}{32}{e}"),
+    after("mailchimp_key", &["-us"], r"{h}{32}-us[0-9]{1,2}{e}", 32..33),
     // Payment and commerce
     free("stripe_key", &["sk_live_", "sk_test_", "rk_live_", "rk_test_"], r"[sr]k_(?:live|test)_{a}{10,}"),
     free("stripe_webhook_secret", &["whsec_"], r"whsec_[A-Za-z0-9+/=]{24,}"),
     free("shopify_token", &["shpat_", "shpca_", "shppa_", "shpss_"], r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
-    free("square_token", &["sq0atp-", "sq0csp-", "sq0idp-"], r"sq0[a-z]{3}-{w}{22,}"),
+    free("square_token", &["sq0atp-", "sq0csp-", "sq0idp-"], r"sq0(?:atp|csp|idp)-{w}{22,}"),
     bound("facebook_token", &["EAA"], r"EAA{a}{60,}"),
-    bound("plaid_token", &["access-sandbox-", "access-production-", "access-development-"], r"access-[a-z]+-[0-9a-f-]{36}"),
+    bound("plaid_token", &["access-sandbox-", "access-production-", "access-development-"], r"access-(?:sandbox|production|development)-[0-9a-f-]{36}"),
     // Work tools
     free("atlassian_token", &["ATATT3", "ATCTT3"], r"AT[AC]TT3[A-Za-z0-9_=-]{40,}"),
     free("linear_key", &["lin_api_", "lin_oauth_"], r"lin_(?:api|oauth)_{a}{32,}"),
     bound("notion_token", &["ntn_"], r"ntn_{a}{40,}"),
-    bound("notion_token", &["secret_"], r"secret_{a}{43}\b"),
+    bound("notion_token", &["secret_"], r"secret_{a}{43}{e}"),
     free("postman_key", &["PMAK-"], r"PMAK-{h}{24}-{h}{34}"),
     free("figma_token", &["figd_"], r"figd_{w}{36,}"),
     bound("airtable_token", &["pat"], r"pat{a}{14}\.{h}{64}"),
@@ -126,9 +130,9 @@ const SHAPES: &[Shape] = &[
     free("newrelic_key", &["NRAK-", "NRII-", "NRJS-", "NRRA-"], r"NR(?:AK|II|JS|RA)-[A-Za-z0-9_-]{19,}"),
     free("sentry_token", &["sntrys_", "sntryu_"], r"sntry[su]_[A-Za-z0-9+/=_-]{40,}"),
     free("dynatrace_token", &["dt0c01."], r"dt0c01\.[A-Z0-9]{24}\.[A-Z0-9]{64}"),
-    free("databricks_token", &["dapi"], r"dapi{h}{32}(?:-[0-9])?\b"),
-    free("vault_token", &["hvs.", "hvb.", "hvr."], r"hv[sbr]\.{w}{20,}"),
-    bound("doppler_token", &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "dp.scim.", "dp.audit."], r"dp\.[a-z]+\.(?:[a-z0-9_-]{2,35}\.)?{a}{40,}"),
+    free("databricks_token", &["dapi"], r"dapi{h}{32}(?:-[0-9])?{e}"),
+    bound("vault_token", &["hvs.", "hvb.", "hvr."], r"hv[sbr]\.{w}{20,}"),
+    bound("doppler_token", &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa.", "dp.scim.", "dp.audit."], r"dp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?{a}{40,}"),
     free("tailscale_key", &["tskey-"], r"tskey-[a-z]+-{w}{16,}"),
     free("onepassword_token", &["ops_eyJ"], r"ops_eyJ[A-Za-z0-9+/=_-]{60,}"),
     free("age_secret_key", &["AGE-SECRET-KEY-1"], r"AGE-SECRET-KEY-1[0-9A-Z]{58}"),
@@ -157,6 +161,7 @@ fn pattern(shape: usize) -> Option<&'static Regex> {
     let compile = || {
         let source = SHAPES[shape].pattern;
         let source = source.replace("{w}", "[A-Za-z0-9_-]").replace("{a}", "[A-Za-z0-9]").replace("{h}", "[0-9a-f]");
+        let source = source.replace("{e}", "(?:[^A-Za-z0-9]|$)");
         RegexBuilder::new(&format!("^(?:{source})")).unicode(false).build().ok()
     };
     COMPILED.patterns[shape].get_or_init(compile).as_ref()
@@ -180,14 +185,22 @@ pub(crate) fn find(text: &str, window: Range<usize>, mut found: impl FnMut(&'sta
             }
             let near = &bytes[start..bytes.len().min(start + LONGEST)];
             if let Some(hit) = pattern(index).and_then(|pattern| pattern.find(near)) {
-                let end = start + hit.end();
-                // A token of no sane length made of nothing but anchors must not be read once for each of them.
-                covered = if hit.end() > 512 { end } else { covered };
+                let mut end = start + hit.end();
+                // What shows the end is not part of the token.
+                end -= usize::from(shape.pattern.ends_with("{e}") && !bytes[end - 1].is_ascii_alphanumeric());
+                // Then it must not be read once for each of them.
+                covered = if hit.end() > SANE { end } else { covered };
                 found(shape.kind, start..end);
                 break;
             }
         }
     }
+}
+
+/// Whether a short word without `_` and `-` may hold the start of a token that goes on after a full stop or the like.
+pub(crate) fn may_go_on(word: &[u8]) -> bool {
+    matches!(word, [.., b'2', b'9'] | [.., b'v', b'1'] | [.., b'Q'])
+        || word.windows(3).any(|part| matches!(part, b"TT3" | b"GR1"))
 }
 
 /// Whether a token may start here: not inside a word, unless what looks like one is an escape (`\n`, `%3D`).

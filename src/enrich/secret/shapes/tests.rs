@@ -6,6 +6,7 @@
 use super::{SHAPES, pattern};
 use crate::call::Call;
 use crate::enrich::{EnrichOptions, Enricher};
+use memchr::memmem;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::string::string_regex;
 use proptest::test_runner::TestRunner;
@@ -19,9 +20,9 @@ fn every_pattern_compiles() {
 }
 
 /// Alphabets of letters and digits that a shape's own are replaced by.
-const ALPHABETS: &[&str] = &["A-Za-z0-9", "A-Za-z", "Ab7"];
+const ALPHABETS: &[&str] = &["A-Za-z0-9", "A-Za-z", "Az7"];
 
-/// A log's text around a token, and whether it is one string (else it is no JSON).
+/// What stands around a token.
 const AROUND: &[(&str, &str)] = &[
     ("", ""),
     ("the key is ", " today"),
@@ -51,59 +52,39 @@ const AROUND: &[(&str, &str)] = &[
     ("{\"jsonrpc\":\"2.0\",\"id\":7,\"params\":{\"", "\":1,"),
 ];
 
-/// Tokens of one shape.
-fn tokens(source: &str, alphabet: &str, runner: &mut TestRunner, count: usize) -> Vec<String> {
+/// A token of one shape.
+fn token(source: &str, alphabet: &str, runner: &mut TestRunner) -> String {
     let source = source
         .replace("{w}", "[A-Za-z0-9_-]")
         .replace("{a}", "[A-Za-z0-9]")
         .replace("{h}", "[0-9a-f]")
         .replace("{e}", "")
-        .replace("\\b", "")
         .replace("A-Za-z0-9", alphabet);
     let source = if alphabet.contains('7') { source } else { source.replace("A-Z0-9", "A-Z") };
     let strategy = string_regex(&source).expect("an expression without look-around");
-    (0..count).map(|_| strategy.new_tree(runner).expect("no filter").current()).collect()
+    strategy.new_tree(runner).expect("no filter").current()
 }
 
 #[test]
 fn no_token_survives() {
-    let count = std::env::var("TOKENS").map_or(1, |n| n.parse().expect("number"));
     let enricher = Enricher::new(EnrichOptions::new([7; 32]));
     let mut runner = TestRunner::deterministic();
-    let mut failed = std::collections::BTreeMap::<String, (usize, String)>::new();
-    for shape in SHAPES {
-        for alphabet in ALPHABETS {
-            for token in tokens(shape.pattern, alphabet, &mut runner, count) {
-                for (before, after) in AROUND {
-                    let text = format!("{before}{token}{after}");
-                    let inner = json!({"a": text}).to_string();
-                    let mut call = Call {
-                        arguments: Some(json!({"value": text, "body": inner}).to_string()),
-                        result: Some(json!({text.clone(): {"x": 1}}).to_string()),
-                        error_message: Some(text.clone()),
-                        ..Call::default()
-                    };
-                    let enriched = enricher.call(&mut call);
-                    let outs = [
-                        ("arguments", call.arguments.unwrap_or_default()),
-                        ("key", call.result.unwrap_or_default()),
-                        ("error", call.error_message.unwrap_or_default()),
-                        ("text", enricher.text(&text, "description").text),
-                        ("observables", format!("{:?}", enriched.observables)),
-                    ];
-                    for (place, out) in outs {
-                        let left = token.as_bytes().windows(12).any(|piece| memchr::memmem::find(out.as_bytes(), piece).is_some());
-                        if left {
-                            let e = failed.entry(format!("{} {alphabet} {before:?} {place}", shape.kind)).or_default();
-                            e.0 += 1;
-                            e.1 = format!("{token} -> {out}");
-                        }
-                    }
-                }
-            }
+    for (shape, alphabet) in SHAPES.iter().flat_map(|shape| ALPHABETS.iter().map(move |alphabet| (shape, alphabet))) {
+        let token = token(shape.pattern, alphabet, &mut runner);
+        for (before, after) in AROUND {
+            let text = format!("{before}{token}{after}");
+            let body = json!({"a": text}).to_string();
+            let mut call = Call {
+                arguments: Some(json!({"value": text, "body": body}).to_string()),
+                result: Some(json!({text.clone(): 1}).to_string()),
+                error_message: Some(text.clone()),
+                ..Call::default()
+            };
+            let enriched = enricher.call(&mut call);
+            let outs = [call.arguments, call.result, call.error_message, Some(enricher.text(&text, "x").text)];
+            let all = format!("{outs:?} {:?}", enriched.observables);
+            let left = token.as_bytes().windows(12).any(|part| memmem::find(all.as_bytes(), part).is_some());
+            assert!(!left, "{}: {token:?} in {text:?} -> {all}", shape.kind);
         }
     }
-    let mut all = String::new();
-    for (k, (n, e)) in &failed { all.push_str(&format!("{k}: {n}: {}\n", e.chars().take(400).collect::<String>())); }
-    assert!(failed.is_empty(), "{all}");
 }
