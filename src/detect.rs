@@ -225,7 +225,9 @@ async fn rows<T: serde::de::DeserializeOwned>(session: &Session, sql: &str) -> R
     for batch in session.collect(sql).await? {
         for line in json_lines(&batch)?.lines() {
             let row = serde_json::from_str(line);
-            rows.push(row.map_err(|error| QueryError::Execution(format!("a row of the lake is not as expected: {error}")))?);
+            rows.push(
+                row.map_err(|error| QueryError::Execution(format!("a row of the lake is not as expected: {error}")))?,
+            );
         }
     }
     Ok(rows)

@@ -10,10 +10,10 @@ mod suppress;
 pub mod taxonomy;
 mod wildcard;
 
+pub use crate::visible::{shorten, visible};
 pub use columns::{alerts_from_batch, alerts_to_batch};
 pub use fingerprint::alert_id;
 pub use suppress::{Suppression, SuppressionUse, suppress};
-pub use crate::visible::{shorten, visible};
 pub use wildcard::Wildcard;
 
 use serde::{Deserialize, Serialize};

@@ -3,8 +3,8 @@
 use super::schema::{COLUMNS, IngestColumn, Kind, calls_schema, marker, marker_fields, utc_timestamp};
 use super::{Call, Nanos};
 use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
-    StringBuilder, StructBuilder, TimestampMicrosecondBuilder,
+    Array as _, ArrayRef, AsArray as _, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, ListBuilder,
+    RecordBatch, StringBuilder, StructBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -202,7 +202,9 @@ pub fn calls_from_batch(batch: &RecordBatch) -> Result<Vec<Call>, ArrowError> {
     let mut calls = vec![Call::default(); batch.num_rows()];
     for column in COLUMNS.iter() {
         let Some(array) = batch.column_by_name(column.name) else { continue };
-        if let Some(field) = calls_schema().field_with_name(column.name).ok().filter(|f| f.data_type() != array.data_type()) {
+        if let Some(field) =
+            calls_schema().field_with_name(column.name).ok().filter(|f| f.data_type() != array.data_type())
+        {
             let array = arrow::compute::cast(array, field.data_type())?;
             read_column(&mut calls, &column.kind, &array);
         } else {

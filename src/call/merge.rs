@@ -31,9 +31,29 @@ pub fn merge(a: Call, b: Call) -> Call {
         ($($field:ident),*) => { $( if base.$field.is_none() { base.$field = other.$field; } )* };
     }
     fill!(
-        mcp_protocol_version, mcp_session_id, session_id, connection_id, jsonrpc_request_id, jsonrpc_id_type,
-        tool_call_id, agent, client_name, client_version, user_id, server, server_info_name, server_info_version,
-        transport, server_address, tool, tool_raw, trace_id, span_id, parent_span_id, source_file, response
+        mcp_protocol_version,
+        mcp_session_id,
+        session_id,
+        connection_id,
+        jsonrpc_request_id,
+        jsonrpc_id_type,
+        tool_call_id,
+        agent,
+        client_name,
+        client_version,
+        user_id,
+        server,
+        server_info_name,
+        server_info_version,
+        transport,
+        server_address,
+        tool,
+        tool_raw,
+        trace_id,
+        span_id,
+        parent_span_id,
+        source_file,
+        response
     );
     if base.method.is_empty() {
         base.method = other.method;
@@ -145,11 +165,39 @@ fn merge_more(mut base: More, other: More) -> More {
         ($($field:ident),*) => { $( if base.$field.is_none() { base.$field = other.$field; } )* };
     }
     fill!(
-        parent_call_id, task_id, gen_ai_agent_id, agent_is_subagent, gen_ai_request_model, user_name, user_email,
-        principal_type, auth_method, auth_subject, delegation_chain, client_address, user_agent, host_name, cwd,
-        git_branch, server_url, server_command, gen_ai_prompt_name, mcp_resource_uri, result_type,
-        http_response_status_code, approval_source, approval_policy, approval_wait_ns, ann_read_only, ann_destructive,
-        ann_idempotent, ann_open_world, tool_def_hash, meta_json, extra_json, source_format_version
+        parent_call_id,
+        task_id,
+        gen_ai_agent_id,
+        agent_is_subagent,
+        gen_ai_request_model,
+        user_name,
+        user_email,
+        principal_type,
+        auth_method,
+        auth_subject,
+        delegation_chain,
+        client_address,
+        user_agent,
+        host_name,
+        cwd,
+        git_branch,
+        server_url,
+        server_command,
+        gen_ai_prompt_name,
+        mcp_resource_uri,
+        result_type,
+        http_response_status_code,
+        approval_source,
+        approval_policy,
+        approval_wait_ns,
+        ann_read_only,
+        ann_destructive,
+        ann_idempotent,
+        ann_open_world,
+        tool_def_hash,
+        meta_json,
+        extra_json,
+        source_format_version
     );
     base
 }

@@ -45,13 +45,17 @@ pub(super) struct Column {
 }
 
 macro_rules! text {
-    ($name:literal, $field:ident) => { text!($name, $field, "") };
+    ($name:literal, $field:ident) => {
+        text!($name, $field, "")
+    };
     ($name:literal, $field:ident, $otel:literal) => {
         Column { name: $name, otel: $otel, kind: Kind::Text(|c| c.$field.as_deref(), |c, v| c.$field = Some(v.into())) }
     };
 }
 macro_rules! more_text {
-    ($name:literal, $field:ident) => { more_text!($name, $field, "") };
+    ($name:literal, $field:ident) => {
+        more_text!($name, $field, "")
+    };
     ($name:literal, $field:ident, $otel:literal) => {
         Column {
             name: $name,
@@ -255,11 +259,7 @@ pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
         },
         more_text!("source_format_version", source_format_version),
         text!("source_file", source_file),
-        Column {
-            name: "source_line",
-            otel: "",
-            kind: Kind::Int(|c| Some(c.source.line), |c, v| c.source.line = v),
-        },
+        Column { name: "source_line", otel: "", kind: Kind::Int(|c| Some(c.source.line), |c, v| c.source.line = v) },
         Column {
             name: "source_offset",
             otel: "",
@@ -285,11 +285,7 @@ pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
             otel: "",
             kind: Kind::Int(|c| c.response.map(|p| p.length), |c, v| response(c).length = v),
         },
-        Column {
-            name: "parse_flags",
-            otel: "",
-            kind: Kind::Names(|c| c.flags, flags, |c, bit| c.flags.add(bit)),
-        },
+        Column { name: "parse_flags", otel: "", kind: Kind::Names(|c| c.flags, flags, |c, bit| c.flags.add(bit)) },
         Column { name: "ingest_id", otel: "", kind: Kind::Ingest(IngestColumn::Id) },
         Column { name: "ingested_at", otel: "", kind: Kind::Ingest(IngestColumn::At) },
         Column { name: "day", otel: "", kind: Kind::Ingest(IngestColumn::Day) },

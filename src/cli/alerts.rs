@@ -50,7 +50,8 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
         AlertsCommand::List(selection) => (select(context, alerts, selection), Encoding::Table),
         AlertsCommand::Export(selection) => (select(context, alerts, selection), Encoding::Jsonl),
         AlertsCommand::Show { id } => {
-            let found: Vec<Alert> = alerts.into_iter().filter(|alert| alert.alert_id.starts_with(id.as_str())).collect();
+            let found: Vec<Alert> =
+                alerts.into_iter().filter(|alert| alert.alert_id.starts_with(id.as_str())).collect();
             match found.len() {
                 0 => return Err(CommandError::usage(format!("no alert `{id}`: `calltrail alerts list` names them"))),
                 1 => {}

@@ -17,7 +17,8 @@ pub(super) fn run(context: &Context, command: &FormatsCommand) -> Result<u8, Com
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
     let mut out = context.ui.data();
     if format == OutputFormat::Json {
-        let all = FORMATS.iter().map(|f| serde_json::json!({"id": f.id(), "title": f.title(), "evidence": f.evidence()}));
+        let all =
+            FORMATS.iter().map(|f| serde_json::json!({"id": f.id(), "title": f.title(), "evidence": f.evidence()}));
         writeln!(out, "{}", serde_json::Value::from(all.collect::<Vec<_>>()))?;
     } else {
         for format in FORMATS {

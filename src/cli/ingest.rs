@@ -66,9 +66,10 @@ pub(super) fn ingest(
     let started = Instant::now();
     let lake = context.runtime.block_on(Lake::open_or_create(context.lake_location()))?;
     let lock = context.runtime.block_on(lake.lock())?;
-    let overrides = config.capabilities.iter().map(|rule| {
-        (rule.server.as_str().to_owned(), rule.tool.as_str().to_owned(), rule.capabilities.clone())
-    });
+    let overrides = config
+        .capabilities
+        .iter()
+        .map(|rule| (rule.server.as_str().to_owned(), rule.tool.as_str().to_owned(), rule.capabilities.clone()));
     let enricher = Enricher::new(EnrichOptions {
         key: lake.key(),
         keep_secrets,
@@ -119,7 +120,13 @@ pub(super) fn exit_code(summary: &Summary) -> u8 {
 pub(super) fn line(summary: &Summary, seconds: f64) -> String {
     let mut text = format!(
         "{} files, {} lines: {} calls, {} duplicates, {} rejects, {} ignored, {} prompts in {seconds:.1} s",
-        summary.files, summary.lines, summary.calls, summary.duplicates, summary.rejects, summary.ignored, summary.prompts
+        summary.files,
+        summary.lines,
+        summary.calls,
+        summary.duplicates,
+        summary.rejects,
+        summary.ignored,
+        summary.prompts
     );
     if summary.unchanged > 0 {
         text.push_str(&format!(" ({} files unchanged)", summary.unchanged));

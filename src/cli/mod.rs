@@ -128,11 +128,7 @@ impl Context {
     }
 
     /// The range of `--since` and `--until`.
-    fn range(
-        &self,
-        since: Option<crate::config::units::When>,
-        until: Option<crate::config::units::When>,
-    ) -> TimeRange {
+    fn range(&self, since: Option<crate::config::units::When>, until: Option<crate::config::units::When>) -> TimeRange {
         let micros = |when: crate::config::units::When| when.resolve(ui::now()).timestamp_micros();
         TimeRange { since: since.map(micros), until: until.map(micros) }
     }

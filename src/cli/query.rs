@@ -59,7 +59,9 @@ pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, CommandErro
 fn statement(args: &QueryArgs) -> Result<Option<String>, CommandError> {
     if let Some(path) = &args.file {
         let text = std::fs::read_to_string(path);
-        return text.map(Some).map_err(|cause| CommandError::usage(format!("cannot read `{}`: {cause}", path.display())));
+        return text
+            .map(Some)
+            .map_err(|cause| CommandError::usage(format!("cannot read `{}`: {cause}", path.display())));
     }
     if args.sql.is_some() || std::io::stdin().is_terminal() {
         return Ok(args.sql.clone());

@@ -133,7 +133,10 @@ async fn rows<T: serde::de::DeserializeOwned>(session: &Session, sql: &str) -> R
     let mut rows = Vec::new();
     for batch in session.collect(sql).await? {
         for line in json_lines(&batch)?.lines() {
-            rows.push(serde_json::from_str(line).map_err(|e| CommandError::failure(format!("a row is not as expected: {e}")))?);
+            rows.push(
+                serde_json::from_str(line)
+                    .map_err(|e| CommandError::failure(format!("a row is not as expected: {e}")))?,
+            );
         }
     }
     Ok(rows)
@@ -147,7 +150,8 @@ fn quoted(text: &str) -> String {
 fn print(out: &mut impl Write, id: &str, entries: &[Entry], alerts: &[Alert], full: bool) -> std::io::Result<()> {
     let calls = entries.iter().filter(|e| e.event_kind == "call").count();
     let errors = entries.iter().filter(|e| e.outcome.ends_with("error") || e.outcome == "timeout").count();
-    let first = |field: fn(&Entry) -> Option<&str>| entries.iter().find_map(field).map(|text| visible(text).into_owned());
+    let first =
+        |field: fn(&Entry) -> Option<&str>| entries.iter().find_map(field).map(|text| visible(text).into_owned());
     writeln!(out, "session {}", visible(id))?;
     let who = [
         ("agent", first(|e| e.agent.as_deref())),
@@ -160,7 +164,12 @@ fn print(out: &mut impl Write, id: &str, entries: &[Entry], alerts: &[Alert], fu
         (Some(start), Some(end)) => format!("{} – {} UTC", moment(*start, "%F %T"), moment(*end, "%F %T")),
         _ => "no times logged".to_owned(),
     };
-    writeln!(out, "{}{}{span}, {calls} calls, {errors} errors\n", who.join(", "), if who.is_empty() { "" } else { ", " })?;
+    writeln!(
+        out,
+        "{}{}{span}, {calls} calls, {errors} errors\n",
+        who.join(", "),
+        if who.is_empty() { "" } else { ", " }
+    )?;
     let mut marks: HashMap<&str, Vec<&Alert>> = HashMap::new();
     for alert in alerts {
         for call in &alert.finding.call_ids {

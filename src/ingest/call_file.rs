@@ -35,7 +35,14 @@ pub(super) struct Summary {
 }
 
 pub(super) const SUMMARY_COLUMNS: &[&str] = &[
-    "call_id", "arguments_state", "result_state", "outcome", "session_source", "trace_observer", "duration_source", "approval",
+    "call_id",
+    "arguments_state",
+    "result_state",
+    "outcome",
+    "session_source",
+    "trace_observer",
+    "duration_source",
+    "approval",
 ];
 
 pub(super) fn summary(call: &Call) -> Summary {
@@ -71,7 +78,12 @@ pub(super) fn response_key(call: &Call) -> Option<(Text, Nanos, [u8; 32])> {
 
 impl CallFile {
     /// Finds orphans whose response stands in the file as part of a whole call: another export held the request too.
-    pub(super) fn answers(&self, table: &Path, orphans: &mut Orphans, found: &mut HashMap<usize, Match>) -> Result<(), LakeError> {
+    pub(super) fn answers(
+        &self,
+        table: &Path,
+        orphans: &mut Orphans,
+        found: &mut HashMap<usize, Match>,
+    ) -> Result<(), LakeError> {
         if orphans.is_empty() {
             return Ok(());
         }
@@ -129,7 +141,14 @@ impl CallFile {
 }
 
 /// Copies a file without some rows; `None` if none is left.
-pub(super) fn rewrite_without(table: &Path, name_of: &str, add: &Add, gone: &HashSet<Id>, name: &str, now_ms: i64) -> Result<Option<DataFile>, LakeError> {
+pub(super) fn rewrite_without(
+    table: &Path,
+    name_of: &str,
+    add: &Add,
+    gone: &HashSet<Id>,
+    name: &str,
+    now_ms: i64,
+) -> Result<Option<DataFile>, LakeError> {
     let mut kept = Vec::new();
     data_file::read(table, add, &[], |batch| {
         let keep: BooleanArray = ids_of(&batch, name_of).map(|id| Some(!gone.contains(&id))).collect();
@@ -168,4 +187,3 @@ pub(super) fn ids_of(batch: &RecordBatch, table: &str) -> impl Iterator<Item = I
 pub(super) fn parse_id(hex: &str) -> Id {
     Id::from_str_radix(hex, 16).unwrap_or_default()
 }
-

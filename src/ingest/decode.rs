@@ -16,8 +16,6 @@ pub(super) const FIRST_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RejectedPiece {
     pub(super) position: Position,
-    /// Bytes with the line end.
-    pub(super) bytes: u64,
     pub(super) reason: String,
     pub(super) first_bytes: String,
 }
@@ -28,8 +26,8 @@ pub(super) struct DecodedChunk {
     pub(super) items: Vec<Item>,
     pub(super) rejects: Vec<RejectedPiece>,
     pub(super) counts: Counts,
-    /// The last record of the stream is unfinished and was rejected for it.
-    pub(super) open_tail: bool,
+    /// The last line of the stream has no end and said nothing so far: its bytes, and whether it was rejected (else: noise).
+    pub(super) open_tail: Option<(u64, bool)>,
     /// The first byte ends a line.
     pub(super) begins_with_line_end: bool,
     /// The last line of the stream has no end but was read; whether it was a call's.
@@ -117,10 +115,14 @@ pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) ->
             Known::Noise => {
                 out.counts.bytes_ignored += bytes.len() as u64;
                 out.counts.ignored += u64::from(!text.is_empty());
+                if is_last && chunk.ends_open && !text.is_empty() {
+                    out.unterminated = None;
+                    out.open_tail = Some((bytes.len() as u64, false));
+                }
             }
             Known::Rejected(reason) => {
-                out.open_tail = is_last && chunk.ends_open;
-                let reason = if out.open_tail { format!("unfinished last record: {reason}") } else { reason };
+                out.open_tail = (is_last && chunk.ends_open).then_some((bytes.len() as u64, true));
+                let reason = if out.open_tail.is_some() { format!("unfinished last record: {reason}") } else { reason };
                 out.unterminated = None;
                 out.reject(position, reason, bytes, bytes.len() as u64);
             }
@@ -163,7 +165,7 @@ impl DecodedChunk {
         self.counts.bytes_rejected += length;
         self.counts.rejects += 1;
         let first_bytes = String::from_utf8_lossy(&bytes[..bytes.len().min(FIRST_BYTES)]).into_owned();
-        self.rejects.push(RejectedPiece { position, bytes: length, reason, first_bytes });
+        self.rejects.push(RejectedPiece { position, reason, first_bytes });
     }
 }
 
@@ -278,7 +280,11 @@ fn one(
         Some(error) => json_error(&error),
         None if text.contains('\0') => "binary data".to_owned(),
         None if parsed.is_some() => "a JSON object of no known format".to_owned(),
-        None if matches!(text.as_bytes().first(), Some(b'{' | b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) => {
+        None if matches!(
+            text.as_bytes().first(),
+            Some(b'{' | b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')
+        ) =>
+        {
             "JSON, but no object of a known format".to_owned()
         }
         None => "a line of no known format".to_owned(),

@@ -23,10 +23,10 @@ use decode::{DecodedChunk, SourceView, decode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sources::{OpenTail, Recognised, SourceRow, Sources, Spool, head_key};
-use unknown::shape_of;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, Read};
 use std::sync::{Arc, mpsc};
+use unknown::shape_of;
 use writer::Writer;
 
 /// Chunks being decoded at once, per core: enough that no core waits, few enough to stay small.
@@ -120,11 +120,16 @@ impl<'a> Ingester<'a> {
         options: IngestOptions,
     ) -> Result<Self, IngestError> {
         let state = lake.state()?;
-        let saved: Saved =
-            if state.is_empty() { Saved::default() } else { serde_json::from_slice(&state).map_err(IngestError::State)? };
+        let saved: Saved = if state.is_empty() {
+            Saved::default()
+        } else {
+            serde_json::from_slice(&state).map_err(IngestError::State)?
+        };
         let sources = runtime.block_on(Sources::load(lake))?;
         let mut known = HashMap::new();
-        for (table, column) in [("tool_definitions", "definition_id"), ("connections", "identity"), ("prompts", "prompt_id")] {
+        for (table, column) in
+            [("tool_definitions", "definition_id"), ("connections", "identity"), ("prompts", "prompt_id")]
+        {
             known.insert(table, runtime.block_on(known_ids(lake, table, column))?);
         }
         let files = runtime.block_on(lake.files("calls"))?;
@@ -198,7 +203,8 @@ impl<'a> Ingester<'a> {
         };
         self.touched = true;
         let known = self.sources.rows.get(at);
-        let mut framer = Framer::new(reader, offset, digest, known.filter(|row| row.format.is_some()).and_then(|row| row.framing))?;
+        let mut framer =
+            Framer::new(reader, offset, digest, known.filter(|row| row.format.is_some()).and_then(|row| row.framing))?;
         let hints = input.hints();
         let format = match known {
             Some(SourceRow { format: Some(id), .. }) => FORMATS.iter().copied().find(|f| f.id() == id),
@@ -285,7 +291,8 @@ impl<'a> Ingester<'a> {
         context: &mut SourceContext,
         decoded: DecodedChunk,
     ) -> Result<(), IngestError> {
-        let DecodedChunk { items, rejects, mut counts, open_tail, digest, begins_with_line_end, unterminated } = decoded;
+        let DecodedChunk { items, rejects, mut counts, open_tail, digest, begins_with_line_end, unterminated } =
+            decoded;
         if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| begins_with_line_end) {
             // The end of a line that was read before it was written.
             counts.lines -= 1;
@@ -313,7 +320,6 @@ impl<'a> Ingester<'a> {
         let (foreign, foreign_bytes) = self.pairing.take_foreign();
         self.summary.ignored += foreign;
         self.sources.rows[at].counts.ignored += foreign;
-        let length = rejects.last().map_or(0, |reject| reject.bytes);
         for mut reject in rejects {
             reject.position.line += first_line;
             self.reject(at, &reject);
@@ -328,8 +334,11 @@ impl<'a> Ingester<'a> {
             row.counts.lines += 1;
         }
         row.saved.unterminated = unterminated;
-        row.saved.open_tail =
-            open_tail.then(|| OpenTail { length, lines: 1, reject_id: reject_id(&row.source_id, row.counts.bytes - length) });
+        row.saved.open_tail = open_tail.map(|(length, rejected)| OpenTail {
+            length,
+            lines: 1,
+            reject_id: rejected.then(|| reject_id(&row.source_id, row.counts.bytes - length)),
+        });
         self.summary.lines += counts.lines;
         self.summary.ignored += counts.ignored;
         self.summary.rejects += counts.rejects;
@@ -370,7 +379,7 @@ impl<'a> Ingester<'a> {
             length: 0,
         };
         let reason = format!("the input breaks off: {cause}");
-        let piece = decode::RejectedPiece { position, bytes: 0, reason, first_bytes: String::new() };
+        let piece = decode::RejectedPiece { position, reason, first_bytes: String::new() };
         self.sources.rows[at].counts.rejects += 1;
         self.summary.rejects += 1;
         self.reject(at, &piece);
@@ -378,7 +387,8 @@ impl<'a> Ingester<'a> {
 
     /// A file that nobody knows becomes one reject with its shape.
     fn reject_all<R: Read>(&mut self, at: usize, framer: &mut Framer<R>, shape: &str) -> Result<(), ReadError> {
-        let first_bytes = String::from_utf8_lossy(&framer.head()[..framer.head().len().min(decode::FIRST_BYTES)]).into_owned();
+        let first_bytes =
+            String::from_utf8_lossy(&framer.head()[..framer.head().len().min(decode::FIRST_BYTES)]).into_owned();
         let start = self.sources.rows[at].counts;
         let mut length = 0;
         let mut lines = 0;
@@ -387,18 +397,15 @@ impl<'a> Ingester<'a> {
             lines += memchr::memchr_iter(b'\n', &chunk.bytes).count() as u64;
             self.sources.rows[at].digest = chunk.digest.to_hex().to_string();
         }
-        let position = crate::call::Position {
-            line: start.lines as i64 + 1,
-            offset: start.bytes as i64,
-            length: length as i64,
-        };
+        let position =
+            crate::call::Position { line: start.lines as i64 + 1, offset: start.bytes as i64, length: length as i64 };
         let reason = format!("unknown format: {shape}");
-        self.reject(at, &decode::RejectedPiece { position, bytes: length, reason, first_bytes });
+        self.reject(at, &decode::RejectedPiece { position, reason, first_bytes });
         let row = &mut self.sources.rows[at];
         if length <= MAX_UNKNOWN {
             // Perhaps only the start of a file that somebody is writing: when it has grown, it is looked at from here again.
             let reject_id = reject_id(&row.source_id, start.bytes);
-            row.saved.open_tail = Some(OpenTail { length, lines, reject_id });
+            row.saved.open_tail = Some(OpenTail { length, lines, reject_id: Some(reject_id) });
         }
         row.counts.bytes += length;
         row.counts.bytes_rejected += length;
@@ -429,10 +436,18 @@ impl<'a> Ingester<'a> {
         let row = &mut self.sources.rows[at];
         if let Some(tail) = row.saved.open_tail.take() {
             row.counts.bytes -= tail.length;
-            row.counts.bytes_rejected -= tail.length;
-            row.counts.rejects -= 1;
             row.counts.lines -= tail.lines;
-            self.writer.forget_reject(&tail.reject_id);
+            match tail.reject_id {
+                Some(reject_id) => {
+                    row.counts.bytes_rejected -= tail.length;
+                    row.counts.rejects -= 1;
+                    self.writer.forget_reject(&reject_id);
+                }
+                None => {
+                    row.counts.bytes_ignored -= tail.length;
+                    row.counts.ignored -= 1;
+                }
+            }
         }
     }
 
@@ -505,7 +520,11 @@ fn format_of<R: Read>(framer: &Framer<R>, hints: &crate::source::Hints) -> Optio
     let head = framer.head();
     let view = SourceView { hints: hints.clone(), file: Text::default(), format: None };
     let votes = decode::votes(head, framer.framing(), &view, HEAD_RECORDS);
-    let best = votes.iter().enumerate().filter(|(_, votes)| **votes > 0).max_by_key(|(at, votes)| (**votes, std::cmp::Reverse(*at)))?;
+    let best = votes
+        .iter()
+        .enumerate()
+        .filter(|(_, votes)| **votes > 0)
+        .max_by_key(|(at, votes)| (**votes, std::cmp::Reverse(*at)))?;
     FORMATS.get(best.0).copied()
 }
 

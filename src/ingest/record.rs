@@ -60,7 +60,8 @@ impl Ingester<'_> {
         let enriched = self.enricher.text(text, "instructions");
         let server = server.or_else(|| connection.server.clone());
         let hash = hex_digest(text.as_bytes());
-        let identity = digest_of(&[Some(&connection.connection_id), server.as_deref(), Some("instructions"), Some(&hash)]);
+        let identity =
+            digest_of(&[Some(&connection.connection_id), server.as_deref(), Some("instructions"), Some(&hash)]);
         let mut row = vec![
             Value::Text(identity),
             Value::Text(connection.connection_id.to_string()),
@@ -146,7 +147,8 @@ impl Ingester<'_> {
     pub(super) fn reject(&mut self, at: usize, piece: &decode::RejectedPiece) {
         let source = &self.sources.rows[at];
         // Redacted before it is cut: half a secret has no shape.
-        let first_bytes: String = self.enricher.text(&piece.first_bytes, "reject").text.chars().take(FIRST_CHARS).collect();
+        let first_bytes: String =
+            self.enricher.text(&piece.first_bytes, "reject").text.chars().take(FIRST_CHARS).collect();
         let row = vec![
             Value::Text(reject_id(&source.source_id, piece.position.offset as u64)),
             Value::Text(source.source_id.clone()),

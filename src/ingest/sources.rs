@@ -55,7 +55,7 @@ pub(super) struct SavedSource {
     pub(super) context: SourceContext,
     /// The last line had no end yet but was whole; whether its bytes were a call's.
     pub(super) unterminated: Option<bool>,
-    /// The last record was unfinished: where it starts, and its reject, which is void once the record is whole.
+    /// The last record was unfinished: how long it was, and its reject, which is void once the record is whole.
     pub(super) open_tail: Option<OpenTail>,
 }
 
@@ -64,7 +64,8 @@ pub(super) struct SavedSource {
 pub(super) struct OpenTail {
     pub(super) length: u64,
     pub(super) lines: u64,
-    pub(super) reject_id: String,
+    /// `None`: it was taken for noise.
+    pub(super) reject_id: Option<String>,
 }
 
 /// Every known source.
@@ -162,7 +163,11 @@ impl Sources {
     }
 
     /// Whether the stream starts with all bytes of a known source.
-    fn matches(&self, at: usize, mut stream: Box<dyn Read + Send>) -> io::Result<Result<Recognised, Box<dyn Read + Send>>> {
+    fn matches(
+        &self,
+        at: usize,
+        mut stream: Box<dyn Read + Send>,
+    ) -> io::Result<Result<Recognised, Box<dyn Read + Send>>> {
         let row = &self.rows[at];
         let tail = row.saved.open_tail.as_ref().map_or(0, |tail| tail.length);
         let mut digest = blake3::Hasher::new();
@@ -210,7 +215,9 @@ impl Sources {
             }
             _ => {
                 let mut b = TimestampMicrosecondBuilder::new().with_data_type(field.data_type().clone());
-                self.rows.iter().for_each(|row| b.append_option(time_column(row, field.name()).map(|t| t.div_euclid(1000))));
+                self.rows
+                    .iter()
+                    .for_each(|row| b.append_option(time_column(row, field.name()).map(|t| t.div_euclid(1000))));
                 Arc::new(b.finish())
             }
         });
@@ -330,7 +337,11 @@ fn read_rows(batch: &RecordBatch, rows: &mut Vec<SourceRow>) {
 pub(super) struct Spool(Option<std::fs::File>);
 
 impl Spool {
-    pub(super) fn reopen(&mut self, input: &Input, mut stream: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    pub(super) fn reopen(
+        &mut self,
+        input: &Input,
+        mut stream: Box<dyn Read + Send>,
+    ) -> io::Result<Box<dyn Read + Send>> {
         if *input != Input::Stdin {
             return input.open();
         }

@@ -22,18 +22,19 @@ pub(super) fn shape_of(head: &[u8]) -> String {
         let more = if object.members().len() > 8 { ", …" } else { "" };
         format!("{{{}{more}}}", keys.join(", "))
     };
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).map(|line| match Object::parse(line) {
-        Ok(object) => keys(&object),
-        Err(_) => line
-            .chars()
-            .take(60)
-            .map(|c| match c {
-                c if c.is_alphabetic() => 'a',
-                c if c.is_ascii_digit() => '9',
-                c => c,
-            })
-            .collect(),
-    });
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).map(|line| match Object::parse(line) {
+            Ok(object) => keys(&object),
+            Err(_) => line
+                .chars()
+                .take(60)
+                .map(|c| match c {
+                    c if c.is_alphabetic() => 'a',
+                    c if c.is_ascii_digit() => '9',
+                    c => c,
+                })
+                .collect(),
+        });
     let whole = Object::trusted(&text);
     let spans_lines = text.lines().next().is_some_and(|line| Object::parse(line.trim()).is_err());
     if spans_lines && !whole.is_empty() {
@@ -41,4 +42,3 @@ pub(super) fn shape_of(head: &[u8]) -> String {
     }
     lines.collect::<Vec<_>>().join(" / ")
 }
-

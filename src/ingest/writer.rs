@@ -68,10 +68,22 @@ struct Encoding {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(lake: &'a Lake, files: Vec<Add>, known: HashMap<&'static str, HashSet<Id>>, ingest_id: String, now: Nanos) -> Self {
+    pub(super) fn new(
+        lake: &'a Lake,
+        files: Vec<Add>,
+        known: HashMap<&'static str, HashSet<Id>>,
+        ingest_id: String,
+        now: Nanos,
+    ) -> Self {
         let files = files
             .into_iter()
-            .map(|add| CallFile { times: data_file::times_of(&add), add, committed: true, ids: None, dropped: HashSet::new() })
+            .map(|add| CallFile {
+                times: data_file::times_of(&add),
+                add,
+                committed: true,
+                ids: None,
+                dropped: HashSet::new(),
+            })
             .collect();
         Self {
             lake,
@@ -95,7 +107,8 @@ impl<'a> Writer<'a> {
 
     /// Takes one call; gives whether a flush is due.
     pub(super) fn call(&mut self, call: Box<Call>, observables: Vec<Observable>, source: usize) -> bool {
-        self.pending_bytes += call.arguments.as_ref().map_or(0, String::len) + call.result.as_ref().map_or(0, String::len) + 512;
+        self.pending_bytes +=
+            call.arguments.as_ref().map_or(0, String::len) + call.result.as_ref().map_or(0, String::len) + 512;
         let id = parse_id(&call.call_id);
         if let Some(&at) = self.by_id.get(&id) {
             let known = &mut self.pending[at];
@@ -199,7 +212,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Starts writing a file on another thread.
-    fn encode(&mut self, table: &'static str, day: Option<i32>, batch: RecordBatch, ids: HashSet<Id>) -> Result<(), LakeError> {
+    fn encode(
+        &mut self,
+        table: &'static str,
+        day: Option<i32>,
+        batch: RecordBatch,
+        ids: HashSet<Id>,
+    ) -> Result<(), LakeError> {
         while self.encoding.len() >= MAX_ENCODING {
             self.collect_one()?;
         }
@@ -243,7 +262,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Compares pending calls with the rows that exist: drops what says nothing new, merges what does.
-    fn match_known(&mut self, pending: &mut [Pending], by_id: &HashMap<Id, usize>) -> Result<HashMap<usize, Match>, LakeError> {
+    fn match_known(
+        &mut self,
+        pending: &mut [Pending],
+        by_id: &HashMap<Id, usize>,
+    ) -> Result<HashMap<usize, Match>, LakeError> {
         let mut found = HashMap::new();
         for id in &self.retracted {
             if let Some(&at) = by_id.get(id) {
@@ -257,7 +280,8 @@ impl<'a> Writer<'a> {
         }
         let mut orphans = self.known_orphans(pending, &mut found)?;
         let range = pending.iter().try_fold((i64::MAX, i64::MIN), |(low, high), waiting| {
-            let micros = waiting.call.time.filter(|_| waiting.call.time_source != crate::call::TimeSource::FileMtime)? / 1000;
+            let micros =
+                waiting.call.time.filter(|_| waiting.call.time_source != crate::call::TimeSource::FileMtime)? / 1000;
             Some((low.min(micros - CLOCK_SKEW), high.max(micros + CLOCK_SKEW)))
         });
         let retracted = std::mem::take(&mut self.retracted);
@@ -367,7 +391,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a file of `calls` again without its dropped rows.
-    fn rewrite(&mut self, at: usize, table: &Path, now_ms: i64, transaction: &mut Transaction) -> Result<CallFile, LakeError> {
+    fn rewrite(
+        &mut self,
+        at: usize,
+        table: &Path,
+        now_ms: i64,
+        transaction: &mut Transaction,
+    ) -> Result<CallFile, LakeError> {
         let name = self.next_name();
         let file = &self.files[at];
         let written = rewrite_without(table, "calls", &file.add, &file.dropped, &name, now_ms)?;

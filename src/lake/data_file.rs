@@ -19,8 +19,17 @@ use std::path::{Path, PathBuf};
 const ZSTD_LEVEL: i32 = 1;
 
 /// Columns whose values hardly repeat: a dictionary would be built only to be thrown away.
-const PLAIN: &[&str] =
-    &["call_id", "arguments", "result", "arguments_hash", "result_hash", "definition", "first_bytes", "text", "context"];
+const PLAIN: &[&str] = &[
+    "call_id",
+    "arguments",
+    "result",
+    "arguments_hash",
+    "result_hash",
+    "definition",
+    "first_bytes",
+    "text",
+    "context",
+];
 
 /// Columns without use for skipping row groups, whose statistics would only copy payload bytes into the footer.
 const NO_STATISTICS: &[&str] = &["arguments", "result", "definition", "input_schema", "first_bytes", "text", "context"];
@@ -76,7 +85,13 @@ pub fn split_by_day(batch: &RecordBatch) -> Result<BTreeMap<Option<i32>, RecordB
 ///
 /// # Errors
 /// The disk refuses; the half-written file is removed.
-pub fn write(table: &Path, name: &str, day: Option<Option<i32>>, batches: &[RecordBatch], now_ms: i64) -> Result<DataFile, LakeError> {
+pub fn write(
+    table: &Path,
+    name: &str,
+    day: Option<Option<i32>>,
+    batches: &[RecordBatch],
+    now_ms: i64,
+) -> Result<DataFile, LakeError> {
     let partition = day.map(|day| day.map(date_text));
     let folder = match &partition {
         Some(Some(date)) => format!("day={date}/"),
@@ -182,7 +197,8 @@ pub fn read(
 ) -> Result<(), LakeError> {
     let path = data_path(table, add);
     let file = File::open(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
-    let damaged = |cause: parquet::errors::ParquetError| LakeError::Damaged { path: path.clone(), cause: cause.to_string() };
+    let damaged =
+        |cause: parquet::errors::ParquetError| LakeError::Damaged { path: path.clone(), cause: cause.to_string() };
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
     let mask = if columns.is_empty() {
         ProjectionMask::all()

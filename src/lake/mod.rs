@@ -26,8 +26,10 @@ use std::sync::Arc;
 /// Folder beside the tables with what is CallTrail's own.
 const OWN: &str = "_calltrail";
 /// Old versions stay readable: an alert names the versions it was found in, and evidence must not expire by itself.
-const HISTORY: [(&str, &str); 2] =
-    [("delta.logRetentionDuration", "interval 36500 days"), ("delta.deletedFileRetentionDuration", "interval 36500 days")];
+const HISTORY: [(&str, &str); 2] = [
+    ("delta.logRetentionDuration", "interval 36500 days"),
+    ("delta.deletedFileRetentionDuration", "interval 36500 days"),
+];
 /// Version of the lake's layout.
 const LAKE_FORMAT: i32 = 1;
 
@@ -38,7 +40,9 @@ pub enum LakeError {
     Missing(PathBuf),
     #[error("`{0}` is neither a lake nor empty: choose another folder with --lake")]
     NotALake(PathBuf),
-    #[error("the lake at `{path}` was written by a newer version (layout {found}, this program knows {known}): update calltrail")]
+    #[error(
+        "the lake at `{path}` was written by a newer version (layout {found}, this program knows {known}): update calltrail"
+    )]
     Newer { path: PathBuf, found: i32, known: i32 },
     #[error("lake locations with the scheme `{0}` are not supported by this version: use a folder")]
     Scheme(String),
@@ -110,7 +114,8 @@ impl Lake {
             return Err(LakeError::Newer { path: root, found, known });
         }
         let path = root.join(OWN).join("key");
-        let bytes = std::fs::read(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
+        let bytes =
+            std::fs::read(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
         let key = bytes
             .try_into()
             .map_err(|_| LakeError::Damaged { path, cause: "the key of secret fingerprints is not 32 bytes".into() })?;
@@ -212,17 +217,17 @@ impl Lake {
     pub fn state(&self) -> Result<Vec<u8>, LakeError> {
         let path = self.own("state.zst");
         match std::fs::read(&path) {
-            Ok(bytes) => zstd::decode_all(&bytes[..])
-                .map_err(|cause| LakeError::Damaged { path, cause: cause.to_string() }),
+            Ok(bytes) => {
+                zstd::decode_all(&bytes[..]).map_err(|cause| LakeError::Damaged { path, cause: cause.to_string() })
+            }
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(cause) => Err(LakeError::Io { action: "read", path, cause }),
         }
     }
 
     async fn table(&self, name: &str) -> Result<DeltaTable, LakeError> {
-        let url = url::Url::from_directory_path(absolute(&self.table_path(name))?).map_err(|()| LakeError::Damaged {
-            path: self.table_path(name),
-            cause: "the path is not absolute".to_owned(),
+        let url = url::Url::from_directory_path(absolute(&self.table_path(name))?).map_err(|()| {
+            LakeError::Damaged { path: self.table_path(name), cause: "the path is not absolute".to_owned() }
         })?;
         let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
         DeltaTableBuilder::from_url(url).map_err(delta)?.load().await.map_err(delta)

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
-
 /// `appId` of our Delta `txn` actions.
 const APP_ID: &str = "calltrail";
 
@@ -201,4 +200,3 @@ async fn named_files(lake: &Lake, name: &str) -> Result<HashSet<String>, LakeErr
     }
     Ok(named)
 }
-

@@ -2,8 +2,8 @@
 
 use super::encode::{json_text, ocsf, table};
 use super::{Encoding, write};
-use crate::alert::tests::{awkward, sample};
 use crate::alert::Alert;
+use crate::alert::tests::{awkward, sample};
 use crate::visible::is_hidden;
 use serde_json::Value;
 

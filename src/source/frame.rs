@@ -247,7 +247,8 @@ pub(crate) fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Pieces)> {
             // Anything else up to the end of the line is one record, which will be rejected.
             _ => memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |n| at + n + 1),
         };
-        let closed = value_end < bytes.len() || (bytes[at] == b'{' && bytes[bytes.len() - 1] == b'}' && balanced(&bytes[at..]));
+        let closed =
+            value_end < bytes.len() || (bytes[at] == b'{' && bytes[bytes.len() - 1] == b'}' && balanced(&bytes[at..]));
         if !closed {
             return (end > 0).then_some((end, Some(found)));
         }

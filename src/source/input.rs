@@ -35,7 +35,9 @@ pub struct Stat {
 /// A path that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    #[error("no input matches `{0}`: name a file, a folder, a pattern such as 'logs/**/*.jsonl', or - for standard input")]
+    #[error(
+        "no input matches `{0}`: name a file, a folder, a pattern such as 'logs/**/*.jsonl', or - for standard input"
+    )]
     NothingMatches(String),
     #[error("cannot read `{path}`: {cause}")]
     Unreadable { path: String, cause: io::Error },
@@ -201,16 +203,16 @@ pub fn expand(paths: &[String]) -> Result<Vec<Input>, Vec<InputError>> {
 /// Adds the files below a folder. Hidden files and folders are left out there, as editors and version control keep theirs
 /// so; naming one directly reads it.
 fn add_folder(folder: &Path, files: &mut Vec<PathBuf>, problems: &mut Vec<InputError>) {
-    let visible = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
-    };
+    let visible =
+        |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.');
     for entry in walkdir::WalkDir::new(folder).follow_links(true).into_iter().filter_entry(visible) {
         match entry {
             Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
             Ok(_) => {}
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_string_lossy().into_owned();
-                let cause = error.into_io_error().unwrap_or_else(|| io::Error::other("a link leads back to its own folder"));
+                let cause =
+                    error.into_io_error().unwrap_or_else(|| io::Error::other("a link leads back to its own folder"));
                 problems.push(InputError::Unreadable { path, cause });
             }
         }
@@ -237,15 +239,34 @@ mod tests {
 
     #[test]
     fn rotated_parts_are_read_oldest_first_and_share_a_stream() {
-        let mut parts: Vec<_> =
-            ["a.log", "a.log.1", "a.log.10.gz", "a.log.2.zst", "b.jsonl.001", "b.jsonl", "c.log-20261110", "c.log-20261109", "c.log"]
-                .map(PathBuf::from)
-                .to_vec();
+        let mut parts: Vec<_> = [
+            "a.log",
+            "a.log.1",
+            "a.log.10.gz",
+            "a.log.2.zst",
+            "b.jsonl.001",
+            "b.jsonl",
+            "c.log-20261110",
+            "c.log-20261109",
+            "c.log",
+        ]
+        .map(PathBuf::from)
+        .to_vec();
         parts.sort_by_cached_key(|p| part_order(p));
         let names: Vec<_> = parts.iter().map(|p| p.to_string_lossy().into_owned()).collect();
         assert_eq!(
             names,
-            ["a.log.10.gz", "a.log.2.zst", "a.log.1", "a.log", "b.jsonl", "b.jsonl.001", "c.log-20261109", "c.log-20261110", "c.log"]
+            [
+                "a.log.10.gz",
+                "a.log.2.zst",
+                "a.log.1",
+                "a.log",
+                "b.jsonl",
+                "b.jsonl.001",
+                "c.log-20261109",
+                "c.log-20261110",
+                "c.log"
+            ]
         );
         assert_eq!(Input::File("x/a.log.10.gz".into()).stream(), "x/a.log");
         assert_eq!(Input::File("x/a.log".into()).stream(), "x/a.log");

@@ -6,8 +6,8 @@
 
 use super::LogFormat;
 use crate::call::{
-    Approval, Bits, Call, EventKind, Flag, IdType, Nanos, Observer, Outcome, PayloadState, SessionSource, Side, Text, TimeSource,
-    ToolDefinition,
+    Approval, Bits, Call, EventKind, Flag, IdType, Nanos, Observer, Outcome, PayloadState, SessionSource, Side, Text,
+    TimeSource, ToolDefinition,
 };
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Hints, Id, Lane, PairKey, Record, Reject, time};
@@ -152,7 +152,10 @@ fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envelope<'a> {
         time: time.map(|(nanos, _)| nanos),
         time_source: TimeSource::RequestLine,
         sender: object.str("direction").or_else(|| object.str("dir")).and_then(|d| sender(&d)),
-        server: ["server", "server_name", "mcpServerName"].iter().find_map(|k| object.text(k)).or_else(|| record.hints.server.clone()),
+        server: ["server", "server_name", "mcpServerName"]
+            .iter()
+            .find_map(|k| object.text(k))
+            .or_else(|| record.hints.server.clone()),
         session,
         observer: Observer::Tap,
         agent: ["agent", "agent_id", "agentId"].iter().find_map(|key| object.text(key)),

@@ -224,7 +224,9 @@ impl Lanes {
 
     /// Fills a call from its connection.
     pub(super) fn fill(&mut self, stream: u64, lane: &Text, number: u32, call: &mut Call) {
-        let Some(connection) = self.lanes.get_mut(&(stream, lane.clone())).and_then(|lane| lane.get(number)) else { return };
+        let Some(connection) = self.lanes.get_mut(&(stream, lane.clone())).and_then(|lane| lane.get(number)) else {
+            return;
+        };
         finish::fill(call, &connection.context);
         if call.connection_id.is_none() && !connection.id.is_empty() {
             call.connection_id = Some(connection.id.clone());
@@ -268,7 +270,10 @@ impl Lane {
             return None;
         }
         let id: i64 = call.jsonrpc_request_id.as_ref()?.parse().ok()?;
-        let mut follows = self.connections.iter().filter(|c| !c.closed && c.last_id.is_some_and(|last| last.checked_add(1) == Some(id)));
+        let mut follows = self
+            .connections
+            .iter()
+            .filter(|c| !c.closed && c.last_id.is_some_and(|last| last.checked_add(1) == Some(id)));
         match (follows.next(), follows.next()) {
             (Some(only), None) => Some(only.number),
             _ => None,

@@ -1,7 +1,9 @@
 //! The last step of a call: halves put together, empty columns filled from the context, ids derived.
 
 use super::Scope;
-use crate::call::{Approval, Call, DurationSource, EventKind, Flag, Nanos, Outcome, PayloadState, SessionSource, Text, TimeSource};
+use crate::call::{
+    Approval, Call, DurationSource, EventKind, Flag, Nanos, Outcome, PayloadState, SessionSource, Text, TimeSource,
+};
 use sha2::{Digest as _, Sha256};
 
 /// Adds the response's half to the request's.
@@ -83,8 +85,18 @@ pub(super) fn fill(call: &mut Call, context: &Call) {
         call.session_source = context.session_source;
     }
     fill!(
-        session_id, mcp_session_id, agent, client_name, client_version, user_id, server, server_info_name,
-        server_info_version, transport, server_address, mcp_protocol_version
+        session_id,
+        mcp_session_id,
+        agent,
+        client_name,
+        client_version,
+        user_id,
+        server,
+        server_info_name,
+        server_info_version,
+        transport,
+        server_address,
+        mcp_protocol_version
     );
     if call.approval == Approval::Unknown {
         call.approval = context.approval;
@@ -95,8 +107,19 @@ pub(super) fn fill(call: &mut Call, context: &Call) {
             ($($field:ident),*) => { $( if more.$field.is_none() { more.$field.clone_from(&context.$field); } )* };
         }
         fill_more!(
-            gen_ai_agent_id, agent_is_subagent, gen_ai_request_model, user_name, user_email, cwd, git_branch, server_url,
-            server_command, approval_policy, approval_source, host_name, source_format_version
+            gen_ai_agent_id,
+            agent_is_subagent,
+            gen_ai_request_model,
+            user_name,
+            user_email,
+            cwd,
+            git_branch,
+            server_url,
+            server_command,
+            approval_policy,
+            approval_source,
+            host_name,
+            source_format_version
         );
     }
 }
@@ -174,7 +197,11 @@ pub(super) fn call_id(call: &Call, lane: &Text, identity: Option<[u8; 32]>, chai
         part(&mut hash, text(&call.jsonrpc_request_id).as_bytes());
     } else if let Some(id) = call.tool_call_id.as_ref().filter(|_| chain.is_none()) {
         part(&mut hash, b"call");
-        part(&mut hash, if call.session_source == SessionSource::Conversation { text(&call.session_id) } else { Text::default() }.as_bytes());
+        part(
+            &mut hash,
+            if call.session_source == SessionSource::Conversation { text(&call.session_id) } else { Text::default() }
+                .as_bytes(),
+        );
         part(&mut hash, id.as_bytes());
     } else if let Some(chain) = chain {
         part(&mut hash, b"chain");

@@ -229,7 +229,8 @@ impl Pairing {
         out: &mut Vec<Row>,
     ) {
         let chain = finish::advance(scope, &call);
-        let connection = self.lanes.for_request(scope, lane, &call, finish::seed(&call, identity, chain), &self.options);
+        let connection =
+            self.lanes.for_request(scope, lane, &call, finish::seed(&call, identity, chain), &self.options);
         let Some(key) = key else {
             self.finish(scope, lane, connection, &mut call, identity, chain);
             out.push(Row::Call { call, observables });

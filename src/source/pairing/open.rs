@@ -197,7 +197,8 @@ impl Open {
         };
         // What kind of result it is (told by its members), a live connection, then first come first served.
         let fits = |half: &Half| response.method.is_empty() || half.call.method == response.method;
-        let lives = |half: &Half| half.sequence >= entry.stale_below && (alive.is_empty() || alive.contains(&half.connection));
+        let lives =
+            |half: &Half| half.sequence >= entry.stale_below && (alive.is_empty() || alive.contains(&half.connection));
         let at = entry
             .requests
             .iter()
@@ -253,7 +254,8 @@ impl Open {
             while let (Some(request), Some(response)) =
                 (entry.requests.iter().position(untimed), entry.responses.iter().position(untimed))
                 && entry.requests[request].call.source_file != entry.responses[response].call.source_file
-                && let (Some(request), Some(response)) = (entry.requests.remove(request), entry.responses.remove(response))
+                && let (Some(request), Some(response)) =
+                    (entry.requests.remove(request), entry.responses.remove(response))
             {
                 self.halves -= 2;
                 pairs.push((request, response));
@@ -267,7 +269,9 @@ impl Open {
         let complete: Vec<_> = self
             .entries
             .iter()
-            .filter(|(key, e)| matches!(key.key, PairKey::Global { .. }) && !e.requests.is_empty() && !e.responses.is_empty())
+            .filter(|(key, e)| {
+                matches!(key.key, PairKey::Global { .. }) && !e.requests.is_empty() && !e.responses.is_empty()
+            })
             .map(|(key, _)| key.clone())
             .collect();
         let mut taken: Vec<_> = complete

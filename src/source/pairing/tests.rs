@@ -15,7 +15,11 @@ struct Log {
 
 impl Log {
     fn new() -> Self {
-        Self { pairing: Pairing::new(PairingOptions::default(), Saved::default()), source: SourceContext::default(), number: 1 }
+        Self {
+            pairing: Pairing::new(PairingOptions::default(), Saved::default()),
+            source: SourceContext::default(),
+            number: 1,
+        }
     }
 
     fn read(&mut self, lines: &str) -> Vec<Call> {
@@ -66,11 +70,15 @@ fn summary(calls: &[Call]) -> Vec<String> {
 }
 
 fn ask(id: &str, at: u32, tool: &str) -> String {
-    format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}}}"#)
+    format!(
+        r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}}}"#
+    )
 }
 
 fn answer(id: &str, at: u32, text: &str) -> String {
-    format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}}}"#)
+    format!(
+        r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}}}"#
+    )
 }
 
 #[test]
@@ -93,15 +101,26 @@ fn types_of_ids_and_sides_are_kept_apart() {
 #[test]
 fn ids_that_restart_pair_within_their_connection() {
     let hello = |at: u32| {
-        format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-06-18","clientInfo":{{"name":"c","version":"1"}}}}}}}}"#)
+        format!(
+            r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-06-18","clientInfo":{{"name":"c","version":"1"}}}}}}}}"#
+        )
     };
     let welcome = |at: u32| {
-        format!(r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"2025-06-18","capabilities":{{}},"serverInfo":{{"name":"s","version":"2"}}}}}}}}"#)
+        format!(
+            r#"{{"ts":"2026-11-09T10:00:{at:02}Z","message":{{"jsonrpc":"2.0","id":0,"result":{{"protocolVersion":"2025-06-18","capabilities":{{}},"serverInfo":{{"name":"s","version":"2"}}}}}}}}"#
+        )
     };
     let mut log = Log::new();
     // The first connection's call 1 is never answered; the second connection's call 1 is.
-    let lines =
-        [hello(1), welcome(2), ask("1", 3, "lost"), hello(10), welcome(11), ask("1", 12, "found"), answer("1", 13, "yes")];
+    let lines = [
+        hello(1),
+        welcome(2),
+        ask("1", 3, "lost"),
+        hello(10),
+        welcome(11),
+        ask("1", 12, "found"),
+        answer("1", 13, "yes"),
+    ];
     let found = log.read(&lines.join("\n"));
     assert_eq!(summary(&found), ["0 success initialize", "0 success initialize", "1 success found"]);
     assert_ne!(found[0].connection_id, found[1].connection_id);
@@ -118,7 +137,16 @@ fn two_connections_at_once_in_one_lane_both_pair() {
     let hello = r#"{"ts":"2026-11-09T10:00:01Z","message":{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}}}"#;
     let other = hello.replace("00:01Z", "00:02Z");
     let welcome = r#"{"ts":"2026-11-09T10:00:03Z","message":{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s"}}}}"#;
-    let lines = [hello.to_owned(), other, welcome.to_owned(), welcome.replace("00:03Z", "00:04Z"), ask("1", 5, "a"), ask("1", 6, "b"), answer("1", 7, "x"), answer("1", 8, "y")];
+    let lines = [
+        hello.to_owned(),
+        other,
+        welcome.to_owned(),
+        welcome.replace("00:03Z", "00:04Z"),
+        ask("1", 5, "a"),
+        ask("1", 6, "b"),
+        answer("1", 7, "x"),
+        answer("1", 8, "y"),
+    ];
     let found = log.read(&lines.join("\n"));
     assert_eq!(found.iter().filter(|c| c.outcome == Outcome::Success).count(), 4);
     assert!(log.end().is_empty());
@@ -127,7 +155,12 @@ fn two_connections_at_once_in_one_lane_both_pair() {
 #[test]
 fn a_response_that_stands_before_its_request_is_found_by_time() {
     let mut log = Log::new();
-    let lines = [answer("5", 9, "early line"), ask("5", 8, "late line"), answer("6", 1, "of another time"), ask("6", 7, "open")];
+    let lines = [
+        answer("5", 9, "early line"),
+        ask("5", 8, "late line"),
+        answer("6", 1, "of another time"),
+        ask("6", 7, "open"),
+    ];
     let found = log.read(&lines.join("\n"));
     assert_eq!(summary(&found), ["5 success late line"]);
     assert!(found[0].flags.has(Flag::ResponseBeforeRequest as u32));
