@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 /// Payload bytes of one data file before compression; two or three such batches are in memory at once.
-const FLUSH_BYTES: usize = 40 << 20;
+const FLUSH_BYTES: usize = 20 << 20;
 /// Calls of one data file at most, so that rows without payloads do not pile up either.
 const FLUSH_ROWS: usize = 100_000;
 /// Encoders at work at once; more would only hold more batches in memory.

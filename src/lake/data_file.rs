@@ -44,14 +44,16 @@ pub struct DataFile {
     pub times: Option<(i64, i64)>,
 }
 
-fn properties() -> WriterProperties {
+fn properties(table: &Path) -> WriterProperties {
+    // An observable repeats the id of its call, a call does not.
+    let repeats = |name: &str| name == "call_id" && table.ends_with("observables");
     let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is in zstd's range");
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(concat!("calltrail ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_statistics_truncate_length(Some(64));
-    for name in PLAIN {
+    for name in PLAIN.iter().filter(|name| !repeats(name)) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(*name), false);
     }
     for name in NO_STATISTICS {
@@ -100,7 +102,7 @@ pub fn write(
     };
     let relative = format!("{folder}{name}.parquet");
     let path = table.join(&relative);
-    let written = write_file(&path, batches, day.is_some());
+    let written = write_file(&path, batches, day.is_some(), properties(table));
     if written.is_err() {
         // Nothing refers to the file; leaving it would only keep the disk full.
         let _ = std::fs::remove_file(&path);
@@ -120,7 +122,12 @@ pub fn write(
     Ok(DataFile { add, rows, times })
 }
 
-fn write_file(path: &Path, batches: &[RecordBatch], drop_day: bool) -> Result<u64, LakeError> {
+fn write_file(
+    path: &Path,
+    batches: &[RecordBatch],
+    drop_day: bool,
+    properties: WriterProperties,
+) -> Result<u64, LakeError> {
     let io = |cause| LakeError::Io { action: "write", path: path.to_path_buf(), cause };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(io)?;
@@ -135,7 +142,7 @@ fn write_file(path: &Path, batches: &[RecordBatch], drop_day: bool) -> Result<u6
     let Some(first) = batches.first() else { return Ok(0) };
     let schema: SchemaRef = strip(first)?.schema();
     let mut buffer = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut buffer, schema, Some(properties()))?;
+    let mut writer = ArrowWriter::try_new(&mut buffer, schema, Some(properties))?;
     for batch in batches {
         writer.write(&strip(batch)?)?;
     }

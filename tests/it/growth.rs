@@ -84,7 +84,12 @@ fn relative(place: &Place) -> crate::common::Contents {
     let folder = place.path("").to_string_lossy().into_owned();
     let mut contents = place.contents();
     for rows in contents.values_mut() {
-        rows.iter_mut().for_each(|row| *row = row.replace(&folder, ""));
+        // A reject's id names its source, which is another one in another folder.
+        let without_id = |row: &str| match row.strip_prefix("{\"reject_id\":\"") {
+            Some(rest) => rest.get(32..).unwrap_or_default().to_owned(),
+            None => row.to_owned(),
+        };
+        rows.iter_mut().for_each(|row| *row = without_id(&row.replace(&folder, "")));
         rows.sort();
     }
     contents

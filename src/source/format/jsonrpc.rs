@@ -59,7 +59,7 @@ impl LogFormat for JsonRpc {
         let Some(object) = record.json else {
             return record.text.starts_with('[') && record.text.contains("\"jsonrpc\"");
         };
-        is_message(object) || wrapped(object).is_some() || (object.has("method") && has_direction(object))
+        is_message(object) || candidate(object).is_some() || (object.has("method") && has_direction(object))
     }
 
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
@@ -79,19 +79,18 @@ fn decode_object(object: &Object<'_>, record: &Record<'_>, out: &mut Decoded) ->
     if is_message(object) || object.has("method") && has_direction(object) {
         return message(object, &envelope(object, record), out);
     }
-    let Some(inner) = wrapped(object) else { return Err(Reject::new("no json-rpc message in the record")) };
+    let Some(inner) = candidate(object) else { return Err(Reject::new("no json-rpc message in the record")) };
     let envelope = envelope(object, record);
-    match inner {
-        Cow::Borrowed(text) if text.trim_start().starts_with('[') => {
-            json::elements(text).into_iter().try_for_each(|e| message(&Object::trusted(e), &envelope, out))
-        }
-        Cow::Borrowed(text) => message(&Object::trusted(text), &envelope, out),
-        Cow::Owned(text) => {
+    match inner.as_bytes().first() {
+        Some(b'[') => json::elements(inner).into_iter().try_for_each(|e| message(&Object::trusted(e), &envelope, out)),
+        Some(b'"') => {
             // The message stands as a JSON string inside the record, so nothing has validated it yet.
+            let text = json::unescape(inner);
             let object =
                 Object::parse(&text).map_err(|_| Reject::new("json-rpc message inside a string is not valid JSON"))?;
             message(&object, &envelope, out)
         }
+        _ => message(&Object::trusted(inner), &envelope, out),
     }
 }
 
@@ -103,24 +102,16 @@ fn has_direction(object: &Object<'_>) -> bool {
     object.has("direction") || object.has("dir")
 }
 
-/// The message of a wrapping record: a member that is an object (or a string that holds one) with `jsonrpc`.
-fn wrapped<'a>(object: &Object<'a>) -> Option<Cow<'a, str>> {
-    MESSAGE_KEYS.iter().find_map(|key| {
-        let raw = object.get(key)?;
-        // The key stands near one end of a message; looking at both ends spares a scan of large payloads.
-        let near = |text: &str| {
-            let head = text.len().min(400);
-            let tail = text.len().saturating_sub(400);
-            memchr::memmem::find(&text.as_bytes()[..head], b"jsonrpc").is_some()
-                || memchr::memmem::find(&text.as_bytes()[tail..], b"jsonrpc").is_some()
-        };
-        match raw.as_bytes().first()? {
-            b'{' if near(raw) && is_message(&Object::trusted(raw)) => Some(Cow::Borrowed(raw)),
-            b'[' if near(raw) => Some(Cow::Borrowed(raw)),
-            b'"' if near(raw) => json::string(raw).map(|s| Cow::Owned(s.into_owned())),
-            _ => None,
-        }
-    })
+/// The member of a wrapping record that holds the message, raw. Looks at the ends of the member only: called for every record
+/// of every file, and scanning a large payload to be sure would cost as much as reading it.
+fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
+    let near = |text: &str| {
+        let (head, tail) = (text.len().min(400), text.len().saturating_sub(400));
+        let holds = |part: &[u8]| memchr::memmem::find(part, b"jsonrpc").is_some();
+        holds(&text.as_bytes()[..head]) || holds(&text.as_bytes()[tail..])
+    };
+    let fits = |raw: &&str| matches!(raw.as_bytes().first(), Some(b'{' | b'[' | b'"')) && near(raw);
+    MESSAGE_KEYS.iter().filter_map(|key| object.get(key)).find(fits)
 }
 
 fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envelope<'a> {
