@@ -102,15 +102,22 @@ fn has_direction(object: &Object<'_>) -> bool {
     object.has("direction") || object.has("dir")
 }
 
-/// The member of a wrapping record that holds the message, raw. Looks at the ends of the member only: called for every record
-/// of every file, and scanning a large payload to be sure would cost as much as reading it.
+/// The member of a wrapping record that holds the message, raw. Looks at the ends of the member first: this is called for every
+/// record of every file, and scanning a large payload costs as much as reading it.
 fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
     let near = |text: &str| {
         let (head, tail) = (text.len().min(400), text.len().saturating_sub(400));
         let holds = |part: &[u8]| memchr::memmem::find(part, b"jsonrpc").is_some();
         holds(&text.as_bytes()[..head]) || holds(&text.as_bytes()[tail..])
     };
-    let fits = |raw: &&str| matches!(raw.as_bytes().first(), Some(b'{' | b'[' | b'"')) && near(raw);
+    let fits = |raw: &&str| match raw.as_bytes().first() {
+        // Most taps and SDKs write `jsonrpc` first; where it stands elsewhere, only a scan tells whose member it is.
+        Some(b'{') if near(raw) => {
+            raw[1..].trim_start().starts_with("\"jsonrpc\"") || is_message(&Object::trusted(raw))
+        }
+        Some(b'[' | b'"') => near(raw),
+        _ => false,
+    };
     MESSAGE_KEYS.iter().filter_map(|key| object.get(key)).find(fits)
 }
 
