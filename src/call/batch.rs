@@ -45,11 +45,29 @@ pub struct CallBatchBuilder {
 impl CallBatchBuilder {
     /// A builder whose rows carry this ingest's id and time.
     pub fn new(ingest_id: impl Into<String>, ingested_at: Nanos) -> Self {
+        Self::with_capacity(ingest_id, ingested_at, 0, [0, 0])
+    }
+
+    /// A builder with room for so many calls and bytes of arguments and results. Payloads are most of a batch: columns that
+    /// grow by doubling would copy them twice over.
+    pub fn with_capacity(
+        ingest_id: impl Into<String>,
+        ingested_at: Nanos,
+        rows: usize,
+        [arguments, results]: [usize; 2],
+    ) -> Self {
         let element = || Field::new("element", DataType::Utf8, true);
         let builders = COLUMNS
             .iter()
             .map(|column| match &column.kind {
-                Kind::Text(..) | Kind::Hash(..) | Kind::Ingest(IngestColumn::Id) => Builder::Text(StringBuilder::new()),
+                Kind::Text(..) | Kind::Hash(..) | Kind::Ingest(IngestColumn::Id) => {
+                    let bytes = match column.name {
+                        "arguments" => arguments,
+                        "result" => results,
+                        _ => 0,
+                    };
+                    Builder::Text(StringBuilder::with_capacity(rows, bytes))
+                }
                 Kind::Int(..) => Builder::Int(Int64Builder::new()),
                 Kind::Int32(..) => Builder::Int32(Int32Builder::new()),
                 Kind::Bool(..) => Builder::Bool(BooleanBuilder::new()),

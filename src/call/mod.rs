@@ -226,9 +226,9 @@ pub struct Observable {
     /// `url`, `domain`, `email`, `ip`, `file_path`, `iban`, `phone`, `wallet`, `hash`, `secret`.
     pub kind: Text,
     /// The value; for a secret `[secret:TYPE:FINGERPRINT]`.
-    pub value: String,
+    pub value: Text,
     /// JSON pointer (RFC 6901) of the string it stands in.
-    pub path: String,
+    pub path: Text,
 }
 
 /// Where a record stands in its (decompressed) source.

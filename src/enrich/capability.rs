@@ -8,7 +8,6 @@ use crate::source::json::Object;
 use Capability::{Credentials, Destructive, Egress, Executes, Pays, ReadsPrivate, ReadsUntrusted, Writes};
 use known::KNOWN;
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::RwLock;
 
 /// Words and what they make of a tool, wherever they stand in its name.
@@ -75,9 +74,7 @@ impl Table {
         annotations: Option<&str>,
         server_info_name: Option<&str>,
     ) -> Bits {
-        let annotations = annotations.map(Object::trusted).unwrap_or_default();
-        let hints = (annotations.bool("readOnlyHint"), annotations.bool("destructiveHint"));
-        self.decide((server, server_info_name), tool, description, hints)
+        self.decide((server, server_info_name), tool, description, hints(annotations))
     }
 
     fn decide(
@@ -126,20 +123,27 @@ type Hints = (Option<bool>, Option<bool>);
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     answers: RwLock<HashMap<u64, Bits>>,
-    hasher: RandomState,
+    hasher: ahash::RandomState,
 }
 
 impl Cache {
     /// Enough for any fleet; a log that makes up tool names must not fill the memory.
     const LIMIT: usize = 1 << 16;
 
-    /// [`Table::of`] without a description.
-    pub(crate) fn of(&self, table: &Table, server: Servers<'_>, tool: &str, hints: Hints) -> Bits {
-        let key = self.hasher.hash_one((server, tool, hints));
+    /// [`Table::of`] with annotations that have been read.
+    pub(crate) fn of(
+        &self,
+        table: &Table,
+        server: Servers<'_>,
+        tool: &str,
+        description: Option<&str>,
+        hints: Hints,
+    ) -> Bits {
+        let key = self.hasher.hash_one((server, tool, description, hints));
         if let Some(known) = self.answers.read().ok().and_then(|answers| answers.get(&key).copied()) {
             return known;
         }
-        let answer = table.decide(server, tool, None, hints);
+        let answer = table.decide(server, tool, description, hints);
         if let Ok(mut answers) = self.answers.write()
             && answers.len() < Self::LIMIT
         {
@@ -147,6 +151,12 @@ impl Cache {
         }
         answer
     }
+}
+
+/// What a tool's annotations say.
+pub(crate) fn hints(annotations: Option<&str>) -> Hints {
+    let annotations = annotations.map(Object::trusted).unwrap_or_default();
+    (annotations.bool("readOnlyHint"), annotations.bool("destructiveHint"))
 }
 
 fn bits(capabilities: &[Capability]) -> Bits {

@@ -3,9 +3,8 @@
 use super::observable;
 use super::secret::Secret;
 use super::secret::named::{self, Named};
-use crate::call::Marker;
+use crate::call::{Marker, Text};
 use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 
 /// Observables kept per payload.
@@ -24,8 +23,7 @@ pub(crate) struct Finds {
     pub(crate) spans: Vec<Range<usize>>,
     /// Whether something is to be stored as a digest.
     pub(crate) binary: bool,
-    seen: HashSet<u64>,
-    hasher: RandomState,
+    seen: HashSet<u64, ahash::RandomState>,
 }
 
 impl Finds {
@@ -49,9 +47,9 @@ impl Finds {
         let value = &value[..value.floor_char_boundary(observable::MAX_VALUE)];
         // First letter and length tell the kinds apart; one number hashes faster than a string.
         let tag = u64::from(node) << 16 | u64::from(kind.as_bytes()[0]) << 8 | kind.len() as u64;
-        if self.seen.insert(self.hasher.hash_one((tag, value))) {
+        if self.seen.insert(self.seen.hasher().hash_one((tag, value))) {
             let unclean = value.bytes().any(|b| b < b' ' || b == 0x7F || b == 0xC2);
-            let value = if unclean { value.chars().filter(|c| !c.is_control()).collect() } else { value.to_owned() };
+            let value = if unclean { value.chars().filter(|c| !c.is_control()).collect() } else { value.into() };
             self.observables.push(Found { kind, node, value });
         }
     }
@@ -83,7 +81,7 @@ impl Finds {
 
     /// Notes a secret once.
     pub(crate) fn note(&mut self, secret: Secret, span: Range<usize>) {
-        if self.seen.insert(self.hasher.hash_one(&secret.written)) {
+        if self.seen.insert(self.seen.hasher().hash_one(&secret.written)) {
             self.secrets.push(secret);
             self.spans.push(span);
         }
@@ -96,5 +94,5 @@ pub(crate) struct Found {
     pub(crate) kind: &'static str,
     /// Node of the outermost tape that it stands in.
     pub(crate) node: u32,
-    pub(crate) value: String,
+    pub(crate) value: Text,
 }

@@ -26,7 +26,7 @@ mod walk;
 pub use result_text::result_text;
 pub use tokens::hashed_tokens;
 
-use crate::call::{Bits, Call, Flag, Marker, More, Observable, PayloadState};
+use crate::call::{Bits, Call, Flag, Marker, More, Observable, PayloadState, ToolDefinition};
 use payload::{Job, Payload, Scratch};
 use redact::Needles;
 use secret::{Fingerprint, Secret};
@@ -132,13 +132,15 @@ impl Enricher {
         let Some(tool) = &call.tool else { return };
         let hints = call.more.as_ref().map_or((None, None), |more| (more.ann_read_only, more.ann_destructive));
         let server = (call.server.as_deref(), call.server_info_name.as_deref());
-        let known = self.capabilities.of(&self.options.capabilities, server, tool, hints);
+        let known = self.capabilities.of(&self.options.capabilities, server, tool, None, hints);
         call.capabilities = call.capabilities.union(known);
     }
 
-    /// The table of what tools can do.
-    pub fn table(&self) -> &capability::Table {
-        &self.options.capabilities
+    /// What an offered tool can do.
+    pub fn tool_capabilities(&self, tool: &ToolDefinition) -> Bits {
+        let hints = capability::hints(tool.annotations.as_deref());
+        let server = (tool.server.as_deref(), None);
+        self.capabilities.of(&self.options.capabilities, server, &tool.tool, tool.description.as_deref(), hints)
     }
 
     /// Redacts and caps free text; `origin` is what its markers carry (`description`, `instructions`, `prompt`).

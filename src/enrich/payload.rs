@@ -159,12 +159,12 @@ impl Scratch {
     }
 
     fn observables(&mut self, text: &str, tape: Option<&Tape>, in_arguments: bool, out: &mut Payload) {
-        let mut last: (u32, String) = (u32::MAX, String::new());
+        let mut last: (u32, Text) = (u32::MAX, Text::default());
         out.observables.reserve_exact(self.finds.observables.len());
         for found in self.finds.observables.drain(..) {
             if found.node != last.0 {
                 let pointer = |tape: &Tape| tape.pointer(text, found.node as usize, super::observable::MAX_VALUE);
-                last = (found.node, tape.map(pointer).unwrap_or_default());
+                last = (found.node, tape.map(pointer).map(Text::from).unwrap_or_default());
             }
             out.observables.push(Observable {
                 in_arguments,

@@ -168,6 +168,7 @@ pub(crate) fn url_password(text: &str, authority: usize) -> Option<Range<usize>>
 /// The secret part of a webhook address whose host starts at `at`.
 pub(crate) fn webhook(text: &str, at: usize) -> Option<(&'static str, Range<usize>)> {
     const HOOKS: &[(&str, &str, &str)] = &[
+        // All of them end alike, which is asked first.
         ("slack_webhook", "hooks.slack.com/", "services/"),
         ("slack_webhook", "hooks.slack.com/", "workflows/"),
         ("slack_webhook", "hooks.slack.com/", "triggers/"),
@@ -179,6 +180,9 @@ pub(crate) fn webhook(text: &str, at: usize) -> Option<(&'static str, Range<usiz
     ];
     let rest = text.get(at..)?;
     let slash = rest.bytes().take(128).position(|b| b == b'/')?;
+    if !rest[..slash].ends_with(".com") {
+        return None;
+    }
     // Any subdomain, and any version between host and path.
     let hook = |host: &str| rest[..slash].ends_with(host.split('/').next().unwrap_or(host));
     if !HOOKS.iter().any(|(_, host, _)| hook(host)) {

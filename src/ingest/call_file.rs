@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// A call's id as a number.
 pub(super) type Id = u128;
+/// Ids that are looked up for every call.
+pub(super) type Ids = HashSet<Id, ahash::RandomState>;
 
 /// One data file of `calls`, in the lake or still to be added.
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub(super) struct CallFile {
     pub(super) times: Option<(i64, i64)>,
     pub(super) committed: bool,
     /// Ids of a file of this run; read from disk for others.
-    pub(super) ids: Option<HashSet<Id>>,
+    pub(super) ids: Option<Vec<Id>>,
     /// Rows that a merge replaced or that were retracted.
     pub(super) dropped: HashSet<Id>,
 }
@@ -185,5 +187,9 @@ pub(super) fn ids_of(batch: &RecordBatch, table: &str) -> impl Iterator<Item = I
 
 /// An id's 128 bits.
 pub(super) fn parse_id(hex: &str) -> Id {
-    Id::from_str_radix(hex, 16).unwrap_or_default()
+    let digit = |id: Id, byte: u8| Some(id << 4 | Id::from(char::from(byte).to_digit(16)?));
+    match hex.len() {
+        1..=32 => hex.bytes().try_fold(0, digit).unwrap_or_default(),
+        _ => 0,
+    }
 }

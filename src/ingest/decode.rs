@@ -34,6 +34,8 @@ pub(super) struct DecodedChunk {
     pub(super) unterminated: Option<bool>,
     /// Digest of the stream up to the chunk's end, hex.
     pub(super) digest: String,
+    /// The chunk's buffer, to be filled again.
+    pub(super) buffer: Vec<u8>,
 }
 
 /// Where the bytes of a source went.
@@ -72,7 +74,13 @@ pub(super) struct SourceView {
 }
 
 /// Decodes one chunk.
-pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
+pub(super) fn decode(chunk: Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
+    let mut decoded = decode_records(&chunk, source, enricher);
+    decoded.buffer = chunk.bytes;
+    decoded
+}
+
+fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
     let mut out = DecodedChunk { digest: chunk.digest.to_hex().to_string(), ..DecodedChunk::default() };
     let mut votes = vec![0; FORMATS.len()];
     out.counts.bytes = chunk.length();
@@ -84,13 +92,18 @@ pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) ->
     }
     out.begins_with_line_end = chunk.bytes.first() == Some(&b'\n');
     let mut decoded = Decoded::default();
+    // Once for all its records, because nearly all logs are UTF-8 throughout.
+    let valid = std::str::from_utf8(&chunk.bytes).ok();
     for (start, end, line) in pieces(chunk) {
         let bytes = &chunk.bytes[start..end];
         // Without the line end, which a file that is still being written may not have yet.
         let length = bytes.strip_suffix(b"\n").unwrap_or(bytes).len();
         let position = Position { line, offset: (chunk.offset + start as u64) as i64, length: length as i64 };
         let is_last = end == chunk.bytes.len();
-        let (text, lossy) = text_of(bytes, position.offset == 0);
+        let (text, lossy) = match valid.and_then(|text| text.get(start..end)) {
+            Some(text) => (Cow::Borrowed(bare(text, position.offset == 0)), false),
+            None => text_of(bytes, position.offset == 0),
+        };
         let mut repaired = false;
         let known = if text.is_empty() {
             Known::Noise
@@ -129,7 +142,7 @@ pub(super) fn decode(chunk: &Chunk, source: &SourceView, enricher: &Enricher) ->
         }
         decoded.clear();
     }
-    out.counts.lines = chunk.bytes.iter().filter(|b| **b == b'\n').count() as u64;
+    out.counts.lines = memchr::memchr_iter(b'\n', &chunk.bytes).count() as u64;
     if chunk.bytes.last().is_some_and(|b| *b != b'\n') && chunk.ends_open {
         out.counts.lines += 1;
     }
@@ -197,19 +210,22 @@ fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
     pieces
 }
 
-/// The text of a record: byte-order mark, white space around it and the comma of an array element left out.
+/// The text of a record, and whether bytes of it had to be replaced.
 fn text_of(bytes: &[u8], at_start: bool) -> (Cow<'_, str>, bool) {
-    let bytes = if at_start { bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes) } else { bytes };
-    let trimmed = bytes.trim_ascii();
-    let trimmed = match trimmed {
+    match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) => (Cow::Borrowed(bare(text, at_start)), false),
+        Cow::Owned(text) => (Cow::Owned(bare(&text, at_start).to_owned()), true),
+    }
+}
+
+/// A record without byte-order mark, white space around it and the comma of an array element.
+fn bare(text: &str, at_start: bool) -> &str {
+    let text = if at_start { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+    let text = text.trim_ascii();
+    match text {
         // One element a line of an array that spans the file.
-        [b'{', .., b'}', b','] => &trimmed[..trimmed.len() - 1],
-        b"[" | b"]" | b"]," => b"",
-        other => other,
-    };
-    match String::from_utf8_lossy(trimmed) {
-        Cow::Borrowed(text) => (Cow::Borrowed(text), false),
-        Cow::Owned(text) => (Cow::Owned(text), true),
+        "[" | "]" | "]," => "",
+        _ => text.strip_suffix(',').filter(|text| text.starts_with('{') && text.ends_with('}')).unwrap_or(text),
     }
 }
 
@@ -403,11 +419,5 @@ fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
     if let Some(description) = tool.description.as_mut() {
         *description = enricher.text(description, "description").text;
     }
-    tool.capabilities = enricher.table().of(
-        tool.server.as_deref(),
-        &tool.tool,
-        tool.description.as_deref(),
-        tool.annotations.as_deref(),
-        None,
-    );
+    tool.capabilities = enricher.tool_capabilities(tool);
 }

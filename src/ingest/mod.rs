@@ -104,7 +104,7 @@ pub struct Ingester<'a> {
     uncommitted: u64,
     touched: bool,
     /// Hashes of the connections' identities that this run has seen.
-    identities: HashSet<u64>,
+    identities: HashSet<u64, ahash::RandomState>,
     out: Vec<Row>,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Ingester<'a> {
             summary: Summary::default(),
             uncommitted: 0,
             touched: false,
-            identities: HashSet::new(),
+            identities: HashSet::default(),
             out: Vec::new(),
         })
     }
@@ -260,7 +260,8 @@ impl<'a> Ingester<'a> {
                 }
             }
             let Some(done) = working.pop_front() else { break };
-            let decoded = done.recv().map_err(|_| io::Error::other("a decoder thread stopped without a result"))?;
+            let mut decoded = done.recv().map_err(|_| io::Error::other("a decoder thread stopped without a result"))?;
+            framer.recycle(std::mem::take(&mut decoded.buffer));
             let bytes = decoded.counts.bytes;
             self.take_chunk(at, stream, view, &mut context, decoded)?;
             self.uncommitted += bytes;
@@ -291,7 +292,7 @@ impl<'a> Ingester<'a> {
         context: &mut SourceContext,
         decoded: DecodedChunk,
     ) -> Result<(), IngestError> {
-        let DecodedChunk { items, rejects, mut counts, open_tail, digest, begins_with_line_end, unterminated } =
+        let DecodedChunk { items, rejects, mut counts, open_tail, digest, begins_with_line_end, unterminated, buffer: _ } =
             decoded;
         if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| begins_with_line_end) {
             // The end of a line that was read before it was written.
@@ -510,7 +511,7 @@ fn start(chunk: Chunk, view: &Arc<SourceView>, enricher: &Arc<Enricher>) -> mpsc
     let (view, enricher) = (Arc::clone(view), Arc::clone(enricher));
     rayon::spawn(move || {
         // The receiver is gone only if the ingest has failed already.
-        let _ = send.send(decode(&chunk, &view, &enricher));
+        let _ = send.send(decode(chunk, &view, &enricher));
     });
     receive
 }

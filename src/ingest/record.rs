@@ -5,7 +5,6 @@ use super::rows::{self, Value};
 use super::{FIRST_CHARS, Ingester, digest_of, hex_digest, reject_id};
 use crate::call::{Call, Nanos, Text};
 use crate::source::pairing::{ConnectionInfo, prompt_id};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 impl Ingester<'_> {
     pub(super) fn source_of(&self, call: &Call) -> Option<usize> {
@@ -33,9 +32,7 @@ impl Ingester<'_> {
             of_more(|m| m.server_command.as_deref()),
         ];
         // Nearly every call repeats the identity of the one before it.
-        let mut hasher = DefaultHasher::new();
-        parts.hash(&mut hasher);
-        if !self.identities.insert(hasher.finish()) {
+        if !self.identities.insert(self.identities.hasher().hash_one(parts)) {
             return;
         }
         let mut row = vec![Value::Text(digest_of(&parts))];
@@ -129,7 +126,7 @@ impl Ingester<'_> {
             (&prompt.agent).into(),
             (&prompt.client_name).into(),
             Value::Text(prompt.text),
-            Value::Texts(enriched.observables.into_iter().map(|o| o.value).collect()),
+            Value::Texts(enriched.observables.into_iter().map(|o| o.value.into()).collect()),
             Value::Texts(tokens),
             Value::Text(prompt.source_format.to_string()),
             view.map(|v| v.file.as_str()).into(),

@@ -1,9 +1,9 @@
 //! The small tables' rows, and their batches.
 
-use crate::call::{Call, Marker, Nanos, Observable, Text, hex, partition_day};
+use crate::call::{Call, Marker, Nanos, Observable, Text, hex};
 use crate::lake::{LakeError, tables};
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+    ArrayRef, BooleanBuilder, Date32Array, Date32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
     TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field};
@@ -101,30 +101,38 @@ fn column(rows: &[Vec<Value>], at: usize, field: &Field) -> ArrayRef {
     }
 }
 
-/// Rows of `observables`. There are ten times as many as calls, so they go straight into columns.
+/// Rows of `observables` of one day. There are ten times as many as calls, so they go straight into columns.
 #[derive(Debug, Default)]
 pub(super) struct ObservableRows {
     /// call_id, session_id, server, tool, origin, type, value, path.
     texts: [StringBuilder; 8],
     times: Vec<Option<i64>>,
-    days: Date32Builder,
     bytes: usize,
 }
 
 impl ObservableRows {
-    pub(super) fn push(&mut self, call: &Call, found: &Observable) {
+    pub(super) fn extend(&mut self, call: &Call, observables: &[Observable]) {
+        if observables.is_empty() {
+            return;
+        }
+        let time = call.time.map(|t| t.div_euclid(1000));
+        let rows = observables.len();
         let [call_id, session_id, server, tool, origin, kind, value, path] = &mut self.texts;
-        call_id.append_value(&call.call_id);
-        session_id.append_option(call.session_id.as_deref());
-        server.append_option(call.server.as_deref());
-        tool.append_option(call.tool.as_deref());
-        origin.append_value(if found.in_arguments { "argument" } else { "result" });
-        kind.append_value(&found.kind);
-        value.append_value(&found.value);
-        path.append_value(&found.path);
-        self.times.push(call.time.map(|t| t.div_euclid(1000)));
-        self.days.append_option(partition_day(call.time));
-        self.bytes += 160 + found.value.len() + found.path.len();
+        call_id.append_value_n(&call.call_id, rows);
+        for (column, text) in [(session_id, &call.session_id), (server, &call.server), (tool, &call.tool)] {
+            match text {
+                Some(text) => column.append_value_n(text, rows),
+                None => column.append_nulls(rows),
+            }
+        }
+        self.times.extend(std::iter::repeat_n(time, rows));
+        for found in observables {
+            origin.append_value(if found.in_arguments { "argument" } else { "result" });
+            kind.append_value(&found.kind);
+            value.append_value(&found.value);
+            path.append_value(&found.path);
+            self.bytes += 160 + found.value.len() + found.path.len();
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -135,16 +143,16 @@ impl ObservableRows {
         self.bytes
     }
 
-    /// All rows as a batch; none are left.
-    pub(super) fn take(&mut self) -> Result<RecordBatch, LakeError> {
+    /// All rows as a batch; they are of this day.
+    pub(super) fn finish(mut self, day: Option<i32>) -> Result<RecordBatch, LakeError> {
         let schema = tables::table("observables").expect("observables is a table").schema();
-        self.bytes = 0;
+        let days = Date32Array::from(vec![day; self.times.len()]);
         let mut texts = self.texts.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
-        let times = TimestampMicrosecondArray::from(std::mem::take(&mut self.times)).with_timezone("UTC");
+        let times = TimestampMicrosecondArray::from(self.times).with_timezone("UTC");
         let mut columns: Vec<ArrayRef> = texts.by_ref().take(2).collect();
         columns.push(Arc::new(times));
         columns.extend(texts);
-        columns.push(Arc::new(self.days.finish()));
+        columns.push(Arc::new(days));
         Ok(RecordBatch::try_new(schema, columns)?)
     }
 }

@@ -3,11 +3,11 @@
 //! Calls are collected, checked by `call_id` against what the lake and this run already hold, merged where both views know
 //! something, and written as Parquet on other threads. Nothing becomes visible before [`Writer::stage`]'s transaction commits.
 
-use super::call_file::{CallFile, Id, Orphans, id_column, ids_of, improves, parse_id, response_key, rewrite_without};
+use super::call_file::{CallFile, Id, Ids, Orphans, id_column, ids_of, improves, parse_id, response_key, rewrite_without};
 use super::rows::{ObservableRows, Rows, Value};
-use crate::call::{Call, CallBatchBuilder, EventKind, Nanos, Observable, Text, merge, payload_seen};
+use crate::call::{Call, CallBatchBuilder, EventKind, Nanos, Observable, Text, merge, partition_day, payload_seen};
 use crate::lake::{DataFile, Lake, LakeError, Transaction, data_file};
-use arrow::array::{AsArray as _, RecordBatch};
+use arrow::array::RecordBatch;
 use deltalake::kernel::Add;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -31,10 +31,14 @@ pub(super) struct Written {
 
 /// A call that waits for its flush.
 struct Pending {
+    id: Id,
     call: Box<Call>,
     observables: Vec<Observable>,
     source: usize,
 }
+
+/// Where a waiting call stands.
+type ById = HashMap<Id, usize, ahash::RandomState>;
 
 /// Collects and writes rows.
 pub(super) struct Writer<'a> {
@@ -42,11 +46,11 @@ pub(super) struct Writer<'a> {
     ingest_id: String,
     now: Nanos,
     pending: Vec<Pending>,
-    by_id: HashMap<Id, usize>,
+    by_id: ById,
     pending_bytes: usize,
     files: Vec<CallFile>,
-    retracted: HashSet<Id>,
-    observables: ObservableRows,
+    retracted: Ids,
+    observables: BTreeMap<Option<i32>, ObservableRows>,
     small: BTreeMap<&'static str, Rows>,
     staged: Vec<(&'static str, Add)>,
     encoding: Vec<Encoding>,
@@ -63,7 +67,7 @@ pub(super) struct Writer<'a> {
 struct Encoding {
     table: &'static str,
     /// Ids of its rows, for a file of `calls`.
-    ids: HashSet<Id>,
+    ids: Vec<Id>,
     written: mpsc::Receiver<Result<DataFile, LakeError>>,
 }
 
@@ -90,11 +94,11 @@ impl<'a> Writer<'a> {
             ingest_id,
             now,
             pending: Vec::new(),
-            by_id: HashMap::new(),
+            by_id: ById::default(),
             pending_bytes: 0,
             files,
-            retracted: HashSet::new(),
-            observables: ObservableRows::default(),
+            retracted: Ids::default(),
+            observables: BTreeMap::new(),
             small: BTreeMap::new(),
             staged: Vec::new(),
             encoding: Vec::new(),
@@ -122,7 +126,7 @@ impl<'a> Writer<'a> {
             }
         } else {
             self.by_id.insert(id, self.pending.len());
-            self.pending.push(Pending { call, observables, source });
+            self.pending.push(Pending { id, call, observables, source });
         }
         self.pending_bytes >= FLUSH_BYTES || self.pending.len() >= FLUSH_ROWS
     }
@@ -166,47 +170,51 @@ impl<'a> Writer<'a> {
             resolve(&mut waiting.call);
         }
         let skip = self.match_known(&mut pending, &by_id)?;
-        let mut ids = HashSet::new();
-        let mut builder = CallBatchBuilder::new(self.ingest_id.clone(), self.now);
-        for (at, Pending { call, observables, source }) in pending.into_iter().enumerate() {
+        let mut days: BTreeMap<Option<i32>, Vec<Pending>> = BTreeMap::new();
+        for (at, waiting) in pending.into_iter().enumerate() {
+            let count = self.counts.entry(waiting.source).or_default();
             match skip.get(&at) {
                 Some(Match::Duplicate) => {
-                    self.counts.entry(source).or_default().duplicates += 1;
+                    count.duplicates += 1;
                     continue;
                 }
                 Some(Match::Retracted) => continue,
                 Some(Match::Improved { was_open: true }) => {}
                 // Another view of a call that was whole already: it adds to the row, not to the rows.
-                Some(Match::Improved { was_open: false }) => self.counts.entry(source).or_default().duplicates += 1,
-                None => self.counts.entry(source).or_default().calls += 1,
+                Some(Match::Improved { was_open: false }) => count.duplicates += 1,
+                None => count.calls += 1,
             }
-            for found in &observables {
-                self.observables.push(&call, found);
-            }
-            ids.insert(parse_id(&call.call_id));
-            builder.append(&call);
+            days.entry(partition_day(waiting.call.time)).or_default().push(waiting);
         }
-        if !builder.is_empty() {
-            let batch = builder.finish()?;
-            for (day, batch) in data_file::split_by_day(&batch)? {
-                let column = batch.column_by_name("call_id").expect("calls have ids").as_string::<i32>();
-                let ids = column.iter().flatten().map(parse_id).collect();
-                self.encode("calls", day, batch, ids)?;
-            }
+        for (day, calls) in days {
+            self.write_calls(day, &calls)?;
         }
-        if self.observables.bytes() >= FLUSH_BYTES / 2 {
+        if self.observables.values().map(ObservableRows::bytes).sum::<usize>() >= FLUSH_BYTES / 2 {
             self.flush_observables()?;
         }
         Ok(())
     }
 
-    fn flush_observables(&mut self) -> Result<(), LakeError> {
-        if self.observables.is_empty() {
-            return Ok(());
+    fn write_calls(&mut self, day: Option<i32>, calls: &[Pending]) -> Result<(), LakeError> {
+        let length = |payload: fn(&Call) -> &Option<String>| {
+            calls.iter().filter_map(|waiting| payload(&waiting.call).as_ref()).map(String::len).sum()
+        };
+        let payloads = [length(|call| &call.arguments), length(|call| &call.result)];
+        let mut builder = CallBatchBuilder::with_capacity(&self.ingest_id, self.now, calls.len(), payloads);
+        let rows = self.observables.entry(day).or_default();
+        for Pending { call, observables, .. } in calls {
+            builder.append(call);
+            rows.extend(call, observables);
         }
-        let batch = self.observables.take()?;
-        for (day, batch) in data_file::split_by_day(&batch)? {
-            self.encode("observables", day, batch, HashSet::new())?;
+        let ids = calls.iter().map(|waiting| waiting.id).collect();
+        self.encode("calls", day, builder.finish()?, ids)
+    }
+
+    fn flush_observables(&mut self) -> Result<(), LakeError> {
+        for (day, rows) in std::mem::take(&mut self.observables) {
+            if !rows.is_empty() {
+                self.encode("observables", day, rows.finish(day)?, Vec::new())?;
+            }
         }
         Ok(())
     }
@@ -217,7 +225,7 @@ impl<'a> Writer<'a> {
         table: &'static str,
         day: Option<i32>,
         batch: RecordBatch,
-        ids: HashSet<Id>,
+        ids: Vec<Id>,
     ) -> Result<(), LakeError> {
         while self.encoding.len() >= MAX_ENCODING {
             self.collect_one()?;
@@ -265,7 +273,7 @@ impl<'a> Writer<'a> {
     fn match_known(
         &mut self,
         pending: &mut [Pending],
-        by_id: &HashMap<Id, usize>,
+        by_id: &ById,
     ) -> Result<HashMap<usize, Match>, LakeError> {
         let mut found = HashMap::new();
         for id in &self.retracted {
@@ -359,7 +367,7 @@ impl<'a> Writer<'a> {
         for (table, mut rows) in std::mem::take(&mut self.small) {
             let batch = rows.take()?;
             for (day, batch) in data_file::split_by_day(&batch)? {
-                self.encode(table, day, batch, HashSet::new())?;
+                self.encode(table, day, batch, Vec::new())?;
             }
         }
         self.collect_all()?;

@@ -12,7 +12,6 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::schema::types::ColumnPath;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// zstd level of the lake: the fastest, because packing payloads is the floor of ingest's cost.
@@ -31,8 +30,9 @@ const PLAIN: &[&str] = &[
     "context",
 ];
 
-/// Columns without use for skipping row groups, whose statistics would only copy payload bytes into the footer.
-const NO_STATISTICS: &[&str] = &["arguments", "result", "definition", "input_schema", "first_bytes", "text", "context"];
+/// Columns whose least and greatest value help to skip row groups. Of texts they do not: names of servers and tools, ids and
+/// payloads are spread over all files, and comparing every value costs as much as writing it.
+const STATISTICS: &[&str] = &["time", "time_end", "duration_ns", "result_bytes", "arguments_bytes"];
 
 /// One written file that is not in a table yet.
 #[derive(Clone, Debug)]
@@ -52,12 +52,12 @@ fn properties(table: &Path) -> WriterProperties {
         .set_compression(Compression::ZSTD(level))
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(concat!("calltrail ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_statistics_truncate_length(Some(64));
+        .set_statistics_enabled(EnabledStatistics::None);
     for name in PLAIN.iter().filter(|name| !repeats(name)) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(*name), false);
     }
-    for name in NO_STATISTICS {
-        properties = properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::None);
+    for name in STATISTICS {
+        properties = properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::Page);
     }
     properties.build()
 }
@@ -141,16 +141,21 @@ fn write_file(
     };
     let Some(first) = batches.first() else { return Ok(0) };
     let schema: SchemaRef = strip(first)?.schema();
-    let mut buffer = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut buffer, schema, Some(properties))?;
+    let file = File::create(path).map_err(io)?;
+    let failed = |cause| match cause {
+        parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            Ok(cause) => io(*cause),
+            Err(cause) => parquet::errors::ParquetError::External(cause).into(),
+        },
+        other => other.into(),
+    };
+    let mut writer = ArrowWriter::try_new(&file, schema, Some(properties)).map_err(failed)?;
     for batch in batches {
-        writer.write(&strip(batch)?)?;
+        writer.write(&strip(batch)?).map_err(failed)?;
     }
-    writer.close()?;
-    let mut file = File::create(path).map_err(io)?;
-    file.write_all(&buffer).map_err(io)?;
+    writer.close().map_err(failed)?;
     file.sync_all().map_err(io)?;
-    Ok(buffer.len() as u64)
+    Ok(file.metadata().map_err(io)?.len())
 }
 
 fn time_range(batches: &[RecordBatch]) -> Option<(i64, i64)> {

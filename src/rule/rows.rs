@@ -177,7 +177,7 @@ fn prompt_row(enricher: &Enricher, at: usize, mut row: Row) -> Result<Row, Strin
     if let Some(text) = row.get("text").map(as_text) {
         let enriched = enricher.text(&text, "prompt");
         row.insert("text".to_owned(), enriched.text.into());
-        default(&mut row, "observables", enriched.observables.into_iter().map(|o| o.value).collect::<Vec<_>>());
+        default(&mut row, "observables", enriched.observables.into_iter().map(|o| String::from(o.value)).collect::<Vec<_>>());
     }
     Ok(row)
 }
@@ -220,8 +220,8 @@ fn observable_row(call: &Call, found: &Observable) -> Row {
         "tool": call.tool.as_deref(),
         "origin": if found.in_arguments { "argument" } else { "result" },
         "type": found.kind.as_str(),
-        "value": found.value,
-        "path": found.path,
+        "value": found.value.as_str(),
+        "path": found.path.as_str(),
     });
     row.as_object().cloned().unwrap_or_default()
 }

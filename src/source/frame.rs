@@ -10,7 +10,9 @@ use std::io::{self, Read};
 /// Largest record that is read; longer ones become rejects. Real ones reach 1 MB.
 pub const MAX_RECORD: usize = 64 << 20;
 /// Bytes of one chunk, if records allow it.
-const CHUNK: usize = 4 << 20;
+const CHUNK: usize = 1 << 20;
+/// Buffers that wait to be filled again.
+const MAX_SPARE: usize = 8;
 
 /// How a stream is cut into records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -48,8 +50,11 @@ impl Chunk {
 pub struct Framer<R> {
     reader: R,
     framing: Framing,
-    /// Bytes read and not yet handed out.
+    /// What was read and not yet handed out stands in its first `filled` bytes.
     rest: Vec<u8>,
+    filled: usize,
+    /// Buffers of chunks that are done with: fresh ones would have to be cleared, and their pages given by the kernel.
+    spare: Vec<Vec<u8>>,
     offset: u64,
     ended: bool,
     digest: blake3::Hasher,
@@ -65,13 +70,14 @@ impl<R: Read> Framer<R> {
     /// The stream cannot be read.
     pub fn new(mut reader: R, offset: u64, digest: blake3::Hasher, known: Option<Framing>) -> io::Result<Self> {
         let mut rest = Vec::with_capacity(CHUNK + (CHUNK >> 2));
+        let mut filled = 0;
         // A stream that breaks off in its first chunk still has its first records.
-        let (ended, failed) = match fill(&mut reader, &mut rest, CHUNK) {
+        let (ended, failed) = match fill(&mut reader, &mut rest, &mut filled, CHUNK) {
             Ok(ended) => (ended, None),
             Err(error) => (true, Some(error)),
         };
-        let framing = known.unwrap_or_else(|| framing_of(&rest, ended));
-        Ok(Self { reader, framing, rest, offset, ended, digest, failed })
+        let framing = known.unwrap_or_else(|| framing_of(&rest[..filled], ended));
+        Ok(Self { reader, framing, rest, filled, spare: Vec::new(), offset, ended, digest, failed })
     }
 
     /// How the stream is cut.
@@ -81,7 +87,14 @@ impl<R: Read> Framer<R> {
 
     /// The first bytes, for detection.
     pub fn head(&self) -> &[u8] {
-        &self.rest
+        &self.rest[..self.filled]
+    }
+
+    /// Takes back the buffer of a chunk.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        if self.spare.len() < MAX_SPARE && (CHUNK / 2..4 * CHUNK).contains(&buffer.capacity()) {
+            self.spare.push(buffer);
+        }
     }
 
     /// The next chunk; `None` at the end.
@@ -90,22 +103,22 @@ impl<R: Read> Framer<R> {
     /// The stream cannot be read on (a damaged compressed file, say). What was read before has been handed out.
     pub fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
         loop {
-            if self.ended && self.rest.is_empty() {
+            if self.ended && self.filled == 0 {
                 return self.failed.take().map_or(Ok(None), Err);
             }
             let cut = match self.framing {
-                Framing::Lines => memchr::memrchr(b'\n', &self.rest).map(|at| (at + 1, None)),
-                Framing::Documents => documents(&self.rest, self.ended),
+                Framing::Lines => memchr::memrchr(b'\n', self.head()).map(|at| (at + 1, None)),
+                Framing::Documents => documents(self.head(), self.ended),
             };
             if let Some((end, documents)) = cut {
                 return Ok(Some(self.take(end, documents, false)));
             }
             if self.ended {
-                let open = self.rest.len();
+                let open = self.filled;
                 let documents = (self.framing == Framing::Documents).then(|| vec![(0, open)]);
                 return Ok(Some(self.take(open, documents, true)));
             }
-            if self.rest.len() > MAX_RECORD {
+            if self.filled > MAX_RECORD {
                 return self.skip_record().map(Some);
             }
             self.failed = self.fill_more().err();
@@ -113,8 +126,8 @@ impl<R: Read> Framer<R> {
     }
 
     fn fill_more(&mut self) -> io::Result<()> {
-        let want = self.rest.len() + CHUNK;
-        match fill(&mut self.reader, &mut self.rest, want) {
+        let want = self.filled + CHUNK;
+        match fill(&mut self.reader, &mut self.rest, &mut self.filled, want) {
             Ok(ended) => {
                 self.ended = ended;
                 Ok(())
@@ -127,15 +140,18 @@ impl<R: Read> Framer<R> {
     }
 
     fn take(&mut self, end: usize, documents: Option<Vec<(usize, usize)>>, ends_open: bool) -> Chunk {
-        let mut rest = Vec::with_capacity(CHUNK + (CHUNK >> 2));
-        rest.extend_from_slice(&self.rest[end..]);
+        let left = self.filled - end;
+        let mut rest = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK + (CHUNK >> 2)));
+        rest.resize(rest.len().max(left), 0);
+        rest[..left].copy_from_slice(&self.rest[end..self.filled]);
         let mut bytes = std::mem::replace(&mut self.rest, rest);
+        self.filled = left;
         bytes.truncate(end);
         self.digest.update(&bytes);
         let digest = self.digest.finalize();
         let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open, digest };
         self.offset += end as u64;
-        if !self.ended && self.rest.len() < CHUNK / 2 {
+        if !self.ended && self.filled < CHUNK / 2 {
             // A read error surfaces once what was read before it has been handed out.
             self.failed = self.fill_more().err();
         }
@@ -144,18 +160,19 @@ impl<R: Read> Framer<R> {
 
     /// Gives up on a record that is too long: passes over it without keeping it.
     fn skip_record(&mut self) -> io::Result<Chunk> {
-        let head = self.rest[..4096.min(self.rest.len())].to_vec();
+        let head = self.head()[..4096.min(self.filled)].to_vec();
         let mut length = 0;
         loop {
-            if let Some(at) = memchr::memchr(b'\n', &self.rest) {
+            if let Some(at) = memchr::memchr(b'\n', self.head()) {
                 length += at as u64 + 1;
                 self.digest.update(&self.rest[..=at]);
-                self.rest.drain(..=at);
+                self.rest.copy_within(at + 1..self.filled, 0);
+                self.filled -= at + 1;
                 break;
             }
-            length += self.rest.len() as u64;
-            self.digest.update(&self.rest);
-            self.rest.clear();
+            length += self.filled as u64;
+            self.digest.update(&self.rest[..self.filled]);
+            self.filled = 0;
             if self.ended {
                 break;
             }
@@ -174,23 +191,18 @@ impl<R: Read> Framer<R> {
     }
 }
 
-/// Reads until `rest` holds `want` bytes or the stream ends; says whether it ended.
-fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, want: usize) -> io::Result<bool> {
-    let mut length = rest.len();
-    rest.resize(want, 0);
-    let ended = loop {
-        if length == want {
-            break Ok(false);
-        }
-        match reader.read(&mut rest[length..]) {
-            Ok(0) => break Ok(true),
-            Ok(read) => length += read,
+/// Reads until `want` bytes of `rest` are filled or the stream ends; says whether it ended.
+fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, filled: &mut usize, want: usize) -> io::Result<bool> {
+    rest.resize(rest.len().max(want), 0);
+    while *filled < want {
+        match reader.read(&mut rest[*filled..want]) {
+            Ok(0) => return Ok(true),
+            Ok(read) => *filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => break Err(error),
+            Err(error) => return Err(error),
         }
-    };
-    rest.truncate(length);
-    ended
+    }
+    Ok(false)
 }
 
 /// Lines, unless the first JSON value of the head spans several of them.

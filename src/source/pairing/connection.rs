@@ -51,31 +51,59 @@ pub(super) struct Lane {
 /// All lanes of all streams.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    lanes: HashMap<(u64, Text), Lane>,
+    /// By stream, then by name.
+    streams: HashMap<u64, HashMap<Text, Lane, ahash::RandomState>, ahash::RandomState>,
+    /// Lanes of all streams.
+    count: usize,
     clock: u64,
 }
 
 impl Lanes {
     pub(super) fn restore(saved: Vec<((u64, Text), Lane)>) -> Self {
         let clock = saved.iter().map(|(_, lane)| lane.touched).max().unwrap_or(0);
-        Self { lanes: saved.into_iter().collect(), clock }
+        let mut lanes = Self { clock, ..Self::default() };
+        for ((stream, name), lane) in saved {
+            lanes.streams.entry(stream).or_default().insert(name, lane);
+            lanes.count += 1;
+        }
+        lanes
     }
 
     pub(super) fn save(&self) -> Vec<((u64, Text), Lane)> {
-        self.lanes.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+        let of_stream = |(stream, lanes): (&u64, &HashMap<Text, Lane, _>)| {
+            lanes.iter().map(|(name, lane)| ((*stream, name.clone()), lane.clone())).collect::<Vec<_>>()
+        };
+        self.streams.iter().flat_map(of_stream).collect()
+    }
+
+    fn known(&self, stream: u64, name: &Text) -> Option<&Lane> {
+        self.streams.get(&stream)?.get(name)
     }
 
     fn lane(&mut self, stream: u64, name: &Text) -> &mut Lane {
         self.clock += 1;
-        if self.lanes.len() >= MAX_LANES && !self.lanes.contains_key(&(stream, name.clone())) {
-            let mut ages: Vec<_> = self.lanes.values().map(|lane| lane.touched).collect();
-            ages.sort_unstable();
-            let limit = ages[MAX_LANES / 10];
-            self.lanes.retain(|_, lane| lane.touched > limit);
+        if self.known(stream, name).is_none() {
+            if self.count >= MAX_LANES {
+                self.forget_oldest();
+            }
+            self.count += 1;
+            self.streams.entry(stream).or_default().insert(name.clone(), Lane::default());
         }
-        let lane = self.lanes.entry((stream, name.clone())).or_default();
+        let lanes = self.streams.entry(stream).or_default();
+        let lane = lanes.get_mut(name).expect("a lane that is not known was just added");
         lane.touched = self.clock;
         lane
+    }
+
+    fn forget_oldest(&mut self) {
+        let mut ages: Vec<_> = self.streams.values().flat_map(HashMap::values).map(|lane| lane.touched).collect();
+        ages.sort_unstable();
+        let limit = ages[ages.len() / 10];
+        for lanes in self.streams.values_mut() {
+            lanes.retain(|_, lane| lane.touched > limit);
+        }
+        self.streams.retain(|_, lanes| !lanes.is_empty());
+        self.count = self.streams.values().map(HashMap::len).sum();
     }
 
     /// The connection that a request or notification belongs to; `seed` names it if it is the first record.
@@ -134,7 +162,7 @@ impl Lanes {
 
     /// Connections of the lane that are in use: those with a record since the newest one opened, and the newest.
     pub(super) fn alive(&self, stream: u64, lane: &Text) -> Vec<u32> {
-        let Some(lane) = self.lanes.get(&(stream, lane.clone())) else { return Vec::new() };
+        let Some(lane) = self.known(stream, lane) else { return Vec::new() };
         let newest = lane.connections.back().map(|c| c.number);
         lane.connections
             .iter()
@@ -145,7 +173,7 @@ impl Lanes {
 
     /// The lane's newest connection; 0 if it has none.
     pub(super) fn current(&self, stream: u64, lane: &Text) -> u32 {
-        self.lanes.get(&(stream, lane.clone())).and_then(|lane| lane.connections.back()).map_or(0, |c| c.number)
+        self.known(stream, lane).and_then(|lane| lane.connections.back()).map_or(0, |c| c.number)
     }
 
     /// A line of the log says that a connection starts or ends.
@@ -224,7 +252,8 @@ impl Lanes {
 
     /// Fills a call from its connection.
     pub(super) fn fill(&mut self, stream: u64, lane: &Text, number: u32, call: &mut Call) {
-        let Some(connection) = self.lanes.get_mut(&(stream, lane.clone())).and_then(|lane| lane.get(number)) else {
+        let lane = self.streams.get_mut(&stream).and_then(|lanes| lanes.get_mut(lane));
+        let Some(connection) = lane.and_then(|lane| lane.get(number)) else {
             return;
         };
         finish::fill(call, &connection.context);

@@ -85,10 +85,10 @@ impl Unpublished {
 /// All open halves.
 #[derive(Debug, Default)]
 pub(super) struct Open {
-    entries: HashMap<OpenKey, Entry>,
+    entries: HashMap<OpenKey, Entry, ahash::RandomState>,
     halves: usize,
     /// Responses that wait, by what they are wherever they stand.
-    orphans: HashMap<Fingerprint, OpenKey>,
+    orphans: HashMap<Fingerprint, OpenKey, ahash::RandomState>,
 }
 
 /// Id, time and payload of a response: the same in every export.
