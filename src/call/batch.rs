@@ -186,12 +186,12 @@ impl CallBatchBuilder {
 /// Lower-case hex digits of a hash.
 pub fn hex(hash: &[u8; 32]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(64);
-    for byte in hash {
-        out.push(DIGITS[usize::from(byte >> 4)] as char);
-        out.push(DIGITS[usize::from(byte & 15)] as char);
+    let digits = hash.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    let mut out = [0; 64];
+    for (place, digit) in out.iter_mut().zip(digits) {
+        *place = digit;
     }
-    out
+    std::str::from_utf8(&out).unwrap_or_default().to_owned()
 }
 
 /// Names of the capability bits that are set.

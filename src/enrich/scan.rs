@@ -226,7 +226,9 @@ impl<'t, 'f> Scanner<'t, 'f> {
                     if self.look != Look::Secrets {
                         self.finds.observable(kind, self.node, &value);
                     }
-                    self.webhook(span.start);
+                    if value.ends_with(".com") {
+                        self.webhook(span.start);
+                    }
                 }
             }
             b'/' if free && next > b' ' => {

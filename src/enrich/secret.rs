@@ -179,7 +179,7 @@ pub(crate) fn webhook(text: &str, at: usize) -> Option<(&'static str, Range<usiz
         ("zapier_webhook", "hooks.zapier.com/", "hooks/catch/"),
     ];
     let rest = text.get(at..)?;
-    let slash = rest.bytes().take(128).position(|b| b == b'/')?;
+    let slash = memchr::memchr(b'/', &rest.as_bytes()[..rest.len().min(128)])?;
     if !rest[..slash].ends_with(".com") {
         return None;
     }

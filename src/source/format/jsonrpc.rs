@@ -12,6 +12,7 @@ use crate::call::{
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Hints, Id, Lane, PairKey, Record, Reject, time};
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// Bare and wrapped JSON-RPC captures.
 pub struct JsonRpc;
@@ -41,6 +42,7 @@ const MESSAGE_KEYS: &[&str] = &["message", "msg", "payload", "data", "body", "re
 /// Members that tell one connection from another, in the order in which they make up a lane.
 const LANE_KEYS: &[&str] =
     &["session_id", "sessionId", "connection_id", "connectionId", "mcp_session_id", "pid", "path", "server"];
+static JSONRPC: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| memchr::memmem::Finder::new(b"jsonrpc"));
 /// Methods that only servers call.
 const SERVER_METHODS: &[&str] = &["sampling/createMessage", "elicitation/create", "roots/list"];
 
@@ -107,7 +109,7 @@ fn has_direction(object: &Object<'_>) -> bool {
 fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
     let near = |text: &str| {
         let (head, tail) = (text.len().min(400), text.len().saturating_sub(400));
-        let holds = |part: &[u8]| memchr::memmem::find(part, b"jsonrpc").is_some();
+        let holds = |part: &[u8]| JSONRPC.find(part).is_some();
         holds(&text.as_bytes()[..head]) || holds(&text.as_bytes()[tail..])
     };
     let fits = |raw: &&str| match raw.as_bytes().first() {

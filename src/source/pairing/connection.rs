@@ -34,7 +34,7 @@ pub(super) struct Connection {
     last_time: Option<Nanos>,
     last_id: Option<i64>,
     last_used: u64,
-    tools: HashMap<Text, Offered>,
+    tools: HashMap<Text, Offered, ahash::RandomState>,
 }
 
 /// One lane.

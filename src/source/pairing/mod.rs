@@ -94,9 +94,9 @@ pub struct Pairing {
     open: Open,
     lanes: Lanes,
     /// trace id → conversation, agent.
-    traces: HashMap<Text, (Text, Option<Text>)>,
+    traces: HashMap<Text, (Text, Option<Text>), ahash::RandomState>,
     /// Digest of a `requestState` → first call of the chain and its next round trip.
-    round_trips: HashMap<Text, (Text, i32)>,
+    round_trips: HashMap<Text, (Text, i32), ahash::RandomState>,
     /// Counts records; orders halves.
     sequence: u64,
     /// Records and bytes that turned out to be none of ours since [`Pairing::take_foreign`].
