@@ -6,6 +6,7 @@
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
+mod common;
 pub mod jsonrpc;
 pub mod otlp_traces;
 pub mod toolhive_audit;
