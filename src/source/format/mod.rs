@@ -8,6 +8,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
 pub mod jsonrpc;
+pub mod obot;
 pub mod otlp_traces;
 pub mod toolhive_audit;
 
@@ -39,6 +40,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_traces::OtlpTraces,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
+    &obot::Obot,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
     &jsonrpc::JsonRpc,
