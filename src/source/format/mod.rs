@@ -8,6 +8,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
 pub mod jsonrpc;
+pub mod kong_ai;
 pub mod obot;
 pub mod otlp_traces;
 pub mod toolhive_audit;
@@ -41,6 +42,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
     &obot::Obot,
+    &kong_ai::KongAi,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
     &jsonrpc::JsonRpc,
