@@ -3,6 +3,7 @@
 //! A format says which records are its own ([`LogFormat::claims`]) and what they mean ([`LogFormat::decode`]).
 //! Both see one record at a time and keep nothing between records, so records decode in parallel.
 
+pub mod agentgateway;
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
@@ -41,6 +42,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_traces::OtlpTraces,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
+    &agentgateway::Agentgateway,
     &obot::Obot,
     &kong_ai::KongAi,
     &claude_code_transcript::ClaudeCodeTranscript,
