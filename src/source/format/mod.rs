@@ -8,6 +8,7 @@ pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
+pub mod docker_mcp_gateway;
 pub mod jsonrpc;
 pub mod kong_ai;
 pub mod obot;
@@ -45,6 +46,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &agentgateway::Agentgateway,
     &obot::Obot,
     &kong_ai::KongAi,
+    &docker_mcp_gateway::DockerMcpGateway,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
     &jsonrpc::JsonRpc,
