@@ -9,6 +9,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
 pub mod docker_mcp_gateway;
+pub mod envoy_ai_gateway;
 pub mod jsonrpc;
 pub mod kong_ai;
 pub mod obot;
@@ -44,6 +45,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
     &agentgateway::Agentgateway,
+    &envoy_ai_gateway::EnvoyAiGateway,
     &obot::Obot,
     &kong_ai::KongAi,
     &docker_mcp_gateway::DockerMcpGateway,
