@@ -6,6 +6,7 @@
 pub mod agentgateway;
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
+pub mod cloudflare_mcp_portal;
 pub mod codex_rollout;
 mod common;
 pub mod docker_mcp_gateway;
@@ -46,6 +47,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &toolhive_audit::ToolhiveAudit,
     &agentgateway::Agentgateway,
     &envoy_ai_gateway::EnvoyAiGateway,
+    &cloudflare_mcp_portal::CloudflareMcpPortal,
     &obot::Obot,
     &kong_ai::KongAi,
     &docker_mcp_gateway::DockerMcpGateway,
