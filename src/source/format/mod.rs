@@ -3,10 +3,17 @@
 //! A format says which records are its own ([`LogFormat::claims`]) and what they mean ([`LogFormat::decode`]).
 //! Both see one record at a time and keep nothing between records, so records decode in parallel.
 
+pub mod agentgateway;
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
+pub mod cloudflare_mcp_portal;
 pub mod codex_rollout;
+mod common;
+pub mod docker_mcp_gateway;
+pub mod envoy_ai_gateway;
 pub mod jsonrpc;
+pub mod kong_ai;
+pub mod obot;
 pub mod otlp_traces;
 pub mod toolhive_audit;
 
@@ -38,6 +45,12 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_traces::OtlpTraces,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
+    &agentgateway::Agentgateway,
+    &envoy_ai_gateway::EnvoyAiGateway,
+    &cloudflare_mcp_portal::CloudflareMcpPortal,
+    &obot::Obot,
+    &kong_ai::KongAi,
+    &docker_mcp_gateway::DockerMcpGateway,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
     &jsonrpc::JsonRpc,

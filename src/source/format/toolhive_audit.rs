@@ -4,10 +4,9 @@
 //! off by default; a request body over the configured size is dropped whole, and a response body can have holes. A tool's
 //! own error (`isError`) is not seen by the gateway, and there is no protocol session and no JSON-RPC id.
 
-use super::LogFormat;
-use crate::call::{Approval, Call, DurationSource, EventKind, Flag, Nanos, Observer, Outcome, PayloadState};
-use crate::call::{SessionSource, Text, TimeSource};
-use crate::source::json::{self, Object};
+use super::{LogFormat, common};
+use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
+use crate::source::json::Object;
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
 
 const ID: &str = "toolhive_audit";
@@ -61,8 +60,8 @@ impl LogFormat for ToolhiveAudit {
         times(&mut call, event, &metadata);
         parties(&mut call, event, &metadata);
         target(&mut call, event);
-        request(&mut call, event.object("data").get("request"));
-        response(&mut call, event.object("data").get("response"));
+        common::request_body(&mut call, event.object("data").get("request"));
+        common::response_body(&mut call, event.object("data").get("response"));
         if call.result_state == PayloadState::NotLogged {
             call.result_bytes = metadata.int("response_size_bytes").filter(|bytes| *bytes > 0);
         }
@@ -102,7 +101,7 @@ fn outcome(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
         }
         "application_error" => {
             let code = metadata.int("jsonrpc_error_code").and_then(|code| i32::try_from(code).ok());
-            protocol_error(call, code, metadata.str("jsonrpc_error_message").map(|text| text.into_owned()));
+            common::protocol_error(call, code, metadata.str("jsonrpc_error_message").map(|text| text.into_owned()));
         }
         "failure" | "error" if call.method.ends_with("_timed_out") => call.outcome = Outcome::Timeout,
         "failure" | "error" if call.method.starts_with("vmcp_workflow_") => call.outcome = Outcome::ToolError,
@@ -112,26 +111,11 @@ fn outcome(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
     }
 }
 
-fn protocol_error(call: &mut Call, code: Option<i32>, message: Option<String>) {
-    call.outcome = Outcome::ProtocolError;
-    call.rpc_response_status_code = code;
-    call.error_type = code.map(|code| Text::from(code.to_string()));
-    call.error_message = message;
-}
-
 /// The event is written when the call has ended.
 fn times(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
     let logged = |key| event.str(key).and_then(|text| time::rfc3339(&text));
-    let end: Option<Nanos> = logged("logged_at").or_else(|| logged("time"));
-    let duration = metadata.int("duration_ms").filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(1_000_000));
-    call.time_end = end;
-    call.duration_ns = duration;
-    call.duration_source = duration.map(|_| DurationSource::Measured);
-    (call.time, call.time_source) = match (end, duration) {
-        (Some(end), Some(duration)) => (end.checked_sub(duration), TimeSource::EndMinusDuration),
-        (Some(end), None) => (Some(end), TimeSource::Record),
-        (None, _) => (None, TimeSource::default()),
-    };
+    let duration = common::milliseconds(metadata, "duration_ms");
+    common::ended(call, logged("logged_at").or_else(|| logged("time")), duration);
 }
 
 /// Who asked, on whose behalf, from where, and which server was meant.
@@ -194,86 +178,6 @@ fn target(call: &mut Call, event: &Object<'_>) {
         }
         _ => {}
     }
-}
-
-/// The request body: a whole message, its `params`, or the arguments by themselves.
-fn request(call: &mut Call, body: Option<&str>) {
-    let Some(body) = body.filter(|body| *body != "null") else {
-        // Not logged, or dropped for its size: never "no arguments".
-        call.arguments_state = match call.event_kind {
-            EventKind::Connection => PayloadState::None,
-            _ => PayloadState::NotLogged,
-        };
-        return;
-    };
-    if !body.starts_with(['{', '[']) {
-        call.arguments = Some(body.to_string());
-        call.arguments_state = PayloadState::Unparsable;
-        return;
-    }
-    let message = Object::trusted(body);
-    let is_message = message.has("jsonrpc") || (message.str("method").is_some() && message.has("params"));
-    let params = if is_message { message.get("params") } else { Some(body) };
-    let inner = params.map(Object::trusted).unwrap_or_default();
-    let is_tool_call = call.method == "tools/call";
-    // Params name the tool that is called; arguments that happen to have such keys do not.
-    let is_params = is_message || (inner.has("arguments") && inner.text("name").is_some_and(|n| Some(n) == call.tool));
-    let arguments = if is_tool_call && is_params { inner.get("arguments") } else { params };
-    if is_tool_call && is_message && call.tool.is_none() {
-        call.tool = inner.text("name");
-        call.tool_raw.clone_from(&call.tool);
-    }
-    if is_params && let Some(meta) = inner.get("_meta").filter(|meta| meta.starts_with('{')) {
-        call.more().meta_json = Some(meta.to_string());
-    }
-    call.arguments = arguments.map(str::to_string);
-    call.arguments_state = if arguments.is_some() { PayloadState::Present } else { PayloadState::None };
-}
-
-/// The response body: a whole message, one inside an event stream, or the result by itself.
-fn response(call: &mut Call, body: Option<&str>) {
-    let Some(body) = body.filter(|body| *body != "null") else {
-        call.result_state = match call.event_kind {
-            EventKind::Call => PayloadState::NotLogged,
-            _ => PayloadState::None,
-        };
-        return;
-    };
-    let text = json::string(body);
-    let streamed = text.as_deref().and_then(last_message);
-    if text.is_some() && streamed.is_none() {
-        call.result = Some(body.to_string());
-        call.result_state = PayloadState::Unparsable;
-        call.flag(Flag::TruncatedJson);
-        return;
-    }
-    let body = streamed.unwrap_or(body);
-    let message = Object::trusted(body);
-    let is_message = streamed.is_some() || message.has("jsonrpc");
-    let error = message.get("error").filter(|_| is_message);
-    let result = if is_message { message.get("result").or(error) } else { Some(body) };
-    call.result = result.map(str::to_string);
-    call.result_state = if result.is_some() { PayloadState::Present } else { PayloadState::None };
-    if call.outcome != Outcome::Success {
-        return;
-    }
-    // The gateway looks only at the start of the body, and never at `isError`.
-    if let Some(error) = error.map(Object::trusted) {
-        let code = error.int("code").and_then(|code| i32::try_from(code).ok());
-        protocol_error(call, code, error.str("message").map(|text| text.into_owned()));
-    } else {
-        call.is_error = result.map(Object::trusted).and_then(|result| result.bool("isError"));
-        if call.is_error == Some(true) {
-            call.outcome = Outcome::ToolError;
-            call.error_type = Some(Text::const_new("tool_error"));
-        }
-    }
-}
-
-/// The last response among the messages of an event stream.
-fn last_message(stream: &str) -> Option<&str> {
-    let mut data = stream.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    data.rfind(|text| Object::parse(text).is_ok_and(|m| m.has("result") || m.has("error")))
 }
 
 #[cfg(test)]
