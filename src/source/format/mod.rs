@@ -6,6 +6,8 @@
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
+mod common;
+pub mod gemini_cli;
 pub mod jsonrpc;
 pub mod otlp_traces;
 pub mod toolhive_audit;
@@ -40,6 +42,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
+    &gemini_cli::GeminiCli,
     &jsonrpc::JsonRpc,
 ];
 
