@@ -36,6 +36,16 @@ pub(super) fn started(call: &mut Call, time: Option<Nanos>) {
     call.time_source = time.map_or(TimeSource::default(), |_| TimeSource::Record);
 }
 
+/// As [`started`]; without a time the file's. A call that has an id of its own then keeps its identity when the file is written
+/// anew, which one that is told apart by what stands before it would not.
+pub(super) fn started_or_file(call: &mut Call, time: Option<Nanos>, hints: &Hints) {
+    started(call, time);
+    if time.is_none() && call.tool_call_id.is_some() {
+        call.time = hints.mtime;
+        call.time_source = TimeSource::FileMtime;
+    }
+}
+
 /// The time at which a record was written about a call that had ended.
 pub(super) fn ended(call: &mut Call, time: Option<Nanos>) {
     call.time = time;
@@ -149,11 +159,7 @@ pub(super) mod testing {
     use crate::source::{Decoded, Event, Hints, Record, Reject};
 
     /// Decodes a record that must be the format's own, and no other's.
-    pub(in super::super) fn decode_as(
-        format: &dyn LogFormat,
-        text: &str,
-        hints: &Hints,
-    ) -> Result<Vec<Event>, Reject> {
+    pub(in super::super) fn decode_as(format: &dyn LogFormat, text: &str, hints: &Hints) -> Result<Vec<Event>, Reject> {
         let json = Object::parse(text).ok();
         let record = Record { text, json: json.as_ref(), position: Position::default(), lossy: false, hints };
         assert!(format.claims(&record), "not claimed: {text}");

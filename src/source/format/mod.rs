@@ -11,6 +11,7 @@ pub mod gemini_cli;
 pub mod jsonrpc;
 pub mod otlp_traces;
 pub mod toolhive_audit;
+pub mod vscode_mcp_log;
 
 use super::{Decoded, Record, Reject};
 
@@ -43,6 +44,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
     &gemini_cli::GeminiCli,
+    &vscode_mcp_log::VscodeMcpLog,
     &jsonrpc::JsonRpc,
 ];
 

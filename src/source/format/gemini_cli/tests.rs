@@ -36,7 +36,10 @@ fn a_call_is_named_by_its_display_name() {
     assert_eq!((call.server.as_deref(), call.tool.as_deref()), (Some("team_mail"), Some("send_note")));
     assert!(!call.flags.has(Flag::NameSplit as u32));
     assert_eq!((call.outcome, call.result.as_deref()), (Outcome::Success, Some(r#""sent""#)));
-    assert_eq!((call.arguments.as_deref(), call.tool_call_id.as_deref()), (Some(r#"{"to":"ops"}"#), Some("send_note-1")));
+    assert_eq!(
+        (call.arguments.as_deref(), call.tool_call_id.as_deref()),
+        (Some(r#"{"to":"ops"}"#), Some("send_note-1"))
+    );
     assert_eq!((call.time_source, call.time), (TimeSource::ResponseLine, call.time_end));
     assert_eq!(call.time, time::rfc3339("2026-11-10T08:00:07.250Z"));
     let more = call.more.unwrap();
@@ -95,7 +98,10 @@ fn a_refusal_is_no_cancellation() {
         ))
     };
     let call = cancelled("[Operation Cancelled] Reason: User did not allow tool call");
-    assert_eq!((call.outcome, call.approval, call.result_state), (Outcome::Denied, Approval::UserDenied, PayloadState::None));
+    assert_eq!(
+        (call.outcome, call.approval, call.result_state),
+        (Outcome::Denied, Approval::UserDenied, PayloadState::None)
+    );
     let call = cancelled("[Operation Cancelled] Reason: User cancelled tool execution.");
     assert_eq!((call.outcome, call.approval), (Outcome::Cancelled, Approval::Unknown));
 }
@@ -110,10 +116,15 @@ fn the_document_and_the_lines_say_the_same() {
     );
     let events = decode(&document);
     assert_eq!(prompts(&events), ["tell ops"]);
-    let [Event::Context { call: context, whole_source: true, .. }, ..] = events.as_slice() else { panic!("{events:?}") };
+    let [Event::Context { call: context, whole_source: true, .. }, ..] = events.as_slice() else {
+        panic!("{events:?}")
+    };
     assert_eq!(context.session_id.as_deref(), Some("s1"));
     let of_document = calls(events).remove(0);
-    assert_eq!((of_document.session_id.as_deref(), of_document.session_source), (Some("s1"), SessionSource::Conversation));
+    assert_eq!(
+        (of_document.session_id.as_deref(), of_document.session_source),
+        (Some("s1"), SessionSource::Conversation)
+    );
     let of_line = one(tool);
     assert_eq!((of_line.tool_call_id.as_deref(), of_line.time), (Some("c1"), of_document.time));
 
