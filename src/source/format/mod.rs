@@ -7,6 +7,7 @@ pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
+pub mod copilot_cli;
 pub mod gemini_cli;
 pub mod jsonrpc;
 pub mod otlp_traces;
@@ -43,6 +44,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
+    &copilot_cli::CopilotCli,
     &gemini_cli::GeminiCli,
     &vscode_mcp_log::VscodeMcpLog,
     &jsonrpc::JsonRpc,
