@@ -8,6 +8,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
 pub mod copilot_cli;
+pub mod cursor_hooks;
 pub mod cursor_transcript;
 pub mod gemini_cli;
 pub mod jsonrpc;
@@ -46,6 +47,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
     &copilot_cli::CopilotCli,
+    &cursor_hooks::CursorHooks,
     &cursor_transcript::CursorTranscript,
     &gemini_cli::GeminiCli,
     &vscode_mcp_log::VscodeMcpLog,
