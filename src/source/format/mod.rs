@@ -9,6 +9,7 @@ pub mod codex_rollout;
 mod common;
 pub mod copilot_cli;
 pub mod cursor_hooks;
+pub mod cursor_state;
 pub mod cursor_transcript;
 pub mod gemini_cli;
 pub mod jsonrpc;
@@ -48,6 +49,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &claude_desktop_log::ClaudeDesktopLog,
     &copilot_cli::CopilotCli,
     &cursor_hooks::CursorHooks,
+    &cursor_state::CursorState,
     &cursor_transcript::CursorTranscript,
     &gemini_cli::GeminiCli,
     &vscode_mcp_log::VscodeMcpLog,
