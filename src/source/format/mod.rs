@@ -15,6 +15,7 @@ pub mod gemini_cli;
 pub mod jsonrpc;
 pub mod otlp_traces;
 pub mod toolhive_audit;
+pub mod vscode_chat_session;
 pub mod vscode_mcp_log;
 
 use super::{Decoded, Record, Reject};
@@ -52,6 +53,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &cursor_state::CursorState,
     &cursor_transcript::CursorTranscript,
     &gemini_cli::GeminiCli,
+    &vscode_chat_session::VscodeChatSession,
     &vscode_mcp_log::VscodeMcpLog,
     &jsonrpc::JsonRpc,
 ];
