@@ -186,11 +186,9 @@ pub(super) mod testing {
 
     /// The texts of the prompts among the events.
     pub(in super::super) fn prompts(events: &[Event]) -> Vec<&str> {
-        let text = |event| match event {
-            &Event::Prompt(ref prompt) => Some(prompt.text.as_str()),
-            _ => None,
-        };
-        events.iter().filter_map(text).collect()
+        let prompts =
+            events.iter().filter_map(|event| if let Event::Prompt(prompt) = event { Some(prompt) } else { None });
+        prompts.map(|prompt| prompt.text.as_str()).collect()
     }
 
     /// Records of other formats, which none of the hosts' formats may claim.

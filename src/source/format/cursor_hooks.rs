@@ -67,10 +67,11 @@ fn is_hook(object: &Object<'_>) -> bool {
 
 /// Stamp and object of a line `[2026-11-10 09:12:33] {…}`.
 fn stamped(line: &str) -> Option<(&str, &str)> {
-    let (stamp, text) = line.strip_prefix('[')?.split_once("] ")?;
-    let text = text.trim();
-    (stamp.len() < 40 && stamp.starts_with(|c: char| c.is_ascii_digit()) && text.starts_with('{'))
-        .then_some((stamp, text))
+    const LONGEST: usize = 40;
+    let rest = line.strip_prefix('[').filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))?;
+    let end = memchr::memchr(b']', &rest.as_bytes()[..rest.len().min(LONGEST)])?;
+    let text = rest[end + 1..].trim();
+    text.starts_with('{').then_some((&rest[..end], text))
 }
 
 fn hook(event: &Object<'_>, time: Option<(Nanos, bool)>, out: &mut Decoded) {

@@ -268,21 +268,29 @@ fn confirmed(call: &mut Call, part: &Object<'_>) {
 
 /// What the chat shows of a result, put back into the form of an MCP result.
 fn content(output: &str, is_error: Option<bool>) -> String {
-    let block = |raw: &str| {
-        let item = Object::trusted(raw);
-        let value = item.get("value").unwrap_or("null");
-        match (item.str("type").as_deref(), item.bool("isText")) {
-            (Some("ref"), _) => format!(r#"{{"type":"resource_link","uri":{}}}"#, item.get("uri").unwrap_or("null")),
-            (_, Some(true)) => format!(r#"{{"type":"text","text":{value}}}"#),
-            _ => format!(r#"{{"type":"blob","data":{value},"mimeType":{}}}"#, item.get("mimeType").unwrap_or("null")),
-        }
-    };
-    let blocks = match output.starts_with('"') {
-        true => format!(r#"{{"type":"text","text":{output}}}"#),
-        false => json::elements(output).into_iter().map(block).collect::<Vec<_>>().join(","),
+    let blocks = match output.as_bytes().first() {
+        Some(b'"') => format!(r#"{{"type":"text","text":{output}}}"#),
+        Some(b'{') => block(output),
+        _ => json::elements(output).into_iter().map(block).collect::<Vec<_>>().join(","),
     };
     let is_error = is_error.map(|is| format!(r#","isError":{is}"#)).unwrap_or_default();
     format!(r#"{{"content":[{blocks}]{is_error}}}"#)
+}
+
+fn block(raw: &str) -> String {
+    let item = Object::trusted(raw);
+    let value = item.get("value").or(item.get("base64Data")).unwrap_or("null");
+    if item.bool("isText") == Some(true) {
+        return format!(r#"{{"type":"text","text":{value}}}"#);
+    }
+    if item.str("type").is_some_and(|kind| kind == "ref") {
+        return format!(r#"{{"type":"resource_link","uri":{}}}"#, item.get("uri").unwrap_or("null"));
+    }
+    let mime = item.get("mimeType").unwrap_or("null");
+    match ["image", "audio"].iter().find(|kind| mime.trim_start_matches('"').starts_with(**kind)) {
+        Some(kind) => format!(r#"{{"type":"{kind}","data":{value},"mimeType":{mime}}}"#),
+        None => format!(r#"{{"type":"resource","resource":{{"blob":{value},"mimeType":{mime}}}}}"#),
+    }
 }
 
 fn prompt(request: &Object<'_>, session: Option<&Text>, time: Option<Nanos>, out: &mut Decoded) {

@@ -36,7 +36,9 @@ fn a_part_of_a_change_log_is_a_whole_call() {
     assert_eq!((call.server_info_name.as_deref(), call.tool_call_id.as_deref()), (Some("dock-server"), Some("call-1")));
     assert_eq!((call.outcome, call.approval, call.is_error), (Outcome::Success, Approval::UserAllowed, Some(false)));
     assert_eq!(call.arguments.as_deref(), Some(r#"{"dock":3}"#));
-    assert!(call.result.unwrap().starts_with(r#"{"content":[{"type":"text","text":"free"},{"type":"blob""#));
+    assert!(
+        call.result.unwrap().starts_with(r#"{"content":[{"type":"text","text":"free"},{"type":"image","data":"AAAA""#)
+    );
     assert_eq!((call.time, call.time_source), (Some(77), TimeSource::FileMtime));
     assert_eq!(call.session_id.as_deref(), Some("6f1c1c1e-3a52-4e1a-9d3c-0a4b8b2f9d10"));
     assert_eq!(call.session_source, SessionSource::Conversation);
@@ -67,6 +69,11 @@ fn consent_errors_and_refusals_differ() {
         r#""resultDetails":{"input":"{}","output":[{"type":"embed","isText":true,"value":"no berth"}],"isError":true}"#,
     );
     assert_eq!((call.outcome, call.error_message.as_deref()), (Outcome::ToolError, Some("no berth")));
+    let call = one(
+        r#""resultDetails":{"input":"{}","output":{"type":"data","mimeType":"application/pdf","base64Data":"AAAA"}}"#,
+    );
+    let blob = r#"{"content":[{"type":"resource","resource":{"blob":"AAAA","mimeType":"application/pdf"}}]}"#;
+    assert_eq!(call.result.as_deref(), Some(blob));
     let call = one(r#""resultError":"MPC -32602: unknown dock""#);
     assert_eq!((call.outcome, call.rpc_response_status_code), (Outcome::ProtocolError, Some(-32602)));
     let call = one(r#""resultDetails":{"mcpOutput":{"content":[],"isError":true},"output":[]}"#);
