@@ -292,8 +292,16 @@ impl<'a> Ingester<'a> {
         context: &mut SourceContext,
         decoded: DecodedChunk,
     ) -> Result<(), IngestError> {
-        let DecodedChunk { items, rejects, mut counts, open_tail, digest, begins_with_line_end, unterminated, buffer: _ } =
-            decoded;
+        let DecodedChunk {
+            items,
+            rejects,
+            mut counts,
+            open_tail,
+            digest,
+            begins_with_line_end,
+            unterminated,
+            buffer: _,
+        } = decoded;
         if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| begins_with_line_end) {
             // The end of a line that was read before it was written.
             counts.lines -= 1;

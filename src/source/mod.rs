@@ -9,6 +9,7 @@ pub mod frame;
 pub mod input;
 pub mod json;
 pub mod pairing;
+pub mod sqlite;
 pub mod time;
 
 use crate::call::{Call, IdType, Nanos, Position, Prompt, Side, Text, ToolDefinition};

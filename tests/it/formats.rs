@@ -95,7 +95,7 @@ fn the_list_the_files_and_the_samples_agree() {
         names.retain(|name| !others.contains(&name.as_str()));
         names
     };
-    assert_eq!(listed, without(names("src/source/format"), &["mod", "common"]), "formats list / src/source/format");
+    assert_eq!(listed, without(names("src/source/format"), &["mod", "shared"]), "formats list / src/source/format");
     assert_eq!(listed, without(names("sample-logs"), &["README"]), "formats list / sample-logs");
 }
 

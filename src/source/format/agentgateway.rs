@@ -7,7 +7,7 @@
 
 mod fields;
 
-use super::{Decoded, LogFormat, Record, Reject, common};
+use super::{Decoded, LogFormat, Record, Reject, shared::gateway};
 use crate::call::{Approval, Call, EventKind, Flag, Outcome, PayloadState, Text};
 use crate::source::json::Object;
 use crate::source::{Event, time};
@@ -73,13 +73,13 @@ impl LogFormat for Agentgateway {
         if method.is_none() && !fields.has_prefix("mcp.") && !fields.is("protocol", "mcp") {
             return Ok(());
         }
-        let mut call = common::gateway_call(ID, method);
+        let mut call = gateway::gateway_call(ID, method);
         if call.method.is_empty() && (fields.is("http.method", "GET") || fields.is("http.method", "DELETE")) {
             // The stream for the server's messages, or the end of a session.
             call.event_kind = EventKind::Connection;
         }
-        let duration = fields.text(&["duration"]).and_then(|text| common::human_duration(&text));
-        common::ended(&mut call, time, duration);
+        let duration = fields.text(&["duration"]).and_then(|text| gateway::human_duration(&text));
+        gateway::ended(&mut call, time, duration);
         parties(&mut call, &fields);
         target(&mut call, &fields);
         outcome(&mut call, &fields);
@@ -129,7 +129,7 @@ fn word(text: &str) -> (&str, &str) {
 
 /// Who asked, from where, in which session, and which server was meant.
 fn parties(call: &mut Call, fields: &Fields<'_>) {
-    common::mcp_session(call, fields.text(&["mcp.session.id", "mcp.sessionId"]));
+    gateway::mcp_session(call, fields.text(&["mcp.session.id", "mcp.sessionId"]));
     call.transport = Some(Text::const_new("http"));
     call.server = fields.text(&["mcp.target", "mcp.tool.target"]);
     call.server_address = fields.text(&["endpoint"]);
@@ -138,11 +138,11 @@ fn parties(call: &mut Call, fields: &Fields<'_>) {
     (call.trace_id, call.span_id) = (id("trace.id", 32), id("span.id", 16));
     let subject = fields.text(&["jwt.sub"]);
     call.user_id = subject.clone().or_else(|| fields.text(&["src.identity"]));
-    let extra = common::extra(EXTRA.iter().map(|key| (*key, fields.json(&[key]))));
+    let extra = gateway::extra(EXTRA.iter().map(|key| (*key, fields.json(&[key]))));
     let more = call.more();
     more.auth_method = subject.as_ref().map(|_| Text::const_new("jwt"));
     more.auth_subject = subject;
-    more.client_address = fields.text(&["src.addr"]).map(|address| Text::from(common::host(&address)));
+    more.client_address = fields.text(&["src.addr"]).map(|address| Text::from(gateway::host(&address)));
     more.user_agent = fields.text(&["user_agent.original", "user_agent.name", "user_agent", "http.user_agent"]);
     more.extra_json = extra;
 }
@@ -165,10 +165,10 @@ fn outcome(call: &mut Call, fields: &Fields<'_>) {
     let reason = fields.text(&["reason"]).unwrap_or_default();
     let message = fields.text(&["mcp.error.message"]).or_else(|| fields.text(&["error"])).map(String::from);
     if let Some(status) = fields.text(&["http.status"]).and_then(|status| status.parse().ok()) {
-        common::http_status(call, status);
+        gateway::http_status(call, status);
     }
     if let Some(code) = fields.text(&["mcp.error.code"]) {
-        common::protocol_error(call, code.parse().ok(), message);
+        gateway::protocol_error(call, code.parse().ok(), message);
         call.error_type = Some(code);
         return;
     }
@@ -178,7 +178,7 @@ fn outcome(call: &mut Call, fields: &Fields<'_>) {
     } else if reason == "Timeout" {
         call.outcome = Outcome::Timeout;
     } else if reason == "MCP" {
-        common::protocol_error(call, None, None);
+        gateway::protocol_error(call, None, None);
     } else if !reason.is_empty() && message.is_some() && call.outcome != Outcome::Denied {
         call.outcome = Outcome::TransportError;
     }
@@ -193,7 +193,7 @@ fn outcome(call: &mut Call, fields: &Fields<'_>) {
 
 /// Fields that the operator added, under the names that the documentation uses.
 fn payloads(call: &mut Call, fields: &Fields<'_>) {
-    common::payloads_not_logged(call);
+    gateway::payloads_not_logged(call);
     if let Some((text, state)) = fields.payload(&["mcp.tool.arguments", "gen_ai.tool.call.arguments"]) {
         (call.arguments, call.arguments_state) = (Some(text), state);
     }

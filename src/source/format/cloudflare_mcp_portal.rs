@@ -5,7 +5,7 @@
 //! job chooses; with whole seconds, two equal calls within one are told apart by how long they took. `Success` does not
 //! say what kind of failure it was.
 
-use super::{Decoded, LogFormat, Record, Reject, common};
+use super::{Decoded, LogFormat, Record, Reject, shared::gateway};
 use crate::call::{EventKind, Outcome, Text};
 use crate::source::{Event, Lane, time};
 
@@ -29,14 +29,18 @@ impl LogFormat for CloudflareMcpPortal {
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };
-        let mut call = common::gateway_call(ID, line.text("Method"));
+        let mut call = gateway::gateway_call(ID, line.text("Method"));
         let at = time::member(line, "Datetime");
-        common::started(&mut call, at.map(|(nanos, _)| nanos), common::milliseconds(line, "ServerResponseDurationMs"));
+        gateway::started(
+            &mut call,
+            at.map(|(nanos, _)| nanos),
+            gateway::milliseconds(line, "ServerResponseDurationMs"),
+        );
         if at.is_some_and(|(_, assumed)| assumed) {
-            common::zone_assumed(&mut call);
+            gateway::zone_assumed(&mut call);
         }
-        common::mcp_session(&mut call, line.text("SessionID"));
-        common::payloads_not_logged(&mut call);
+        gateway::mcp_session(&mut call, line.text("SessionID"));
+        gateway::payloads_not_logged(&mut call);
         call.transport = Some(Text::const_new("http"));
         call.server = line.text("ServerID");
         call.tool = line.text("ToolCallName");
@@ -52,7 +56,7 @@ impl LogFormat for CloudflareMcpPortal {
         };
         call.error_message = error.filter(|_| call.outcome == Outcome::ProtocolError);
         let rest = ["PortalID", "PortalAUD", "ServerAUD", "ClientCountry", "ColoCode"];
-        let extra = common::extra(common::members(line, &rest));
+        let extra = gateway::extra(gateway::members(line, &rest));
         let more = call.more();
         more.user_email = line.text("UserEmail");
         more.client_address = line.text("ClientIP");

@@ -5,7 +5,7 @@
 //! compose logs` put a time or a name in front. Lines of servers and interceptors stand between. A policy audit event
 //! is a decision, not a call.
 
-use super::{Decoded, LogFormat, Record, Reject, common};
+use super::{Decoded, LogFormat, Record, Reject, shared::gateway};
 use crate::call::{Approval, Call, DurationSource, EventKind, IdType, Nanos, Observer, Outcome, PayloadState};
 use crate::call::{Side, Text, TimeSource};
 use crate::source::json::Object;
@@ -138,7 +138,7 @@ fn connected(line: &Line<'_>, client: &str, out: &mut Decoded) {
 }
 
 fn asked(line: &Line<'_>, text: &str, out: &mut Decoded) {
-    let mut call = common::gateway_call(ID, Some(Text::const_new("tools/call")));
+    let mut call = gateway::gateway_call(ID, Some(Text::const_new("tools/call")));
     let (tool, arguments) = match text.split_once(ARGUMENTS) {
         Some((tool, arguments)) if !text.starts_with(UNKNOWN) => (tool, Some(arguments.trim())),
         _ => ("", None),
@@ -181,7 +181,7 @@ fn is_summary(text: &str) -> bool {
 /// The call came back without an error of the protocol; what the tool itself said is not in the log.
 fn answered(line: &Line<'_>, text: &str, out: &mut Decoded) {
     let Some((tool, took)) = text.rsplit_once(" took: ") else { return };
-    let duration = common::human_duration(took);
+    let duration = gateway::human_duration(took);
     let call = Box::new(Call {
         source_format: Text::const_new(ID),
         observer: Observer::Gateway,
@@ -203,7 +203,7 @@ fn decision(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
         // Loading and listing servers is nothing that a client asked for.
         _ => None,
     };
-    let mut call = common::gateway_call(ID, method);
+    let mut call = gateway::gateway_call(ID, method);
     call.event_kind = EventKind::Decision;
     (call.outcome, call.approval) = match event.str("result").unwrap_or_default().as_ref() {
         "allowed" => (Outcome::Unknown, Approval::AutoAllowed),
@@ -214,9 +214,9 @@ fn decision(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     call.time = at.map(|(nanos, _)| nanos);
     call.time_source = at.map(|_| TimeSource::Record).unwrap_or_default();
     if at.is_some_and(|(_, assumed)| assumed) {
-        common::zone_assumed(&mut call);
+        gateway::zone_assumed(&mut call);
     }
-    common::mcp_session(&mut call, event.text("session_id"));
+    gateway::mcp_session(&mut call, event.text("session_id"));
     call.server = event.text("server_name");
     call.tool = event.text("tool_name");
     call.tool_raw.clone_from(&call.tool);
@@ -243,7 +243,7 @@ fn decision(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
         "policy_source",
         "trace_id",
     ];
-    let extra = common::extra(common::members(event, &rest));
+    let extra = gateway::extra(gateway::members(event, &rest));
     let more = call.more();
     more.principal_type = event.text("actor_type");
     more.user_name = event.text("actor_name");

@@ -4,7 +4,7 @@
 //! (`mcp.method.name`). What a request does not have is `-` or null. Only HTTP is seen: errors in a body of status 200,
 //! the tool's own included, are not. Other traffic through the same listener has empty MCP keys.
 
-use super::{Decoded, LogFormat, Record, Reject, common};
+use super::{Decoded, LogFormat, Record, Reject, shared::gateway};
 use crate::call::{Call, EventKind, IdType, Outcome, SessionSource, Text};
 use crate::source::json::Object;
 use crate::source::{Event, time};
@@ -53,16 +53,16 @@ impl LogFormat for EnvoyAiGateway {
         if method.is_none() && [BACKEND, REQUEST_ID, SESSION].iter().all(|keys| text(line, keys).is_none()) {
             return Ok(());
         }
-        let mut call = common::gateway_call(ID, method);
+        let mut call = gateway::gateway_call(ID, method);
         if call.method.is_empty() && line.str("method").is_some_and(|verb| verb == "GET" || verb == "DELETE") {
             call.event_kind = EventKind::Connection;
         }
-        common::payloads_not_logged(&mut call);
+        gateway::payloads_not_logged(&mut call);
         let at = START.iter().find_map(|key| time::member(line, key));
-        let duration = ["duration", "duration_ms"].iter().find_map(|key| common::milliseconds(line, key));
-        common::started(&mut call, at.map(|(nanos, _)| nanos), duration);
+        let duration = ["duration", "duration_ms"].iter().find_map(|key| gateway::milliseconds(line, key));
+        gateway::started(&mut call, at.map(|(nanos, _)| nanos), duration);
         if at.is_some_and(|(_, assumed)| assumed) {
-            common::zone_assumed(&mut call);
+            gateway::zone_assumed(&mut call);
         }
         parties(&mut call, line);
         outcome(&mut call, line);
@@ -97,7 +97,7 @@ fn parties(call: &mut Call, line: &Object<'_>) {
     let number = REQUEST_ID.iter().any(|key| line.get(key).is_some_and(|raw| raw.bytes().all(|b| b.is_ascii_digit())));
     // The metadata holds the id as a string, whatever it was.
     call.jsonrpc_id_type = (number && call.jsonrpc_request_id.is_some()).then_some(IdType::Int);
-    common::mcp_session(call, text(line, SESSION));
+    gateway::mcp_session(call, text(line, SESSION));
     if let Some(session) = text(line, &["session.id"]) {
         call.session_id = Some(session);
         call.session_source = SessionSource::Conversation;
@@ -113,10 +113,10 @@ fn parties(call: &mut Call, line: &Object<'_>) {
     // The last proxies append themselves.
     let forwarded =
         text(line, &["x-forwarded-for"]).and_then(|list| list.split(',').next().map(|ip| Text::from(ip.trim())));
-    let remote = text(line, &["downstream_remote_address"]).map(|address| Text::from(common::host(&address)));
+    let remote = text(line, &["downstream_remote_address"]).map(|address| Text::from(gateway::host(&address)));
     let shown = |key: &&str| line.get(key) != Some("\"-\"");
     let keys: Vec<&str> = EXTRA.iter().copied().filter(shown).collect();
-    let extra = common::extra(common::members(line, &keys));
+    let extra = gateway::extra(gateway::members(line, &keys));
     let more = call.more();
     more.gen_ai_agent_id = agent_id;
     more.client_address = forwarded.or(remote);
@@ -129,7 +129,7 @@ fn parties(call: &mut Call, line: &Object<'_>) {
 /// The HTTP status, and why the connection broke if it did.
 fn outcome(call: &mut Call, line: &Object<'_>) {
     if let Some(status) = line.int("response_code") {
-        common::http_status(call, status);
+        gateway::http_status(call, status);
     }
     let flags = text(line, &["response_flags"]).unwrap_or_default();
     // Envoy's flags for timeouts: of the upstream request, of the stream, of the whole request.

@@ -5,7 +5,7 @@
 //! `audit[]` (3.13) what access control said. A denied call has an audit entry and no message. Each converted call
 //! writes a second object without `ai` for the request behind it. Batches of `http-log` are arrays.
 
-use super::{Decoded, LogFormat, Record, Reject, common, jsonrpc};
+use super::{Decoded, LogFormat, Record, Reject, jsonrpc, shared::gateway};
 use crate::call::{Approval, Call, EventKind, Flag, Outcome, PayloadState, Text};
 use crate::source::json::{self, Object};
 use crate::source::time;
@@ -126,7 +126,7 @@ fn request(log: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     for rpc in messages.into_iter().map(Object::trusted) {
         let mut call = named(&around, rpc.text("method"));
         let started = call.time;
-        common::started(&mut call, started, common::milliseconds(&rpc, "latency"));
+        gateway::started(&mut call, started, gateway::milliseconds(&rpc, "latency"));
         message(&mut call, &rpc);
         // The first verdict that fits and that no other message took is its own.
         let fits = |verdict: &&mut Verdict<'_>| !verdict.taken && verdict.is_about(&call);
@@ -150,7 +150,7 @@ fn request(log: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
             }
         }
         call.tool_raw.clone_from(&call.tool);
-        common::payloads_not_logged(&mut call);
+        gateway::payloads_not_logged(&mut call);
         verdict.apply(&mut call);
         push(call, out);
     }
@@ -159,25 +159,25 @@ fn request(log: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
 
 /// A call with what is around it.
 fn named(around: &Call, method: Option<Text>) -> Box<Call> {
-    let empty = common::gateway_call(ID, method);
+    let empty = gateway::gateway_call(ID, method);
     Box::new(Call { method: empty.method, event_kind: empty.event_kind, ..around.clone() })
 }
 
 fn push(mut call: Box<Call>, out: &mut Decoded) {
     let lane = call.more().client_address.clone().filter(|_| call.session_id.is_none());
-    common::push(call, lane.unwrap_or_default(), out);
+    gateway::push(call, lane.unwrap_or_default(), out);
 }
 
 /// What the log object says of all its messages.
 fn surroundings(log: &Object<'_>, mcp: &Object<'_>) -> Box<Call> {
-    let mut call = common::gateway_call(ID, None);
+    let mut call = gateway::gateway_call(ID, None);
     let name = |object: &Object<'_>, key: &str| object.text(key).filter(|name| name.len() <= MAX_NAME);
     let at = time::member(log, "started_at");
-    common::started(&mut call, at.map(|(nanos, _)| nanos), None);
+    gateway::started(&mut call, at.map(|(nanos, _)| nanos), None);
     let headers = log.object("request").object("headers");
-    common::mcp_session(&mut call, name(mcp, "mcp_session_id").or_else(|| name(&headers, "mcp-session-id")));
+    gateway::mcp_session(&mut call, name(mcp, "mcp_session_id").or_else(|| name(&headers, "mcp-session-id")));
     if let Some(status) = log.object("response").int("status") {
-        common::http_status(&mut call, status);
+        gateway::http_status(&mut call, status);
     }
     let (service, route, consumer) = (log.object("service"), log.object("route"), log.object("consumer"));
     call.transport = Some(Text::const_new("http"));
@@ -187,7 +187,7 @@ fn surroundings(log: &Object<'_>, mcp: &Object<'_>) -> Box<Call> {
     let short = |object: &Object<'_>, key| {
         object.get(key).filter(|raw| raw.len() <= MAX_NAME).map(str::to_owned).map(Cow::Owned)
     };
-    let extra = common::extra([
+    let extra = gateway::extra([
         ("service", short(&service, "name")),
         ("route", short(&route, "name")),
         ("workspace", short(log, "workspace_name")),
@@ -214,7 +214,7 @@ fn message(call: &mut Call, rpc: &Object<'_>) {
     }
     let error = rpc.str("error").filter(|text| !text.is_empty()).map(Cow::into_owned);
     if error.is_some() && call.outcome == Outcome::Success {
-        common::protocol_error(call, None, None);
+        gateway::protocol_error(call, None, None);
     }
     let payload = rpc.object("payload");
     body(call, &payload, "request");
@@ -236,7 +236,7 @@ fn body(call: &mut Call, payload: &Object<'_>, side: &str) {
     let whole = text.as_deref().filter(|_| !broken);
     let kept = text.as_deref().filter(|_| broken).map(str::to_owned);
     if side == "request" {
-        common::request_body(call, whole);
+        gateway::request_body(call, whole);
         if let Some(Ok(message)) = &message {
             target(call, message);
         }
@@ -249,9 +249,9 @@ fn body(call: &mut Call, payload: &Object<'_>, side: &str) {
         if failed {
             call.outcome = Outcome::Success;
         }
-        common::response_body(call, whole);
+        gateway::response_body(call, whole);
         if failed && call.outcome != Outcome::ProtocolError {
-            common::protocol_error(call, None, None);
+            gateway::protocol_error(call, None, None);
         }
         if broken {
             (call.result, call.result_state) = (kept, PayloadState::Unparsable);

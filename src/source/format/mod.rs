@@ -8,14 +8,21 @@ pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod cloudflare_mcp_portal;
 pub mod codex_rollout;
-mod common;
+pub mod copilot_cli;
+pub mod cursor_hooks;
+pub mod cursor_state;
+pub mod cursor_transcript;
 pub mod docker_mcp_gateway;
 pub mod envoy_ai_gateway;
+pub mod gemini_cli;
 pub mod jsonrpc;
 pub mod kong_ai;
 pub mod obot;
 pub mod otlp_traces;
+mod shared;
 pub mod toolhive_audit;
+pub mod vscode_chat_session;
+pub mod vscode_mcp_log;
 
 use super::{Decoded, Record, Reject};
 
@@ -53,6 +60,13 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &docker_mcp_gateway::DockerMcpGateway,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
+    &copilot_cli::CopilotCli,
+    &cursor_hooks::CursorHooks,
+    &cursor_state::CursorState,
+    &cursor_transcript::CursorTranscript,
+    &gemini_cli::GeminiCli,
+    &vscode_chat_session::VscodeChatSession,
+    &vscode_mcp_log::VscodeMcpLog,
     &jsonrpc::JsonRpc,
 ];
 

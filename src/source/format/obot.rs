@@ -6,7 +6,7 @@
 //! may see them. The body of a request is the message's `params`, that of a response its `result`. Obot takes status
 //! 401 and 403 for a denial, whoever gave it.
 
-use super::{Decoded, LogFormat, Record, Reject, common};
+use super::{Decoded, LogFormat, Record, Reject, shared::gateway};
 use crate::call::{Approval, Call, Observer, Outcome, PayloadState, SessionSource, Text};
 use crate::source::json::Object;
 use crate::source::{Lane, time};
@@ -48,7 +48,7 @@ impl LogFormat for Obot {
             return Ok(());
         }
         let details = event.object("details");
-        let mut call = common::gateway_call(ID, event.object("action").text("operation"));
+        let mut call = gateway::gateway_call(ID, event.object("action").text("operation"));
         times(&mut call, event, &details);
         names(&mut call, &event.object("action"), &target);
         actor(&mut call, &event.object("actor"));
@@ -74,10 +74,10 @@ fn is_mcp(target: &Object<'_>) -> bool {
 fn times(call: &mut Call, event: &Object<'_>, details: &Object<'_>) {
     let stamps = event.object("timestamp");
     let at = time::member(details, "startedAt").or_else(|| time::member(&stamps, "occurredAt"));
-    let duration = common::milliseconds(&event.object("outcome"), "durationMs");
-    common::started(call, at.map(|(nanos, _)| nanos), duration);
+    let duration = gateway::milliseconds(&event.object("outcome"), "durationMs");
+    gateway::started(call, at.map(|(nanos, _)| nanos), duration);
     if at.is_some_and(|(_, assumed)| assumed) {
-        common::zone_assumed(call);
+        gateway::zone_assumed(call);
     }
 }
 
@@ -130,7 +130,7 @@ fn context(call: &mut Call, event: &Object<'_>, details: &Object<'_>, local: boo
         call.tool_call_id = trace.text("toolUseID");
         call.agent = agent.text("provider").or_else(|| event.text("client"));
     } else {
-        common::mcp_session(call, trace.text("sessionID"));
+        gateway::mcp_session(call, trace.text("sessionID"));
         // A text, whatever it was in the message.
         call.jsonrpc_request_id = trace.text("requestID");
         call.transport = Some(Text::const_new("http"));
@@ -141,7 +141,7 @@ fn context(call: &mut Call, event: &Object<'_>, details: &Object<'_>, local: boo
     let mutated = |side: &str| details.object(side).get("mutated").filter(|raw| *raw == "true").map(Cow::Borrowed);
     let hooks = details.get("webhookStatuses").filter(|raw| *raw != "[]").map(Cow::Borrowed);
     let scope = details.object("scope");
-    let extra = common::extra([
+    let extra = gateway::extra([
         ("id", event.get("id").map(Cow::Borrowed)),
         ("reason", event.object("outcome").get("reason").map(Cow::Borrowed)),
         ("request_mutated", mutated("request")),
@@ -167,7 +167,7 @@ fn outcome(call: &mut Call, outcome: &Object<'_>, local: bool) {
     let status = outcome.int("httpStatus").filter(|status| *status > 0);
     let error = outcome.str("error").filter(|text| !text.is_empty()).map(Cow::into_owned);
     if let Some(status) = status {
-        common::http_status(call, status);
+        gateway::http_status(call, status);
     }
     match outcome.str("status").unwrap_or_default().as_ref() {
         "success" => call.outcome = Outcome::Success,
@@ -179,7 +179,7 @@ fn outcome(call: &mut Call, outcome: &Object<'_>, local: bool) {
         "timeout" => call.outcome = Outcome::Timeout,
         "failure" if local => call.outcome = Outcome::ToolError,
         // An error that came with status 200 was the message's.
-        "failure" if status.is_none_or(|status| status < 400) => common::protocol_error(call, None, None),
+        "failure" if status.is_none_or(|status| status < 400) => gateway::protocol_error(call, None, None),
         "failure" => call.outcome = Outcome::TransportError,
         // No response was seen, which need not mean that there was none.
         _ => call.outcome = Outcome::Unknown,
@@ -193,13 +193,13 @@ fn outcome(call: &mut Call, outcome: &Object<'_>, local: bool) {
 fn payloads(call: &mut Call, details: &Object<'_>, local: bool) {
     let body = |side: &str| details.object(side).get("body").filter(|raw| !["null", "\"\"", ""].contains(raw));
     let (request, response) = (body("request"), body("response"));
-    common::request_body(call, request);
+    gateway::request_body(call, request);
     if local {
         // A tool's output as the agent has it: text, blocks, or a result.
         call.result = response.map(str::to_string);
         call.result_state = if response.is_some() { PayloadState::Present } else { PayloadState::NotLogged };
     } else {
-        common::response_body(call, response);
+        gateway::response_body(call, response);
     }
     if details.bool("payloadRedacted") == Some(true) {
         // Withheld from whoever made the export.
@@ -218,13 +218,13 @@ fn flat(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     if event.str("sourceType").is_some_and(|kind| kind.starts_with("local_agent")) {
         return Err(Reject::new("local agent event of an older export"));
     }
-    let mut call = common::gateway_call(ID, fields.text("callType"));
+    let mut call = gateway::gateway_call(ID, fields.text("callType"));
     let at = time::member(event, "createdAt");
-    common::started(&mut call, at.map(|(nanos, _)| nanos), common::milliseconds(fields, "processingTimeMs"));
+    gateway::started(&mut call, at.map(|(nanos, _)| nanos), gateway::milliseconds(fields, "processingTimeMs"));
     if at.is_some_and(|(_, assumed)| assumed) {
-        common::zone_assumed(&mut call);
+        gateway::zone_assumed(&mut call);
     }
-    common::mcp_session(&mut call, fields.text("sessionID"));
+    gateway::mcp_session(&mut call, fields.text("sessionID"));
     call.jsonrpc_request_id = fields.text("requestID");
     call.transport = Some(Text::const_new("http"));
     call.server = fields.text("mcpServerDisplayName").or_else(|| fields.text("mcpID"));
@@ -235,19 +235,19 @@ fn flat(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     call.user_id = event.text("userID");
     let error = fields.str("error").filter(|text| !text.is_empty()).map(Cow::into_owned);
     match fields.int("responseStatus").filter(|status| *status > 0) {
-        Some(status) => common::http_status(&mut call, status),
-        None if error.is_some() => common::protocol_error(&mut call, None, None),
+        Some(status) => gateway::http_status(&mut call, status),
+        None if error.is_some() => gateway::protocol_error(&mut call, None, None),
         None => {}
     }
     if call.outcome == Outcome::Success && error.is_some() {
-        common::protocol_error(&mut call, None, None);
+        gateway::protocol_error(&mut call, None, None);
     }
     call.error_message = error;
     let body = |key: &str| fields.get(key).filter(|raw| *raw != "\"\"");
-    common::request_body(&mut call, body("requestBody"));
-    common::response_body(&mut call, body("responseBody"));
+    gateway::request_body(&mut call, body("requestBody"));
+    gateway::response_body(&mut call, body("responseBody"));
     let extra =
-        common::extra(["id", "mcpID"].map(|key| (key, event.get(key).or_else(|| fields.get(key)).map(Cow::Borrowed))));
+        gateway::extra(["id", "mcpID"].map(|key| (key, event.get(key).or_else(|| fields.get(key)).map(Cow::Borrowed))));
     let more = call.more();
     more.client_address = event.text("clientIP").or_else(|| fields.text("clientIP"));
     more.user_agent = fields.text("userAgent");
@@ -259,7 +259,7 @@ fn flat(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
 fn push(event: &Object<'_>, call: Box<Call>, out: &mut Decoded) {
     // Rows of one deployment are numbered, and times may be whole seconds. Without a session the lane makes one.
     let row = event.get("id").filter(|id| call.session_id.is_some() && id.len() < 40);
-    common::push(call, row.map(Lane::from).unwrap_or_default(), out);
+    gateway::push(call, row.map(Lane::from).unwrap_or_default(), out);
 }
 
 #[cfg(test)]

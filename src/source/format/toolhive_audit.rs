@@ -4,7 +4,7 @@
 //! off by default; a request body over the configured size is dropped whole, and a response body can have holes. A tool's
 //! own error (`isError`) is not seen by the gateway, and there is no protocol session and no JSON-RPC id.
 
-use super::{LogFormat, common};
+use super::{LogFormat, shared::gateway};
 use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
 use crate::source::json::Object;
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
@@ -60,8 +60,8 @@ impl LogFormat for ToolhiveAudit {
         times(&mut call, event, &metadata);
         parties(&mut call, event, &metadata);
         target(&mut call, event);
-        common::request_body(&mut call, event.object("data").get("request"));
-        common::response_body(&mut call, event.object("data").get("response"));
+        gateway::request_body(&mut call, event.object("data").get("request"));
+        gateway::response_body(&mut call, event.object("data").get("response"));
         if call.result_state == PayloadState::NotLogged {
             call.result_bytes = metadata.int("response_size_bytes").filter(|bytes| *bytes > 0);
         }
@@ -101,7 +101,7 @@ fn outcome(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
         }
         "application_error" => {
             let code = metadata.int("jsonrpc_error_code").and_then(|code| i32::try_from(code).ok());
-            common::protocol_error(call, code, metadata.str("jsonrpc_error_message").map(|text| text.into_owned()));
+            gateway::protocol_error(call, code, metadata.str("jsonrpc_error_message").map(|text| text.into_owned()));
         }
         "failure" | "error" if call.method.ends_with("_timed_out") => call.outcome = Outcome::Timeout,
         "failure" | "error" if call.method.starts_with("vmcp_workflow_") => call.outcome = Outcome::ToolError,
@@ -114,8 +114,8 @@ fn outcome(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
 /// The event is written when the call has ended.
 fn times(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
     let logged = |key| event.str(key).and_then(|text| time::rfc3339(&text));
-    let duration = common::milliseconds(metadata, "duration_ms");
-    common::ended(call, logged("logged_at").or_else(|| logged("time")), duration);
+    let duration = gateway::milliseconds(metadata, "duration_ms");
+    gateway::ended(call, logged("logged_at").or_else(|| logged("time")), duration);
 }
 
 /// Who asked, on whose behalf, from where, and which server was meant.

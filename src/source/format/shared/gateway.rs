@@ -11,7 +11,7 @@ use crate::source::{Decoded, Event, Lane};
 use std::borrow::Cow;
 
 /// A call that a gateway saw, with its method.
-pub(super) fn gateway_call(format: &'static str, method: Option<Text>) -> Box<Call> {
+pub(in crate::source::format) fn gateway_call(format: &'static str, method: Option<Text>) -> Box<Call> {
     let method = method.unwrap_or_default();
     let notification = method.starts_with("notifications/");
     Box::new(Call {
@@ -24,7 +24,7 @@ pub(super) fn gateway_call(format: &'static str, method: Option<Text>) -> Box<Ca
 }
 
 /// The record says when the request started.
-pub(super) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i64>) {
+pub(in crate::source::format) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i64>) {
     call.time = start;
     call.time_end = start.zip(duration).and_then(|(start, duration)| start.checked_add(duration));
     measured(call, duration);
@@ -34,7 +34,7 @@ pub(super) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i6
 }
 
 /// The record was written when the call had ended.
-pub(super) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
+pub(in crate::source::format) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
     measured(call, duration);
     call.time_end = end;
     (call.time, call.time_source) = match (end, duration) {
@@ -50,18 +50,18 @@ fn measured(call: &mut Call, duration: Option<i64>) {
 }
 
 /// A member in milliseconds, as nanoseconds.
-pub(super) fn milliseconds(object: &Object<'_>, key: &str) -> Option<i64> {
+pub(in crate::source::format) fn milliseconds(object: &Object<'_>, key: &str) -> Option<i64> {
     object.int(key).filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(1_000_000))
 }
 
 /// A time that carried no zone.
-pub(super) fn zone_assumed(call: &mut Call) {
+pub(in crate::source::format) fn zone_assumed(call: &mut Call) {
     call.flag(Flag::ZoneAssumed);
     call.more().time_zone_assumed = true;
 }
 
 /// A duration as Go and Rust print it (`1.55s`, `2ms`, `1m2.5s`, `45µs`), as nanoseconds.
-pub(super) fn human_duration(text: &str) -> Option<i64> {
+pub(in crate::source::format) fn human_duration(text: &str) -> Option<i64> {
     const UNITS: &[(&str, i128)] = &[
         ("ns", 1),
         ("µs", 1_000),
@@ -94,7 +94,7 @@ pub(super) fn human_duration(text: &str) -> Option<i64> {
 }
 
 /// The protocol session, which is the best session there is unless the format knows the conversation.
-pub(super) fn mcp_session(call: &mut Call, id: Option<Text>) {
+pub(in crate::source::format) fn mcp_session(call: &mut Call, id: Option<Text>) {
     call.session_id.clone_from(&id);
     call.mcp_session_id = id;
     if call.session_id.is_some() {
@@ -103,7 +103,7 @@ pub(super) fn mcp_session(call: &mut Call, id: Option<Text>) {
 }
 
 /// A format or configuration without payloads: never "no arguments".
-pub(super) fn payloads_not_logged(call: &mut Call) {
+pub(in crate::source::format) fn payloads_not_logged(call: &mut Call) {
     use PayloadState::{None, NotLogged};
     (call.arguments_state, call.result_state) = match call.event_kind {
         EventKind::Call => (NotLogged, NotLogged),
@@ -113,7 +113,7 @@ pub(super) fn payloads_not_logged(call: &mut Call) {
 }
 
 /// What an HTTP status says of the outcome. Status 0 is a connection that broke before there was one.
-pub(super) fn http_status(call: &mut Call, status: i64) {
+pub(in crate::source::format) fn http_status(call: &mut Call, status: i64) {
     call.more().http_response_status_code = i32::try_from(status).ok();
     call.outcome = match status {
         401 | 403 => {
@@ -131,7 +131,7 @@ pub(super) fn http_status(call: &mut Call, status: i64) {
 }
 
 /// A JSON-RPC error.
-pub(super) fn protocol_error(call: &mut Call, code: Option<i32>, message: Option<String>) {
+pub(in crate::source::format) fn protocol_error(call: &mut Call, code: Option<i32>, message: Option<String>) {
     call.outcome = Outcome::ProtocolError;
     call.rpc_response_status_code = code;
     call.error_type = code.map(|code| Text::from(code.to_string()));
@@ -139,7 +139,7 @@ pub(super) fn protocol_error(call: &mut Call, code: Option<i32>, message: Option
 }
 
 /// An address without its port.
-pub(super) fn host(address: &str) -> &str {
+pub(in crate::source::format) fn host(address: &str) -> &str {
     if let Some(rest) = address.strip_prefix('[') {
         return rest.split(']').next().unwrap_or(rest);
     }
@@ -150,14 +150,16 @@ pub(super) fn host(address: &str) -> &str {
 }
 
 /// Fields that have no column, as a JSON object. Values are JSON text; keys need no escaping.
-pub(super) fn extra<'a>(members: impl IntoIterator<Item = (&'a str, Option<Cow<'a, str>>)>) -> Option<String> {
+pub(in crate::source::format) fn extra<'a>(
+    members: impl IntoIterator<Item = (&'a str, Option<Cow<'a, str>>)>,
+) -> Option<String> {
     let known = members.into_iter().filter_map(|(key, raw)| Some((key, raw.filter(|raw| raw != "null")?)));
     let members: Vec<_> = known.map(|(key, raw)| format!(r#""{key}":{raw}"#)).collect();
     (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
 }
 
 /// Members of an object for [`extra`].
-pub(super) fn members<'a>(
+pub(in crate::source::format) fn members<'a>(
     object: &'a Object<'a>,
     keys: &'a [&'a str],
 ) -> impl Iterator<Item = (&'a str, Option<Cow<'a, str>>)> {
@@ -165,7 +167,7 @@ pub(super) fn members<'a>(
 }
 
 /// A request body: a whole message, its `params`, or the arguments by themselves. Valid JSON.
-pub(super) fn request_body(call: &mut Call, body: Option<&str>) {
+pub(in crate::source::format) fn request_body(call: &mut Call, body: Option<&str>) {
     let Some(body) = body.filter(|body| *body != "null") else {
         // Not logged, or dropped for its size: never "no arguments".
         call.arguments_state = match call.event_kind {
@@ -202,7 +204,7 @@ pub(super) fn request_body(call: &mut Call, body: Option<&str>) {
 }
 
 /// A response body: a whole message, one inside an event stream, or the result by itself. Valid JSON.
-pub(super) fn response_body(call: &mut Call, body: Option<&str>) {
+pub(in crate::source::format) fn response_body(call: &mut Call, body: Option<&str>) {
     let Some(body) = body.filter(|body| *body != "null") else {
         call.result_state = match call.event_kind {
             EventKind::Call => PayloadState::NotLogged,
@@ -242,7 +244,7 @@ pub(super) fn response_body(call: &mut Call, body: Option<&str>) {
 }
 
 /// Emits a whole call, and what its result offers or says about the server.
-pub(super) fn push(mut call: Box<Call>, lane: Lane, out: &mut Decoded) {
+pub(in crate::source::format) fn push(mut call: Box<Call>, lane: Lane, out: &mut Decoded) {
     let known = call.outcome == Outcome::Success && call.result_state == PayloadState::Present;
     let result = call.result.as_deref().filter(|_| known).map(Object::trusted).unwrap_or_default();
     let list = if call.method == "tools/list" { result.array("tools") } else { Vec::new() };

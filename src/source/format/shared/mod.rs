@@ -1,0 +1,4 @@
+//! What formats of one kind have in common. No format of its own.
+
+pub(super) mod gateway;
+pub(super) mod host;
