@@ -6,6 +6,7 @@
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
+pub mod jaeger;
 pub mod jsonrpc;
 pub mod otlp_traces;
 pub mod toolhive_audit;
@@ -36,6 +37,7 @@ pub trait LogFormat: Sync {
 /// Every format, most specific first: the first that claims a record decodes it.
 pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_traces::OtlpTraces,
+    &jaeger::Jaeger,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
