@@ -8,6 +8,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 pub mod jaeger;
 pub mod jsonrpc;
+pub mod otlp_logs;
 pub mod otlp_traces;
 pub mod toolhive_audit;
 
@@ -37,6 +38,7 @@ pub trait LogFormat: Sync {
 /// Every format, most specific first: the first that claims a record decodes it.
 pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_traces::OtlpTraces,
+    &otlp_logs::OtlpLogs,
     &jaeger::Jaeger,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
