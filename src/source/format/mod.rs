@@ -3,6 +3,7 @@
 //! A format says which records are its own ([`LogFormat::claims`]) and what they mean ([`LogFormat::decode`]).
 //! Both see one record at a time and keep nothing between records, so records decode in parallel.
 
+pub mod anthropic_api;
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
@@ -43,6 +44,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
+    &anthropic_api::AnthropicApi,
     &claude_desktop_log::ClaudeDesktopLog,
     &jsonrpc::JsonRpc,
 ];
