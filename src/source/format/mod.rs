@@ -9,6 +9,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 pub mod jaeger;
 pub mod jsonrpc;
+pub mod openai_responses;
 pub mod otlp_logs;
 pub mod otlp_traces;
 pub mod toolhive_audit;
@@ -45,6 +46,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
     &anthropic_api::AnthropicApi,
+    &openai_responses::OpenAiResponses,
     &claude_desktop_log::ClaudeDesktopLog,
     &jsonrpc::JsonRpc,
 ];
