@@ -9,6 +9,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 pub mod jaeger;
 pub mod jsonrpc;
+pub mod langfuse;
 pub mod openai_responses;
 pub mod otlp_logs;
 pub mod otlp_traces;
@@ -42,6 +43,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_traces::OtlpTraces,
     &otlp_logs::OtlpLogs,
     &jaeger::Jaeger,
+    &langfuse::Langfuse,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,

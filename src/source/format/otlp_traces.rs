@@ -6,6 +6,7 @@
 //! both emitted: they usually stand in different files, and pairing joins them by trace and parent.
 
 pub(super) mod call;
+pub(super) mod observation;
 pub(super) mod outcome;
 pub(super) mod span;
 #[cfg(test)]
