@@ -10,6 +10,7 @@ pub mod codex_rollout;
 pub mod jaeger;
 pub mod jsonrpc;
 pub mod langfuse;
+pub mod langsmith;
 pub mod openai_responses;
 pub mod otlp_logs;
 pub mod otlp_traces;
@@ -44,6 +45,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_logs::OtlpLogs,
     &jaeger::Jaeger,
     &langfuse::Langfuse,
+    &langsmith::LangSmith,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
