@@ -36,7 +36,7 @@ impl LogFormat for ClaudeCodeTranscript {
         record.json.is_some_and(|line| {
             line.str("type").is_some()
                 && (OWN.iter().any(|key| line.has(key)) || (line.has("messageId") && line.has("snapshot")))
-                && !["jsonrpc", "projectHash", "payload"].iter().any(|key| line.has(key))
+                && !["jsonrpc", "projectHash", "payload", "traceId"].iter().any(|key| line.has(key))
         })
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {

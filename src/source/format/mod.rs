@@ -4,6 +4,7 @@
 //! Both see one record at a time and keep nothing between records, so records decode in parallel.
 
 pub mod agentgateway;
+pub mod anthropic_api;
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod cloudflare_mcp_portal;
@@ -15,9 +16,14 @@ pub mod cursor_transcript;
 pub mod docker_mcp_gateway;
 pub mod envoy_ai_gateway;
 pub mod gemini_cli;
+pub mod jaeger;
 pub mod jsonrpc;
 pub mod kong_ai;
+pub mod langfuse;
+pub mod langsmith;
 pub mod obot;
+pub mod openai_responses;
+pub mod otlp_logs;
 pub mod otlp_traces;
 mod shared;
 pub mod toolhive_audit;
@@ -50,6 +56,10 @@ pub trait LogFormat: Sync {
 /// Every format, most specific first: the first that claims a record decodes it.
 pub static FORMATS: &[&dyn LogFormat] = &[
     &otlp_traces::OtlpTraces,
+    &otlp_logs::OtlpLogs,
+    &jaeger::Jaeger,
+    &langfuse::Langfuse,
+    &langsmith::LangSmith,
     &codex_rollout::CodexRollout,
     &toolhive_audit::ToolhiveAudit,
     &agentgateway::Agentgateway,
@@ -59,6 +69,8 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &kong_ai::KongAi,
     &docker_mcp_gateway::DockerMcpGateway,
     &claude_code_transcript::ClaudeCodeTranscript,
+    &anthropic_api::AnthropicApi,
+    &openai_responses::OpenAiResponses,
     &claude_desktop_log::ClaudeDesktopLog,
     &copilot_cli::CopilotCli,
     &cursor_hooks::CursorHooks,

@@ -5,9 +5,10 @@
 //! [`Event::Trace`]; all others (HTTP, model calls) are noise. The agent's and the server's span of one call are
 //! both emitted: they usually stand in different files, and pairing joins them by trace and parent.
 
-mod call;
-mod outcome;
-mod span;
+pub(super) mod call;
+pub(super) mod observation;
+pub(super) mod outcome;
+pub(super) mod span;
 #[cfg(test)]
 mod tests;
 
@@ -48,13 +49,7 @@ impl LogFormat for OtlpTraces {
         if !raw.starts_with('[') {
             return Err(Reject::new("resource spans are not an array"));
         }
-        let traces = Traces::read(raw);
-        traces.conversations(out);
-        for call in traces.calls() {
-            let lane = call.mcp_session_id.as_ref().or(call.client_name.as_ref()).or(call.server.as_ref());
-            let lane = lane.cloned().unwrap_or_default();
-            out.events.push(Event::Call { lane, call: Box::new(call) });
-        }
+        Traces::read(raw).emit(out);
         Ok(())
     }
 }
@@ -65,7 +60,10 @@ fn resource_spans<'a>(object: &Object<'a>) -> Option<&'a str> {
         let named = object.get("resourceSpans").or_else(|| object.get("resource_spans"));
         named.or_else(|| object.get("batches").filter(|raw| mentions_spans(raw)))
     };
-    direct(object).or_else(|| object.get("trace").and_then(|raw| direct(&Object::trusted(raw))))
+    let inside = |key| object.get(key).and_then(|raw| direct(&Object::trusted(raw)));
+    // The newest API of Jaeger wraps traces in nothing but `result`, which JSON-RPC responses have too.
+    let jaeger = || object.members().len() == 1;
+    direct(object).or_else(|| inside("trace")).or_else(|| jaeger().then(|| inside("result")).flatten())
 }
 
 /// `batches` alone is too common a key.
@@ -75,9 +73,12 @@ fn mentions_spans(raw: &str) -> bool {
 }
 
 /// All spans of one record, and how they hang together.
-struct Traces<'a> {
-    spans: Vec<Span<'a>>,
-    resources: Vec<Attributes<'a>>,
+pub(super) struct Traces<'a> {
+    /// The format that the calls name as theirs.
+    pub format: &'static str,
+    pub spans: Vec<Span<'a>>,
+    /// What [`Span::resource`] points to.
+    pub resources: Vec<Attributes<'a>>,
 }
 
 impl<'a> Traces<'a> {
@@ -91,7 +92,17 @@ impl<'a> Traces<'a> {
                 spans.extend(scope.array("spans").into_iter().map(|span| Span::read(span, resource)));
             }
         }
-        Self { spans, resources }
+        Self { format: OtlpTraces.id(), spans, resources }
+    }
+
+    /// Emits what the spans say.
+    pub(super) fn emit(&self, out: &mut Decoded) {
+        self.conversations(out);
+        for call in self.calls() {
+            let lane = call.mcp_session_id.as_ref().or(call.client_name.as_ref()).or(call.server.as_ref());
+            let lane = lane.cloned().unwrap_or_default();
+            out.events.push(Event::Call { lane, call: Box::new(call) });
+        }
     }
 
     /// Emits the conversation and the agent of every trace that names one.
@@ -144,7 +155,7 @@ impl<'a> Traces<'a> {
                 let family: Vec<_> =
                     std::iter::once(at).chain(tree.ancestors(at)).map(|at| &self.spans[at].attributes).collect();
                 let span = &self.spans[at];
-                (at, role, Some(call::call(span, &self.resources[span.resource], &family, method)))
+                (at, role, Some(call::call(self.format, span, &self.resources[span.resource], &family, method)))
             })
             .collect();
         self.fold(&tree, &mut calls);

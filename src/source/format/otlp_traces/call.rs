@@ -7,7 +7,6 @@ use super::outcome;
 use super::span::{self, Attributes, Kind, Span};
 use crate::call::{Call, DurationSource, EventKind, Flag, IdType, Observer, PayloadState, SessionSource, Side};
 use crate::call::{Text, TimeSource};
-use crate::source::format::LogFormat as _;
 use crate::source::json::Object;
 use serde_json::value::RawValue;
 
@@ -18,7 +17,7 @@ pub(super) const SESSION: &[&str] = &["copilot_chat.chat_session_id", "copilot_c
 pub(super) const AGENT: &[&str] = &["gen_ai.agent.name"];
 
 const METHOD: &[&str] = &["mcp.method.name", "mcp.method"];
-const TOOL: &[&str] = &["gen_ai.tool.name", "mcp.tool.name"];
+pub(super) const TOOL: &[&str] = &["gen_ai.tool.name", "mcp.tool.name"];
 const COPILOT_TOOL: &[&str] = &["github.copilot.tool.parameters.mcp_tool_name"];
 const PROMPT: &[&str] = &["gen_ai.prompt.name", "mcp.prompt.name"];
 const RESOURCE: &[&str] = &["mcp.resource.uri", "mcp.resource.id"];
@@ -75,7 +74,7 @@ const FROM_SERVER: &[&str] = &[
 
 /// What made a span a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::source::format) enum Role {
     /// It names a protocol method: one request over one connection.
     Protocol,
     /// The agent's own view of running a tool.
@@ -83,7 +82,7 @@ pub(super) enum Role {
 }
 
 /// The MCP method of a span; `None` if it is no MCP call.
-pub(super) fn method(span: &Span<'_>, resource: &Attributes<'_>) -> Option<(Text, Role)> {
+pub(in crate::source::format) fn method(span: &Span<'_>, resource: &Attributes<'_>) -> Option<(Text, Role)> {
     let attributes = &span.attributes;
     if let Some(method) = attributes.text(METHOD) {
         return Some((method, Role::Protocol));
@@ -104,7 +103,7 @@ pub(super) fn method(span: &Span<'_>, resource: &Attributes<'_>) -> Option<(Text
 const EXECUTE: &str = "execute_tool ";
 
 /// Method and target of a span name, where the name alone shows that it is MCP.
-fn name_parts(name: &str) -> Option<(&str, Option<&str>)> {
+pub(super) fn name_parts(name: &str) -> Option<(&str, Option<&str>)> {
     let (sent, rest) = name.strip_prefix("MCP send ").map_or((false, name), |rest| (true, rest));
     let (method, target) = rest.split_once(' ').map_or((rest, None), |(method, target)| (method, Some(target)));
     (!method.is_empty() && (sent || method == "tools/call")).then_some((method, target.filter(|t| !t.is_empty())))
@@ -131,8 +130,15 @@ fn is_native(attributes: &Attributes<'_>, resource: &Attributes<'_>) -> bool {
     }
 }
 
-/// The call that a span describes. `family` is the span's attributes followed by those of the spans above it.
-pub(super) fn call(span: &Span<'_>, resource: &Attributes<'_>, family: &[&Attributes<'_>], method: Text) -> Call {
+/// The call that a span in a log of `format` describes. `family` is the span's attributes followed by those of the spans
+/// above it.
+pub(in crate::source::format) fn call(
+    format: &'static str,
+    span: &Span<'_>,
+    resource: &Attributes<'_>,
+    family: &[&Attributes<'_>],
+    method: Text,
+) -> Call {
     let attributes = &span.attributes;
     let inherited = |keys: &[&str]| family.iter().find_map(|attributes| attributes.text(keys));
     let notification = method.starts_with("notifications/");
@@ -163,7 +169,7 @@ pub(super) fn call(span: &Span<'_>, resource: &Attributes<'_>, family: &[&Attrib
         span_id: span.id.clone(),
         parent_span_id: span.parent.clone(),
         observer: if at_client { Observer::Client } else { Observer::Server },
-        source_format: Text::const_new(super::OtlpTraces.id()),
+        source_format: Text::const_new(format),
         ..Call::default()
     };
     call.duration_source = call.duration_ns.map(|_| DurationSource::Measured);
@@ -256,7 +262,10 @@ fn payloads(call: &mut Call, attributes: &Attributes<'_>, method: &str) {
 
 /// A payload attribute: structured, or a string that holds JSON, perhaps cut off, perhaps only a text. `text` is
 /// what a text is worth: a result may well be one, arguments are an object and a text only tells about them.
-fn payload(value: &str, text: PayloadState) -> (Option<String>, PayloadState, Option<i64>) {
+pub(in crate::source::format) fn payload(
+    value: &str,
+    text: PayloadState,
+) -> (Option<String>, PayloadState, Option<i64>) {
     let Some(string) = span::string(value) else {
         let json = span::to_json(value);
         let bytes = json.len() as i64;

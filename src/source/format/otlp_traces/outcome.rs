@@ -60,6 +60,31 @@ pub(super) fn judge(call: &mut Call, span: &Span<'_>, is_tool: bool) {
     call.error_message = message.filter(|_| failed).map(|message| message.into_owned());
 }
 
+/// The outcome of a tool call that failed, where only the kind of an error and a text about it are known. The text may be the
+/// tool's, so it counts only where it begins as SDKs begin the errors of the protocol.
+pub(in crate::source::format) fn told(call: &mut Call, kind: Option<&str>, message: Option<&str>) {
+    let text = message.unwrap_or_default();
+    let start = ["McpError: ", "Error: "].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    let code = start.strip_prefix("MCP error ").and_then(|rest| rest.split([':', ' ']).next()?.parse::<i32>().ok());
+    let kind_of = |kind: &str| {
+        let lost = ["econnrefused", "econnreset", "epipe"].iter().any(|code| kind.to_ascii_lowercase().contains(code));
+        well_known(kind, false).or(lost.then_some(Outcome::TransportError))
+    };
+    call.rpc_response_status_code = code;
+    call.outcome = match code {
+        Some(code) => coded(code, start),
+        None => kind.and_then(kind_of).unwrap_or(Outcome::ToolError),
+    };
+    call.error_type = kind.map(Text::from).or_else(|| code.map(|code| Text::from(code.to_string())));
+    if call.outcome == Outcome::ToolError && call.error_type.is_none() {
+        call.error_type = Some(Text::const_new("tool_error"));
+    }
+    call.error_message = message.map(|text| text.chars().take(MESSAGE_MAX).collect());
+}
+
+/// Characters of an error's text that are kept: it may be a whole result.
+const MESSAGE_MAX: usize = 2000;
+
 /// Who let the call happen, and the outcome if somebody did not.
 fn approval(call: &Call, span: &Span<'_>) -> (Approval, Outcome) {
     let said = |keys: &[&str]| span.attributes.string(keys).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! One OTLP span as it is written: ids, times, kind, status, attributes, whatever spelling the exporter chose.
 //!
 //! Protobuf's JSON mapping leaves much open and exporters use all of it: camelCase or snake_case names, enums as
-//! numbers or names, 64-bit integers as strings or numbers, ids as hex of either case or as base64.
+//! numbers or names, 64-bit integers as strings or numbers, ids as hex of either case or as base64. Other products
+//! write the same attributes as plain JSON, which no attribute value of OTLP is, so both are read by one code.
 
 use crate::call::{Nanos, Text};
 use crate::source::json::{self, Object};
@@ -14,7 +15,7 @@ use std::borrow::Cow;
 const MAX_DEPTH: usize = 32;
 
 /// One span. `resource` is the index of the resource that emitted it.
-pub(super) struct Span<'a> {
+pub(in crate::source::format) struct Span<'a> {
     pub trace_id: Option<Text>,
     pub id: Option<Text>,
     pub parent: Option<Text>,
@@ -32,7 +33,7 @@ pub(super) struct Span<'a> {
 
 /// Which end of a request the span stands for, as far as MCP is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::source::format) enum Kind {
     Internal,
     Server,
     Client,
@@ -40,7 +41,7 @@ pub(super) enum Kind {
 
 impl<'a> Span<'a> {
     /// Reads a span of validated JSON. What is missing or odd stays empty.
-    pub(super) fn read(raw: &'a str, resource: usize) -> Self {
+    pub(in crate::source::format) fn read(raw: &'a str, resource: usize) -> Self {
         let span = Object::trusted(raw);
         let status = span.object("status");
         let either = |camel: &str, snake: &str| span.str(camel).or_else(|| span.str(snake));
@@ -81,7 +82,7 @@ fn kind(raw: &str) -> Kind {
 }
 
 /// An id of so many bytes as lower-case hex. `None` if it is all zero, which means unset.
-fn id(text: &str, bytes: usize) -> Option<Text> {
+pub(in crate::source::format) fn id(text: &str, bytes: usize) -> Option<Text> {
     // Some exporters pad, some do not, some use the alphabet for URLs.
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -105,27 +106,44 @@ fn id(text: &str, bytes: usize) -> Option<Text> {
 
 /// Attributes in order, values as written. Looked up by key on demand: most spans are none of ours.
 #[derive(Default)]
-pub(super) struct Attributes<'a>(Vec<(Cow<'a, str>, &'a str)>);
+pub(in crate::source::format) struct Attributes<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Attributes<'a> {
     /// The `attributes` member of a span, an event or a resource.
-    pub(super) fn read(owner: &Object<'a>) -> Self {
+    pub(in crate::source::format) fn read(owner: &Object<'a>) -> Self {
         Self(pairs(owner.get("attributes").unwrap_or_default()))
     }
+    /// A list of keys and values of any other name.
+    pub(in crate::source::format) fn list(raw: &'a str) -> Self {
+        Self(pairs(raw))
+    }
+    /// The members of a plain JSON object.
+    pub(in crate::source::format) fn members(object: &Object<'a>) -> Self {
+        // With duplicate keys the last one, as `Object` has it; lookups take the first.
+        Self(object.members().iter().rev().cloned().collect())
+    }
+    /// Adds an attribute, which wins over one of the same key.
+    pub(in crate::source::format) fn set(&mut self, key: &'static str, value: &'a str) {
+        self.0.insert(0, (Cow::Borrowed(key), value));
+    }
+    /// Adds the attributes of another list; those that stand here already win.
+    pub(in crate::source::format) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
     /// The value of one attribute, as written.
-    pub(super) fn get(&self, key: &str) -> Option<&'a str> {
+    pub(in crate::source::format) fn get(&self, key: &str) -> Option<&'a str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, value)| *value)
     }
     /// The first of these attributes that holds a non-empty scalar, as text.
-    pub(super) fn string(&self, keys: &[&str]) -> Option<Cow<'a, str>> {
+    pub(in crate::source::format) fn string(&self, keys: &[&str]) -> Option<Cow<'a, str>> {
         keys.iter().find_map(|key| self.get(key).and_then(scalar).filter(|text| !text.is_empty()))
     }
     /// [`Self::string`] for names and ids.
-    pub(super) fn text(&self, keys: &[&str]) -> Option<Text> {
+    pub(in crate::source::format) fn text(&self, keys: &[&str]) -> Option<Text> {
         self.string(keys).map(Text::from)
     }
     /// Whether a key starts with one of these prefixes.
-    pub(super) fn any_key(&self, prefixes: &[&str]) -> bool {
+    pub(in crate::source::format) fn any_key(&self, prefixes: &[&str]) -> bool {
         self.0.iter().any(|(key, _)| prefixes.iter().any(|prefix| key.starts_with(prefix)))
     }
 }
@@ -141,6 +159,13 @@ fn pairs(raw: &str) -> Vec<(Cow<'_, str>, &str)> {
 
 /// What an attribute value holds: the member's name without its suffix, and its JSON text.
 fn variant(raw: &str) -> Option<(&'static str, &str)> {
+    match raw.as_bytes().first()? {
+        b'{' => {}
+        b'"' => return Some(("string", raw)),
+        b't' | b'f' => return Some(("bool", raw)),
+        b'-' | b'0'..=b'9' => return Some(("double", raw)),
+        _ => return None,
+    }
     let value = Object::trusted(raw);
     let (key, inner) = value.members().first()?;
     let kind = match key.as_ref() {
@@ -157,7 +182,7 @@ fn variant(raw: &str) -> Option<(&'static str, &str)> {
 }
 
 /// A scalar attribute value as text.
-pub(super) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
+pub(in crate::source::format) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
     match variant(raw)? {
         ("array" | "kvlist", _) | (_, "null") => None,
         (_, inner) => Some(json::string(inner).unwrap_or(Cow::Borrowed(inner))),
@@ -165,12 +190,12 @@ pub(super) fn scalar(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// A string attribute value; `None` for every other type.
-pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
+pub(in crate::source::format) fn string(raw: &str) -> Option<Cow<'_, str>> {
     variant(raw).filter(|(kind, _)| *kind == "string").and_then(|(_, inner)| json::string(inner))
 }
 
 /// Any attribute value as the JSON that it stands for.
-pub(super) fn to_json(raw: &str) -> String {
+pub(in crate::source::format) fn to_json(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     write_json(raw, 0, &mut out);
     out
@@ -211,6 +236,6 @@ fn write_json(raw: &str, depth: usize, out: &mut String) {
 }
 
 /// Text as a JSON string literal.
-pub(super) fn quote(text: &str) -> String {
+pub(in crate::source::format) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
