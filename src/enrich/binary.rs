@@ -3,7 +3,8 @@
 //! Pictures and archives make most of the bytes of some logs and say nothing to a rule; their digest does.
 
 use super::secret::hex;
-use super::walk::{Escapes, Kind, Tape};
+use super::walk::{Kind, Tape};
+use crate::source::json::Escapes;
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

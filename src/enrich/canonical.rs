@@ -3,8 +3,9 @@
 //! Three departures, all because an audit log must not merge what was different: integers keep their exact text
 //! however long they are, both members of a duplicate key stay, and a lone surrogate is written as an escape.
 
-use super::walk::{Escapes, Kind, Tape};
+use super::walk::{Kind, Tape};
 use crate::source::json;
+use crate::source::json::Escapes;
 use std::cmp::Ordering;
 
 /// Writes canonical JSON of one tape.

@@ -10,10 +10,10 @@ use super::redact::{self, MAX_NESTED, Needles};
 use super::scan::{Look, Scanner};
 use super::secret::named::{self, Named};
 use super::secret::{Fingerprint, Secret};
-use super::walk::{self, Escapes, Kind, Tape};
+use super::walk::{self, Kind, Tape};
 use super::{cap, marker::phrases};
 use crate::call::{Bits, Flag, Marker, Observable, Text};
-use crate::source::json;
+use crate::source::json::{self, Escapes};
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 

@@ -3,7 +3,7 @@
 //! Nothing is unescaped and no tree is built. The walk is iterative, so nesting cannot exhaust the stack; what lies
 //! deeper than [`MAX_DEPTH`] is validated but becomes one opaque node, so everything after may recurse over the tape.
 
-use crate::source::json;
+use crate::source::json::{self, Escapes, ONES, zeros};
 
 /// Containers that may be open at once; MCP payloads seen in practice stay below 30.
 pub(crate) const MAX_DEPTH: usize = 128;
@@ -23,15 +23,6 @@ pub(crate) enum Kind {
     Literal,
     /// A container below the depth limit, not looked into.
     Opaque,
-}
-
-/// What a string has to be decoded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Escapes {
-    No,
-    /// Only escapes that RFC 8785 writes the same way.
-    Canonical,
-    Other,
 }
 
 /// One value or key.
@@ -67,14 +58,20 @@ pub(crate) struct Tape {
     /// Whether something is nested too deep.
     pub(crate) deep: bool,
     open: Vec<Open>,
+    brackets: Vec<u8>,
     opaque: Option<(usize, usize)>,
+}
+
+/// A tape on the walk over its text.
+struct Building<'a> {
+    tape: &'a mut Tape,
+    bytes: &'a [u8],
 }
 
 /// One container that is still open.
 #[derive(Debug)]
 struct Open {
     node: u32,
-    object: bool,
     /// Key node or position of the value to come.
     index: u32,
 }
@@ -87,92 +84,15 @@ impl Tape {
         self.opaque = None;
         self.deep = false;
         // Spans are 32 bits wide.
-        u32::try_from(text.len()).is_ok_and(|len| len < NONE) && self.document(text.as_bytes()).is_some()
+        u32::try_from(text.len()).is_ok_and(|len| len < NONE) && self.document(text.as_bytes())
     }
 
-    fn document(&mut self, bytes: &[u8]) -> Option<()> {
-        let mut at = json::skip_space(bytes, 0);
-        loop {
-            // A value starts at `at`.
-            let mut ended = true;
-            match *bytes.get(at)? {
-                b'"' => {
-                    let (end, escapes) = string_end(bytes, at)?;
-                    self.push(Kind::String, escapes, at, end);
-                    at = end;
-                }
-                open @ (b'{' | b'[') => {
-                    let object = open == b'{';
-                    self.enter(object, at);
-                    at = json::skip_space(bytes, at + 1);
-                    if bytes.get(at) == Some(if object { &b'}' } else { &b']' }) {
-                        at += 1;
-                        self.leave(at);
-                    } else {
-                        if object {
-                            at = self.key(bytes, at)?;
-                        }
-                        ended = false;
-                    }
-                }
-                b'-' | b'0'..=b'9' => {
-                    let end = number_end(bytes, at)?;
-                    self.push(Kind::Number, Escapes::No, at, end);
-                    at = end;
-                }
-                first => {
-                    let word: &[u8] = match first {
-                        b't' => b"true",
-                        b'f' => b"false",
-                        b'n' => b"null",
-                        _ => return None,
-                    };
-                    let end = at + word.len();
-                    if bytes.get(at..end)? != word {
-                        return None;
-                    }
-                    self.push(Kind::Literal, Escapes::No, at, end);
-                    at = end;
-                }
-            }
-            // Then separators and closing brackets, up to the next value.
-            while ended {
-                at = json::skip_space(bytes, at);
-                let Some(top) = self.open.last_mut() else { return (at == bytes.len()).then_some(()) };
-                match (*bytes.get(at)?, top.object) {
-                    (b',', true) => {
-                        at = json::skip_space(bytes, at + 1);
-                        at = self.key(bytes, at)?;
-                        ended = false;
-                    }
-                    (b',', false) => {
-                        top.index += 1;
-                        at = json::skip_space(bytes, at + 1);
-                        ended = false;
-                    }
-                    (b'}', true) | (b']', false) => {
-                        at += 1;
-                        self.leave(at);
-                    }
-                    _ => return None,
-                }
-            }
-        }
-    }
-
-    /// Reads a key and its colon; gives the start of the value.
-    fn key(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        if bytes.get(at) != Some(&b'"') {
-            return None;
-        }
-        let (end, escapes) = string_end(bytes, at)?;
-        let node = self.nodes.len() as u32;
-        self.push(Kind::Key, escapes, at, end);
-        if let Some(top) = self.open.last_mut() {
-            top.index = node;
-        }
-        let colon = json::skip_space(bytes, end);
-        (bytes.get(colon) == Some(&b':')).then(|| json::skip_space(bytes, colon + 1))
+    fn document(&mut self, bytes: &[u8]) -> bool {
+        let mut brackets = std::mem::take(&mut self.brackets);
+        let start = json::skip_space(bytes, 0);
+        let end = json::walk(bytes, start, &mut brackets, &mut Building { tape: self, bytes });
+        self.brackets = brackets;
+        end.is_some_and(|end| json::skip_space(bytes, end) == bytes.len())
     }
 
     fn push(&mut self, kind: Kind, escapes: Escapes, start: usize, end: usize) {
@@ -182,33 +102,6 @@ impl Tape {
         let (parent, index) = self.open.last().map_or((NONE, 0), |top| (top.node, top.index));
         let after = self.nodes.len() as u32 + 1;
         self.nodes.push(Node { kind, escapes, start: start as u32, end: end as u32, parent, after, index });
-    }
-
-    fn enter(&mut self, object: bool, at: usize) {
-        let node = self.nodes.len();
-        if self.opaque.is_none() && self.open.len() >= MAX_DEPTH {
-            self.push(Kind::Opaque, Escapes::No, at, at);
-            self.opaque = Some((self.open.len(), node));
-            self.deep = true;
-        } else {
-            self.push(if object { Kind::Object } else { Kind::Array }, Escapes::No, at, at);
-        }
-        self.open.push(Open { node: node as u32, object, index: 0 });
-    }
-
-    fn leave(&mut self, end: usize) {
-        let Some(top) = self.open.pop() else { return };
-        let node = match self.opaque {
-            Some((depth, node)) if depth == self.open.len() => {
-                self.opaque = None;
-                node
-            }
-            Some(_) => return,
-            None => top.node as usize,
-        };
-        let after = self.nodes.len() as u32;
-        self.nodes[node].end = end as u32;
-        self.nodes[node].after = after;
     }
 
     /// Key nodes of an object (none if it is no object).
@@ -285,58 +178,58 @@ impl Tape {
     }
 }
 
-const ONES: u64 = u64::MAX / 255;
-
-/// Marks (in the high bit of each byte; the lowest mark is exact) the zero bytes of `word`.
-const fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & (ONES << 7)
-}
-
-/// Index of the first quote, backslash or control character at or after `at`. Strings in JSON are short or full of
-/// escapes more often than not, so the next bytes are tested eight at a time before the vector search is set up.
-fn string_stop(bytes: &[u8], mut at: usize) -> Option<usize> {
-    for chunk in bytes.get(at..)?.chunks_exact(8).take(8) {
-        let word = u64::from_le_bytes(chunk.try_into().ok()?);
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
-        let stops = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64)) | controls;
-        if stops != 0 {
-            return Some(at + stops.trailing_zeros() as usize / 8);
-        }
-        at += 8;
+impl json::Visitor for Building<'_> {
+    fn scalar(&mut self, start: usize, end: usize, escapes: Escapes) {
+        let kind = match self.bytes[start] {
+            b'"' => Kind::String,
+            b'-' | b'0'..=b'9' => Kind::Number,
+            _ => Kind::Literal,
+        };
+        self.tape.push(kind, escapes, start, end);
     }
-    let rest = &bytes[at..];
-    let found = memchr::memchr2(b'"', b'\\', rest)?;
-    match rest[..found].iter().fold(false, |bad, &b| bad | (b < 0x20)) {
-        true => None,
-        false => Some(at + found),
-    }
-}
 
-/// Index after the string that starts at `at`, and its escapes. `None` if it is not valid.
-fn string_end(bytes: &[u8], at: usize) -> Option<(usize, Escapes)> {
-    let mut at = at + 1;
-    let mut escapes = Escapes::No;
-    loop {
-        at = string_stop(bytes, at)?;
-        match bytes[at] {
-            b'"' => return Some((at + 1, escapes)),
-            b'\\' => match bytes.get(at + 1)? {
-                b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't' => {
-                    escapes = escapes.max(Escapes::Canonical);
-                    at += 2;
-                }
-                b'/' => {
-                    escapes = Escapes::Other;
-                    at += 2;
-                }
-                b'u' if bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => {
-                    escapes = Escapes::Other;
-                    at += 6;
-                }
-                _ => return None,
-            },
-            _ => return None,
+    fn key(&mut self, start: usize, end: usize, escapes: Escapes) {
+        let node = self.tape.nodes.len() as u32;
+        self.tape.push(Kind::Key, escapes, start, end);
+        if let Some(top) = self.tape.open.last_mut() {
+            top.index = node;
         }
+    }
+
+    fn next(&mut self) {
+        if let Some(top) = self.tape.open.last_mut() {
+            top.index += 1;
+        }
+    }
+
+    fn enter(&mut self, at: usize) {
+        let tape = &mut *self.tape;
+        let node = tape.nodes.len();
+        let object = self.bytes[at] == b'{';
+        if tape.opaque.is_none() && tape.open.len() >= MAX_DEPTH {
+            tape.push(Kind::Opaque, Escapes::No, at, at);
+            tape.opaque = Some((tape.open.len(), node));
+            tape.deep = true;
+        } else {
+            tape.push(if object { Kind::Object } else { Kind::Array }, Escapes::No, at, at);
+        }
+        tape.open.push(Open { node: node as u32, index: 0 });
+    }
+
+    fn leave(&mut self, end: usize) {
+        let tape = &mut *self.tape;
+        let Some(top) = tape.open.pop() else { return };
+        let node = match tape.opaque {
+            Some((depth, node)) if depth == tape.open.len() => {
+                tape.opaque = None;
+                node
+            }
+            Some(_) => return,
+            None => top.node as usize,
+        };
+        let after = tape.nodes.len() as u32;
+        tape.nodes[node].end = end as u32;
+        tape.nodes[node].after = after;
     }
 }
 
@@ -381,25 +274,4 @@ pub(crate) fn decode(inner: &str, escapes: Escapes, out: &mut String) -> bool {
     }
     out.push_str(inner.get(from..).unwrap_or_default());
     false
-}
-
-/// Index after the number that starts at `at`. `None` if JSON does not allow it.
-fn number_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let digits = |from: usize| {
-        let count = bytes[from.min(bytes.len())..].iter().take_while(|b| b.is_ascii_digit()).count();
-        (count > 0).then_some(from + count)
-    };
-    let first = at + usize::from(bytes[at] == b'-');
-    let mut end = digits(first)?;
-    if bytes[first] == b'0' && end > first + 1 {
-        return None;
-    }
-    if bytes.get(end) == Some(&b'.') {
-        end = digits(end + 1)?;
-    }
-    if matches!(bytes.get(end), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-        end = digits(end + 1 + sign)?;
-    }
-    Some(end)
 }

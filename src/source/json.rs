@@ -3,7 +3,12 @@
 //! [`Object::parse`] validates the whole text once (serde_json, iterative, so nesting cannot exhaust the stack);
 //! [`Object::trusted`] then splits nested objects by scanning only, which is what keeps large payloads cheap.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+mod scan;
+
+pub(crate) use scan::skip_space;
+use scan::string_start;
+pub(crate) use scan::{Escapes, ONES, Visitor, skip_string, skip_value, walk, zeros};
+use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -19,7 +24,40 @@ impl<'a> Object<'a> {
     /// # Errors
     /// The text is not exactly one JSON object; the error says where.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        // serde_json only has the last word: on what is refused, to say why.
+        Self::checked(text).map_or_else(|| serde_json::from_str(text), Ok)
+    }
+
+    /// [`Object::parse`] in one pass; `None` if the text is not valid.
+    fn checked(text: &'a str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let mut members = Vec::with_capacity(12);
+        let mut open = Vec::new();
+        let mut at = skip_space(bytes, 0);
+        if bytes.get(at) != Some(&b'{') {
+            return None;
+        }
+        at = skip_space(bytes, at + 1);
+        let mut more = bytes.get(at) != Some(&b'}');
+        while more {
+            let key = at;
+            (at, _) = string_start(bytes, at)?;
+            let key = unescape(&text[key..at]);
+            at = skip_space(bytes, at);
+            if bytes.get(at) != Some(&b':') {
+                return None;
+            }
+            let start = skip_space(bytes, at + 1);
+            let end = walk(bytes, start, &mut open, &mut ())?;
+            members.push((key, &text[start..end]));
+            at = skip_space(bytes, end);
+            match bytes.get(at)? {
+                b',' => at = skip_space(bytes, at + 1),
+                b'}' => more = false,
+                _ => return None,
+            }
+        }
+        (skip_space(bytes, at + 1) == bytes.len()).then_some(Self { members })
     }
 
     /// Splits an object that is part of already validated text. Anything else gives an object without members.
@@ -105,7 +143,7 @@ impl<'a> Object<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
-        impl<'de> Visitor<'de> for Members {
+        impl<'de> serde::de::Visitor<'de> for Members {
             type Value = Object<'de>;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a JSON object")
@@ -224,58 +262,5 @@ fn unicode_escape(text: &str) -> (Option<char>, usize) {
     }
 }
 
-/// Index of the first byte that is no JSON white space.
-pub fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-        at += 1;
-    }
-    at
-}
-
-/// Index after the string literal that starts at `at` (end of text if it does not end).
-pub fn skip_string(bytes: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
-        if bytes[at + found] == b'"' {
-            return at + found + 1;
-        }
-        at += found + 2;
-    }
-    bytes.len()
-}
-
-/// Index after the value that starts at `at`.
-pub fn skip_value(bytes: &[u8], at: usize) -> usize {
-    match bytes.get(at) {
-        Some(b'"') => skip_string(bytes, at),
-        Some(b'{' | b'[') => {
-            let mut depth = 0usize;
-            let mut at = at;
-            while at < bytes.len() {
-                match bytes[at] {
-                    b'"' => {
-                        at = skip_string(bytes, at);
-                        continue;
-                    }
-                    b'{' | b'[' => depth += 1,
-                    b'}' | b']' => {
-                        depth -= 1;
-                        if depth == 0 {
-                            return at + 1;
-                        }
-                    }
-                    _ => {}
-                }
-                at += 1;
-            }
-            bytes.len()
-        }
-        _ => {
-            let mut at = at;
-            while at < bytes.len() && !matches!(bytes[at], b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t') {
-                at += 1;
-            }
-            at
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
