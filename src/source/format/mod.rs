@@ -6,7 +6,10 @@
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
+mod common;
 pub mod jsonrpc;
+pub mod mcp_audit_signed;
+pub mod mcpproxy;
 pub mod otlp_traces;
 pub mod toolhive_audit;
 
@@ -40,6 +43,8 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
+    &mcpproxy::McpProxy,
+    &mcp_audit_signed::McpAuditSigned,
     &jsonrpc::JsonRpc,
 ];
 
