@@ -8,6 +8,7 @@ pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
 pub mod jsonrpc;
+pub mod litellm;
 pub mod mcp_audit_signed;
 pub mod mcpproxy;
 pub mod otlp_traces;
@@ -43,6 +44,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
+    &litellm::LiteLlm,
     &mcpproxy::McpProxy,
     &mcp_audit_signed::McpAuditSigned,
     &jsonrpc::JsonRpc,
