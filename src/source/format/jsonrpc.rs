@@ -179,7 +179,7 @@ fn body(text: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<bool, 
 }
 
 /// The data of each event of a `text/event-stream`.
-fn stream_events(stream: &str) -> Vec<String> {
+pub(crate) fn stream_events(stream: &str) -> Vec<String> {
     let mut events = vec![String::new()];
     for line in stream.lines() {
         let Some(event) = events.last_mut() else { break };

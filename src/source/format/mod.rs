@@ -10,6 +10,7 @@ mod common;
 pub mod jsonrpc;
 pub mod litellm;
 pub mod mcp_audit_signed;
+pub mod mcp_trace;
 pub mod mcpproxy;
 pub mod otlp_traces;
 pub mod toolhive_audit;
@@ -46,6 +47,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &claude_desktop_log::ClaudeDesktopLog,
     &litellm::LiteLlm,
     &mcpproxy::McpProxy,
+    &mcp_trace::McpTrace,
     &mcp_audit_signed::McpAuditSigned,
     &jsonrpc::JsonRpc,
 ];
