@@ -10,6 +10,7 @@ mod common;
 pub mod jsonrpc;
 pub mod litellm;
 pub mod mcp_audit_signed;
+pub mod mcp_proxy_mixed;
 pub mod mcp_trace;
 pub mod mcpproxy;
 pub mod otlp_traces;
@@ -48,6 +49,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &litellm::LiteLlm,
     &mcpproxy::McpProxy,
     &mcp_trace::McpTrace,
+    &mcp_proxy_mixed::McpProxyMixed,
     &mcp_audit_signed::McpAuditSigned,
     &jsonrpc::JsonRpc,
 ];
