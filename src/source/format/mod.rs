@@ -13,6 +13,7 @@ pub mod mcp_audit_signed;
 pub mod mcp_proxy_mixed;
 pub mod mcp_trace;
 pub mod mcpproxy;
+pub mod ocsf_api_activity;
 pub mod otlp_traces;
 pub mod toolhive_audit;
 
@@ -48,6 +49,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &claude_desktop_log::ClaudeDesktopLog,
     &litellm::LiteLlm,
     &mcpproxy::McpProxy,
+    &ocsf_api_activity::OcsfApiActivity,
     &mcp_trace::McpTrace,
     &mcp_proxy_mixed::McpProxyMixed,
     &mcp_audit_signed::McpAuditSigned,
