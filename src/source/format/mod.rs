@@ -7,6 +7,7 @@ pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod codex_rollout;
 mod common;
+pub mod contextforge;
 pub mod jsonrpc;
 pub mod litellm;
 pub mod mcp_audit_signed;
@@ -47,6 +48,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &toolhive_audit::ToolhiveAudit,
     &claude_code_transcript::ClaudeCodeTranscript,
     &claude_desktop_log::ClaudeDesktopLog,
+    &contextforge::ContextForge,
     &litellm::LiteLlm,
     &mcpproxy::McpProxy,
     &ocsf_api_activity::OcsfApiActivity,
