@@ -19,7 +19,7 @@ pub(super) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) 
 /// A duration that is logged in milliseconds, with or without fraction.
 pub(super) fn milliseconds(object: &Object<'_>, key: &str) -> Option<i64> {
     let ms: f64 = object.get(key)?.parse().ok()?;
-    (ms >= 0.0 && ms < 9e12).then_some((ms * 1e6) as i64)
+    (0.0..9e12).contains(&ms).then_some((ms * 1e6) as i64)
 }
 
 /// Marks a call whose times had no zone.

@@ -80,11 +80,14 @@ impl<'a> Line<'a> {
         let head = &text.as_bytes()[..text.len().min(JUNK_MAX)];
         let at = memchr::memmem::find(head, PID.as_bytes())?;
         let stamp = text.get(at.checked_sub(STAMP.len())?..at)?;
-        let shape = stamp.bytes().zip(STAMP.bytes());
+        let mut shape = stamp.bytes().zip(STAMP.bytes());
         let fits = |(a, b): (u8, u8)| if b.is_ascii_digit() { a.is_ascii_digit() } else { a == b };
         let (pid, text) = text[at + PID.len()..].split_once("] - ")?;
-        (shape.map(fits).all(|fits| fits) && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
-            .then_some(Self { stamp, pid, text })
+        (shape.all(fits) && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())).then_some(Self {
+            stamp,
+            pid,
+            text,
+        })
     }
 
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
