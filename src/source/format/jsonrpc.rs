@@ -98,7 +98,7 @@ fn spread(object: &Object<'_>, envelope: &Envelope<'_>, out: &mut Decoded) -> Re
         let from = out.events.len();
         message(object, envelope, out)?;
         if matches!(direction.as_ref(), "inbound" | "outbound") {
-            name_tool(out.events.get_mut(from));
+            without_id(is_message(object), out.events.get_mut(from));
         }
         return Ok(());
     }
@@ -137,21 +137,18 @@ fn spread(object: &Object<'_>, envelope: &Envelope<'_>, out: &mut Decoded) -> Re
     message(object, envelope, out)
 }
 
-/// Splunk's `mcp_server` logs write the tool where the method belongs, and its arguments as `params`.
-fn name_tool(event: Option<&mut Event>) {
-    let Some(Event::Request { key, lane, call }) = event else { return };
-    if call.method.contains('/') || SHORT_METHODS.contains(&call.method.as_str()) {
+/// Splunk's `mcp_server` logs have no ids, and some write the tool where the method belongs, and its arguments as `params`.
+fn without_id(has_version: bool, event: Option<&mut Event>) {
+    let Some(Event::Request { key, call, .. }) = event else { return };
+    if !call.method.contains('/') && !SHORT_METHODS.contains(&call.method.as_str()) {
+        call.tool = Some(std::mem::replace(&mut call.method, Text::const_new("tools/call")));
+        call.tool_raw.clone_from(&call.tool);
+    } else if has_version || call.method.starts_with("notifications/") {
         return;
     }
-    call.tool = Some(std::mem::replace(&mut call.method, Text::const_new("tools/call")));
-    call.tool_raw.clone_from(&call.tool);
     if key.is_none() {
-        // Without an id no answer can be told, so this is a call of unknown outcome and no notification.
+        // No answer can be told, so this is a call of unknown outcome and no notification.
         (call.event_kind, call.result_state) = (EventKind::Call, PayloadState::NotLogged);
-        let (lane, call) = (std::mem::take(lane), std::mem::take(call));
-        if let Some(event) = event {
-            *event = Event::Call { lane, call };
-        }
     }
 }
 

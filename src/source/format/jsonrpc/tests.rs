@@ -125,7 +125,7 @@ fn a_bare_answer_beside_its_direction() {
 #[test]
 fn tools_as_methods() {
     let line = r#"{"timestamp":"2026-11-09T10:00:00Z","direction":"inbound","method":"write_file","params":{"path":"/tmp/x"}}"#;
-    let call_of = one_call(&JsonRpc, line);
+    let call_of = call(line);
     assert_eq!((call_of.method.as_str(), call_of.tool.as_deref()), ("tools/call", Some("write_file")));
     assert_eq!(call_of.arguments.as_deref(), Some(r#"{"path":"/tmp/x"}"#));
     assert_eq!(
@@ -135,7 +135,10 @@ fn tools_as_methods() {
     let with_id = call(&line.replace(r#""direction""#, r#""jsonrpc":"2.0","id":4,"direction""#));
     assert_eq!((with_id.tool.as_deref(), with_id.outcome), (Some("write_file"), Outcome::NoResponse));
     let ping = call(&line.replace("write_file", "ping"));
-    assert_eq!((ping.method.as_str(), ping.tool), ("ping", None));
+    assert_eq!((ping.method.as_str(), ping.tool, ping.event_kind), ("ping", None, EventKind::Call));
+    let changed =
+        line.replace("write_file", "roots/list_changed").replace(r#""direction""#, r#""jsonrpc":"2.0","direction""#);
+    assert_eq!(call(&changed).event_kind, EventKind::Notification, "a message with a version needs an id to be a call");
     let note = call(&line.replace("write_file", "notifications/initialized"));
     assert_eq!(note.event_kind, EventKind::Notification);
     assert!(

@@ -184,3 +184,15 @@ fn hostile_entries() {
         assert!(decoded(&McpAuditSigned, other).is_none(), "{other}");
     }
 }
+
+#[test]
+fn the_sample_holds_one_changed_entry() {
+    let log = include_str!("../../../../sample-logs/mcp_audit_signed/release_proxy.jsonl");
+    let of = |wanted: Option<bool>| -> Vec<usize> {
+        let lines = log.lines().enumerate();
+        lines.filter(|(_, line)| signature_of(line, KEY) == wanted).map(|(at, _)| at + 1).collect()
+    };
+    assert_eq!(of(Some(false)), [18], "its result was edited");
+    assert_eq!(of(None), [20, 21], "not signed, and cut off");
+    assert_eq!(of(Some(true)).len(), 18);
+}
