@@ -7,7 +7,7 @@
 
 #[cfg(test)]
 mod tests;
-mod truncated;
+pub(super) mod truncated;
 
 use super::jsonrpc::{self, Envelope};
 use super::{Decoded, LogFormat, Record, Reject};
@@ -181,7 +181,7 @@ fn message(text: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<(),
     match (first_value::<Object<'_>>(text), cut) {
         (Some(object), None) => jsonrpc::message(&object, envelope, out),
         (Some(object), Some(cut)) => truncated::inside_a_string(&object, &cut, envelope, out),
-        (None, Some(cut)) => truncated::recover(text, &cut, envelope, out),
+        (None, Some(cut)) => truncated::recover(text, &cut, truncated::Members::new(), envelope, out),
         (None, None) => Err(Reject::new("message is not valid json")),
     }
 }

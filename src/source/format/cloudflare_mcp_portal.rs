@@ -37,7 +37,7 @@ impl LogFormat for CloudflareMcpPortal {
             gateway::milliseconds(line, "ServerResponseDurationMs"),
         );
         if at.is_some_and(|(_, assumed)| assumed) {
-            gateway::zone_assumed(&mut call);
+            gateway::zone(&mut call, true);
         }
         gateway::mcp_session(&mut call, line.text("SessionID"));
         gateway::payloads_not_logged(&mut call);

@@ -214,7 +214,7 @@ fn decision(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     call.time = at.map(|(nanos, _)| nanos);
     call.time_source = at.map(|_| TimeSource::Record).unwrap_or_default();
     if at.is_some_and(|(_, assumed)| assumed) {
-        gateway::zone_assumed(&mut call);
+        gateway::zone(&mut call, true);
     }
     gateway::mcp_session(&mut call, event.text("session_id"));
     call.server = event.text("server_name");

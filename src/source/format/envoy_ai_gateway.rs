@@ -62,7 +62,7 @@ impl LogFormat for EnvoyAiGateway {
         let duration = ["duration", "duration_ms"].iter().find_map(|key| gateway::milliseconds(line, key));
         gateway::started(&mut call, at.map(|(nanos, _)| nanos), duration);
         if at.is_some_and(|(_, assumed)| assumed) {
-            gateway::zone_assumed(&mut call);
+            gateway::zone(&mut call, true);
         }
         parties(&mut call, line);
         outcome(&mut call, line);

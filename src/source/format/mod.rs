@@ -9,6 +9,7 @@ pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod cloudflare_mcp_portal;
 pub mod codex_rollout;
+pub mod contextforge;
 pub mod copilot_cli;
 pub mod cursor_hooks;
 pub mod cursor_state;
@@ -21,7 +22,13 @@ pub mod jsonrpc;
 pub mod kong_ai;
 pub mod langfuse;
 pub mod langsmith;
+pub mod litellm;
+pub mod mcp_audit_signed;
+pub mod mcp_proxy_mixed;
+pub mod mcp_trace;
+pub mod mcpproxy;
 pub mod obot;
+pub mod ocsf_api_activity;
 pub mod openai_responses;
 pub mod otlp_logs;
 pub mod otlp_traces;
@@ -79,6 +86,13 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &gemini_cli::GeminiCli,
     &vscode_chat_session::VscodeChatSession,
     &vscode_mcp_log::VscodeMcpLog,
+    &contextforge::ContextForge,
+    &litellm::LiteLlm,
+    &mcpproxy::McpProxy,
+    &ocsf_api_activity::OcsfApiActivity,
+    &mcp_trace::McpTrace,
+    &mcp_proxy_mixed::McpProxyMixed,
+    &mcp_audit_signed::McpAuditSigned,
     &jsonrpc::JsonRpc,
 ];
 

@@ -77,7 +77,7 @@ fn times(call: &mut Call, event: &Object<'_>, details: &Object<'_>) {
     let duration = gateway::milliseconds(&event.object("outcome"), "durationMs");
     gateway::started(call, at.map(|(nanos, _)| nanos), duration);
     if at.is_some_and(|(_, assumed)| assumed) {
-        gateway::zone_assumed(call);
+        gateway::zone(call, true);
     }
 }
 
@@ -222,7 +222,7 @@ fn flat(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     let at = time::member(event, "createdAt");
     gateway::started(&mut call, at.map(|(nanos, _)| nanos), gateway::milliseconds(fields, "processingTimeMs"));
     if at.is_some_and(|(_, assumed)| assumed) {
-        gateway::zone_assumed(&mut call);
+        gateway::zone(&mut call, true);
     }
     gateway::mcp_session(&mut call, fields.text("sessionID"));
     call.jsonrpc_request_id = fields.text("requestID");

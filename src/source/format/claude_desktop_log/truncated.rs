@@ -1,11 +1,11 @@
-//! Messages with the middle cut out: `{"method":"tools/call","params":{…xx...[11759 chars truncated]...yy"}},"id":5}`.
+//! Messages with a part cut out, the middle here: `{"method":"tools/call","params":{…xx...[11759 chars truncated]...yy"}},"id":5}`.
 //!
 //! Claude Desktop keeps about 500 characters of a longer message, both ends. What identifies it stands there: the
 //! client writes method and name first and the id last, servers write the id first. The members that survived
 //! are put together into a message without the payload, which then means what every message means; afterwards
 //! the payload is handed over as it stands, cut.
 
-use crate::call::{Call, Flag, PayloadState};
+use crate::call::{Call, Flag, Outcome, PayloadState, Text};
 use crate::source::format::jsonrpc::{self, Envelope};
 use crate::source::json::Object;
 use crate::source::{Decoded, Event, Reject};
@@ -15,12 +15,12 @@ const TAIL_MAX: usize = 4096;
 const ATTEMPTS_MAX: usize = 64;
 
 /// Where a message was cut.
-pub(super) struct Cut {
+pub(crate) struct Cut {
     /// The mark stands at `start..end`.
     start: usize,
     end: usize,
-    /// Characters that are gone.
-    missing: i64,
+    /// Characters that are gone, if the mark says.
+    missing: Option<i64>,
 }
 
 impl Cut {
@@ -31,13 +31,19 @@ impl Cut {
             let digits = text[..at].bytes().rev().take_while(u8::is_ascii_digit).count();
             let missing = text[at - digits..at].parse().ok()?;
             let start = text[..at - digits].strip_suffix("...[")?.len();
-            Some(Self { start, end: at + CLOSE.len(), missing })
+            Some(Self { start, end: at + CLOSE.len(), missing: Some(missing) })
         })
     }
 
-    /// How much longer the text was.
-    fn added(&self) -> i64 {
-        self.missing.saturating_sub((self.end - self.start) as i64)
+    /// The end of the message is gone, and nobody says how much of it.
+    pub(crate) fn at_end(text: &str) -> Self {
+        Self { start: text.len(), end: text.len(), missing: None }
+    }
+
+    /// The length of a payload of which this is left.
+    fn whole(&self, payload: &str) -> Option<i64> {
+        let added = self.missing?.saturating_sub((self.end - self.start) as i64);
+        Some((payload.len() as i64).saturating_add(added))
     }
 }
 
@@ -53,7 +59,7 @@ pub(super) fn inside_a_string(
     let mark = |payload: &Option<String>, state: &mut PayloadState, bytes: &mut Option<i64>| {
         if let (Some(text), PayloadState::Present) = (payload, *state) {
             *state = PayloadState::Truncated;
-            *bytes = Some((text.len() as i64).saturating_add(cut.added()));
+            *bytes = cut.whole(text);
         }
     };
     for event in &mut out.events[from..] {
@@ -81,8 +87,14 @@ pub(super) fn inside_a_string(
     Ok(())
 }
 
-/// A message that is no JSON any more.
-pub(super) fn recover(text: &str, cut: &Cut, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<(), Reject> {
+/// A message that is no JSON any more. `known` has what the log says of it elsewhere; what the message says wins.
+pub(crate) fn recover(
+    text: &str,
+    cut: &Cut,
+    known: Members,
+    envelope: &Envelope<'_>,
+    out: &mut Decoded,
+) -> Result<(), Reject> {
     let lost = || Reject::new("truncated message without method or id");
     let text = without_suffix(text);
     let head = text.get(..cut.start).unwrap_or(text);
@@ -98,6 +110,11 @@ pub(super) fn recover(text: &str, cut: &Cut, envelope: &Envelope<'_>, out: &mut 
     let inner_at = inner_end.as_ref().map_or(outer_at, |(_, before)| end_of(before));
     outer.extend(outer_end.map(|(members, _)| members).unwrap_or_default());
     inner.extend(inner_end.map(|(members, _)| members).unwrap_or_default());
+    for (key, raw) in known {
+        if outer.iter().all(|(own, _)| *own != key) {
+            outer.push((key, raw));
+        }
+    }
     if let Some((key, raw)) = &broken
         && (raw.starts_with('{') || matches!(key.as_str(), "params" | "result" | "error"))
     {
@@ -110,8 +127,7 @@ pub(super) fn recover(text: &str, cut: &Cut, envelope: &Envelope<'_>, out: &mut 
 
     let payload = |raw: &str, end: usize| {
         let payload = text.get(offset(raw)..end).unwrap_or(raw);
-        let whole = (payload.len() as i64).saturating_add(cut.added());
-        (Some(payload.to_owned()), PayloadState::Truncated, Some(whole))
+        (Some(payload.to_owned()), PayloadState::Truncated, cut.whole(payload))
     };
     for event in &mut out.events[from..] {
         match (event, &broken) {
@@ -126,6 +142,11 @@ pub(super) fn recover(text: &str, cut: &Cut, envelope: &Envelope<'_>, out: &mut 
             }
             (Event::Response { call, .. }, Some((key, raw))) if key == "result" || key == "error" => {
                 (call.result, call.result_state, call.result_bytes) = payload(raw, outer_at);
+                // A tool's own error stands behind its content. (In the middle a cut leaves both ends.)
+                if cut.missing.is_none() && broken_inner.as_ref().is_some_and(|(key, _)| key == "content") {
+                    call.method = Text::const_new("tools/call");
+                    call.outcome = Outcome::Unknown;
+                }
             }
             _ => {}
         }
@@ -140,7 +161,7 @@ fn flagged<'a>(envelope: &Envelope<'a>) -> Envelope<'a> {
 }
 
 /// Members of an object, values as JSON text.
-type Members = Vec<(String, String)>;
+pub(crate) type Members = Vec<(String, String)>;
 
 /// The members of an object whose end is missing: those that are whole, and the one that is not.
 fn complete(text: &str) -> (Members, Option<(String, &str)>) {

@@ -1,4 +1,4 @@
-use super::super::shared::host::testing::{FOREIGN, claims, decode_as, prompts};
+use super::super::shared::testing::{FOREIGN, claims, decode_as, prompts};
 use super::*;
 use crate::source::Hints;
 use crate::source::pairing::{Item, Pairing, PairingOptions, Row, Saved, Scope, SourceContext};

@@ -1,4 +1,4 @@
-use super::super::shared::host::testing::{FOREIGN, calls, claims, decode_as, prompts};
+use super::super::shared::testing::{FOREIGN, calls, claims, decode_as, prompts};
 use super::*;
 use crate::call::Outcome;
 use crate::source::Hints;

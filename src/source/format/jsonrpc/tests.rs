@@ -1,7 +1,8 @@
 //! Wrappers, ids, identity and result kinds of JSON-RPC messages.
 
 use super::*;
-use crate::source::Position;
+use crate::call::{IdType, Position};
+use crate::source::Hints;
 use proptest::prelude::*;
 
 fn decode(text: &str) -> Result<Vec<Event>, Reject> {
@@ -90,4 +91,86 @@ proptest! {
         crate::source::json::Object::trusted(&text);
         crate::source::json::elements(&text);
     }
+}
+
+use super::super::shared::testing::{decoded, one_call};
+
+const TAP: &str = r#"{"timestamp":"2026-11-09T10:00:00.000Z","direction":"response","path":"/mcp","jsonrpc":"2.0","#;
+
+#[test]
+fn an_http_tap_sees_event_streams_batches_and_failures() {
+    let stream = r#""raw":"event: message\nid: 3\ndata: {\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"content\":[]}}\n\n: ping\n\nevent: endpoint\ndata: /messages?x=1\n\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"method\":\"notifications/progress\"}\n\n"}"#;
+    let events = decode(&format!("{TAP}{stream}")).unwrap();
+    assert!(matches!(&events[..], [Event::Response { .. }, Event::Request { key: None, .. }]), "{events:?}");
+    let batch = r#""0":{"jsonrpc":"2.0","id":1,"result":{}},"1":{"jsonrpc":"2.0","id":2,"result":{}}}"#;
+    assert_eq!(decode(&format!("{TAP}{batch}")).unwrap().len(), 2);
+    // A page that is not MCP's, or none at all.
+    assert_eq!(decode(&format!(r#"{TAP}"raw":"<html>not found</html>"}}"#)).unwrap().len(), 0);
+    assert_eq!(decode(&format!(r#"{TAP}"resource":"https://mcp.example"}}"#)).unwrap().len(), 0);
+    assert!(decode(&format!(r#"{TAP}"raw":"data: {{\"jsonrpc\":\"2.0\",\"id\":7,"}}"#)).is_err());
+    let failed = one_call(&JsonRpc, &format!(r#"{TAP}"error":"connect ECONNREFUSED"}}"#).replace("response", "error"));
+    assert_eq!((failed.event_kind, failed.outcome), (EventKind::Connection, Outcome::TransportError));
+    assert_eq!(failed.error_message.as_deref(), Some("connect ECONNREFUSED"));
+}
+
+#[test]
+fn a_bare_answer_beside_its_direction() {
+    let answer = call(r#"{"ts":"2026-11-09T10:00:00Z","dir":"res","id":1,"result":{"content":[],"isError":true}}"#);
+    assert_eq!((answer.outcome, answer.time_source), (Outcome::ToolError, crate::call::TimeSource::ResponseLine));
+    let repeated = r#"{"dir":"res","id":1,"method":"tools/call","error":{"code":-32602,"message":"m"}}"#;
+    assert_eq!(call(repeated).outcome, Outcome::ProtocolError);
+    assert!(decode(r#"{"dir":"res","id":1}"#).is_err(), "neither question nor answer");
+}
+
+#[test]
+fn tools_as_methods() {
+    let line = r#"{"timestamp":"2026-11-09T10:00:00Z","direction":"inbound","method":"write_file","params":{"path":"/tmp/x"}}"#;
+    let call_of = call(line);
+    assert_eq!((call_of.method.as_str(), call_of.tool.as_deref()), ("tools/call", Some("write_file")));
+    assert_eq!(call_of.arguments.as_deref(), Some(r#"{"path":"/tmp/x"}"#));
+    assert_eq!(
+        (call_of.event_kind, call_of.outcome, call_of.result_state),
+        (EventKind::Call, Outcome::Unknown, PayloadState::NotLogged)
+    );
+    let with_id = call(&line.replace(r#""direction""#, r#""jsonrpc":"2.0","id":4,"direction""#));
+    assert_eq!((with_id.tool.as_deref(), with_id.outcome), (Some("write_file"), Outcome::NoResponse));
+    let ping = call(&line.replace("write_file", "ping"));
+    assert_eq!((ping.method.as_str(), ping.tool, ping.event_kind), ("ping", None, EventKind::Call));
+    let changed =
+        line.replace("write_file", "roots/list_changed").replace(r#""direction""#, r#""jsonrpc":"2.0","direction""#);
+    assert_eq!(call(&changed).event_kind, EventKind::Notification, "a message with a version needs an id to be a call");
+    let note = call(&line.replace("write_file", "notifications/initialized"));
+    assert_eq!(note.event_kind, EventKind::Notification);
+    assert!(
+        decode(&line.replace("params", "result").replace("inbound", "outbound").replace("\"method\"", "\"m\""))
+            .is_err()
+    );
+}
+
+#[test]
+fn recordings_have_neither_version_nor_id() {
+    let head = r#"{"start_time":"2026-11-09T10:00:00+01:00","server_info":"Dynamic MCP Proxy v1.0.0","messages":[]}"#;
+    assert_eq!(decode(head).unwrap().len(), 0);
+    let line = |direction: &str, message: &str| {
+        format!(
+            r#"{{"timestamp":"2026-11-09T10:00:00+01:00","direction":"{direction}","message_type":"tool_call",
+            "tool_name":"math_add","server_name":"math","message":{message}}}"#
+        )
+    };
+    let request = line("request", r#"{"method":"tools/call","params":{"name":"math_add","arguments":{"a":1}}}"#);
+    let (asked, key_of) = match decode(&request).unwrap().pop() {
+        Some(Event::Request { key: Some(key), call, .. }) => (call, key),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((asked.tool.as_deref(), asked.server.as_deref()), (Some("math_add"), Some("math")));
+    assert_eq!((asked.arguments.as_deref(), asked.jsonrpc_request_id), (Some(r#"{"a":1}"#), None));
+    let answer = line("response", r#"{"content":[{"type":"text","text":"no"}],"isError":true}"#);
+    match decode(&answer).unwrap().pop() {
+        Some(Event::Response { key, call, .. }) => {
+            assert_eq!((key, call.outcome), (key_of, Outcome::ToolError));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(decode(&line("sideways", "{}")).is_err());
+    assert!(decoded(&JsonRpc, "# MCP Recording Session").is_none());
 }

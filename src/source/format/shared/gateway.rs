@@ -35,6 +35,7 @@ pub(in crate::source::format) fn started(call: &mut Call, start: Option<Nanos>, 
 
 /// The record was written when the call had ended.
 pub(in crate::source::format) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
+    let duration = duration.filter(|nanos| *nanos >= 0);
     measured(call, duration);
     call.time_end = end;
     (call.time, call.time_source) = match (end, duration) {
@@ -49,15 +50,19 @@ fn measured(call: &mut Call, duration: Option<i64>) {
     call.duration_source = duration.map(|_| DurationSource::Measured);
 }
 
-/// A member in milliseconds, as nanoseconds.
+/// A member in milliseconds, with or without fraction, as nanoseconds.
 pub(in crate::source::format) fn milliseconds(object: &Object<'_>, key: &str) -> Option<i64> {
-    object.int(key).filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(1_000_000))
+    let raw = object.get(key)?;
+    let ms: f64 = json::string(raw).unwrap_or(Cow::Borrowed(raw)).parse().ok()?;
+    (0.0..9e12).contains(&ms).then_some((ms * 1e6) as i64)
 }
 
-/// A time that carried no zone.
-pub(in crate::source::format) fn zone_assumed(call: &mut Call) {
-    call.flag(Flag::ZoneAssumed);
-    call.more().time_zone_assumed = true;
+/// Marks a call whose times carried no zone, if so.
+pub(in crate::source::format) fn zone(call: &mut Call, assumed: bool) {
+    if assumed {
+        call.flag(Flag::ZoneAssumed);
+        call.more().time_zone_assumed = true;
+    }
 }
 
 /// A duration as Go and Rust print it (`1.55s`, `2ms`, `1m2.5s`, `45µs`), as nanoseconds.
@@ -149,13 +154,20 @@ pub(in crate::source::format) fn host(address: &str) -> &str {
     }
 }
 
-/// Fields that have no column, as a JSON object. Values are JSON text; keys need no escaping.
-pub(in crate::source::format) fn extra<'a>(
-    members: impl IntoIterator<Item = (&'a str, Option<Cow<'a, str>>)>,
+/// Fields that have no column, as a JSON object; those that are missing or hold nothing are left out. Values are JSON text;
+/// keys need no escaping.
+pub(in crate::source::format) fn extra<'a, R: AsRef<str>>(
+    members: impl IntoIterator<Item = (&'a str, Option<R>)>,
 ) -> Option<String> {
-    let known = members.into_iter().filter_map(|(key, raw)| Some((key, raw.filter(|raw| raw != "null")?)));
-    let members: Vec<_> = known.map(|(key, raw)| format!(r#""{key}":{raw}"#)).collect();
-    (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
+    let mut text = String::new();
+    for (key, raw) in members {
+        if let Some(raw) = raw.as_ref().map(AsRef::as_ref).filter(|raw| !matches!(*raw, "null" | "\"\"" | "{}" | "[]"))
+        {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            text.push_str(&format!("\"{key}\":{raw}"));
+        }
+    }
+    (!text.is_empty()).then(|| text + "}")
 }
 
 /// Members of an object for [`extra`].

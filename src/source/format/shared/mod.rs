@@ -2,3 +2,5 @@
 
 pub(super) mod gateway;
 pub(super) mod host;
+#[cfg(test)]
+pub(super) mod testing;

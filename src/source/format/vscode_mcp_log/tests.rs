@@ -1,4 +1,4 @@
-use super::super::shared::host::testing::{FOREIGN, claims, decode_as};
+use super::super::shared::testing::{FOREIGN, claims, decode_as};
 use super::*;
 use crate::call::{EventKind, Outcome};
 use crate::source::Hints;

@@ -1,0 +1,91 @@
+//! What surrounds a JSON-RPC message in a log: time, direction, and what keeps one connection's messages from another's.
+
+use crate::call::{Bits, Flag, Nanos, Observer, SessionSource, Side, Text, TimeSource};
+use crate::source::json::{self, Object};
+use crate::source::{Hints, Lane, Record, time};
+use std::borrow::Cow;
+
+/// What surrounds a JSON-RPC message in a log.
+#[derive(Clone, Debug)]
+pub struct Envelope<'a> {
+    pub format: &'static str,
+    pub lane: Lane,
+    pub time: Option<Nanos>,
+    pub time_source: TimeSource,
+    /// Who sent the message, if the log says.
+    pub sender: Option<Side>,
+    pub server: Option<Text>,
+    pub session: Option<(Text, SessionSource)>,
+    pub observer: Observer,
+    pub agent: Option<Text>,
+    pub user_id: Option<Text>,
+    pub transport: Option<Text>,
+    pub mcp_session_id: Option<Text>,
+    pub flags: Bits,
+    pub hints: &'a Hints,
+}
+
+/// Members that tell one connection from another, in the order in which they make up a lane.
+const LANE_KEYS: &[&str] =
+    &["session_id", "sessionId", "connection_id", "connectionId", "mcp_session_id", "pid", "path", "server"];
+
+/// Reads the envelope from the members that a tap puts beside the message.
+pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envelope<'a> {
+    let time = ["timestamp", "ts", "time", "@timestamp", "datetime"].iter().find_map(|key| time::member(object, key));
+    let conversation = ["session_id", "sessionId", "conversation_id"].iter().find_map(|key| object.text(key));
+    let mcp_session_id = ["mcp_session_id", "mcp-session-id"].iter().find_map(|key| object.text(key));
+    let session = conversation
+        .map(|id| (id, SessionSource::Conversation))
+        .or_else(|| mcp_session_id.clone().map(|id| (id, SessionSource::McpSession)));
+    let mut lane = Lane::default();
+    for key in LANE_KEYS {
+        if let Some(raw) = object.get(key).filter(|raw| !matches!(raw.as_bytes().first(), Some(b'{' | b'['))) {
+            if !lane.is_empty() {
+                lane.push('|');
+            }
+            lane.push_str(&json::string(raw).unwrap_or(Cow::Borrowed(raw)));
+        }
+    }
+    let mut flags = Bits::default();
+    if time.is_some_and(|(_, zone_assumed)| zone_assumed) {
+        flags.add(Flag::ZoneAssumed as u32);
+    }
+    if record.lossy {
+        flags.add(Flag::LossyUtf8 as u32);
+    }
+    Envelope {
+        format: "jsonrpc",
+        lane,
+        time: time.map(|(nanos, _)| nanos),
+        time_source: TimeSource::RequestLine,
+        sender: object.str("direction").or_else(|| object.str("dir")).and_then(|d| sender(&d)),
+        server: ["server", "server_name", "mcpServerName"]
+            .iter()
+            .find_map(|k| object.text(k))
+            .or_else(|| record.hints.server.clone()),
+        session,
+        observer: Observer::Tap,
+        agent: ["agent", "agent_id", "agentId"].iter().find_map(|key| object.text(key)),
+        user_id: ["user", "user_id", "userId"].iter().find_map(|key| object.text(key)),
+        transport: object.text("transport"),
+        mcp_session_id,
+        flags,
+        hints: record.hints,
+    }
+}
+
+/// Who sent a message, from the words that taps use. `inbound` and `request` say nothing: it depends on where the tap sits.
+fn sender(direction: &str) -> Option<Side> {
+    let lower = direction.to_ascii_lowercase();
+    let (client, server) = (lower.find("client"), lower.find("server"));
+    match (client, server) {
+        (Some(client), Some(server)) => Some(if client < server { Side::Client } else { Side::Server }),
+        (Some(_), None) if lower.starts_with("from") || lower == "client" => Some(Side::Client),
+        (None, Some(_)) if lower.starts_with("from") || lower == "server" => Some(Side::Server),
+        _ => match lower.as_str() {
+            "c2s" | "c->s" => Some(Side::Client),
+            "s2c" | "s->c" => Some(Side::Server),
+            _ => None,
+        },
+    }
+}
