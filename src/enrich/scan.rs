@@ -74,6 +74,18 @@ fn long_word(bytes: &[u8], gap: Range<usize>) -> Option<usize> {
     )
 }
 
+/// Index of the first byte at or after `at` at which the pass stops.
+fn next_stop(bytes: &[u8], at: usize) -> usize {
+    let stops = |b: &u8| CLASS[usize::from(*b)] & STOP != 0;
+    // One branch for eight bytes: which byte stops is hard to foresee for the processor, too.
+    let (chunks, rest) = bytes[at..].as_chunks::<8>();
+    let clear =
+        chunks.iter().take_while(|chunk| chunk.iter().fold(0, |seen, b| seen | CLASS[usize::from(*b)]) & STOP == 0);
+    let from = at + clear.count() * 8;
+    let near = if from == bytes.len() - rest.len() { rest } else { &bytes[from..from + 8] };
+    from + near.iter().position(stops).unwrap_or(near.len())
+}
+
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -141,8 +153,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
         }
         let mut at = 0;
         while at < bytes.len() {
-            let rest = bytes[at..].iter().position(|b| CLASS[usize::from(*b)] & STOP != 0);
-            let stop = rest.map_or(bytes.len(), |step| at + step);
+            let stop = next_stop(bytes, at);
             while let Some(word) = long_word(bytes, at..stop) {
                 at = self.on_word(word);
             }
@@ -355,12 +366,10 @@ impl<'t, 'f> Scanner<'t, 'f> {
     fn name_before(&mut self, at: usize) {
         let bytes = self.text.as_bytes();
         // `name =`, `"name":`, `\"name\" :`, `['name'] =`; not the far end of a sentence.
-        let gap = bytes[..at]
-            .iter()
-            .rev()
-            .take(10)
-            .take_while(|b| matches!(b, b' ' | b'"' | b'\'' | b'\\' | b']' | b'`'))
-            .count();
+        let mut gap = 0;
+        while gap < 10.min(at) && matches!(bytes[at - gap - 1], b' ' | b'"' | b'\'' | b'\\' | b']' | b'`') {
+            gap += 1;
+        }
         if named::may_end_name(&bytes[..at - gap]) {
             let name = self.word_before(at - gap);
             self.assigned(name, at..at + 1);

@@ -6,16 +6,26 @@
 mod scan;
 
 pub(crate) use scan::skip_space;
-use scan::string_start;
 pub(crate) use scan::{Escapes, ONES, Visitor, skip_string, skip_value, walk, zeros};
 use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::rc::Rc;
+
+/// Objects within objects that [`Object::parse`] splits on its way: a wrapping record, the message in it, its `params` or `result`.
+const SPLIT_DEPTH: usize = 3;
 
 /// The members of a JSON object, in order, values as raw JSON text.
 #[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
+    split: Rc<Split<'a>>,
+}
+
+#[derive(Debug, Default)]
+struct Split<'a> {
     members: Vec<(Cow<'a, str>, &'a str)>,
+    /// Members that have been split already, with their position.
+    inner: Vec<(usize, Object<'a>)>,
 }
 
 impl<'a> Object<'a> {
@@ -31,33 +41,17 @@ impl<'a> Object<'a> {
     /// [`Object::parse`] in one pass; `None` if the text is not valid.
     fn checked(text: &'a str) -> Option<Self> {
         let bytes = text.as_bytes();
-        let mut members = Vec::with_capacity(12);
-        let mut open = Vec::new();
-        let mut at = skip_space(bytes, 0);
-        if bytes.get(at) != Some(&b'{') {
+        let start = scan::skip_space(bytes, 0);
+        if bytes.get(start) != Some(&b'{') {
             return None;
         }
-        at = skip_space(bytes, at + 1);
-        let mut more = bytes.get(at) != Some(&b'}');
-        while more {
-            let key = at;
-            (at, _) = string_start(bytes, at)?;
-            let key = unescape(&text[key..at]);
-            at = skip_space(bytes, at);
-            if bytes.get(at) != Some(&b':') {
-                return None;
-            }
-            let start = skip_space(bytes, at + 1);
-            let end = walk(bytes, start, &mut open, &mut ())?;
-            members.push((key, &text[start..end]));
-            at = skip_space(bytes, end);
-            match bytes.get(at)? {
-                b',' => at = skip_space(bytes, at + 1),
-                b'}' => more = false,
-                _ => return None,
-            }
-        }
-        (skip_space(bytes, at + 1) == bytes.len()).then_some(Self { members })
+        let mut splitter = Splitter { text, open: Vec::with_capacity(SPLIT_DEPTH), whole: 0, start, done: None };
+        let end = walk(bytes, start, &mut Vec::new(), &mut splitter)?;
+        splitter.done.filter(|_| skip_space(bytes, end) == bytes.len())
+    }
+
+    fn of(members: Vec<(Cow<'a, str>, &'a str)>) -> Self {
+        Self { split: Rc::new(Split { members, inner: Vec::new() }) }
     }
 
     /// Splits an object that is part of already validated text. Anything else gives an object without members.
@@ -85,16 +79,16 @@ impl<'a> Object<'a> {
             }
             at = skip_space(bytes, at + 1);
         }
-        Self { members }
+        Self::of(members)
     }
 
     /// Raw JSON text of a member. With duplicate keys the last one, as most parsers have it.
     pub fn get(&self, key: &str) -> Option<&'a str> {
-        self.members.iter().rev().find(|(k, _)| k == key).map(|(_, v)| *v)
+        self.members().iter().rev().find(|(k, _)| k == key).map(|(_, v)| *v)
     }
     /// Whether the member is there, whatever its value.
     pub fn has(&self, key: &str) -> bool {
-        self.members.iter().any(|(k, _)| k == key)
+        self.members().iter().any(|(k, _)| k == key)
     }
     /// A string member, unescaped. `None` for other types.
     pub fn str(&self, key: &str) -> Option<Cow<'a, str>> {
@@ -106,7 +100,17 @@ impl<'a> Object<'a> {
     }
     /// A nested object (empty if there is none).
     pub fn object(&self, key: &str) -> Self {
-        self.get(key).map(Self::trusted).unwrap_or_default()
+        let at = self.members().iter().rposition(|(k, _)| k == key);
+        at.map(|at| self.member_object(at)).unwrap_or_default()
+    }
+    /// The member whose raw text this is, as an object (empty if it is none).
+    pub fn object_at(&self, raw: &'a str) -> Self {
+        let at = self.members().iter().position(|(_, value)| std::ptr::eq(*value, raw));
+        at.map_or_else(|| Self::trusted(raw), |at| self.member_object(at))
+    }
+    fn member_object(&self, at: usize) -> Self {
+        let split = self.split.inner.iter().find(|(member, _)| *member == at);
+        split.map_or_else(|| Self::trusted(self.members()[at].1), |(_, object)| object.clone())
     }
     /// A number, or a string that holds one, as an integer; fractions are cut off.
     pub fn int(&self, key: &str) -> Option<i64> {
@@ -128,15 +132,83 @@ impl<'a> Object<'a> {
     }
     /// All members in order.
     pub fn members(&self) -> &[(Cow<'a, str>, &'a str)] {
-        &self.members
+        &self.split.members
     }
     /// Whether there is no member.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members().is_empty()
     }
     /// Whether a key stands twice.
     pub fn has_duplicate_keys(&self) -> bool {
-        self.members.iter().enumerate().any(|(i, (k, _))| self.members[..i].iter().any(|(other, _)| other == k))
+        let members = self.members();
+        members.iter().enumerate().any(|(i, (k, _))| members[..i].iter().any(|(other, _)| other == k))
+    }
+}
+
+/// Builds objects on the walk over their text.
+struct Splitter<'a> {
+    text: &'a str,
+    /// Objects that are open, each with its start and the key of the member to come.
+    open: Vec<(Split<'a>, usize, Cow<'a, str>)>,
+    /// Containers that are open and not split.
+    whole: usize,
+    /// Where the outermost of them starts.
+    start: usize,
+    done: Option<Object<'a>>,
+}
+
+impl Splitter<'_> {
+    fn member(&mut self, start: usize, end: usize) {
+        if let Some((split, _, key)) = self.open.last_mut() {
+            split.members.push((std::mem::take(key), &self.text[start..end]));
+        }
+    }
+}
+
+impl scan::Visitor for Splitter<'_> {
+    fn scalar(&mut self, start: usize, end: usize, _: Escapes) {
+        if self.whole == 0 {
+            self.member(start, end);
+        }
+    }
+
+    fn key(&mut self, start: usize, end: usize, _: Escapes) {
+        if self.whole == 0
+            && let Some((.., key)) = self.open.last_mut()
+        {
+            *key = unescape(&self.text[start..end]);
+        }
+    }
+
+    fn enter(&mut self, start: usize) {
+        if self.whole > 0 || self.open.len() == SPLIT_DEPTH || self.text.as_bytes()[start] == b'[' {
+            if self.whole == 0 {
+                self.start = start;
+            }
+            self.whole += 1;
+        } else {
+            let split = Split { members: Vec::with_capacity(8), inner: Vec::new() };
+            self.open.push((split, start, Cow::Borrowed("")));
+        }
+    }
+
+    fn next(&mut self) {}
+
+    fn leave(&mut self, end: usize) {
+        if self.whole > 0 {
+            self.whole -= 1;
+            if self.whole == 0 {
+                self.member(self.start, end);
+            }
+            return;
+        }
+        let Some((split, start, _)) = self.open.pop() else { return };
+        let object = Object { split: Rc::new(split) };
+        self.member(start, end);
+        match self.open.last_mut() {
+            Some((outer, ..)) => outer.inner.push((outer.members.len() - 1, object)),
+            None => self.done = Some(object),
+        }
     }
 }
 
@@ -153,7 +225,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                 while let Some(key) = map.next_key::<Key<'de>>()? {
                     members.push((key.0, map.next_value::<&'de RawValue>()?.get()));
                 }
-                Ok(Object { members })
+                Ok(Object::of(members))
             }
         }
         deserializer.deserialize_map(Members)

@@ -81,7 +81,7 @@ fn decode_object(object: &Object<'_>, record: &Record<'_>, out: &mut Decoded) ->
             true => Ok(()),
             false => Err(Reject::new("json-rpc message inside a string is not valid JSON")),
         },
-        _ => message(&Object::trusted(inner), &envelope, out),
+        _ => message(&object.object_at(inner), &envelope, out),
     }
 }
 

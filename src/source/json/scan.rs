@@ -72,7 +72,7 @@ pub(crate) fn skip_value(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Index after the string that starts at `at`, if one does.
-pub(super) fn string_start(bytes: &[u8], at: usize) -> Option<(usize, Escapes)> {
+fn string_start(bytes: &[u8], at: usize) -> Option<(usize, Escapes)> {
     (bytes.get(at) == Some(&b'"')).then(|| string_end(bytes, at)).flatten()
 }
 

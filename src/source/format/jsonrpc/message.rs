@@ -78,7 +78,7 @@ fn request(
     call.initiator = side;
     call.time = envelope.time;
     call.time_source = envelope.time_source;
-    request_side(method, object.get("params"), &mut call);
+    request_of(method, object.get("params"), &object.object("params"), &mut call);
     let Some(id) = id else {
         call.event_kind = EventKind::Notification;
         call.result_state = PayloadState::None;
@@ -103,12 +103,15 @@ fn request(
 
 /// What a request says: the method, what it asks for, and who asks.
 pub(crate) fn request_side(method: &str, raw: Option<&str>, call: &mut Call) {
+    request_of(method, raw, &raw.map(Object::trusted).unwrap_or_default(), call);
+}
+
+fn request_of(method: &str, raw: Option<&str>, params: &Object<'_>, call: &mut Call) {
     call.method = Text::from(method);
-    let params = raw.map(Object::trusted).unwrap_or_default();
     if params.has_duplicate_keys() {
         call.flag(Flag::DuplicateKey);
     }
-    request_meta(&params, call);
+    request_meta(params, call);
     match method {
         "tools/call" => {
             call.tool = params.text("name");
@@ -127,7 +130,7 @@ pub(crate) fn request_side(method: &str, raw: Option<&str>, call: &mut Call) {
                 call.mcp_protocol_version = params.text("protocolVersion");
                 client_info(&params.object("clientInfo"), call);
             }
-            let without_meta = params.has("_meta").then(|| without(&params, "_meta"));
+            let without_meta = params.has("_meta").then(|| without(params, "_meta"));
             set_arguments(call, without_meta.as_deref().or(raw));
         }
     }
@@ -225,8 +228,9 @@ fn response(object: &Object<'_>, id: Id, mut call: Box<Call>, envelope: &Envelop
         Side::Server => Side::Client,
     });
     if let Some(raw) = object.get("result").filter(|_| !object.has("error")) {
-        asked_by = asked_by.or_else(|| server_asked(&Object::trusted(raw)).then_some(Side::Server));
-        result_side(raw, &envelope.lane, envelope.time, &mut call, out);
+        let result = object.object("result");
+        asked_by = asked_by.or_else(|| server_asked(&result).then_some(Side::Server));
+        result_of(raw, &result, &envelope.lane, envelope.time, &mut call, out);
     } else {
         error_side(object.get("error").unwrap_or("null"), &mut call);
     }
@@ -261,7 +265,10 @@ fn server_asked(result: &Object<'_>) -> bool {
 /// The `result` member: whether the tool failed, and what it says beyond its payload: identity, result type, tool definitions,
 /// instructions. A call that knows its method keeps it.
 pub(crate) fn result_side(raw: &str, lane: &Lane, time: Option<Nanos>, call: &mut Call, out: &mut Decoded) {
-    let result = Object::trusted(raw);
+    result_of(raw, &Object::trusted(raw), lane, time, call, out);
+}
+
+fn result_of(raw: &str, result: &Object<'_>, lane: &Lane, time: Option<Nanos>, call: &mut Call, out: &mut Decoded) {
     call.result = Some(raw.to_owned());
     call.result_state = PayloadState::Present;
     call.is_error = result.bool("isError");
@@ -313,7 +320,7 @@ pub(crate) fn result_side(raw: &str, lane: &Lane, time: Option<Nanos>, call: &mu
         call.more().task_id = Some(id);
         call.more().result_type = Some(Text::const_new("task"));
     }
-    let tools = tool_definitions(&result, call.server.as_ref());
+    let tools = tool_definitions(result, call.server.as_ref());
     if !tools.is_empty() {
         let session = call.session_id.clone();
         out.events.push(Event::Tools { lane: lane.clone(), session, time, tools });
