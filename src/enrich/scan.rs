@@ -74,18 +74,6 @@ fn long_word(bytes: &[u8], gap: Range<usize>) -> Option<usize> {
     )
 }
 
-/// Index of the first byte at or after `at` at which the pass stops.
-fn next_stop(bytes: &[u8], at: usize) -> usize {
-    let stops = |b: &u8| CLASS[usize::from(*b)] & STOP != 0;
-    // One branch for eight bytes: which byte stops is hard to foresee for the processor, too.
-    let (chunks, rest) = bytes[at..].as_chunks::<8>();
-    let clear =
-        chunks.iter().take_while(|chunk| chunk.iter().fold(0, |seen, b| seen | CLASS[usize::from(*b)]) & STOP == 0);
-    let from = at + clear.count() * 8;
-    let near = if from == bytes.len() - rest.len() { rest } else { &bytes[from..from + 8] };
-    from + near.iter().position(stops).unwrap_or(near.len())
-}
-
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -153,7 +141,8 @@ impl<'t, 'f> Scanner<'t, 'f> {
         }
         let mut at = 0;
         while at < bytes.len() {
-            let stop = next_stop(bytes, at);
+            let rest = bytes[at..].iter().position(|b| CLASS[usize::from(*b)] & STOP != 0);
+            let stop = rest.map_or(bytes.len(), |step| at + step);
             while let Some(word) = long_word(bytes, at..stop) {
                 at = self.on_word(word);
             }
