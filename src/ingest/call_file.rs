@@ -31,6 +31,7 @@ pub(super) struct Summary {
     pub(super) result: PayloadState,
     pub(super) outcome: Outcome,
     pub(super) session: crate::call::SessionSource,
+    pub(super) timed: bool,
     pub(super) observer: Observer,
     pub(super) measured: bool,
     pub(super) approval: bool,
@@ -42,6 +43,7 @@ pub(super) const SUMMARY_COLUMNS: &[&str] = &[
     "result_state",
     "outcome",
     "session_source",
+    "time_source",
     "trace_observer",
     "duration_source",
     "approval",
@@ -53,6 +55,7 @@ pub(super) fn summary(call: &Call) -> Summary {
         result: call.result_state,
         outcome: call.outcome,
         session: call.session_source,
+        timed: call.time_source != crate::call::TimeSource::FileMtime,
         observer: call.observer,
         measured: call.duration_source == Some(crate::call::DurationSource::Measured),
         approval: call.approval != crate::call::Approval::Unknown,
@@ -65,6 +68,7 @@ pub(super) fn improves(old: &Summary, call: &Call) -> bool {
         || new.result > old.result
         || crate::call::specificity(new.outcome) > crate::call::specificity(old.outcome)
         || new.session > old.session
+        || (new.timed && !old.timed)
         || (old.observer != Observer::Several && new.observer != old.observer)
         || (new.measured && !old.measured)
         || (new.approval && !old.approval)

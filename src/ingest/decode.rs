@@ -255,7 +255,7 @@ fn one(
                 repaired = without_bare_numbers(text);
             }
         }
-    } else if text.starts_with('[')
+    } else if opens_array(text)
         && let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(text)
         && source.format.is_none_or(|format| !format.tolerates(&record(text, None, position, lossy, source)))
     {
@@ -317,6 +317,12 @@ fn record<'a>(
     source: &'a SourceView,
 ) -> Record<'a> {
     Record { text, json, position, lossy, hints: &source.hints }
+}
+
+/// Whether the text starts as an array of containers or strings; `[2026-11-10 …] text` is a line of a log.
+fn opens_array(text: &str) -> bool {
+    text.strip_prefix('[')
+        .is_some_and(|rest| matches!(rest.trim_start().as_bytes().first(), None | Some(b'{' | b'[' | b'"' | b']')))
 }
 
 fn json_error(error: &serde_json::Error) -> String {

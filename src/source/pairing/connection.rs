@@ -260,10 +260,6 @@ impl Lanes {
         if call.connection_id.is_none() && !connection.id.is_empty() {
             call.connection_id = Some(connection.id.clone());
         }
-        if call.session_id.is_none() && !connection.id.is_empty() {
-            call.session_id = Some(connection.id.clone());
-            call.session_source = SessionSource::Connection;
-        }
         let Some(offered) = call.tool.as_ref().and_then(|tool| connection.tools.get(tool)) else { return };
         call.capabilities = offered.capabilities;
         let more = call.more();
@@ -275,6 +271,19 @@ impl Lanes {
             more.ann_destructive = annotations.bool("destructiveHint");
             more.ann_idempotent = annotations.bool("idempotentHint");
             more.ann_open_world = annotations.bool("openWorldHint");
+        }
+    }
+}
+
+impl Lanes {
+    /// Makes the connection the session of a call for which neither the log nor its source names one.
+    pub(super) fn name_session(&self, stream: u64, lane: &Text, number: u32, call: &mut Call) {
+        let connection = || self.known(stream, lane)?.connections.iter().rev().find(|c| c.number == number);
+        if call.session_id.is_none()
+            && let Some(connection) = connection().filter(|connection| !connection.id.is_empty())
+        {
+            call.session_id = Some(connection.id.clone());
+            call.session_source = SessionSource::Connection;
         }
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn amend(call: &mut Call, amend: Call) {
     }
     if amend.time.is_some() {
         call.time = amend.time;
+        call.time_source = amend.time_source;
     }
     if amend.approval != Approval::Unknown {
         call.approval = amend.approval;

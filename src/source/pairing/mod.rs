@@ -362,6 +362,7 @@ impl Pairing {
     ) {
         self.lanes.fill(scope.stream, lane, connection, call);
         finish::fill(call, &scope.source.context);
+        self.lanes.name_session(scope.stream, lane, connection, call);
         if call.time.is_none() && call.time_end.is_none() {
             call.time = scope.mtime;
             call.time_source = TimeSource::FileMtime;
