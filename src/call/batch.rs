@@ -186,10 +186,10 @@ impl CallBatchBuilder {
 /// Lower-case hex digits of a hash.
 pub fn hex(hash: &[u8; 32]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = hash.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     let mut out = [0; 64];
-    for (place, digit) in out.iter_mut().zip(digits) {
-        *place = digit;
+    for (pair, byte) in out.chunks_exact_mut(2).zip(hash) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
     std::str::from_utf8(&out).unwrap_or_default().to_owned()
 }

@@ -48,7 +48,8 @@ impl Finds {
         // First letter and length tell the kinds apart; one number hashes faster than a string.
         let tag = u64::from(node) << 16 | u64::from(kind.as_bytes()[0]) << 8 | kind.len() as u64;
         if self.seen.insert(self.seen.hasher().hash_one((tag, value))) {
-            let unclean = value.bytes().any(|b| b < b' ' || b == 0x7F || b == 0xC2);
+            // Without a way out of the loop it is done for many bytes at once.
+            let unclean = value.bytes().fold(false, |found, b| found | (b < b' ') | (b == 0x7F) | (b == 0xC2));
             let value = if unclean { value.chars().filter(|c| !c.is_control()).collect() } else { value.into() };
             self.observables.push(Found { kind, node, value });
         }

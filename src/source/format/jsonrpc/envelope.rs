@@ -76,6 +76,11 @@ pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envel
 
 /// Who sent a message, from the words that taps use. `inbound` and `request` say nothing: it depends on where the tap sits.
 fn sender(direction: &str) -> Option<Side> {
+    match direction {
+        "client_to_server" => return Some(Side::Client),
+        "server_to_client" => return Some(Side::Server),
+        _ => {}
+    }
     let lower = direction.to_ascii_lowercase();
     let (client, server) = (lower.find("client"), lower.find("server"));
     match (client, server) {
