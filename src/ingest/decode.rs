@@ -2,12 +2,14 @@
 
 use crate::call::{Call, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
-use crate::source::format::{FORMATS, LogFormat, route};
+use crate::source::format::LogFormat;
 use crate::source::frame::{self, Chunk, Framing};
 use crate::source::json::Object;
 use crate::source::pairing::Item;
+use crate::source::registry::Formats;
 use crate::source::{Decoded, Event, Hints, Record};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Bytes of a reject that are looked at for secrets before its first characters are kept.
 pub(super) const FIRST_BYTES: usize = 64 << 10;
@@ -69,8 +71,16 @@ impl Counts {
 pub(super) struct SourceView {
     pub(super) hints: Hints,
     pub(super) file: crate::call::Text,
-    /// The format of most records; `None`: nobody knows the file.
-    pub(super) format: Option<&'static dyn LogFormat>,
+    pub(super) formats: Arc<Formats>,
+    /// Number of the format of most records; `None`: nobody knows the file.
+    pub(super) known: Option<usize>,
+}
+
+impl SourceView {
+    /// The format of most records.
+    pub(super) fn format(&self) -> Option<&dyn LogFormat> {
+        self.formats.get(self.known?)
+    }
 }
 
 /// Decodes one chunk.
@@ -82,7 +92,7 @@ pub(super) fn decode(chunk: Chunk, source: &SourceView, enricher: &Enricher) -> 
 
 fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
     let mut out = DecodedChunk { digest: chunk.digest.to_hex().to_string(), ..DecodedChunk::default() };
-    let mut votes = vec![0; FORMATS.len()];
+    let mut votes = vec![0; source.formats.count()];
     out.counts.bytes = chunk.length();
     if let Some((reason, length)) = chunk.refused {
         let position = Position { line: 0, offset: chunk.offset as i64, length: length as i64 };
@@ -156,7 +166,7 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
 
 /// Records per format among the first records of a stream.
 pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records: usize) -> Vec<u64> {
-    let mut votes = vec![0; FORMATS.len()];
+    let mut votes = vec![0; source.formats.count()];
     let documents = match framing {
         Framing::Lines => None,
         Framing::Documents => frame::documents(head, true).and_then(|(_, documents)| documents),
@@ -171,6 +181,12 @@ pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records:
         decoded.clear();
     }
     votes
+}
+
+/// Number of the format with most votes; of equals the more specific one.
+pub(super) fn most_votes(votes: &[u64]) -> Option<usize> {
+    let voted = votes.iter().enumerate().filter(|(_, votes)| **votes > 0);
+    voted.max_by_key(|(at, votes)| (**votes, std::cmp::Reverse(*at))).map(|(at, _)| at)
 }
 
 impl DecodedChunk {
@@ -257,7 +273,7 @@ fn one(
         }
     } else if text.starts_with('[')
         && let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(text)
-        && source.format.is_none_or(|format| !format.tolerates(&record(text, None, position, lossy, source)))
+        && source.format().is_none_or(|format| !format.tolerates(&record(text, None, position, lossy, source)))
     {
         return Known::Rejected(json_error(&error));
     }
@@ -276,10 +292,10 @@ fn one(
         None => text,
     };
     let record = record(text, parsed.as_ref(), position, lossy, source);
-    if let Some(format) = route(&record) {
-        if let Some(at) = FORMATS.iter().position(|f| f.id() == format.id()) {
-            votes[at] += 1;
-        }
+    if let Some(at) = source.formats.route(&record)
+        && let Some(format) = source.formats.get(at)
+    {
+        votes[at] += 1;
         return match format.decode(&record, out) {
             Ok(()) if out.events.is_empty() => Known::Noise,
             Ok(()) => Known::Events,
@@ -289,7 +305,7 @@ fn one(
             }
         };
     }
-    if source.format.is_some_and(|format| format.tolerates(&record)) {
+    if source.format().is_some_and(|format| format.tolerates(&record)) {
         return Known::Noise;
     }
     Known::Rejected(match broken {

@@ -3,7 +3,9 @@
 //! Calls are collected, checked by `call_id` against what the lake and this run already hold, merged where both views know
 //! something, and written as Parquet on other threads. Nothing becomes visible before [`Writer::stage`]'s transaction commits.
 
-use super::call_file::{CallFile, Id, Ids, Orphans, id_column, ids_of, improves, parse_id, response_key, rewrite_without};
+use super::call_file::{
+    CallFile, Id, Ids, Orphans, id_column, ids_of, improves, parse_id, response_key, rewrite_without,
+};
 use super::rows::{ObservableRows, Rows, Value};
 use crate::call::{Call, CallBatchBuilder, EventKind, Nanos, Observable, Text, merge, partition_day, payload_seen};
 use crate::lake::{DataFile, Lake, LakeError, Transaction, data_file};
@@ -270,11 +272,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Compares pending calls with the rows that exist: drops what says nothing new, merges what does.
-    fn match_known(
-        &mut self,
-        pending: &mut [Pending],
-        by_id: &ById,
-    ) -> Result<HashMap<usize, Match>, LakeError> {
+    fn match_known(&mut self, pending: &mut [Pending], by_id: &ById) -> Result<HashMap<usize, Match>, LakeError> {
         let mut found = HashMap::new();
         for id in &self.retracted {
             if let Some(&at) = by_id.get(id) {

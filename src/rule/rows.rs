@@ -177,7 +177,11 @@ fn prompt_row(enricher: &Enricher, at: usize, mut row: Row) -> Result<Row, Strin
     if let Some(text) = row.get("text").map(as_text) {
         let enriched = enricher.text(&text, "prompt");
         row.insert("text".to_owned(), enriched.text.into());
-        default(&mut row, "observables", enriched.observables.into_iter().map(|o| String::from(o.value)).collect::<Vec<_>>());
+        default(
+            &mut row,
+            "observables",
+            enriched.observables.into_iter().map(|o| String::from(o.value)).collect::<Vec<_>>(),
+        );
     }
     Ok(row)
 }

@@ -39,7 +39,7 @@ pub fn member(object: &Object<'_>, key: &str) -> Option<(Nanos, bool)> {
 }
 
 /// A count since the epoch as a number with or without fraction.
-fn number(text: &str) -> Option<Nanos> {
+pub(super) fn number(text: &str) -> Option<Nanos> {
     if let Ok(value) = text.parse::<i64>() {
         return Some(epoch(value));
     }

@@ -24,7 +24,7 @@ pub(super) fn gateway_call(format: &'static str, method: Option<Text>) -> Box<Ca
 }
 
 /// The record says when the request started.
-pub(super) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i64>) {
+pub(in crate::source) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i64>) {
     call.time = start;
     call.time_end = start.zip(duration).and_then(|(start, duration)| start.checked_add(duration));
     measured(call, duration);
@@ -34,7 +34,7 @@ pub(super) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i6
 }
 
 /// The record was written when the call had ended.
-pub(super) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
+pub(in crate::source) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
     measured(call, duration);
     call.time_end = end;
     (call.time, call.time_source) = match (end, duration) {
@@ -55,13 +55,13 @@ pub(super) fn milliseconds(object: &Object<'_>, key: &str) -> Option<i64> {
 }
 
 /// A time that carried no zone.
-pub(super) fn zone_assumed(call: &mut Call) {
+pub(in crate::source) fn zone_assumed(call: &mut Call) {
     call.flag(Flag::ZoneAssumed);
     call.more().time_zone_assumed = true;
 }
 
 /// A duration as Go and Rust print it (`1.55s`, `2ms`, `1m2.5s`, `45µs`), as nanoseconds.
-pub(super) fn human_duration(text: &str) -> Option<i64> {
+pub(in crate::source) fn human_duration(text: &str) -> Option<i64> {
     const UNITS: &[(&str, i128)] = &[
         ("ns", 1),
         ("µs", 1_000),
@@ -94,7 +94,7 @@ pub(super) fn human_duration(text: &str) -> Option<i64> {
 }
 
 /// The protocol session, which is the best session there is unless the format knows the conversation.
-pub(super) fn mcp_session(call: &mut Call, id: Option<Text>) {
+pub(in crate::source) fn mcp_session(call: &mut Call, id: Option<Text>) {
     call.session_id.clone_from(&id);
     call.mcp_session_id = id;
     if call.session_id.is_some() {
@@ -113,7 +113,7 @@ pub(super) fn payloads_not_logged(call: &mut Call) {
 }
 
 /// What an HTTP status says of the outcome. Status 0 is a connection that broke before there was one.
-pub(super) fn http_status(call: &mut Call, status: i64) {
+pub(in crate::source) fn http_status(call: &mut Call, status: i64) {
     call.more().http_response_status_code = i32::try_from(status).ok();
     call.outcome = match status {
         401 | 403 => {
@@ -242,7 +242,7 @@ pub(super) fn response_body(call: &mut Call, body: Option<&str>) {
 }
 
 /// Emits a whole call, and what its result offers or says about the server.
-pub(super) fn push(mut call: Box<Call>, lane: Lane, out: &mut Decoded) {
+pub(in crate::source) fn push(mut call: Box<Call>, lane: Lane, out: &mut Decoded) {
     let known = call.outcome == Outcome::Success && call.result_state == PayloadState::Present;
     let result = call.result.as_deref().filter(|_| known).map(Object::trusted).unwrap_or_default();
     let list = if call.method == "tools/list" { result.array("tools") } else { Vec::new() };

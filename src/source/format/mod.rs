@@ -8,7 +8,7 @@ pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod cloudflare_mcp_portal;
 pub mod codex_rollout;
-mod common;
+pub(super) mod common;
 pub mod docker_mcp_gateway;
 pub mod envoy_ai_gateway;
 pub mod jsonrpc;
@@ -22,11 +22,11 @@ use super::{Decoded, Record, Reject};
 /// One log format.
 pub trait LogFormat: Sync {
     /// The id in `source_format`, `formats list` and `sample-logs/`; also the file's name.
-    fn id(&self) -> &'static str;
+    fn id(&self) -> &str;
     /// One line for `formats list`.
-    fn title(&self) -> &'static str;
+    fn title(&self) -> &str;
     /// Where our knowledge of the fields comes from, for `formats list`.
-    fn evidence(&self) -> &'static str;
+    fn evidence(&self) -> &str;
     /// Whether the record is this format's. Looks at keys and fixed texts only; called for every record.
     fn claims(&self, record: &Record<'_>) -> bool;
     /// Appends what the record says. Nothing appended: known noise, counted as ignored.
@@ -55,8 +55,3 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &claude_desktop_log::ClaudeDesktopLog,
     &jsonrpc::JsonRpc,
 ];
-
-/// The format that a record belongs to.
-pub fn route(record: &Record<'_>) -> Option<&'static dyn LogFormat> {
-    FORMATS.iter().copied().find(|format| format.claims(record))
-}
