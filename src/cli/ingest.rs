@@ -103,6 +103,9 @@ pub(super) fn ingest(
             context.ui.warn(format!("… and {} more files: {what}", list.len() - NAMED));
         }
     }
+    if !summary.unknown.is_empty() {
+        context.ui.say("`calltrail formats explain FILE` says more of an unknown file, and drafts a mapping for it");
+    }
     Ok((summary, started.elapsed().as_secs_f64()))
 }
 

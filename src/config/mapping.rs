@@ -250,7 +250,7 @@ impl Check<'_> {
         }
     }
 
-    /// A named group fills the column of its name. One that nothing uses is a slip of the pen.
+    /// A named group fills the column of its name, unless `columns` uses it. One that nothing uses is a slip of the pen.
     fn groups(
         &mut self,
         table: &Table,
@@ -262,26 +262,23 @@ impl Check<'_> {
     ) {
         let (conditions, part, extra) = used;
         let parse = |place: &str| Place::parse(place, Roots { json: false, regex: Some(pattern) });
+        let pair: Vec<&Place> = match part {
+            Part::Whole => Vec::new(),
+            Part::Request(pair) | Part::Response(pair) => std::iter::once(&pair.id).chain(&pair.within).collect(),
+        };
         for (group, name) in pattern.capture_names().enumerate() {
             let Some(name) = name else { continue };
-            let pair: Vec<&Place> = match part {
-                Part::Whole => Vec::new(),
-                Part::Request(pair) | Part::Response(pair) => std::iter::once(&pair.id).chain(&pair.within).collect(),
-            };
-            let places = conditions.iter().map(|c| &c.place).chain(columns.iter().flat_map(|c| &c.places)).chain(pair);
-            let is_used = places.into_iter().any(|place| place.group() == Some(group))
+            if columns.iter().flat_map(|column| &column.places).any(|place| place.group() == Some(group)) {
+                continue;
+            }
+            let elsewhere = conditions.iter().map(|c| &c.place).chain(pair.iter().copied());
+            let is_used = elsewhere.into_iter().any(|place| place.group() == Some(group))
                 || extra.iter().any(|place| place.get_ref().split('/').next() == Some(name));
-            if columns.iter().any(|column| column.target.name() == name) {
-                if !is_used {
-                    self.complain(table, span.clone(), "regex", &format!("nothing uses the group `{name}`"));
-                }
-                continue;
-            }
-            if is_used && Target::named(name).is_err() {
-                continue;
-            }
+            let taken = columns.iter().any(|column| column.target.name() == name);
             match column(name, WrittenColumn::Place(name.to_owned()), zone, &parse) {
-                Ok(column) => columns.push(column),
+                Ok(column) if !taken => columns.push(column),
+                _ if is_used => {}
+                Ok(_) => self.complain(table, span.clone(), "regex", &format!("nothing uses the group `{name}`")),
                 Err(message) => self.complain(table, span.clone(), &format!("regex: group {name}"), &message),
             }
         }

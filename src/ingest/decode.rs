@@ -199,7 +199,7 @@ impl DecodedChunk {
 }
 
 /// The records of a chunk as (start, end, line).
-fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
+pub(super) fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
     if let Some(documents) = &chunk.documents {
         let mut line = 0;
         let mut at = 0;
@@ -227,7 +227,7 @@ fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
 }
 
 /// The text of a record, and whether bytes of it had to be replaced.
-fn text_of(bytes: &[u8], at_start: bool) -> (Cow<'_, str>, bool) {
+pub(super) fn text_of(bytes: &[u8], at_start: bool) -> (Cow<'_, str>, bool) {
     match String::from_utf8_lossy(bytes) {
         Cow::Borrowed(text) => (Cow::Borrowed(bare(text, at_start)), false),
         Cow::Owned(text) => (Cow::Owned(bare(&text, at_start).to_owned()), true),
@@ -245,13 +245,13 @@ fn bare(text: &str, at_start: bool) -> &str {
     }
 }
 
-enum Known {
+pub(super) enum Known {
     Events,
     Noise,
     Rejected(String),
 }
 
-fn one(
+pub(super) fn one(
     text: &str,
     lossy: bool,
     position: Position,
@@ -271,11 +271,8 @@ fn one(
                 repaired = without_bare_numbers(text);
             }
         }
-    } else if text.starts_with('[')
-        && let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(text)
-        && source.format().is_none_or(|format| !format.tolerates(&record(text, None, position, lossy, source)))
-    {
-        return Known::Rejected(json_error(&error));
+    } else if text.starts_with('[') {
+        broken = serde_json::from_str::<&serde_json::value::RawValue>(text).err();
     }
     let text = match &repaired {
         Some(repaired) => {
@@ -292,7 +289,11 @@ fn one(
         None => text,
     };
     let record = record(text, parsed.as_ref(), position, lossy, source);
-    if let Some(at) = source.formats.route(&record)
+    // What begins like an array and is none may be a line of text with something in brackets in front.
+    let tolerated = || source.format().is_some_and(|format| format.tolerates(&record));
+    let is_text = broken.is_some() && text.starts_with('[') && !tolerated();
+    let claimed = if is_text { source.formats.route_to_mapping(&record) } else { source.formats.route(&record) };
+    if let Some(at) = claimed
         && let Some(format) = source.formats.get(at)
     {
         votes[at] += 1;
@@ -372,7 +373,13 @@ fn without_bare_numbers(text: &str) -> Option<String> {
 }
 
 /// Adds position, source and everything that can be told of the payload by itself.
-fn enrich(event: Event, position: Position, flags: (bool, bool), source: &SourceView, enricher: &Enricher) -> Item {
+pub(super) fn enrich(
+    event: Event,
+    position: Position,
+    flags: (bool, bool),
+    source: &SourceView,
+    enricher: &Enricher,
+) -> Item {
     let (lossy, repaired) = flags;
     let mut item = Item { event, observables: Vec::new(), identity: None };
     let place = |call: &mut Call| {

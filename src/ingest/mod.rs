@@ -6,6 +6,7 @@
 
 mod call_file;
 mod decode;
+pub mod explain;
 mod record;
 mod rows;
 mod sources;

@@ -64,6 +64,11 @@ impl Formats {
         })
     }
 
+    /// Number of the mapping that a line of text belongs to, the built-in formats left out.
+    pub fn route_to_mapping(&self, record: &Record<'_>) -> Option<usize> {
+        (0..self.count()).find(|at| self.mapping(*at).is_some_and(|mapping| mapping.claims(record)))
+    }
+
     /// Tells one set of formats from another: with another set, what was unknown may be known.
     pub fn fingerprint(&self) -> String {
         let ids: Vec<&str> = FORMATS.iter().map(|format| format.id()).collect();

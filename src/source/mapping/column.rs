@@ -322,6 +322,7 @@ impl Column {
         }
         let text = match &self.pick {
             None => whole.as_ref(),
+            Some(_) if whole.len() > super::MAX_TEXT => return Ok(false),
             Some(pick) => match pick.captures(&whole) {
                 Some(groups) => match groups.get(1).or_else(|| groups.get(0)) {
                     Some(group) if !group.is_empty() => &whole[group.range()],
@@ -331,6 +332,8 @@ impl Column {
             },
         };
         match &self.reading {
+            // Standard input has no year to lend; the call is kept, without a time.
+            Reading::Time { format, .. } if mtime.is_none() && format.needs_mtime() => return Ok(false),
             Reading::Time { format, zone } => {
                 // Without its time a call would stand at the wrong place for good, so the mapping has to be mended first.
                 let Some(moment) = format.read(text, *zone, mtime) else {

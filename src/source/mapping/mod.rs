@@ -90,7 +90,9 @@ pub struct Origins {
 }
 
 /// Longest program that a regex of a mapping may become, in bytes: each byte of a log may cost one pass over it.
-const REGEX_SIZE: usize = 256 << 10;
+const REGEX_SIZE: usize = 1 << 20;
+/// Longest text that a regex looks at: finding groups costs much more for each byte than reading it.
+const MAX_TEXT: usize = 1 << 20;
 /// Values of one record that [`Mapping::origins`] looks at.
 const MAX_VALUES: usize = 200;
 
@@ -102,7 +104,7 @@ pub fn regex(written: &str) -> Result<Regex, String> {
     let built = regex::RegexBuilder::new(written).size_limit(REGEX_SIZE).build();
     built.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => {
-            format!("the regex is too large (over {} KiB compiled); bound its repetitions", REGEX_SIZE >> 10)
+            format!("the regex is too large (over {} KiB when compiled); bound its repetitions", REGEX_SIZE >> 10)
         }
         error => {
             let text = error.to_string();
@@ -130,7 +132,7 @@ impl LogFormat for Mapping {
         shape.with(record, |found| shape.decode(&self.id, found, record, out)).unwrap_or(Ok(()))
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {
-        self.ignore.iter().any(|regex| regex.is_match(record.text))
+        record.text.len() <= MAX_TEXT && self.ignore.iter().any(|regex| regex.is_match(record.text))
     }
 }
 
@@ -190,7 +192,10 @@ impl Shape {
                 return false;
             }
         } else if self.conditions.is_empty() {
-            return self.regex.as_ref().is_some_and(|regex| regex.is_match(record.text));
+            return self
+                .regex
+                .as_ref()
+                .is_some_and(|regex| record.text.len() <= MAX_TEXT && regex.is_match(record.text));
         }
         self.with(record, |found| self.conditions.iter().all(|condition| condition.holds(found))).unwrap_or(false)
     }
@@ -206,6 +211,9 @@ impl Shape {
                 Cow::Owned(json::string(&raw)?.trim_end().to_owned())
             }
         };
+        if text.len() > MAX_TEXT {
+            return None;
+        }
         let groups = regex.captures(&text)?;
         // A line regex has groups only: what pointers mean is then plain to see in the mapping.
         Some(then(&Found { json: record.json.filter(|_| self.text.is_some()), groups: Some(groups) }))

@@ -87,6 +87,11 @@ impl TimeFormat {
         Ok(Self::Pattern { items, has_year })
     }
 
+    /// Whether a time can be read only with a file's last change at hand, for its year.
+    pub(super) fn needs_mtime(&self) -> bool {
+        matches!(self, Self::Pattern { has_year: false, .. })
+    }
+
     /// Reads one time. `mtime` lends its year to patterns without one.
     pub(super) fn read(&self, text: &str, zone: Option<Zone>, mtime: Option<Nanos>) -> Option<Moment> {
         let text = text.trim();

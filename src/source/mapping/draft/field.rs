@@ -303,7 +303,13 @@ impl Field {
     pub(super) fn outcomes(&self) -> (Vec<(String, &'static str)>, Vec<String>) {
         let more: &[(&str, &str)] = match self.booleans > 0 {
             true => &[("true", "success"), ("false", "tool_error")],
-            false => &[("ok", "success"), ("error", "tool_error"), ("denied", "denied"), ("timeout", "timeout")],
+            false => &[
+                ("ok", "success"),
+                ("error", "tool_error"),
+                ("failed", "tool_error"),
+                ("denied", "denied"),
+                ("timeout", "timeout"),
+            ],
         };
         self.table(ENDS, more)
     }

@@ -2,7 +2,7 @@
 
 use super::choose::Chosen;
 use super::field::{Field, Fit};
-use super::text::{Envelope, Group, behind, is_time, start_of, table};
+use super::text::{ENDS_WORD, Envelope, Group, behind, is_time, start_of, table};
 use crate::source::json;
 use crate::source::mapping::DurationUnit;
 use std::collections::HashMap;
@@ -56,30 +56,24 @@ fn columns(lines: &[&[Word<'_>]]) -> Option<(Vec<Group>, Chosen)> {
         }
         let separator = if groups.is_empty() { "" } else { r"\s+" };
         let before = format!("{separator}{}", regex::escape(first.before));
-        let after = regex::escape(first.after);
+        let mut after = regex::escape(first.after);
+        if first.nested && at + 1 == count {
+            after.push_str(ENDS_WORD);
+        }
         let constant = lines.iter().all(|line| line[at].value == first.value);
         let named = if key.is_empty() { label.as_str() } else { key };
         let column = column_of(&field, named, constant, &chosen);
         label.clear();
-        let mut group = Group { field, before, value: value_of(first), optional: false };
+        let mut group = Group { field, before, value: value_of(first), after, optional: false };
         match column {
             Some(column) => chosen.add(column, &group.field, false, lines.len()),
-            None if constant && !first.nested => {
+            None if constant && !first.nested && !is_level(first.value) => {
                 group.value = regex::escape(first.value);
                 first.value.trim_end_matches(':').clone_into(&mut label);
             }
             None => {}
         }
-        // What follows the value belongs in front of the next one.
         groups.push(group);
-        if !after.is_empty() {
-            groups.push(Group {
-                field: Field::new(format!("after{at}")),
-                before: after,
-                value: String::new(),
-                optional: false,
-            });
-        }
     }
     if chosen.place("tool").is_none() {
         return None;
@@ -116,8 +110,7 @@ fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Opt
     if let Some((column, _)) = looks.into_iter().find(|(column, test)| free(column) && all(test)) {
         return Some(column);
     }
-    let levels = ["TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL"];
-    if all(&|text| levels.contains(&text.to_ascii_uppercase().as_str()) && text != "error") {
+    if all(&is_level) {
         return None;
     }
     if free(&"outcome") && field.outcomes().1.is_empty() && !field.values.is_empty() {
@@ -129,6 +122,11 @@ fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Opt
             && text.contains(['_', '/', '.', ':'])
     };
     (!constant && free(&"tool") && all(&identifier)).then_some("tool")
+}
+
+/// Levels of logging say nothing of calls, and lines of one kind have several. Written small it is an outcome.
+fn is_level(text: &str) -> bool {
+    ["TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "info", "warn", "debug"].contains(&text)
 }
 
 fn value_of(word: &Word<'_>) -> String {

@@ -53,6 +53,7 @@ fn of_objects(objects: &[Object<'_>], id: &str) -> Option<String> {
     table.comment(&format!("drafted from {} records, {} of which have {}", objects.len(), calls.len(), tool.place));
     let time = chosen.place("time").or_else(|| chosen.place("time_end"));
     table.list("exists", &[Some(tool.place.as_str()), time].into_iter().flatten().collect::<Vec<_>>());
+    table.ignore(objects.len() - calls.len());
     table.columns(&chosen);
     Some(table.finish())
 }

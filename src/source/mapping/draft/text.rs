@@ -21,12 +21,17 @@ const TIMES: &[&str] = &[
     r"\d{10}\.\d+|\d{13}|\d{10}",
 ];
 
+/// Nested text ends where a word ends, not at its first bracket.
+pub(super) const ENDS_WORD: &str = r"(?:\s|$)";
+
 /// A group of the regex that is being built.
 pub(super) struct Group {
     pub(super) field: Field,
     /// Regex in front of the value, and of the value.
     pub(super) before: String,
     pub(super) value: String,
+    /// Regex behind the value.
+    pub(super) after: String,
     /// Some lines have none.
     pub(super) optional: bool,
 }
@@ -97,6 +102,7 @@ fn pairs(lines: &[&str], id: &str, envelope: Envelope<'_>) -> Option<String> {
         } else {
             r#""(?:[^"\\]|\\.)*"|[^\s,;]*"#.to_owned()
         },
+        after: if field.is_nested() { ENDS_WORD.to_owned() } else { String::new() },
         optional: field.present < calls.len(),
         field: field.clone(),
     });
@@ -169,6 +175,7 @@ fn prefixed(lines: &[&str], id: &str, envelope: Envelope<'_>) -> Option<String> 
     let begin = start.as_ref().map_or("^", |start| start.pattern.as_str());
     table.key("regex", &format!(r"{begin}[^{{]*(?P<json>\{{.*\}})\s*$"));
     table.list("exists", &[format!("json{tool}").as_str()]);
+    table.ignore(lines.len() - calls.len());
     finish_times(&mut chosen, start.as_ref(), envelope, calls.len());
     table.columns(&chosen);
     Some(table.finish())
@@ -211,22 +218,21 @@ pub(super) fn table(
     let mut regex = start.map_or_else(|| "^".to_owned(), |start| start.pattern.clone());
     let mut left_out: Vec<Line> = Vec::new();
     for group in &groups {
-        let Group { field, before, value, optional } = group;
+        let Group { field, before, value, after, optional } = group;
         let of_field = |line: &&mut Line| line.place == field.place;
         // `tool` gives its name also to the group that `server` is cut from.
         let sure = chosen.lines.iter().rfind(|line| line.place == field.place && !line.commented);
         let Some(name) = sure.map(|line| line.column) else {
             if !optional {
-                regex.push_str(&format!("{before}(?:{value})"));
+                let value = if value.contains('|') { format!("(?:{value})") } else { value.clone() };
+                regex.push_str(&format!("{before}{value}{after}"));
             }
             continue;
         };
         for line in chosen.lines.iter_mut().filter(of_field) {
             name.clone_into(&mut line.place);
         }
-        // Nested text ends where a word ends, not at its first bracket.
-        let end = if value.starts_with(r"(?:\{") { r"(?:\s|$)" } else { "" };
-        let group = format!("{before}(?P<{name}>{value}){end}");
+        let group = format!("{before}(?P<{name}>{value}){after}");
         regex.push_str(&if *optional { format!("(?:{group})?") } else { group });
     }
     let is_group = |line: &Line| regex.contains(&format!("(?P<{}>", line.place));
@@ -240,6 +246,13 @@ pub(super) fn table(
     head(&mut table, envelope);
     table.key("regex", &regex);
     chosen.ended_with_duration();
+    // A group fills the column of its name by itself, unless something else uses it.
+    let uses: Vec<String> = chosen.lines.iter().map(|line| line.place.clone()).collect();
+    chosen.lines.retain(|line| {
+        let only_use = uses.iter().filter(|place| **place == line.place).count() == 1;
+        line.column != line.place || !line.options.is_empty() || line.note.is_some() || !only_use
+    });
+    table.ignore(total - calls);
     table.columns(&chosen);
     for line in left_out {
         table.comment(&format!("{} may be {}: give it a group in the regex", snake(&line.place), line.column));

@@ -40,6 +40,13 @@ impl Table {
         let _ = writeln!(self.out, "pair = {{ id = {}{within}{unique} }}", text(id));
     }
 
+    /// What may be noise, if some records are no calls.
+    pub(super) fn ignore(&mut self, others: usize) {
+        if others > 0 {
+            self.raw("# ignore = ['.'] # the other records are noise; without this they are rejects");
+        }
+    }
+
     /// A line as it is.
     pub(super) fn raw(&mut self, line: &str) {
         let _ = writeln!(self.out, "{line}");
