@@ -416,6 +416,8 @@ fn origin(column: &str, value: &str, origins: Option<&Origins>, values: &Values<
             "duration_ns" => "duration",
             "tool_raw" => "tool",
             "approval_wait_ns" => "approval_wait",
+            // The time of a response is when the call ended.
+            "time_end" if !origins.columns.iter().any(|(known, _)| *known == "time_end") => "time",
             other => other,
         };
         let of =

@@ -380,3 +380,6 @@ fn extra(values: &[(&str, Option<Value<'_>>)]) -> Option<String> {
     let members: Vec<_> = members.collect();
     (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
 }
+
+#[cfg(test)]
+mod tests;

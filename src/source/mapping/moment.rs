@@ -160,7 +160,12 @@ fn located(naive: NaiveDateTime, zone: Option<Zone>) -> Option<Moment> {
 
 fn epoch(text: &str, unit: EpochUnit) -> Option<Nanos> {
     match unit {
-        EpochUnit::Auto => time::number(text),
+        EpochUnit::Auto => {
+            // A double has no room for the nanoseconds of today.
+            let whole = text.split('.').next().and_then(|whole| whole.parse::<i64>().ok());
+            let unit = whole.and_then(|whole| time::epoch(whole).checked_div(whole));
+            unit.and_then(|unit| scaled(text, unit)).or_else(|| time::number(text))
+        }
         EpochUnit::Nanos(unit) => scaled(text, unit),
     }
 }
