@@ -20,6 +20,7 @@ fn example_is_valid_also_where_it_is_off() {
         Config::example().lines().map(|line| line.strip_prefix("#: ").unwrap_or(line).to_owned() + "\n").collect();
     let config = Config::parse(&whole, Path::new("calltrail.toml")).unwrap();
     assert!(config.detect.since.is_some() && config.output.file.is_some());
+    assert_eq!(config.mappings.len(), 1);
 }
 
 #[test]

@@ -75,11 +75,12 @@ fn columns(lines: &[&[Word<'_>]]) -> Option<(Vec<Group>, Chosen)> {
         }
         groups.push(group);
     }
-    if chosen.place("tool").is_none() {
-        return None;
-    }
+    chosen.place("tool")?;
     Some((groups, chosen))
 }
+
+/// Whether a value looks like one of a column.
+type Looks<'a> = &'a dyn Fn(&str) -> bool;
 
 fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Option<&'static str> {
     let free = |column: &&'static str| !chosen.lines.iter().any(|line| line.column == *column);
@@ -97,7 +98,7 @@ fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Opt
     }
     let is_duration =
         |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && DurationUnit::Text.read(text).is_some();
-    let looks: [(&'static str, &dyn Fn(&str) -> bool); 5] = [
+    let looks: [(&'static str, Looks<'_>); 5] = [
         ("time", &is_time),
         ("duration", &is_duration),
         ("user_email", &|text| text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))),
