@@ -40,6 +40,27 @@ pub fn is_hidden(c: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// JSON text with every hidden character as `\u`; it stands in string literals only, so the value is the same.
+pub fn escape_json(json: String) -> String {
+    // The newline between two lines is the one control character outside a literal.
+    let must_escape = |c: char| c != '\n' && is_hidden(c);
+    if !json.contains(must_escape) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if must_escape(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Cuts a text to at most `max` bytes plus a note of how much is missing, never inside a character.
 pub fn shorten(text: &mut String, max: usize) {
     if text.len() <= max {

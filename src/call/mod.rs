@@ -10,7 +10,7 @@ mod schema;
 
 pub use batch::{CallBatchBuilder, calls_from_batch, capability_names, hex, partition_day};
 pub use merge::{merge, payload_seen, specificity};
-pub use schema::{SCHEMA_VERSION, calls_schema, list_of_texts, utc_timestamp};
+pub use schema::{SCHEMA_VERSION, calls_schema, filled_columns, list_of_texts, utc_timestamp};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};

@@ -305,6 +305,32 @@ pub(super) fn marker_fields() -> Fields {
     ])
 }
 
+/// The columns of a call that say more than an empty call's, as text, in the order of the table.
+pub fn filled_columns(call: &Call) -> Vec<(&'static str, String)> {
+    let empty = Call::default();
+    let text = |kind: &Kind, call: &Call| match kind {
+        Kind::Text(get, _) => get(call).map(str::to_owned),
+        Kind::Int(get, _) => get(call).map(|value| value.to_string()),
+        Kind::Int32(get, _) => get(call).map(|value| value.to_string()),
+        Kind::Bool(get, _) => get(call).map(|value| value.to_string()),
+        Kind::Time(get, _) => get(call).map(|nanos| {
+            chrono::DateTime::from_timestamp_nanos(nanos).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+        }),
+        Kind::Names(get, names, _) => {
+            let bits = get(call);
+            let set = names.iter().enumerate().filter(|(at, _)| u32::try_from(*at).is_ok_and(|at| bits.has(at)));
+            Some(set.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
+        }
+        Kind::Texts(get, _) => Some(get(call).join(", ")).filter(|texts| !texts.is_empty()),
+        Kind::Hash(..) | Kind::Markers | Kind::Ingest(_) => None,
+    };
+    let filled = COLUMNS.iter().filter_map(|column| {
+        let value = text(&column.kind, call)?;
+        (Some(&value) != text(&column.kind, &empty).as_ref()).then_some((column.name, value))
+    });
+    filled.collect()
+}
+
 /// The Arrow type of a UTC timestamp in the lake.
 pub fn utc_timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))

@@ -9,6 +9,7 @@ use crate::ingest::{IngestOptions, Ingester, Progress, Summary};
 use crate::lake::Lake;
 use crate::source::input;
 use crate::source::pairing::PairingOptions;
+use crate::source::registry::Formats;
 use clap::Args;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -89,7 +90,8 @@ pub(super) fn ingest(
         bar.set_position(at.bytes);
         bar.set_message(visible(at.file).into_owned());
     };
-    let ingester = Ingester::new(&lake, context.runtime.handle(), Arc::new(enricher), options)?;
+    let formats = Arc::new(Formats::new(context.config.mappings.clone()));
+    let ingester = Ingester::new(&lake, context.runtime.handle(), Arc::new(enricher), formats, options)?;
     let summary = ingester.run(&inputs, &mut progress)?;
     drop(lock);
     bar.finish_and_clear();
@@ -100,6 +102,9 @@ pub(super) fn ingest(
         if list.len() > NAMED {
             context.ui.warn(format!("… and {} more files: {what}", list.len() - NAMED));
         }
+    }
+    if !summary.unknown.is_empty() {
+        context.ui.say("`calltrail formats explain FILE` says more of an unknown file, and drafts a mapping for it");
     }
     Ok((summary, started.elapsed().as_secs_f64()))
 }

@@ -3,6 +3,7 @@
 mod alerts;
 mod detect;
 mod exit;
+mod explain;
 mod formats;
 mod ingest;
 mod lake;
@@ -96,7 +97,7 @@ enum Command {
     /// Look after the lake
     #[command(subcommand)]
     Lake(lake::LakeCommand),
-    /// List the log formats
+    /// List the log formats, explain how a file is read
     #[command(subcommand)]
     Formats(formats::FormatsCommand),
 }

@@ -4,12 +4,14 @@
 //! names checked. All problems of a file are reported at once, each with its line. Whether a rule named here
 //! exists is for `rules` to say. The clock is not asked: "24h ago" stays that until a run resolves it.
 
+mod mapping;
 mod schema;
 pub mod units;
 
 use crate::alert::{Level, Suppression, Wildcard};
 use crate::call::Capability;
 use crate::sink::Encoding;
+use crate::source::mapping::Mapping;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use schema::{Fault, Moment, Size, Written};
 use std::collections::BTreeMap;
@@ -31,6 +33,8 @@ pub struct Config {
     /// By rule id.
     pub rules: BTreeMap<String, RuleSetting>,
     pub suppress: Vec<Suppression>,
+    /// Log formats of the user's own.
+    pub mappings: Vec<Mapping>,
     pub output: Output,
     pub query: Query,
 }
@@ -113,6 +117,7 @@ impl Default for Config {
             },
             rules: BTreeMap::new(),
             suppress: Vec::new(),
+            mappings: Vec::new(),
             output: Output { format: None, file: None },
             query: Query { memory_limit: 1 << 30 },
         }
@@ -191,7 +196,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, ingest, detect, rules, suppress, output, query } = written;
+        let Written { lake, ingest, detect, rules, suppress, mapping, output, query } = written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
@@ -241,6 +246,7 @@ impl Check<'_> {
             },
             rules,
             suppress: self.suppressions(suppress),
+            mappings: self.mappings(mapping),
             output: Output { format, file: output.file.map(|file| self.located(&file).into()) },
             query: Query { memory_limit: memory_limit.unwrap_or(default.query.memory_limit) },
         }

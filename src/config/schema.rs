@@ -18,6 +18,7 @@ pub(super) struct Written {
     pub detect: Detect,
     pub rules: BTreeMap<String, Rule>,
     pub suppress: Vec<Spanned<Suppress>>,
+    pub mapping: Vec<Spanned<super::mapping::Written>>,
     pub output: Output,
     pub query: Query,
 }

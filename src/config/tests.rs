@@ -20,6 +20,7 @@ fn example_is_valid_also_where_it_is_off() {
         Config::example().lines().map(|line| line.strip_prefix("#: ").unwrap_or(line).to_owned() + "\n").collect();
     let config = Config::parse(&whole, Path::new("calltrail.toml")).unwrap();
     assert!(config.detect.since.is_some() && config.output.file.is_some());
+    assert_eq!(config.mappings.len(), 1);
 }
 
 #[test]
@@ -88,6 +89,78 @@ format = "pdf"
             "{problem} / {message}"
         );
     }
+}
+
+#[test]
+fn every_problem_of_a_mapping_names_its_key() {
+    let text = r##"
+[[mapping]]
+id = "Bad id"
+exists = ["/a", "b", "/c~2"]
+zone = "Mars/Base"
+side = "sideways"
+columns = { tool = "/t", tol = "/x", session = "/s", time = { from = "/t", format = "%H:%M" }, duration = "/d" }
+constants = { outcome = "fine", time = "now" }
+[[mapping]]
+id = "jsonrpc"
+regex = '(?P<tool>\S+'
+columns = { server = "nogroup" }
+[[mapping]]
+id = "groups"
+regex = '(?P<tool>\S+) (?P<latency>\d+) (?P<duration>\d+) (?P<typo>.)'
+columns.server = "gone"
+columns.outcome = { from = "tool", values = { ok = "great" } }
+columns.agent = "/agent"
+columns.user_id = { from = "tool", regex = "(" }
+[[mapping]]
+id = "empty"
+side = "request"
+[[mapping]]
+id = "more"
+exists = ["/a"]
+pair = { id = "/id" }
+text = "/log"
+columns.arguments = { from = "/a", values = { a = "b" } }
+columns.tool = { from = [], colour = "red" }
+columns.method = { from = "/m", unit = "ms" }
+"##;
+    let expected = [
+        ("3: ", "`Bad id` is no id of a mapping"),
+        ("4: ", "mapping `Bad id`: exists: `b` is no JSON pointer: it must begin with /, like /b"),
+        ("4: ", "exists: `/c~2` is no JSON pointer: `~` must be followed by 0 or 1"),
+        ("5: ", "zone: `Mars/Base` is no time zone"),
+        ("6: ", "side: `sideways` is no side; there are whole, request, response"),
+        ("7: ", "columns.tol: `tol` is no column that a mapping can fill; there are time, "),
+        ("7: ", "columns.session: `session` is no column that a mapping can fill; did you mean session_id"),
+        ("7: ", "columns.time: `%H:%M` has no date"),
+        ("7: ", "columns.duration: a duration needs its unit, as in duration = { from = \"/d\", unit = \"ms\" }"),
+        ("8: ", "constants.outcome: `fine` is no outcome; there are unknown, no_response, success"),
+        ("8: ", "constants.time: `time` differs from call to call"),
+        ("10: ", "`jsonrpc` is a built-in format"),
+        ("11: ", "regex: `(?P<tool>\\S+` is no regex: unclosed group"),
+        ("15: ", "regex: group latency: `latency` is no column that a mapping can fill; did you mean duration"),
+        ("15: ", "regex: group duration: a duration needs its unit"),
+        ("15: ", "regex: group typo: `typo` is no column"),
+        ("16: ", "columns.server: `regex` has no group `gone`"),
+        ("17: ", "columns.outcome: `great` is no outcome"),
+        ("18: ", "columns.agent: `/agent` is a JSON pointer, and the records are text"),
+        ("19: ", "columns.user_id: `(` is no regex"),
+        ("20: ", "mapping `empty`: nothing says how its records are recognised"),
+        ("20: ", "mapping `empty`: columns: nothing fills `tool` or `method`"),
+        ("22: ", "side: half a call needs `pair`"),
+        ("23: ", "text: it names the string that `regex` looks at, and there is no `regex`"),
+        ("23: ", "columns: nothing fills `tool` or `method`"),
+        ("26: ", "pair: a whole call has no other half"),
+        ("28: ", "columns.arguments: `values` is for columns with few values"),
+        ("29: ", "a place such as"),
+        ("30: ", "columns.method: `unit` is for times and durations"),
+    ];
+    let found = problems(text);
+    for (line, message) in expected {
+        let is_there = |p: &&String| p.starts_with(&format!("calltrail.toml:{line}")) && p.contains(message);
+        assert!(found.iter().any(|p| is_there(&p)), "{line}{message} is not in {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use crate::call::{Call, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
-use crate::source::format::{FORMATS, LogFormat, route};
+use crate::source::format::LogFormat;
 use crate::source::frame::{self, Chunk, Framing};
 use crate::source::json::Object;
 use crate::source::pairing::Item;
+use crate::source::registry::Formats;
 use crate::source::{Decoded, Event, Hints, Record};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Bytes of a reject that are looked at for secrets before its first characters are kept.
 pub(super) const FIRST_BYTES: usize = 64 << 10;
@@ -69,8 +71,16 @@ impl Counts {
 pub(super) struct SourceView {
     pub(super) hints: Hints,
     pub(super) file: crate::call::Text,
-    /// The format of most records; `None`: nobody knows the file.
-    pub(super) format: Option<&'static dyn LogFormat>,
+    pub(super) formats: Arc<Formats>,
+    /// Number of the format of most records; `None`: nobody knows the file.
+    pub(super) known: Option<usize>,
+}
+
+impl SourceView {
+    /// The format of most records.
+    pub(super) fn format(&self) -> Option<&dyn LogFormat> {
+        self.formats.get(self.known?)
+    }
 }
 
 /// Decodes one chunk.
@@ -82,7 +92,7 @@ pub(super) fn decode(chunk: Chunk, source: &SourceView, enricher: &Enricher) -> 
 
 fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
     let mut out = DecodedChunk { digest: chunk.digest.to_hex().to_string(), ..DecodedChunk::default() };
-    let mut votes = vec![0; FORMATS.len()];
+    let mut votes = vec![0; source.formats.count()];
     out.counts.bytes = chunk.length();
     if let Some((reason, length)) = chunk.refused {
         let position = Position { line: 0, offset: chunk.offset as i64, length: length as i64 };
@@ -156,7 +166,7 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
 
 /// Records per format among the first records of a stream.
 pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records: usize) -> Vec<u64> {
-    let mut votes = vec![0; FORMATS.len()];
+    let mut votes = vec![0; source.formats.count()];
     let documents = match framing {
         Framing::Lines => None,
         Framing::Documents => frame::documents(head, true).and_then(|(_, documents)| documents),
@@ -173,6 +183,12 @@ pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records:
     votes
 }
 
+/// Number of the format with most votes; of equals the more specific one.
+pub(super) fn most_votes(votes: &[u64]) -> Option<usize> {
+    let voted = votes.iter().enumerate().filter(|(_, votes)| **votes > 0);
+    voted.max_by_key(|(at, votes)| (**votes, std::cmp::Reverse(*at))).map(|(at, _)| at)
+}
+
 impl DecodedChunk {
     fn reject(&mut self, position: Position, reason: String, bytes: &[u8], length: u64) {
         self.counts.bytes_rejected += length;
@@ -183,7 +199,7 @@ impl DecodedChunk {
 }
 
 /// The records of a chunk as (start, end, line).
-fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
+pub(super) fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
     if let Some(documents) = &chunk.documents {
         let mut line = 0;
         let mut at = 0;
@@ -211,7 +227,7 @@ fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
 }
 
 /// The text of a record, and whether bytes of it had to be replaced.
-fn text_of(bytes: &[u8], at_start: bool) -> (Cow<'_, str>, bool) {
+pub(super) fn text_of(bytes: &[u8], at_start: bool) -> (Cow<'_, str>, bool) {
     match String::from_utf8_lossy(bytes) {
         Cow::Borrowed(text) => (Cow::Borrowed(bare(text, at_start)), false),
         Cow::Owned(text) => (Cow::Owned(bare(&text, at_start).to_owned()), true),
@@ -229,13 +245,13 @@ fn bare(text: &str, at_start: bool) -> &str {
     }
 }
 
-enum Known {
+pub(super) enum Known {
     Events,
     Noise,
     Rejected(String),
 }
 
-fn one(
+pub(super) fn one(
     text: &str,
     lossy: bool,
     position: Position,
@@ -255,11 +271,8 @@ fn one(
                 repaired = without_bare_numbers(text);
             }
         }
-    } else if opens_array(text)
-        && let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(text)
-        && source.format.is_none_or(|format| !format.tolerates(&record(text, None, position, lossy, source)))
-    {
-        return Known::Rejected(json_error(&error));
+    } else if opens_array(text) {
+        broken = serde_json::from_str::<&serde_json::value::RawValue>(text).err();
     }
     let text = match &repaired {
         Some(repaired) => {
@@ -276,12 +289,15 @@ fn one(
         None => text,
     };
     let record = record(text, parsed.as_ref(), position, lossy, source);
-    // No record is claimed by two formats; asking two dozen of them for each line would cost more than reading it.
-    let likely = source.format.filter(|format| format.claims(&record));
-    if let Some(format) = likely.or_else(|| route(&record)) {
-        if let Some(at) = FORMATS.iter().position(|f| f.id() == format.id()) {
-            votes[at] += 1;
-        }
+    // What begins like an array and is none may be a line of text with something in brackets in front.
+    let tolerated = || source.format().is_some_and(|format| format.tolerates(&record));
+    let is_text = broken.is_some() && text.starts_with('[') && !tolerated();
+    let claimed =
+        if is_text { source.formats.route_to_mapping(&record) } else { source.formats.route(&record, source.known) };
+    if let Some(at) = claimed
+        && let Some(format) = source.formats.get(at)
+    {
+        votes[at] += 1;
         return match format.decode(&record, out) {
             Ok(()) if out.events.is_empty() => Known::Noise,
             Ok(()) => Known::Events,
@@ -291,7 +307,7 @@ fn one(
             }
         };
     }
-    if source.format.is_some_and(|format| format.tolerates(&record)) {
+    if source.format().is_some_and(|format| format.tolerates(&record)) {
         return Known::Noise;
     }
     Known::Rejected(match broken {
@@ -364,7 +380,13 @@ fn without_bare_numbers(text: &str) -> Option<String> {
 }
 
 /// Adds position, source and everything that can be told of the payload by itself.
-fn enrich(event: Event, position: Position, flags: (bool, bool), source: &SourceView, enricher: &Enricher) -> Item {
+pub(super) fn enrich(
+    event: Event,
+    position: Position,
+    flags: (bool, bool),
+    source: &SourceView,
+    enricher: &Enricher,
+) -> Item {
     let (lossy, repaired) = flags;
     let mut item = Item { event, observables: Vec::new(), identity: None };
     let place = |call: &mut Call| {

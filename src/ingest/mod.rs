@@ -6,6 +6,7 @@
 
 mod call_file;
 mod decode;
+pub mod explain;
 mod record;
 mod rows;
 mod sources;
@@ -15,11 +16,11 @@ mod writer;
 use crate::call::{Call, Nanos, Text};
 use crate::enrich::Enricher;
 use crate::lake::{Lake, LakeError, data_file};
-use crate::source::format::{FORMATS, LogFormat};
 use crate::source::frame::{Chunk, Framer};
 use crate::source::input::Input;
 use crate::source::pairing::{Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
-use decode::{DecodedChunk, SourceView, decode};
+use crate::source::registry::Formats;
+use decode::{Counts, DecodedChunk, SourceView, decode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sources::{OpenTail, Recognised, SourceRow, Sources, Spool, head_key};
@@ -95,6 +96,9 @@ pub struct Ingester<'a> {
     lake: &'a Lake,
     runtime: &'a tokio::runtime::Handle,
     enricher: Arc<Enricher>,
+    formats: Arc<Formats>,
+    /// Of `formats`.
+    fingerprint: String,
     options: IngestOptions,
     sources: Sources,
     pairing: Pairing,
@@ -117,6 +121,7 @@ impl<'a> Ingester<'a> {
         lake: &'a Lake,
         runtime: &'a tokio::runtime::Handle,
         enricher: Arc<Enricher>,
+        formats: Arc<Formats>,
         options: IngestOptions,
     ) -> Result<Self, IngestError> {
         let state = lake.state()?;
@@ -138,6 +143,8 @@ impl<'a> Ingester<'a> {
             lake,
             runtime,
             enricher,
+            fingerprint: formats.fingerprint(),
+            formats,
             sources,
             pairing: Pairing::new(options.pairing, saved),
             writer: Writer::new(lake, files, known, ingest_id, options.now),
@@ -180,13 +187,21 @@ impl<'a> Ingester<'a> {
     fn read(&mut self, input: &Input, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), ReadError> {
         let name = input.name();
         let stat = input.stat()?;
-        if *input != Input::Stdin && self.sources.untouched(&name, &stat).is_some() {
+        if *input != Input::Stdin
+            && let Some(at) = self.sources.untouched(&name, &stat)
+            && !self.may_be_known_now(at)
+        {
             self.summary.unchanged += 1;
             return Ok(());
         }
         let mut spool = Spool::default();
         let recognised = self.sources.recognise(input.open()?, |stream| spool.reopen(input, stream))?;
         let (at, reader, offset, digest) = match recognised {
+            Recognised::Unchanged(at) | Recognised::Continues { row: at, .. } if self.may_be_known_now(at) => {
+                self.sources.rename(at, &name);
+                self.forget_unknown(at);
+                (at, spool.reopen(input, Box::new(io::empty()))?, 0, blake3::Hasher::new())
+            }
             Recognised::Unchanged(at) => {
                 self.sources.rename(at, &name);
                 self.sources.rows[at].stat(&stat);
@@ -206,16 +221,16 @@ impl<'a> Ingester<'a> {
         let mut framer =
             Framer::new(reader, offset, digest, known.filter(|row| row.format.is_some()).and_then(|row| row.framing))?;
         let hints = input.hints();
-        let format = match known {
-            Some(SourceRow { format: Some(id), .. }) => FORMATS.iter().copied().find(|f| f.id() == id),
-            _ => format_of(&framer, &hints),
-        };
+        // A mapping that is no longer in the configuration leaves the file to whoever knows it.
+        let known_format = known.and_then(|row| self.formats.named(row.format.as_deref()?));
+        let format = known_format.or_else(|| self.format_of(&framer, &hints));
         let at = if known.is_some() { at } else { self.new_source(&name, &framer) };
         let row = &mut self.sources.rows[at];
         // Until the end is reached, the file counts as changed: a commit on the way must not make it look read.
         row.size = -1;
         row.framing = Some(framer.framing());
-        row.format = format.map(|f| f.id().to_owned()).or_else(|| row.format.take());
+        row.format =
+            format.and_then(|at| self.formats.get(at)).map(|f| f.id().to_owned()).or_else(|| row.format.take());
         row.last_read = self.options.now;
         if format.is_none() && !framer.head().is_empty() {
             let shape = shape_of(framer.head());
@@ -224,7 +239,8 @@ impl<'a> Ingester<'a> {
             self.sources.rows[at].stat(&stat);
             return Ok(());
         }
-        let view = Arc::new(SourceView { hints, file: Text::from(name.as_str()), format });
+        let file = Text::from(name.as_str());
+        let view = Arc::new(SourceView { hints, file, formats: Arc::clone(&self.formats), known: format });
         let failed = self.pump(at, input, &mut framer, &view, progress)?;
         self.sources.rows[at].stat(&stat);
         match failed {
@@ -416,6 +432,8 @@ impl<'a> Ingester<'a> {
             let reject_id = reject_id(&row.source_id, start.bytes);
             row.saved.open_tail = Some(OpenTail { length, lines, reject_id: Some(reject_id) });
         }
+        row.saved.unknown_to.clone_from(&self.fingerprint);
+        row.saved.refused.push(start.bytes);
         row.counts.bytes += length;
         row.counts.bytes_rejected += length;
         row.counts.lines += lines;
@@ -424,6 +442,31 @@ impl<'a> Ingester<'a> {
         self.summary.lines += lines;
         self.summary.rejects += 1;
         Ok(())
+    }
+
+    /// The format that most records of the head belong to.
+    fn format_of<R: Read>(&self, framer: &Framer<R>, hints: &crate::source::Hints) -> Option<usize> {
+        let formats = Arc::clone(&self.formats);
+        let view = SourceView { hints: hints.clone(), file: Text::default(), formats, known: None };
+        decode::most_votes(&decode::votes(framer.head(), framer.framing(), &view, HEAD_RECORDS))
+    }
+
+    /// Nobody knew the file, and since then formats were added or changed.
+    fn may_be_known_now(&self, at: usize) -> bool {
+        let row = &self.sources.rows[at];
+        row.format.is_none() && row.counts.bytes > 0 && row.saved.unknown_to != self.fingerprint
+    }
+
+    /// What was refused as a whole is read again from its start: its rejects are void.
+    fn forget_unknown(&mut self, at: usize) {
+        let row = &mut self.sources.rows[at];
+        let mut refused = std::mem::take(&mut row.saved).refused;
+        // Lakes of before this was kept: the file was refused once, from its start.
+        refused.push(0);
+        let void: Vec<String> = refused.iter().map(|offset| reject_id(&row.source_id, *offset)).collect();
+        row.counts = Counts::default();
+        row.framing = None;
+        void.iter().for_each(|id| self.writer.forget_reject(id));
     }
 
     fn new_source<R: Read>(&mut self, name: &str, framer: &Framer<R>) -> usize {
@@ -522,19 +565,6 @@ fn start(chunk: Chunk, view: &Arc<SourceView>, enricher: &Arc<Enricher>) -> mpsc
         let _ = send.send(decode(chunk, &view, &enricher));
     });
     receive
-}
-
-/// The format that most records of the head belong to.
-fn format_of<R: Read>(framer: &Framer<R>, hints: &crate::source::Hints) -> Option<&'static dyn LogFormat> {
-    let head = framer.head();
-    let view = SourceView { hints: hints.clone(), file: Text::default(), format: None };
-    let votes = decode::votes(head, framer.framing(), &view, HEAD_RECORDS);
-    let best = votes
-        .iter()
-        .enumerate()
-        .filter(|(_, votes)| **votes > 0)
-        .max_by_key(|(at, votes)| (**votes, std::cmp::Reverse(*at)))?;
-    FORMATS.get(best.0).copied()
 }
 
 async fn known_ids(lake: &Lake, table: &'static str, column: &str) -> Result<HashSet<u128>, LakeError> {

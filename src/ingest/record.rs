@@ -70,7 +70,7 @@ impl Ingester<'_> {
         row.push(Value::Text(enriched.text));
         row.push(Value::Text(hash));
         row.push(rows::marker_kinds(&enriched.markers));
-        row.push(view.and_then(|v| v.format).map(|f| f.id()).into());
+        row.push(view.and_then(|v| v.format()).map(|f| f.id()).into());
         row.push(view.map(|v| v.file.as_str()).into());
         self.writer.row("connections", row);
     }
@@ -108,7 +108,7 @@ impl Ingester<'_> {
             Value::Bool(tool.name_only),
             Value::Texts(crate::call::capability_names(tool.capabilities)),
             rows::marker_kinds(&tool.markers),
-            view.and_then(|v| v.format).map(|f| f.id()).into(),
+            view.and_then(|v| v.format()).map(|f| f.id()).into(),
             view.map(|v| v.file.as_str()).into(),
         ];
         self.writer.row("tool_definitions", row);

@@ -57,6 +57,11 @@ pub(super) struct SavedSource {
     pub(super) unterminated: Option<bool>,
     /// The last record was unfinished: how long it was, and its reject, which is void once the record is whole.
     pub(super) open_tail: Option<OpenTail>,
+    /// Nobody knew the file: the formats that were asked, and where each refused piece of it starts.
+    #[serde(default)]
+    pub(super) unknown_to: String,
+    #[serde(default)]
+    pub(super) refused: Vec<u64>,
 }
 
 /// An unfinished last record.

@@ -165,7 +165,7 @@ pub(crate) fn json_lines(batch: &RecordBatch) -> Result<String, QueryError> {
     writer.write(batch)?;
     writer.finish()?;
     let text = String::from_utf8(writer.into_inner()).map_err(|e| QueryError::Execution(e.to_string()))?;
-    Ok(cells::escape_json(text))
+    Ok(crate::visible::escape_json(text))
 }
 
 fn parquet_error(error: parquet::errors::ParquetError) -> QueryError {

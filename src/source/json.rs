@@ -243,6 +243,31 @@ impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     }
 }
 
+/// The values in an object with their pointers (RFC 6901), from the outside in, at most `limit`; the flag says that nothing
+/// is inside one of them. Arrays are not looked into.
+pub fn values<'a>(object: &Object<'a>, limit: usize) -> Vec<(String, &'a str, bool)> {
+    let mut out = Vec::new();
+    let mut todo: Vec<(String, &'a str)> = Vec::new();
+    let below = |pointer: &str, object: &Object<'a>, todo: &mut Vec<(String, &'a str)>| {
+        let members = object.members().iter().take(limit).rev();
+        todo.extend(members.map(|(key, raw)| {
+            let token = key.replace('~', "~0").replace('/', "~1");
+            (format!("{pointer}/{token}"), *raw)
+        }));
+    };
+    below("", object, &mut todo);
+    while let Some((pointer, raw)) = todo.pop() {
+        // A hostile nesting would make pointers that are longer than the record.
+        let inner = if pointer.len() < 500 { Object::trusted(raw) } else { Object::default() };
+        below(&pointer, &inner, &mut todo);
+        out.push((pointer, raw, inner.is_empty()));
+        if out.len() >= limit {
+            break;
+        }
+    }
+    out
+}
+
 /// The elements of a JSON array in validated text, as raw JSON text.
 pub fn elements(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();

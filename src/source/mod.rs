@@ -8,7 +8,9 @@ pub mod format;
 pub mod frame;
 pub mod input;
 pub mod json;
+pub mod mapping;
 pub mod pairing;
+pub mod registry;
 pub mod sqlite;
 pub mod time;
 

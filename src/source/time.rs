@@ -38,8 +38,8 @@ pub fn member(object: &Object<'_>, key: &str) -> Option<(Nanos, bool)> {
     Some((naive.and_utc().timestamp_nanos_opt()?, true))
 }
 
-/// A count since the epoch as a number with or without fraction.
-fn number(text: &str) -> Option<Nanos> {
+/// Reads a count since the epoch as a number with or without fraction, its unit told by magnitude.
+pub fn number(text: &str) -> Option<Nanos> {
     if let Ok(value) = text.parse::<i64>() {
         return Some(epoch(value));
     }

@@ -12,6 +12,7 @@ mod e2e; // ingest, detect, alerts on the sample logs
 mod formats; // every format on its sample logs
 mod growth; // grown, rotated, copied, piped, sliced logs
 mod hostile; // input that nobody should write, lakes that cannot be used, a full disk
+mod mapping; // formats that a user describes, and what is said of unknown files
 mod rules; // the built-in rules hold
 mod secrets; // no secret reaches the disk
 mod sql; // SQL functions as written down

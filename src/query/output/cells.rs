@@ -1,12 +1,11 @@
 //! Values as text: nested ones as JSON, hidden characters as escapes.
 
 use super::super::QueryError;
-use crate::visible::{is_hidden, visible};
+use crate::visible::visible;
 use arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -42,27 +41,6 @@ fn nested_as_json(field: &FieldRef, column: &ArrayRef) -> Result<ArrayRef, Arrow
         })
     });
     Ok(Arc::new(texts.collect::<StringArray>()))
-}
-
-/// JSON text with every hidden character as `\u`; it stands in string literals only, so the value is the same.
-pub(super) fn escape_json(json: String) -> String {
-    // The newline between two lines is the one control character outside a literal.
-    let must_escape = |c: char| c != '\n' && is_hidden(c);
-    if !json.contains(must_escape) {
-        return json;
-    }
-    let mut out = String::with_capacity(json.len() + 64);
-    for c in json.chars() {
-        if must_escape(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a String does not fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// A writer that shows hidden characters if it writes to a terminal, line ends apart.

@@ -32,7 +32,7 @@ pub mod ocsf_api_activity;
 pub mod openai_responses;
 pub mod otlp_logs;
 pub mod otlp_traces;
-mod shared;
+pub(super) mod shared;
 pub mod toolhive_audit;
 pub mod vscode_chat_session;
 pub mod vscode_mcp_log;
@@ -42,11 +42,11 @@ use super::{Decoded, Record, Reject};
 /// One log format.
 pub trait LogFormat: Sync {
     /// The id in `source_format`, `formats list` and `sample-logs/`; also the file's name.
-    fn id(&self) -> &'static str;
+    fn id(&self) -> &str;
     /// One line for `formats list`.
-    fn title(&self) -> &'static str;
+    fn title(&self) -> &str;
     /// Where our knowledge of the fields comes from, for `formats list`.
-    fn evidence(&self) -> &'static str;
+    fn evidence(&self) -> &str;
     /// Whether the record is this format's. Looks at keys and fixed texts only; called for every record.
     fn claims(&self, record: &Record<'_>) -> bool;
     /// Appends what the record says. Nothing appended: known noise, counted as ignored.
@@ -95,8 +95,3 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &mcp_audit_signed::McpAuditSigned,
     &jsonrpc::JsonRpc,
 ];
-
-/// The format that a record belongs to.
-pub fn route(record: &Record<'_>) -> Option<&'static dyn LogFormat> {
-    FORMATS.iter().copied().find(|format| format.claims(record))
-}

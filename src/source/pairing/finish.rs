@@ -8,6 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 /// Adds the response's half to the request's.
 pub(super) fn complete(request: &mut Call, response: Call) {
+    // Some logs name the server, the user or the session only where the call ends.
+    fill(request, &response);
+    request.tool = request.tool.take().or_else(|| response.tool.clone());
+    request.tool_raw = request.tool_raw.take().or_else(|| response.tool_raw.clone());
     request.time_end = response.time_end.or(request.time_end);
     request.result = response.result;
     request.result_state = response.result_state;

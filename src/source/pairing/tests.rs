@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::call::Outcome;
-use crate::source::format::route;
 use crate::source::json::Object;
+use crate::source::registry::Formats;
 use crate::source::{Decoded, Hints, Position, Record};
 
 /// Reads lines as a capture and gives the finished calls in order, then those still open.
@@ -24,6 +24,7 @@ impl Log {
 
     fn read(&mut self, lines: &str) -> Vec<Call> {
         let hints = Hints::default();
+        let formats = Formats::default();
         let mut out = Vec::new();
         let mut scope = Scope { number: self.number, stream: 7, mtime: None, source: &mut self.source };
         for (at, text) in lines.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
@@ -31,7 +32,12 @@ impl Log {
             let position = Position { line: at as i64 + 1, offset: at as i64, length: text.len() as i64 };
             let record = Record { text, json: Some(&object), position, lossy: false, hints: &hints };
             let mut decoded = Decoded::default();
-            route(&record).expect("a capture").decode(&record, &mut decoded).expect("a message");
+            formats
+                .route(&record, None)
+                .and_then(|at| formats.get(at))
+                .expect("a capture")
+                .decode(&record, &mut decoded)
+                .expect("a message");
             for event in decoded.events {
                 let identity = Some(*blake3::hash(text.as_bytes()).as_bytes());
                 self.pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity }, &mut out);

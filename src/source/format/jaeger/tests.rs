@@ -1,6 +1,6 @@
 use super::*;
 use crate::call::{Call, Observer, Outcome, PayloadState, Position, SessionSource};
-use crate::source::format::route;
+use crate::source::format::shared::testing::route;
 use crate::source::{Event, Hints};
 
 fn with_record<T>(text: &str, run: impl FnOnce(&Record<'_>) -> T) -> T {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::call::{Approval, Call, Flag, Outcome, PayloadState, Position};
 use crate::source::Hints;
-use crate::source::format::route;
+use crate::source::format::shared::testing::route;
 
 fn with_record<T>(text: &str, run: impl FnOnce(&Record<'_>) -> T) -> T {
     let object = Object::parse(text).ok();

@@ -11,7 +11,7 @@ use crate::source::{Decoded, Event, Lane};
 use std::borrow::Cow;
 
 /// A call that a gateway saw, with its method.
-pub(in crate::source::format) fn gateway_call(format: &'static str, method: Option<Text>) -> Box<Call> {
+pub(in crate::source) fn gateway_call(format: &'static str, method: Option<Text>) -> Box<Call> {
     let method = method.unwrap_or_default();
     let notification = method.starts_with("notifications/");
     Box::new(Call {
@@ -24,7 +24,7 @@ pub(in crate::source::format) fn gateway_call(format: &'static str, method: Opti
 }
 
 /// The record says when the request started.
-pub(in crate::source::format) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i64>) {
+pub(in crate::source) fn started(call: &mut Call, start: Option<Nanos>, duration: Option<i64>) {
     call.time = start;
     call.time_end = start.zip(duration).and_then(|(start, duration)| start.checked_add(duration));
     measured(call, duration);
@@ -34,7 +34,7 @@ pub(in crate::source::format) fn started(call: &mut Call, start: Option<Nanos>, 
 }
 
 /// The record was written when the call had ended.
-pub(in crate::source::format) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
+pub(in crate::source) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
     let duration = duration.filter(|nanos| *nanos >= 0);
     measured(call, duration);
     call.time_end = end;
@@ -51,14 +51,14 @@ fn measured(call: &mut Call, duration: Option<i64>) {
 }
 
 /// A member in milliseconds, with or without fraction, as nanoseconds.
-pub(in crate::source::format) fn milliseconds(object: &Object<'_>, key: &str) -> Option<i64> {
+pub(in crate::source) fn milliseconds(object: &Object<'_>, key: &str) -> Option<i64> {
     let raw = object.get(key)?;
     let ms: f64 = json::string(raw).unwrap_or(Cow::Borrowed(raw)).parse().ok()?;
     (0.0..9e12).contains(&ms).then_some((ms * 1e6) as i64)
 }
 
 /// Marks a call whose times carried no zone, if so.
-pub(in crate::source::format) fn zone(call: &mut Call, assumed: bool) {
+pub(in crate::source) fn zone(call: &mut Call, assumed: bool) {
     if assumed {
         call.flag(Flag::ZoneAssumed);
         call.more().time_zone_assumed = true;
@@ -66,7 +66,7 @@ pub(in crate::source::format) fn zone(call: &mut Call, assumed: bool) {
 }
 
 /// A duration as Go and Rust print it (`1.55s`, `2ms`, `1m2.5s`, `45µs`), as nanoseconds.
-pub(in crate::source::format) fn human_duration(text: &str) -> Option<i64> {
+pub(in crate::source) fn human_duration(text: &str) -> Option<i64> {
     const UNITS: &[(&str, i128)] = &[
         ("ns", 1),
         ("µs", 1_000),
@@ -99,7 +99,7 @@ pub(in crate::source::format) fn human_duration(text: &str) -> Option<i64> {
 }
 
 /// The protocol session, which is the best session there is unless the format knows the conversation.
-pub(in crate::source::format) fn mcp_session(call: &mut Call, id: Option<Text>) {
+pub(in crate::source) fn mcp_session(call: &mut Call, id: Option<Text>) {
     call.session_id.clone_from(&id);
     call.mcp_session_id = id;
     if call.session_id.is_some() {
@@ -108,7 +108,7 @@ pub(in crate::source::format) fn mcp_session(call: &mut Call, id: Option<Text>) 
 }
 
 /// A format or configuration without payloads: never "no arguments".
-pub(in crate::source::format) fn payloads_not_logged(call: &mut Call) {
+pub(in crate::source) fn payloads_not_logged(call: &mut Call) {
     use PayloadState::{None, NotLogged};
     (call.arguments_state, call.result_state) = match call.event_kind {
         EventKind::Call => (NotLogged, NotLogged),
@@ -118,7 +118,7 @@ pub(in crate::source::format) fn payloads_not_logged(call: &mut Call) {
 }
 
 /// What an HTTP status says of the outcome. Status 0 is a connection that broke before there was one.
-pub(in crate::source::format) fn http_status(call: &mut Call, status: i64) {
+pub(in crate::source) fn http_status(call: &mut Call, status: i64) {
     call.more().http_response_status_code = i32::try_from(status).ok();
     call.outcome = match status {
         401 | 403 => {
@@ -136,7 +136,7 @@ pub(in crate::source::format) fn http_status(call: &mut Call, status: i64) {
 }
 
 /// A JSON-RPC error.
-pub(in crate::source::format) fn protocol_error(call: &mut Call, code: Option<i32>, message: Option<String>) {
+pub(in crate::source) fn protocol_error(call: &mut Call, code: Option<i32>, message: Option<String>) {
     call.outcome = Outcome::ProtocolError;
     call.rpc_response_status_code = code;
     call.error_type = code.map(|code| Text::from(code.to_string()));
@@ -144,7 +144,7 @@ pub(in crate::source::format) fn protocol_error(call: &mut Call, code: Option<i3
 }
 
 /// An address without its port.
-pub(in crate::source::format) fn host(address: &str) -> &str {
+pub(in crate::source) fn host(address: &str) -> &str {
     if let Some(rest) = address.strip_prefix('[') {
         return rest.split(']').next().unwrap_or(rest);
     }
@@ -156,7 +156,7 @@ pub(in crate::source::format) fn host(address: &str) -> &str {
 
 /// Fields that have no column, as a JSON object; those that are missing or hold nothing are left out. Values are JSON text;
 /// keys need no escaping.
-pub(in crate::source::format) fn extra<'a, R: AsRef<str>>(
+pub(in crate::source) fn extra<'a, R: AsRef<str>>(
     members: impl IntoIterator<Item = (&'a str, Option<R>)>,
 ) -> Option<String> {
     let mut text = String::new();
@@ -171,7 +171,7 @@ pub(in crate::source::format) fn extra<'a, R: AsRef<str>>(
 }
 
 /// Members of an object for [`extra`].
-pub(in crate::source::format) fn members<'a>(
+pub(in crate::source) fn members<'a>(
     object: &'a Object<'a>,
     keys: &'a [&'a str],
 ) -> impl Iterator<Item = (&'a str, Option<Cow<'a, str>>)> {
@@ -179,7 +179,7 @@ pub(in crate::source::format) fn members<'a>(
 }
 
 /// A request body: a whole message, its `params`, or the arguments by themselves. Valid JSON.
-pub(in crate::source::format) fn request_body(call: &mut Call, body: Option<&str>) {
+pub(in crate::source) fn request_body(call: &mut Call, body: Option<&str>) {
     let Some(body) = body.filter(|body| *body != "null") else {
         // Not logged, or dropped for its size: never "no arguments".
         call.arguments_state = match call.event_kind {
@@ -216,7 +216,7 @@ pub(in crate::source::format) fn request_body(call: &mut Call, body: Option<&str
 }
 
 /// A response body: a whole message, one inside an event stream, or the result by itself. Valid JSON.
-pub(in crate::source::format) fn response_body(call: &mut Call, body: Option<&str>) {
+pub(in crate::source) fn response_body(call: &mut Call, body: Option<&str>) {
     let Some(body) = body.filter(|body| *body != "null") else {
         call.result_state = match call.event_kind {
             EventKind::Call => PayloadState::NotLogged,
@@ -256,7 +256,7 @@ pub(in crate::source::format) fn response_body(call: &mut Call, body: Option<&st
 }
 
 /// Emits a whole call, and what its result offers or says about the server.
-pub(in crate::source::format) fn push(mut call: Box<Call>, lane: Lane, out: &mut Decoded) {
+pub(in crate::source) fn push(mut call: Box<Call>, lane: Lane, out: &mut Decoded) {
     let known = call.outcome == Outcome::Success && call.result_state == PayloadState::Present;
     let result = call.result.as_deref().filter(|_| known).map(Object::trusted).unwrap_or_default();
     let list = if call.method == "tools/list" { result.array("tools") } else { Vec::new() };

@@ -1,6 +1,6 @@
 //! What formats of one kind have in common. No format of its own.
 
-pub(super) mod gateway;
+pub(in crate::source) mod gateway;
 pub(super) mod host;
 #[cfg(test)]
 pub(super) mod testing;

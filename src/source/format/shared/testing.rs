@@ -1,7 +1,7 @@
 //! Reading one record in a format's tests.
 
 use crate::call::{Call, Position};
-use crate::source::format::{FORMATS, LogFormat, route};
+use crate::source::format::{FORMATS, LogFormat};
 use crate::source::json::Object;
 use crate::source::{Decoded, Event, Hints, Record, Reject};
 
@@ -79,4 +79,9 @@ pub(in crate::source::format) fn one_call(format: &dyn LogFormat, line: &str) ->
         Some(Event::Call { call, .. }) if events.len() < 2 => *call,
         other => panic!("{other:?}: {line}"),
     }
+}
+
+/// The built-in format that claims a record.
+pub(in crate::source::format) fn route(record: &Record<'_>) -> Option<&'static dyn LogFormat> {
+    FORMATS.iter().copied().find(|format| format.claims(record))
 }
