@@ -5,7 +5,7 @@ BIN := $(CARGO_TARGET_DIR)/debug/calltrail
 DEMO_LAKE ?= $(CARGO_TARGET_DIR)/demo-lake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint bench crash clean
+.PHONY: help demo test check fmt lint bench crash fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -33,6 +33,9 @@ bench: ## Measure ingest and queries on generated captures (release build; SIZES
 
 crash: ## Kill ingest at random instants (ROUNDS=200) and compare the rows with an undisturbed run
 	CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) cargo test --test it crash -- --nocapture
+
+fuzz: ## Fuzz what reads hostile bytes (MINUTES=10 or SECONDS= for each target; TARGETS="json input")
+	@SECONDS_EACH=$(or $(SECONDS),$$(($(or $(MINUTES),10) * 60))) bash fuzz/run.sh $(TARGETS)
 
 clean: ## Remove build outputs and the demo's lake
 	cargo clean

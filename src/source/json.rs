@@ -10,6 +10,7 @@ pub(crate) use scan::{Escapes, ONES, Visitor, skip_string, skip_value, walk, zer
 use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// Objects within objects that [`Object::parse`] splits on its way: a wrapping record, the message in it, its `params` or `result`.
@@ -141,6 +142,11 @@ impl<'a> Object<'a> {
     /// Whether a key stands twice.
     pub fn has_duplicate_keys(&self) -> bool {
         let members = self.members();
+        if members.len() > 32 {
+            // A hostile object has a million.
+            let mut seen = HashSet::with_capacity(members.len());
+            return !members.iter().all(|(key, _)| seen.insert(key));
+        }
         members.iter().enumerate().any(|(i, (k, _))| members[..i].iter().any(|(other, _)| other == k))
     }
 }

@@ -148,8 +148,9 @@ pub(super) fn defaults(call: &mut Call) {
         && let (Some(start), Some(end)) = (call.time, call.time_end)
         && end >= start
         && call.time_source != TimeSource::ResponseLine
+        && let Some(duration) = end.checked_sub(start)
     {
-        call.duration_ns = Some(end - start);
+        call.duration_ns = Some(duration);
         call.duration_source = Some(DurationSource::Derived);
     }
     if call.session_id.is_none() && call.trace_id.is_some() {

@@ -215,6 +215,9 @@ impl Pairing {
         if self.open.len() > self.options.max_open {
             self.evict(out);
         }
+        if self.open.keys() > self.open.len() + self.options.max_open {
+            self.open.forget_notes();
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one event, taken apart once")]

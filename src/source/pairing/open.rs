@@ -115,6 +115,16 @@ impl Open {
         self.halves
     }
 
+    /// Keys about which something is known, be it a half or a note about one to come.
+    pub(super) fn keys(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Forgets notes about halves that have not come: as many as a log likes could be written.
+    pub(super) fn forget_notes(&mut self) {
+        self.entries.retain(|_, e| !e.requests.is_empty() || !e.responses.is_empty());
+    }
+
     /// Keeps a request. With an id that is unique by itself a second one is another export of the same record.
     pub(super) fn put_request(&mut self, key: OpenKey, half: Half) {
         let global = matches!(key.key, PairKey::Global { .. });
@@ -339,7 +349,7 @@ impl Open {
                 }
             }
         }
-        self.entries.retain(|_, e| !e.requests.is_empty() || !e.responses.is_empty());
+        self.forget_notes();
         gone.sort_by_key(|half| half.sequence);
         gone
     }

@@ -247,3 +247,29 @@ fn open_halves_are_bounded() {
     assert_eq!(given_up.len() + log.end().len(), 500, "none is lost");
     assert!(given_up.len() >= 400 && given_up.iter().all(|c| c.flags.has(Flag::EvictedOpen as u32)));
 }
+
+#[test]
+fn notes_about_calls_that_never_come_are_bounded() {
+    let options = PairingOptions { max_open: 100, ..PairingOptions::default() };
+    let mut pairing = Pairing::new(options, Saved::default());
+    let mut source = SourceContext::default();
+    let mut scope = Scope { number: 1, stream: 7, mtime: None, source: &mut source };
+    for number in 0..1000 {
+        let key = |name: &str| PairKey::Global { session: "s".into(), id: format!("{name}{number}").into() };
+        for event in [Event::Foreign { key: key("f") }, Event::Amend { key: key("a"), call: Box::default() }] {
+            pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None }, &mut Vec::new());
+        }
+    }
+    assert!(pairing.open.keys() <= 101, "{}", pairing.open.keys());
+}
+
+#[test]
+fn times_at_the_ends_of_their_range_give_no_duration() {
+    let mut log = Log::new();
+    let calls = log.read(
+        r#"{"ts":-9223372036854775807,"message":{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x"}}}
+        {"ts":9223372036854775807,"message":{"jsonrpc":"2.0","id":1,"result":{"content":[]}}}"#,
+    );
+    assert_eq!(summary(&calls), ["1 success x"]);
+    assert_eq!(calls[0].duration_ns, None);
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets one after the other, each for SECONDS_EACH seconds; `fuzz/run.sh TARGET…` runs these only.
+#
+# The seeds are the sample logs: whole, and line by line. The dictionary is made of the fixed texts in the sources. What a target
+# learns stays in fuzz/corpus/ for the next time, what it finds in fuzz/artifacts/; neither is committed.
+set -euo pipefail
+cd "$(dirname "$0")"
+seconds=${SECONDS_EACH:-600}
+target_dir=${CARGO_TARGET_DIR:-../target}/fuzz
+# Coverage needs options that a stable compiler takes only when told so. There is no unsafe code of ours for a sanitizer to watch.
+export RUSTC_BOOTSTRAP=1
+options=(--fuzz-dir . --target-dir "$target_dir" --sanitizer none)
+
+command -v cargo-fuzz > /dev/null || cargo install --locked cargo-fuzz@0.13.2
+cargo fuzz build "${options[@]}"
+targets=("$@")
+[ $# -gt 0 ] || mapfile -t targets < <(cargo fuzz list --fuzz-dir .)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/files" "$work/lines"
+for log in ../sample-logs/*/*.{jsonl,log}; do
+    case $log in *.expected.jsonl) continue ;; esac
+    name=$(basename "$(dirname "$log")").$(basename "$log")
+    cp "$log" "$work/files/$name"
+    split -l 1 -a 3 "$log" "$work/lines/$name."
+done
+grep -rhoE '"[A-Za-z0-9_./:$ -]{2,40}"' ../src/source ../src/enrich --include='*.rs' --exclude=tests.rs | sort -u > "$work/words.dict"
+
+found=0
+for target in "${targets[@]}"; do
+    case $target in
+        framing | ingest | input) seeds=$work/files ;;
+        *) seeds=$work/lines ;;
+    esac
+    mkdir -p "corpus/$target"
+    echo "fuzz: $target, $seconds s"
+    cargo fuzz run "${options[@]}" "$target" "corpus/$target" "$seeds" -- -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 \
+        -max_len=16384 -dict="$work/words.dict" -print_final_stats=1 > "$work/$target.log" 2>&1 || {
+        found=1
+        grep -vE '^#[0-9]' "$work/$target.log" | tail -40
+    }
+    grep -E '^(stat::(number_of_executed_units|average_exec_per_sec|peak_rss_mb))' "$work/$target.log" || true
+    grep -E '^#[0-9]+.*cov:' "$work/$target.log" | tail -1 || true
+done
+exit $found

@@ -1,0 +1,54 @@
+//! A whole stream: cut, detected, decoded, enriched, paired. Every byte is accounted for, and so is every call.
+
+#[path = "../../src/ingest/decode.rs"]
+mod decode;
+
+use crate::enrich::{EnrichOptions, Enricher};
+use crate::source::format::FORMATS;
+use crate::source::frame::Framer;
+use crate::source::pairing::{Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
+use decode::{Counts, SourceView};
+use std::sync::LazyLock;
+
+static ENRICHER: LazyLock<Enricher> = LazyLock::new(|| Enricher::new(EnrichOptions::new([1; 32])));
+
+/// Reads the bytes as a file.
+pub fn check(data: &[u8]) {
+    let mut framer = Framer::new(data, 0, blake3::Hasher::new(), None).expect("bytes can be read");
+    let mut source = SourceView { hints: Default::default(), file: "x.log".into(), format: None };
+    let votes = decode::votes(framer.head(), framer.framing(), &source, 100);
+    let most = votes.iter().enumerate().max_by_key(|(at, votes)| (**votes, usize::MAX - at)).filter(|(_, votes)| **votes > 0);
+    source.format = most.map(|(at, _)| FORMATS[at]);
+
+    let mut pairing = Pairing::new(PairingOptions { max_open: 50, ..PairingOptions::default() }, Saved::default());
+    let mut context = SourceContext::default();
+    let mut scope = Scope { number: 1, stream: 1, mtime: None, source: &mut context };
+    let mut rows = Vec::new();
+    let mut counts = Counts::default();
+    while let Some(chunk) = framer.next_chunk().expect("bytes can be read") {
+        let decoded = decode::decode(chunk, &source, &ENRICHER);
+        counts.add(decoded.counts);
+        for reject in &decoded.rejects {
+            assert!(!reject.reason.is_empty() && reject.reason.len() < 300, "{}", reject.reason);
+        }
+        for item in decoded.items {
+            pairing.accept(&mut scope, item, &mut rows);
+        }
+        framer.recycle(decoded.buffer);
+    }
+    assert_eq!(counts.bytes, data.len() as u64, "every byte is read");
+    assert_eq!(counts.bytes_calls + counts.bytes_rejected + counts.bytes_ignored, counts.bytes, "{counts:?}");
+    pairing.end_source(&mut scope, &mut rows);
+    pairing.leave_source(&scope);
+    pairing.end_run(&mut rows);
+    for row in &rows {
+        let Row::Call { call, .. } = row else { continue };
+        assert!(call.call_id.len() == 32, "{call:?}");
+        for stored in [&call.arguments, &call.result].into_iter().flatten() {
+            assert!(serde_json::from_str::<&serde_json::value::RawValue>(stored).is_ok(), "no JSON is stored: {stored}");
+        }
+    }
+    // What waits survives being stored.
+    let saved = serde_json::to_vec(&pairing.save()).expect("state is plain data");
+    let _: Saved = serde_json::from_slice(&saved).expect("state is read back");
+}
