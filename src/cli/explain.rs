@@ -34,7 +34,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs) -> Result<u8, CommandEr
     if Path::new(&args.file).is_dir() {
         return Err(CommandError::usage(format!("`{}` is a folder; name one file", args.file)));
     }
-    let inputs = input::expand(std::slice::from_ref(&args.file))?;
+    let inputs = input::expand(std::slice::from_ref(&args.file))?.inputs;
     let [input] = inputs.as_slice() else {
         return Err(CommandError::usage(format!("`{}` names {} files; name one", args.file, inputs.len())));
     };

@@ -5,9 +5,9 @@ use super::{Context, OutputFormat, exit, ui};
 use crate::alert::visible;
 use crate::config::units::parse_bytes;
 use crate::enrich::{EnrichOptions, Enricher, capability};
-use crate::ingest::{IngestOptions, Ingester, Progress, Summary};
+use crate::ingest::{Failure, IngestOptions, Ingester, Progress, Summary};
 use crate::lake::Lake;
-use crate::source::input;
+use crate::source::input::{self, InputError, Limits};
 use crate::source::pairing::PairingOptions;
 use crate::source::registry::Formats;
 use clap::Args;
@@ -56,8 +56,11 @@ pub(super) fn ingest(
     commit_bytes: u64,
 ) -> Result<(Summary, f64), CommandError> {
     let config = &context.config.ingest;
-    let inputs = input::expand(paths)?;
-    if inputs.is_empty() {
+    let input::Found { inputs, skipped } = input::expand(paths)?;
+    let (unreadable, skipped): (Vec<_>, Vec<_>) =
+        skipped.into_iter().partition(|problem| matches!(problem, InputError::Unreadable { .. }));
+    warn_of(context, &skipped.iter().map(ToString::to_string).collect::<Vec<_>>(), "of this kind");
+    if inputs.is_empty() && unreadable.is_empty() {
         return Err(CommandError::no_input(format!("nothing to read in {}", paths.join(", "))));
     }
     let keep_secrets = keep_secrets || config.keep_secrets;
@@ -82,6 +85,7 @@ pub(super) fn ingest(
             session_gap: i64::try_from(config.session_gap.as_nanos()).unwrap_or(i64::MAX),
             ..PairingOptions::default()
         },
+        limits: Limits { decompressed: config.decompressed_limit, ratio: config.ratio_limit },
         commit_bytes,
         now: ui::now().timestamp_nanos_opt().unwrap_or_default(),
     };
@@ -92,21 +96,36 @@ pub(super) fn ingest(
     };
     let formats = Arc::new(Formats::new(context.config.mappings.clone()));
     let ingester = Ingester::new(&lake, context.runtime.handle(), Arc::new(enricher), formats, options)?;
-    let summary = ingester.run(&inputs, &mut progress)?;
+    let mut summary = ingester.run(&inputs, &mut progress)?;
+    summary.failures.extend(unreadable.iter().filter_map(failure));
     drop(lock);
     bar.finish_and_clear();
     for (what, list) in [("unknown format", &summary.unknown), ("cannot be read", &summary.failures)] {
-        for failure in list.iter().take(NAMED) {
-            context.ui.warn(format!("{}: {what}: {}", visible(&failure.path), visible(&failure.cause)));
-        }
-        if list.len() > NAMED {
-            context.ui.warn(format!("… and {} more files: {what}", list.len() - NAMED));
-        }
+        let lines: Vec<String> = list.iter().map(|file| format!("{}: {what}: {}", file.path, file.cause)).collect();
+        warn_of(context, &lines, what);
     }
     if !summary.unknown.is_empty() {
         context.ui.say("`calltrail formats explain FILE` says more of an unknown file, and drafts a mapping for it");
     }
     Ok((summary, started.elapsed().as_secs_f64()))
+}
+
+/// Names the first problems one by one.
+fn warn_of(context: &Context, problems: &[String], what: &str) {
+    for problem in problems.iter().take(NAMED) {
+        context.ui.warn(visible(problem));
+    }
+    if problems.len() > NAMED {
+        context.ui.warn(format!("… and {} more files: {what}", problems.len() - NAMED));
+    }
+}
+
+/// What a folder held and nobody could read.
+fn failure(problem: &InputError) -> Option<Failure> {
+    match problem {
+        InputError::Unreadable { path, cause } => Some(Failure { path: path.clone(), cause: cause.to_string() }),
+        _ => None,
+    }
 }
 
 /// Nothing of what was named could be used: 3 if no format is known, 1 if nothing could be read.

@@ -49,6 +49,10 @@ pub struct Ingest {
     pub payload_limit: u64,
     /// Idle time after which a derived session ends.
     pub session_gap: Duration,
+    /// Bytes that may come out of one compressed input.
+    pub decompressed_limit: u64,
+    /// Times that the content of a compressed input may be larger than the input.
+    pub ratio_limit: u64,
     pub capabilities: Vec<CapabilityRule>,
 }
 
@@ -106,6 +110,8 @@ impl Default for Config {
                 keep_secrets: false,
                 payload_limit: 64 << 10,
                 session_gap: Duration::from_secs(30 * 60),
+                decompressed_limit: 1 << 40,
+                ratio_limit: 10_000,
                 capabilities: Vec::new(),
             },
             detect: Detect {
@@ -214,6 +220,14 @@ impl Check<'_> {
             Duration::ZERO => Err("`session_gap` is 0; every call would be a session of its own".to_owned()),
             gap => Ok(gap),
         });
+        let decompressed_limit = self.value(ingest.decompressed_limit, |limit| match size(limit)? {
+            0 => Err("`decompressed_limit` is 0; nothing compressed could be read".to_owned()),
+            bytes => Ok(bytes),
+        });
+        let ratio_limit = self.value(ingest.ratio_limit, |ratio| match ratio {
+            0 => Err("`ratio_limit` is 0; nothing compressed could be read".to_owned()),
+            ratio => Ok(*ratio),
+        });
         let rules = rules.into_iter().map(|(id, rule)| {
             let level = self.value(rule.level, |text| level(text));
             (id, RuleSetting { enabled: rule.enabled.unwrap_or(true), level, params: rule.params })
@@ -231,6 +245,8 @@ impl Check<'_> {
                 keep_secrets: ingest.keep_secrets,
                 payload_limit,
                 session_gap: session_gap.unwrap_or(default.ingest.session_gap),
+                decompressed_limit: decompressed_limit.unwrap_or(default.ingest.decompressed_limit),
+                ratio_limit: ratio_limit.unwrap_or(default.ingest.ratio_limit),
                 capabilities: ingest
                     .capabilities
                     .into_iter()

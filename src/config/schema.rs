@@ -30,6 +30,8 @@ pub(super) struct Ingest {
     pub keep_secrets: bool,
     pub payload_limit: Option<Spanned<Size>>,
     pub session_gap: Option<Spanned<String>>,
+    pub decompressed_limit: Option<Spanned<Size>>,
+    pub ratio_limit: Option<Spanned<u64>>,
     pub capabilities: Vec<Spanned<Capabilities>>,
 }
 

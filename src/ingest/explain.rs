@@ -9,7 +9,7 @@ use super::unknown::shape_of;
 use crate::call::{Call, Outcome, Position, Text, filled_columns};
 use crate::enrich::{EnrichOptions, Enricher};
 use crate::source::frame::{Framer, Framing};
-use crate::source::input::Input;
+use crate::source::input::{Input, Limits};
 use crate::source::json::{self, Object};
 use crate::source::mapping::{Mapping, Origins};
 use crate::source::registry::Formats;
@@ -156,7 +156,7 @@ pub struct Filled {
 /// The input cannot be read.
 pub fn explain(input: &Input, formats: &Arc<Formats>, shown: usize) -> io::Result<Explanation> {
     let compression = compression(input)?;
-    let mut framer = Framer::new(input.open()?, 0, blake3::Hasher::new(), None)?;
+    let mut framer = Framer::new(input.open(Limits::default())?, 0, blake3::Hasher::new(), None)?;
     let hints = input.hints();
     let mut view = view_of(formats, hints);
     let votes = decode::votes(framer.head(), framer.framing(), &view, HEAD_RECORDS);

@@ -17,7 +17,7 @@ use crate::call::{Call, Nanos, Text};
 use crate::enrich::Enricher;
 use crate::lake::{Lake, LakeError, data_file};
 use crate::source::frame::{Chunk, Framer};
-use crate::source::input::Input;
+use crate::source::input::{Input, Limits};
 use crate::source::pairing::{Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
 use crate::source::registry::Formats;
 use decode::{Counts, DecodedChunk, SourceView, decode};
@@ -43,6 +43,8 @@ const HEAD_RECORDS: usize = 200;
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
     pub pairing: PairingOptions,
+    /// How much may come out of a compressed input.
+    pub limits: Limits,
     /// Input bytes after which what was read so far is committed.
     pub commit_bytes: u64,
     /// The time now (the only clock that ingest knows).
@@ -187,15 +189,15 @@ impl<'a> Ingester<'a> {
     fn read(&mut self, input: &Input, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), ReadError> {
         let name = input.name();
         let stat = input.stat()?;
-        if *input != Input::Stdin
-            && let Some(at) = self.sources.untouched(&name, &stat)
+        if let Some(at) = self.sources.untouched(&name, &stat)
             && !self.may_be_known_now(at)
         {
             self.summary.unchanged += 1;
             return Ok(());
         }
-        let mut spool = Spool::default();
-        let recognised = self.sources.recognise(input.open()?, |stream| spool.reopen(input, stream))?;
+        let mut spool = Spool::new(self.options.limits);
+        let stream = input.open(self.options.limits)?;
+        let recognised = self.sources.recognise(stream, |stream| spool.reopen(input, stream))?;
         let (at, reader, offset, digest) = match recognised {
             Recognised::Unchanged(at) | Recognised::Continues { row: at, .. } if self.may_be_known_now(at) => {
                 self.sources.rename(at, &name);
@@ -235,9 +237,9 @@ impl<'a> Ingester<'a> {
         if format.is_none() && !framer.head().is_empty() {
             let shape = shape_of(framer.head());
             self.summary.unknown.push(Failure { path: name.clone(), cause: shape.clone() });
-            self.reject_all(at, &mut framer, &shape)?;
+            let failed = self.reject_all(at, &mut framer, &shape);
             self.sources.rows[at].stat(&stat);
-            return Ok(());
+            return failed.map_or(Ok(()), |cause| Err(ReadError::Io(cause)));
         }
         let file = Text::from(name.as_str());
         let view = Arc::new(SourceView { hints, file, formats: Arc::clone(&self.formats), known: format });
@@ -263,7 +265,7 @@ impl<'a> Ingester<'a> {
         let mut working: VecDeque<mpsc::Receiver<DecodedChunk>> = VecDeque::new();
         let mut ended = false;
         let mut failed = None;
-        let mut context = std::mem::take(&mut self.sources.rows[at].saved.context);
+        let mut context = self.sources.rows[at].saved.context.take().map(|context| *context).unwrap_or_default();
         loop {
             while !ended && working.len() < limit {
                 match framer.next_chunk() {
@@ -284,7 +286,7 @@ impl<'a> Ingester<'a> {
             self.summary.bytes += bytes;
             progress(Progress { file: view.file.as_str(), files_done: self.summary.files, bytes: self.summary.bytes });
             if self.uncommitted >= self.options.commit_bytes {
-                self.sources.rows[at].saved.context = context.clone();
+                self.sources.rows[at].saved.keep(&context);
                 self.commit()?;
             }
         }
@@ -295,7 +297,7 @@ impl<'a> Ingester<'a> {
         let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: &mut context };
         self.pairing.end_source(&mut scope, &mut self.out);
         self.pairing.leave_source(&scope);
-        self.sources.rows[at].saved.context = context;
+        self.sources.rows[at].saved.keep(&context);
         self.drain(at, Some(view))?;
         Ok(failed)
     }
@@ -410,18 +412,24 @@ impl<'a> Ingester<'a> {
         self.reject(at, &piece);
     }
 
-    /// A file that nobody knows becomes one reject with its shape.
-    fn reject_all<R: Read>(&mut self, at: usize, framer: &mut Framer<R>, shape: &str) -> Result<(), ReadError> {
+    /// A file that nobody knows becomes one reject with its shape. Gives the error that ended the stream early, if one did.
+    fn reject_all<R: Read>(&mut self, at: usize, framer: &mut Framer<R>, shape: &str) -> Option<io::Error> {
         let first_bytes =
             String::from_utf8_lossy(&framer.head()[..framer.head().len().min(decode::FIRST_BYTES)]).into_owned();
         let start = self.sources.rows[at].counts;
         let mut length = 0;
         let mut lines = 0;
-        while let Some(chunk) = framer.next_chunk()? {
-            length += chunk.length();
-            lines += memchr::memchr_iter(b'\n', &chunk.bytes).count() as u64;
-            self.sources.rows[at].digest = chunk.digest.to_hex().to_string();
-        }
+        let failed = loop {
+            match framer.next_chunk() {
+                Ok(Some(chunk)) => {
+                    length += chunk.length();
+                    lines += memchr::memchr_iter(b'\n', &chunk.bytes).count() as u64;
+                    self.sources.rows[at].digest = chunk.digest.to_hex().to_string();
+                }
+                Ok(None) => break None,
+                Err(cause) => break Some(cause),
+            }
+        };
         let position =
             crate::call::Position { line: start.lines as i64 + 1, offset: start.bytes as i64, length: length as i64 };
         let reason = format!("unknown format: {shape}");
@@ -441,7 +449,10 @@ impl<'a> Ingester<'a> {
         self.summary.bytes += length;
         self.summary.lines += lines;
         self.summary.rejects += 1;
-        Ok(())
+        if let Some(cause) = &failed {
+            self.reject_rest(at, cause);
+        }
+        failed
     }
 
     /// The format that most records of the head belong to.
@@ -526,9 +537,9 @@ impl<'a> Ingester<'a> {
             row.chain.clone_into(&mut link);
         }
         let now_ms = self.options.now / 1_000_000;
-        let batch = self.sources.batch()?;
+        let batches = self.sources.batches()?;
         let name = format!("part-{}", uuid::Uuid::new_v4().simple());
-        let file = data_file::write(&self.lake.table_path("sources"), &name, None, &[batch], now_ms)?;
+        let file = data_file::write(&self.lake.table_path("sources"), &name, None, &batches, now_ms)?;
         for old in std::mem::replace(&mut self.sources.files, vec![file.add.clone()]) {
             transaction.remove("sources", &old, now_ms);
         }

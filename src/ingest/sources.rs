@@ -4,16 +4,18 @@ use super::decode::Counts;
 use crate::call::Nanos;
 use crate::lake::{Lake, LakeError, data_file, tables};
 use crate::source::frame::Framing;
-use crate::source::input::{Input, Stat};
+use crate::source::input::{Broken, Bytes, Input, Limits, Stat};
 use crate::source::pairing::SourceContext;
 use arrow::array::{ArrayRef, AsArray as _, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use deltalake::kernel::Add;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Seek as _};
 use std::sync::Arc;
 
+/// Rows of one batch: what is kept of a source may reach 100 KB.
+const BATCH_ROWS: usize = 8192;
 /// Bytes of the head by which candidates are found.
 const HEAD: usize = 1024;
 
@@ -52,7 +54,8 @@ impl SourceRow {
 /// What reading on needs, stored as JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SavedSource {
-    pub(super) context: SourceContext,
+    /// `None`: as at the start of a source. Most small ones stay so.
+    pub(super) context: Option<Box<SourceContext>>,
     /// The last line had no end yet but was whole; whether its bytes were a call's.
     pub(super) unterminated: Option<bool>,
     /// The last record was unfinished: how long it was, and its reject, which is void once the record is whole.
@@ -62,6 +65,13 @@ pub(super) struct SavedSource {
     pub(super) unknown_to: String,
     #[serde(default)]
     pub(super) refused: Vec<u64>,
+}
+
+impl SavedSource {
+    /// Keeps what the source's records said about later ones.
+    pub(super) fn keep(&mut self, context: &SourceContext) {
+        self.context = (*context != SourceContext::default()).then(|| Box::new(context.clone()));
+    }
 }
 
 /// An unfinished last record.
@@ -79,6 +89,8 @@ pub(super) struct Sources {
     pub(super) rows: Vec<SourceRow>,
     by_path: HashMap<String, usize>,
     by_head: HashMap<String, Vec<usize>>,
+    /// Lengths of the heads.
+    head_lengths: BTreeSet<usize>,
     /// Files of the table that hold them.
     pub(super) files: Vec<Add>,
 }
@@ -88,9 +100,9 @@ pub(super) enum Recognised {
     /// Nothing new in it.
     Unchanged(usize),
     /// The start is known (source, bytes to go on from); the reader stands there.
-    Continues { row: usize, offset: u64, reader: Box<dyn Read + Send>, digest: Box<blake3::Hasher> },
+    Continues { row: usize, offset: u64, reader: Bytes, digest: Box<blake3::Hasher> },
     /// Never seen.
-    New(Box<dyn Read + Send>),
+    New(Bytes),
 }
 
 impl Sources {
@@ -120,6 +132,7 @@ impl Sources {
     pub(super) fn insert(&mut self, row: SourceRow) -> usize {
         let at = self.rows.len();
         self.by_path.insert(row.path.clone(), at);
+        self.head_lengths.extend(row.head.rsplit_once(':').and_then(|(_, length)| length.parse::<usize>().ok()));
         self.by_head.entry(row.head.clone()).or_default().push(at);
         self.rows.push(row);
         at
@@ -141,17 +154,20 @@ impl Sources {
     /// Looks whether the start of an input is a known source. `reopen` gives the stream once more.
     pub(super) fn recognise(
         &self,
-        mut reader: Box<dyn Read + Send>,
-        mut reopen: impl FnMut(Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>>,
+        mut reader: Bytes,
+        mut reopen: impl FnMut(Bytes) -> io::Result<Bytes>,
     ) -> io::Result<Recognised> {
         let mut head = Vec::with_capacity(HEAD);
-        reader.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+        if let Err(error) = reader.by_ref().take(HEAD as u64).read_to_end(&mut head) {
+            // What was read before the stream broke off still counts.
+            reader = Box::new(Broken(Some(error)));
+        }
         let mut candidates: Vec<usize> = Vec::new();
         // An empty source is the start of everything and says nothing.
-        for length in self.head_lengths().filter(|length| (1..=head.len()).contains(length)) {
-            candidates.extend(self.by_head.get(&head_key(&head[..length])).into_iter().flatten());
+        for length in self.head_lengths.range(1..=head.len().max(1)).filter(|length| **length <= head.len()) {
+            candidates.extend(self.by_head.get(&head_key(&head[..*length])).into_iter().flatten());
         }
-        let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(head).chain(reader));
+        let whole: Bytes = Box::new(io::Cursor::new(head).chain(reader));
         if candidates.is_empty() {
             return Ok(Recognised::New(whole));
         }
@@ -168,11 +184,7 @@ impl Sources {
     }
 
     /// Whether the stream starts with all bytes of a known source.
-    fn matches(
-        &self,
-        at: usize,
-        mut stream: Box<dyn Read + Send>,
-    ) -> io::Result<Result<Recognised, Box<dyn Read + Send>>> {
+    fn matches(&self, at: usize, mut stream: Bytes) -> io::Result<Result<Recognised, Bytes>> {
         let row = &self.rows[at];
         let tail = row.saved.open_tail.as_ref().map_or(0, |tail| tail.length);
         let mut digest = blake3::Hasher::new();
@@ -196,38 +208,35 @@ impl Sources {
         Ok(Ok(Recognised::Continues { row: at, offset: until_tail, reader, digest: Box::new(digest) }))
     }
 
-    fn head_lengths(&self) -> impl Iterator<Item = usize> {
-        let mut lengths: Vec<usize> =
-            self.by_head.keys().filter_map(|head| head.rsplit_once(':')?.1.parse().ok()).collect();
-        lengths.sort_unstable();
-        lengths.dedup();
-        lengths.into_iter()
+    /// All rows; in several batches, because a column of one holds 2 GiB at most.
+    pub(super) fn batches(&self) -> Result<Vec<RecordBatch>, LakeError> {
+        if self.rows.is_empty() {
+            return Ok(vec![batch_of(&[])?]);
+        }
+        self.rows.chunks(BATCH_ROWS).map(batch_of).collect()
     }
+}
 
-    /// All rows as one batch.
-    pub(super) fn batch(&self) -> Result<RecordBatch, LakeError> {
-        let schema = tables::table("sources").expect("sources is a table").schema();
-        let columns = schema.fields().iter().map(|field| match field.data_type() {
-            DataType::Utf8 => {
-                let mut b = StringBuilder::new();
-                self.rows.iter().for_each(|row| b.append_option(text_column(row, field.name())));
-                Arc::new(b.finish()) as ArrayRef
-            }
-            DataType::Int64 => {
-                let mut b = Int64Builder::new();
-                self.rows.iter().for_each(|row| b.append_value(int_column(row, field.name())));
-                Arc::new(b.finish())
-            }
-            _ => {
-                let mut b = TimestampMicrosecondBuilder::new().with_data_type(field.data_type().clone());
-                self.rows
-                    .iter()
-                    .for_each(|row| b.append_option(time_column(row, field.name()).map(|t| t.div_euclid(1000))));
-                Arc::new(b.finish())
-            }
-        });
-        Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
-    }
+fn batch_of(rows: &[SourceRow]) -> Result<RecordBatch, LakeError> {
+    let schema = tables::table("sources").expect("sources is a table").schema();
+    let columns = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::Utf8 => {
+            let mut b = StringBuilder::new();
+            rows.iter().for_each(|row| b.append_option(text_column(row, field.name())));
+            Arc::new(b.finish()) as ArrayRef
+        }
+        DataType::Int64 => {
+            let mut b = Int64Builder::new();
+            rows.iter().for_each(|row| b.append_value(int_column(row, field.name())));
+            Arc::new(b.finish())
+        }
+        _ => {
+            let mut b = TimestampMicrosecondBuilder::new().with_data_type(field.data_type().clone());
+            rows.iter().for_each(|row| b.append_option(time_column(row, field.name()).map(|t| t.div_euclid(1000))));
+            Arc::new(b.finish())
+        }
+    });
+    Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
 }
 
 /// The digest of a head, with its length: a source first seen when it was short has a short head.
@@ -337,25 +346,27 @@ fn read_rows(batch: &RecordBatch, rows: &mut Vec<SourceRow>) {
     }
 }
 
-/// Standard input can be read once only; it is kept in an unnamed file if it has to be read again.
-#[derive(Default)]
-pub(super) struct Spool(Option<std::fs::File>);
+/// What comes once only is kept in an unnamed file if it has to be read again.
+pub(super) struct Spool {
+    limits: Limits,
+    kept: Option<std::fs::File>,
+}
 
 impl Spool {
-    pub(super) fn reopen(
-        &mut self,
-        input: &Input,
-        mut stream: Box<dyn Read + Send>,
-    ) -> io::Result<Box<dyn Read + Send>> {
-        if *input != Input::Stdin {
-            return input.open();
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, kept: None }
+    }
+
+    pub(super) fn reopen(&mut self, input: &Input, mut stream: Bytes) -> io::Result<Bytes> {
+        if !input.comes_once() {
+            return input.open(self.limits);
         }
-        if self.0.is_none() {
+        if self.kept.is_none() {
             let mut file = tempfile::tempfile()?;
             io::copy(&mut stream, &mut file)?;
-            self.0 = Some(file);
+            self.kept = Some(file);
         }
-        let Some(file) = &self.0 else { return Ok(stream) };
+        let Some(file) = &self.kept else { return Ok(stream) };
         let mut again = file.try_clone()?;
         again.rewind()?;
         Ok(Box::new(io::BufReader::new(again)))

@@ -12,6 +12,8 @@ use std::io::{self, Read};
 pub const MAX_RECORD: usize = if cfg!(fuzzing) { 8 << 10 } else { 64 << 20 };
 /// Bytes of one chunk, if records allow it.
 const CHUNK: usize = if cfg!(fuzzing) { 128 } else { 1 << 20 };
+/// Bytes asked for at first.
+const FIRST_READ: usize = 64 << 10;
 /// Buffers that wait to be filled again.
 const MAX_SPARE: usize = 8;
 
@@ -194,9 +196,13 @@ impl<R: Read> Framer<R> {
 
 /// Reads until `want` bytes of `rest` are filled or the stream ends; says whether it ended.
 fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, filled: &mut usize, want: usize) -> io::Result<bool> {
-    rest.resize(rest.len().max(want), 0);
     while *filled < want {
-        match reader.read(&mut rest[*filled..want]) {
+        if *filled == rest.len() {
+            // In steps, so that a small file does not pay for a large buffer.
+            rest.resize(want.min(FIRST_READ.max(2 * rest.len())), 0);
+        }
+        let end = want.min(rest.len());
+        match reader.read(&mut rest[*filled..end]) {
             Ok(0) => return Ok(true),
             Ok(read) => *filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

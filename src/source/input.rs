@@ -1,18 +1,29 @@
-//! Inputs: which files a user means, and their bytes, decompressed.
+//! Inputs: which files a user means, and their bytes, decompressed and in UTF-8.
 //!
-//! Files are sorted so that a rotated log is read oldest part first; the compression is told by content, not by name.
+//! Files are sorted so that a rotated log is read oldest part first; compression and encoding are told by content, not by name.
 
-use super::Hints;
+mod decompress;
+mod expand;
+mod utf16;
+
+pub(crate) use decompress::Broken;
+pub use decompress::Limits;
+pub use expand::{Found, expand};
+
+use super::{Hints, sqlite};
 use crate::call::{Nanos, Text};
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// Suffixes of compressed files, left out of the name that formats see.
-const COMPRESSION: &[&str] = &["gz", "zst", "zstd"];
-/// Bytes read at a time from a file.
+const COMPRESSION: &[&str] = &["gz", "zst", "zstd", "bz2", "xz"];
+/// Bytes read at a time from a compressed file.
 const READ_SIZE: usize = 1 << 20;
+
+/// Bytes that are read one after the other.
+pub type Bytes = Box<dyn Read + Send>;
 
 /// One input that the user named, directly or through a folder or pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +43,13 @@ pub struct Stat {
     pub mtime: Option<Nanos>,
 }
 
+impl Stat {
+    fn of(meta: &Metadata) -> Self {
+        let mtime = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        Self { size: meta.len(), mtime: mtime.and_then(|d| Nanos::try_from(d.as_nanos()).ok()) }
+    }
+}
+
 /// A path that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
@@ -43,6 +61,8 @@ pub enum InputError {
     Unreadable { path: String, cause: io::Error },
     #[error("bad pattern `{pattern}`: {cause}")]
     Pattern { pattern: String, cause: glob::PatternError },
+    #[error("skipped: `{path}` {why}")]
+    Skipped { path: String, why: &'static str },
 }
 
 impl Input {
@@ -54,7 +74,15 @@ impl Input {
         }
     }
 
-    /// What the file system says.
+    /// Whether the bytes come once only: standard input, a named pipe, what a shell puts in place of `<(command)`.
+    pub fn comes_once(&self) -> bool {
+        match self {
+            Self::Stdin => true,
+            Self::File(path) => std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()),
+        }
+    }
+
+    /// What the file system says; nothing of what comes once.
     ///
     /// # Errors
     /// The file is gone or not readable.
@@ -63,22 +91,28 @@ impl Input {
             Self::Stdin => Ok(Stat::default()),
             Self::File(path) => {
                 let meta = std::fs::metadata(path)?;
-                let mtime = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-                Ok(Stat { size: meta.len(), mtime: mtime.and_then(|d| Nanos::try_from(d.as_nanos()).ok()) })
+                Ok(if meta.is_file() { Stat::of(&meta) } else { Stat::default() })
             }
         }
     }
 
-    /// The decompressed bytes.
+    /// The bytes as a format reads them: decompressed, UTF-16 as UTF-8.
     ///
     /// # Errors
-    /// The file cannot be opened.
-    pub fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        let raw: Box<dyn Read + Send> = match self {
+    /// The file cannot be opened. What is wrong with its content comes as an error of the reader.
+    pub fn open(&self, limits: Limits) -> io::Result<Bytes> {
+        let raw: Bytes = match self {
             Self::Stdin => Box::new(io::stdin()),
-            Self::File(path) => Box::new(File::open(path)?),
+            Self::File(path) => {
+                let mut file = File::open(path)?;
+                if is_database(&mut file)? {
+                    return Ok(Box::new(sqlite::open(path)?));
+                }
+                Box::new(file)
+            }
         };
-        decompress(BufReader::with_capacity(READ_SIZE, raw))
+        let (head, content) = decompress::decompress(raw, limits)?;
+        Ok(utf16::to_utf8(&head, content))
     }
 
     /// What the name tells a format.
@@ -109,6 +143,17 @@ impl Input {
             }
         }
     }
+}
+
+/// Whether the file is a SQLite database, whose rows are read as records. Pipes are none, and cannot be looked at twice.
+fn is_database(file: &mut File) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut head = Vec::with_capacity(16);
+    file.take(16).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(sqlite::is_sqlite(&head))
 }
 
 fn without_compression(name: &str) -> &str {
@@ -149,127 +194,5 @@ fn part_order(path: &Path) -> (String, i64, String) {
     (path.with_file_name(stem).to_string_lossy().into_owned(), order, name)
 }
 
-/// Finds the inputs that the given paths mean: files, folders (recursively), glob patterns, `-` for standard input.
-///
-/// # Errors
-/// A path matches nothing or cannot be read; all problems, not the first.
-pub fn expand(paths: &[String]) -> Result<Vec<Input>, Vec<InputError>> {
-    let mut files = Vec::new();
-    let mut stdin = false;
-    let mut problems = Vec::new();
-    for given in paths {
-        if given == "-" {
-            stdin = true;
-            continue;
-        }
-        let path = Path::new(given);
-        if path.is_dir() {
-            add_folder(path, &mut files, &mut problems);
-        } else if path.exists() {
-            files.push(path.to_path_buf());
-        } else if given.contains(['*', '?', '[']) {
-            let before = files.len();
-            match glob::glob(given) {
-                Ok(matches) => {
-                    for found in matches.flatten() {
-                        if found.is_dir() {
-                            add_folder(&found, &mut files, &mut problems);
-                        } else {
-                            files.push(found);
-                        }
-                    }
-                    if files.len() == before {
-                        problems.push(InputError::NothingMatches(given.clone()));
-                    }
-                }
-                Err(cause) => problems.push(InputError::Pattern { pattern: given.clone(), cause }),
-            }
-        } else {
-            problems.push(InputError::NothingMatches(given.clone()));
-        }
-    }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    files.sort_by_cached_key(|path| part_order(path));
-    files.dedup();
-    let mut inputs: Vec<_> = files.into_iter().map(Input::File).collect();
-    if stdin {
-        inputs.push(Input::Stdin);
-    }
-    Ok(inputs)
-}
-
-/// Adds the files below a folder. Hidden files and folders are left out there, as editors and version control keep theirs
-/// so; naming one directly reads it.
-fn add_folder(folder: &Path, files: &mut Vec<PathBuf>, problems: &mut Vec<InputError>) {
-    let visible =
-        |entry: &walkdir::DirEntry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.');
-    for entry in walkdir::WalkDir::new(folder).follow_links(true).into_iter().filter_entry(visible) {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
-            Ok(_) => {}
-            Err(error) => {
-                let path = error.path().unwrap_or(folder).to_string_lossy().into_owned();
-                let cause =
-                    error.into_io_error().unwrap_or_else(|| io::Error::other("a link leads back to its own folder"));
-                problems.push(InputError::Unreadable { path, cause });
-            }
-        }
-    }
-}
-
-/// Wraps a stream into the decompressor that its first bytes ask for.
-///
-/// # Errors
-/// The first bytes cannot be read.
-pub fn decompress(mut raw: BufReader<Box<dyn Read + Send>>) -> io::Result<Box<dyn Read + Send>> {
-    use std::io::BufRead as _;
-    let head = raw.fill_buf()?;
-    Ok(match head {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
-        _ => Box::new(raw),
-    })
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rotated_parts_are_read_oldest_first_and_share_a_stream() {
-        let mut parts: Vec<_> = [
-            "a.log",
-            "a.log.1",
-            "a.log.10.gz",
-            "a.log.2.zst",
-            "b.jsonl.001",
-            "b.jsonl",
-            "c.log-20261110",
-            "c.log-20261109",
-            "c.log",
-        ]
-        .map(PathBuf::from)
-        .to_vec();
-        parts.sort_by_cached_key(|p| part_order(p));
-        let names: Vec<_> = parts.iter().map(|p| p.to_string_lossy().into_owned()).collect();
-        assert_eq!(
-            names,
-            [
-                "a.log.10.gz",
-                "a.log.2.zst",
-                "a.log.1",
-                "a.log",
-                "b.jsonl",
-                "b.jsonl.001",
-                "c.log-20261109",
-                "c.log-20261110",
-                "c.log"
-            ]
-        );
-        assert_eq!(Input::File("x/a.log.10.gz".into()).stream(), "x/a.log");
-        assert_eq!(Input::File("x/a.log".into()).stream(), "x/a.log");
-        assert_eq!(Input::File("mcp-server-git.log.1".into()).hints().server.as_deref(), Some("git"));
-    }
-}
+mod tests;

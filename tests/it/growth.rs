@@ -127,8 +127,16 @@ fn copies_add_nothing() {
     assert_eq!(place.ingest([&log])["calls"], 9);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).expect("memory");
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+    xz.write_all(text.as_bytes()).expect("memory");
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(text.as_bytes()).expect("memory");
+    let utf16 = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes);
     let copies = [
         ("copy.jsonl", text.clone().into_bytes()),
+        ("other/a.jsonl.xz", xz.finish().expect("memory")),
+        ("other/a.jsonl.bz2", bzip2.finish().expect("memory")),
+        ("other/a-powershell.jsonl", utf16.collect()),
         ("other/a.jsonl.gz", gzip.finish().expect("memory")),
         ("other/a.jsonl.zst", zstd::encode_all(text.as_bytes(), 1).expect("memory")),
     ];

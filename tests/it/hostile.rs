@@ -199,14 +199,36 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().expect("memory")
 }
 
+#[test]
+fn bombs_and_archives_in_archives_are_rejects() {
+    let place = Place::new();
+    let config = place.write("calltrail.toml", "[ingest]\ndecompressed_limit = \"1MiB\"\n");
+    let log: String = (0..20_000).map(|n| call(&n.to_string(), "{}")).collect();
+    let bomb = place.write("bomb.jsonl.gz", gzip(log.as_bytes()));
+    let nested = place.write("nested.jsonl.gz", gzip(&gzip(log.as_bytes())));
+    for (path, reason) in [(&bomb, "decompressed_limit"), (&nested, "compressed twice")] {
+        let said = place.run(1, ["ingest".as_ref(), "--config".as_ref(), config.as_os_str(), path.as_os_str()]);
+        assert!(said.stderr.contains(reason) && said.stderr.contains(&*path.to_string_lossy()), "{}", said.stderr);
+        let rejects = format!("SELECT count(*) FROM rejects WHERE reason LIKE '%{reason}%'");
+        assert_eq!(place.one(&rejects), 1, "no reject says {reason}");
+    }
+    let calls = place.one("SELECT count(*) FROM calls").as_u64().expect("a number");
+    assert!((1000..20_000).contains(&calls), "{calls} calls of what came before the limit");
+    place.assert_nothing_lost();
+}
+
 #[cfg(unix)]
 #[test]
 fn paths_that_lead_nowhere_are_named() {
     use std::os::unix::fs::symlink;
     let place = Place::new();
     place.write("logs/good.jsonl", call("1", "{}"));
-    symlink(place.path("gone.jsonl"), place.path("logs/dangling.jsonl")).expect("link");
     symlink(place.path("logs"), place.path("logs/loop")).expect("link");
+    assert!(Command::new("mkfifo").arg(place.path("logs/pipe")).status().is_ok_and(|status| status.success()));
+    let said = place.run(0, ["ingest", "logs"]);
+    assert!(said.stderr.contains("logs/loop") && said.stderr.contains("logs/pipe"), "{}", said.stderr);
+    assert_eq!(place.one("SELECT count(*) FROM calls"), 1);
+    symlink(place.path("gone.jsonl"), place.path("logs/dangling.jsonl")).expect("link");
     for path in ["logs", "logs/dangling.jsonl"] {
         let output = place.command(["ingest", path]).output().expect("the binary starts");
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -69,3 +69,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_without_end_is_passed_over_in_bounded_memory() {
+    let length = 2 * MAX_RECORD as u64;
+    // A line that nobody has in memory, and a short one behind it.
+    let stream = io::repeat(b'x').take(length - 1).chain(&b"\n{}\n"[..]);
+    let mut framer = Framer::new(stream, 0, blake3::Hasher::new(), None).expect("framer");
+    let first = framer.next_chunk().expect("readable").expect("a chunk");
+    assert_eq!(first.refused.map(|(_, length)| length), Some(length));
+    assert!(first.bytes.len() <= 4096);
+    // Twice the limit, because a buffer doubles when it grows.
+    assert!(framer.rest.capacity() <= 2 * MAX_RECORD + 2 * CHUNK, "{} bytes kept", framer.rest.capacity());
+    let second = framer.next_chunk().expect("readable").expect("a chunk");
+    assert_eq!((second.bytes.as_slice(), second.offset), (&b"{}\n"[..], length));
+    assert!(framer.next_chunk().expect("readable").is_none());
+}

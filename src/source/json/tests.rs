@@ -77,7 +77,9 @@ fn nesting_does_not_use_the_stack() {
 fn duplicate_keys_are_found_among_many_and_few() {
     for count in [2, 40] {
         let members: Vec<String> = (0..count).map(|n| format!("\"k{n}\":{n}")).collect();
-        let object = |last: &str| Object::parse(&format!("{{{},{last}}}", members.join(","))).map(|o| o.has_duplicate_keys()).ok();
+        let object = |last: &str| {
+            Object::parse(&format!("{{{},{last}}}", members.join(","))).map(|o| o.has_duplicate_keys()).ok()
+        };
         assert_eq!(object("\"k1\":0"), Some(true));
         assert_eq!(object("\"x\":0"), Some(false));
     }

@@ -28,7 +28,7 @@ pub struct Item {
 }
 
 /// What pairing knows of the source it is reading. Kept with the source between runs.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceContext {
     /// Digest over the messages without a time, from the start of the stream: what tells such calls apart, whatever the
     /// file is called, however much it grew, and in whichever copy it is read.
