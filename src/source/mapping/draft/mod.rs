@@ -49,6 +49,8 @@ fn of_objects(objects: &[Object<'_>], id: &str) -> Option<String> {
     let tool = choose::tool(&all)?;
     let calls: Vec<Object<'_>> = objects.iter().filter(|object| has(object, &tool.place)).cloned().collect();
     let chosen = Chosen::of(&fields_of(&calls), calls.len());
+    // Without these its records would be no calls (members that stand twice hide one another).
+    chosen.place("tool").or_else(|| chosen.place("method"))?;
     let mut table = Table::new(id);
     table.comment(&format!("drafted from {} records, {} of which have {}", objects.len(), calls.len(), tool.place));
     let time = chosen.place("time").or_else(|| chosen.place("time_end"));
