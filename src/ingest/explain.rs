@@ -3,8 +3,8 @@
 //! Records take the way that ingest takes, so secrets are replaced here too. Where a column comes from is known for
 //! mappings; for built-in formats it is found by looking for the column's value in the record.
 
-use super::HEAD_RECORDS;
 use super::decode::{self, Known, SourceView};
+use super::one_input::HEAD_RECORDS;
 use super::unknown::shape_of;
 use crate::call::{Call, Outcome, Position, Text, filled_columns};
 use crate::enrich::{EnrichOptions, Enricher};

@@ -2,9 +2,12 @@
 
 use super::decode::{self, SourceView};
 use super::rows::{self, Value};
-use super::{FIRST_CHARS, Ingester, digest_of, hex_digest, reject_id};
+use super::{Ingester, digest_of, hex_digest, reject_id};
 use crate::call::{Call, Nanos, Text};
 use crate::source::pairing::{ConnectionInfo, prompt_id};
+
+/// Characters of a reject that are kept, to see what it was.
+const FIRST_CHARS: usize = 200;
 
 impl Ingester<'_> {
     pub(super) fn source_of(&self, call: &Call) -> Option<usize> {

@@ -1,0 +1,104 @@
+//! What a decoded chunk held goes through pairing and to the writer, and is counted.
+
+use super::decode::{DecodedChunk, SourceView};
+use super::sources::OpenTail;
+use super::{IngestError, Ingester, number_of, reject_id};
+use crate::call::Call;
+use crate::source::pairing::{Row, Scope, SourceContext};
+
+impl Ingester<'_> {
+    pub(super) fn take_chunk(
+        &mut self,
+        at: usize,
+        stream: u64,
+        view: &SourceView,
+        context: &mut SourceContext,
+        decoded: DecodedChunk,
+    ) -> Result<(), IngestError> {
+        let DecodedChunk {
+            items,
+            rejects,
+            mut counts,
+            open_tail,
+            digest,
+            begins_with_line_end,
+            unterminated,
+            buffer: _,
+        } = decoded;
+        if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| begins_with_line_end) {
+            // The end of a line that was read before it was written.
+            counts.lines -= 1;
+            counts.bytes_ignored -= 1;
+            *(if was_call { &mut counts.bytes_calls } else { &mut counts.bytes_ignored }) += 1;
+            self.sources.rows[at].counts.lines -= 1;
+        }
+        let first_line = self.sources.rows[at].counts.lines as i64 + 1;
+        let number = number_of(&self.sources.rows[at].source_id);
+        let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: context };
+        for mut item in items {
+            use crate::source::Event;
+            match &mut item.event {
+                Event::Request { call, .. } | Event::Response { call, .. } | Event::Call { call, .. } => {
+                    call.source.line += first_line;
+                    if let Some(response) = call.response.as_mut() {
+                        response.line += first_line;
+                    }
+                }
+                Event::Prompt(prompt) => prompt.source.line += first_line,
+                _ => {}
+            }
+            self.pairing.accept(&mut scope, item, &mut self.out);
+        }
+        let (foreign, foreign_bytes) = self.pairing.take_foreign();
+        self.summary.ignored += foreign;
+        self.sources.rows[at].counts.ignored += foreign;
+        for mut reject in rejects {
+            reject.position.line += first_line;
+            self.reject(at, &reject);
+        }
+        let row = &mut self.sources.rows[at];
+        row.counts.add(counts);
+        row.digest = digest;
+        let foreign_bytes = foreign_bytes.min(row.counts.bytes_calls);
+        row.counts.bytes_calls -= foreign_bytes;
+        row.counts.bytes_ignored += foreign_bytes;
+        if begins_with_line_end && row.saved.unterminated.is_some() {
+            row.counts.lines += 1;
+        }
+        row.saved.unterminated = unterminated;
+        row.saved.open_tail = open_tail.map(|(length, rejected)| OpenTail {
+            length,
+            lines: 1,
+            reject_id: rejected.then(|| reject_id(&row.source_id, row.counts.bytes - length)),
+        });
+        self.summary.lines += counts.lines;
+        self.summary.ignored += counts.ignored;
+        self.summary.rejects += counts.rejects;
+        self.drain(at, Some(view))
+    }
+
+    /// Hands finished rows to the writer.
+    pub(super) fn drain(&mut self, at: usize, view: Option<&SourceView>) -> Result<(), IngestError> {
+        for row in std::mem::take(&mut self.out) {
+            match row {
+                Row::Call { mut call, observables } => {
+                    // At the end of a run rows come from any source that was ever read.
+                    let at = if view.is_some() { at } else { self.source_of(&call).unwrap_or(at) };
+                    self.enricher.capabilities(&mut call);
+                    self.connection(&call);
+                    if self.writer.call(call, observables, at) {
+                        let pairing = &self.pairing;
+                        self.writer.flush(&|call: &mut Call| pairing.resolve_trace(call))?;
+                    }
+                }
+                Row::Retract(id) => self.writer.retract(&id),
+                Row::Prompt(prompt) => self.prompt(at, *prompt, view),
+                Row::Tool { tool, time, connection } => self.tool(*tool, time, connection, view),
+                Row::Instructions { server, time, text, connection } => {
+                    self.instructions(server, time, &text, &connection, view);
+                }
+            }
+        }
+        Ok(())
+    }
+}
