@@ -2,7 +2,7 @@
 
 use crate::alert::{Alert, CallEvidence, Finding, Kind, Level, Observable, Suppression, SuppressionUse, suppress};
 use crate::alert::{alerts_from_batch, alerts_to_batch};
-use crate::lake::{Lake, LakeError, Transaction, data_file};
+use crate::lake::{Lake, LakeError, Patience, Transaction, data_file};
 use crate::query::output::json_lines;
 use crate::query::{QueryError, Session, TimeRange};
 use crate::rule::{Params, Rule, RuleError, RuleSet};
@@ -144,9 +144,19 @@ pub async fn detect(
 /// Keeps the alerts that the lake does not have yet, and marks them as new.
 ///
 /// # Errors
-/// The lake is locked by another writer, or refuses.
-pub async fn store(lake: &Lake, detected: &mut Detected, now: DateTime<Utc>) -> Result<(), LakeError> {
-    let _lock = lake.lock().await?;
+/// Other writers had the lake for too long, or it refuses.
+pub async fn store(
+    lake: &Lake,
+    patience: &Patience<'_>,
+    detected: &mut Detected,
+    now: DateTime<Utc>,
+) -> Result<(), LakeError> {
+    let lock = lake.lock(patience).await?;
+    store_locked(lake, detected, now).await?;
+    lock.release()
+}
+
+async fn store_locked(lake: &Lake, detected: &mut Detected, now: DateTime<Utc>) -> Result<(), LakeError> {
     let known: HashSet<String> = stored(lake).await?.into_iter().map(|alert| alert.alert_id).collect();
     let fresh: Vec<Alert> = detected.alerts.iter().filter(|alert| !known.contains(&alert.alert_id)).cloned().collect();
     detected.new = fresh.iter().map(|alert| alert.alert_id.clone()).collect();

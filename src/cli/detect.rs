@@ -105,10 +105,11 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
     let lake = context.open_lake()?;
     let session = context.session(&lake)?;
     let now = ui::now();
+    let notice = |text: &str| context.ui.say(visible(text));
     let detected = context.runtime.block_on(async {
         let versions = lake.versions().await?;
         let mut detected = detect(&session, &detectors, range, &versions, &config.suppress, now).await?;
-        store(&lake, &mut detected, now).await?;
+        store(&lake, &context.patience("detect", &notice), &mut detected, now).await?;
         Ok::<_, crate::detect::DetectError>(detected)
     })?;
     for failed in &detected.failed {

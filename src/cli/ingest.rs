@@ -68,8 +68,10 @@ pub(super) fn ingest(
         context.ui.warn("secrets are stored as they stand in the logs (--keep-secrets)");
     }
     let started = Instant::now();
-    let lake = context.runtime.block_on(Lake::open_or_create(context.lake_location()))?;
-    let lock = context.runtime.block_on(lake.lock())?;
+    let notice = |text: &str| context.ui.say(visible(text));
+    let patience = context.patience("ingest", &notice);
+    let lake = context.runtime.block_on(Lake::open_or_create(context.lake_location(), &patience))?;
+    let lock = context.runtime.block_on(lake.lock(&patience))?;
     let overrides = config
         .capabilities
         .iter()
@@ -98,7 +100,7 @@ pub(super) fn ingest(
     let ingester = Ingester::new(&lake, context.runtime.handle(), Arc::new(enricher), formats, options)?;
     let mut summary = ingester.run(&inputs, &mut progress)?;
     summary.failures.extend(unreadable.iter().filter_map(failure));
-    drop(lock);
+    lock.release()?;
     bar.finish_and_clear();
     for (what, list) in [("unknown format", &summary.unknown), ("cannot be read", &summary.failures)] {
         let lines: Vec<String> = list.iter().map(|file| format!("{}: {what}: {}", file.path, file.cause)).collect();

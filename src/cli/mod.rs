@@ -14,12 +14,14 @@ mod session;
 mod ui;
 
 use crate::config::Config;
-use crate::lake::Lake;
+use crate::config::units::parse_duration;
+use crate::lake::{Lake, Patience};
 use crate::query::{Session, SessionOptions, TimeRange};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exit::CommandError;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use ui::Ui;
 
 /// Reads the audit logs of AI agents' MCP calls, keeps them in an open lake, detects with SQL, shows alerts
@@ -48,6 +50,9 @@ struct Global {
     /// How data is written to standard output
     #[arg(long, global = true, value_enum)]
     format: Option<OutputFormat>,
+    /// How long to wait while another calltrail writes to the lake
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10m", value_parser = parse_duration)]
+    lock_timeout: Duration,
     /// Say nothing but data and errors
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -118,6 +123,11 @@ impl Context {
 
     fn open_lake(&self) -> Result<Lake, CommandError> {
         Ok(Lake::open(self.lake_location())?)
+    }
+
+    /// How a command waits for its turn to write.
+    fn patience<'a>(&self, purpose: &'static str, notice: &'a (dyn Fn(&str) + Sync)) -> Patience<'a> {
+        Patience { purpose, limit: self.global.lock_timeout, notice, cancelled: &|| false }
     }
 
     /// A session over the lake as it is now.

@@ -5,10 +5,12 @@
 //! opens the lake next, if its writer did not live to do so.
 
 pub mod data_file;
+mod lock;
 pub mod tables;
 mod transaction;
 
 pub use data_file::DataFile;
+pub use lock::{Lock, Patience};
 pub use transaction::Transaction;
 
 use crate::call::SCHEMA_VERSION;
@@ -18,10 +20,11 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Folder beside the tables with what is CallTrail's own.
 const OWN: &str = "_calltrail";
@@ -46,8 +49,11 @@ pub enum LakeError {
     Newer { path: PathBuf, found: i32, known: i32 },
     #[error("lake locations with the scheme `{0}` are not supported by this version: use a folder")]
     Scheme(String),
-    #[error("another calltrail is writing to the lake at `{0}`: wait for it to end")]
-    Locked(PathBuf),
+    #[error(
+        "{holder} is writing to the lake at `{path}` and did not let go of it for {} s: wait for it to end, or longer with --lock-timeout",
+        waited.as_secs()
+    )]
+    Locked { path: PathBuf, holder: String, waited: Duration },
     #[error("cannot {action} `{path}`: {cause}")]
     Io { action: &'static str, path: PathBuf, cause: io::Error },
     #[error("`{path}` is damaged: {cause}")]
@@ -75,10 +81,6 @@ pub struct Lake {
     root: PathBuf,
     key: [u8; 32],
 }
-
-/// The right to write. Ends when dropped, or when the process does.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
 
 /// One table as `lake info` shows it.
 #[derive(Debug, Serialize)]
@@ -126,14 +128,14 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Self::open`], or the folder holds something else.
-    pub async fn open_or_create(location: &str) -> Result<Self, LakeError> {
+    pub async fn open_or_create(location: &str, patience: &Patience<'_>) -> Result<Self, LakeError> {
         match Self::open(location) {
-            Err(LakeError::Missing(root)) => Self::create(&root).await,
+            Err(LakeError::Missing(root)) => Self::create(&root, patience).await,
             opened => opened,
         }
     }
 
-    async fn create(root: &Path) -> Result<Self, LakeError> {
+    async fn create(root: &Path, patience: &Patience<'_>) -> Result<Self, LakeError> {
         let own = root.join(OWN);
         let io = |action, path: &Path| {
             let path = path.to_path_buf();
@@ -147,6 +149,12 @@ impl Lake {
             }
         }
         std::fs::create_dir_all(&own).map_err(io("make", &own))?;
+        // Two first runs at once: one makes the lake, the other finds it made.
+        let (lock, _) = lock::acquire(root, patience).await?;
+        if own.join("lake.json").exists() {
+            drop(lock);
+            return Self::open(&root.to_string_lossy());
+        }
         let key_path = own.join("key");
         if !key_path.exists() {
             let mut key = [0u8; 32];
@@ -191,23 +199,6 @@ impl Lake {
 
     fn own(&self, name: &str) -> PathBuf {
         self.root.join(OWN).join(name)
-    }
-
-    /// Takes the right to write, then finishes what an earlier writer began.
-    ///
-    /// # Errors
-    /// Somebody else has it, or finishing fails.
-    pub async fn lock(&self) -> Result<Lock, LakeError> {
-        let path = self.own("lock");
-        let io = |cause| LakeError::Io { action: "lock", path: path.clone(), cause };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LakeError::Locked(self.root.clone())),
-            Err(TryLockError::Error(cause)) => return Err(io(cause)),
-        }
-        transaction::recover(self).await?;
-        Ok(Lock(file))
     }
 
     /// What the last ingest kept for the next one; empty for a new lake.

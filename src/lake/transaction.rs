@@ -143,8 +143,8 @@ async fn last_number(lake: &Lake) -> Result<i64, LakeError> {
     Ok(seen.unwrap_or(0))
 }
 
-/// Finishes a change whose writer died, and removes data files that belong to none.
-pub(super) async fn recover(lake: &Lake) -> Result<(), LakeError> {
+/// Finishes a change whose writer died, and, if a turn was not ended in order, removes data files that belong to none.
+pub(super) async fn recover(lake: &Lake, after_crash: bool) -> Result<(), LakeError> {
     let path = lake.own("intent.json");
     match std::fs::read(&path) {
         Ok(text) => {
@@ -156,8 +156,10 @@ pub(super) async fn recover(lake: &Lake) -> Result<(), LakeError> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
         Err(cause) => return Err(LakeError::Io { action: "read", path, cause }),
     }
-    for table in tables::TABLES {
-        remove_strays(lake, table.name).await?;
+    if after_crash {
+        for table in tables::TABLES {
+            remove_strays(lake, table.name).await?;
+        }
     }
     Ok(())
 }

@@ -270,8 +270,9 @@ fn lakes_that_cannot_be_used_are_named() {
 
     let lock = std::fs::File::options().write(true).open(place.lake().join("_calltrail/lock")).expect("lock");
     lock.lock().expect("locked");
-    let said = place.run(1, ingest);
-    assert!(said.stderr.contains("another calltrail"), "{}", said.stderr);
+    let impatient = [&ingest[..], &["--lock-timeout".as_ref(), "100ms".as_ref()]].concat();
+    let said = place.run(1, impatient);
+    assert!(said.stderr.contains("another calltrail") && said.stderr.contains("--lock-timeout"), "{}", said.stderr);
     place.run(0, ["query", "SELECT count(*) FROM calls"]);
     lock.unlock().expect("unlocked");
     place.run(0, ingest);
