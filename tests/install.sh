@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust: DuckDB with its Delta extension, from PyPI, into a virtual environment in the
-# target folder. Safe to run again.
+# Installs what the tests need beside Rust: DuckDB with its Delta extension, and Polars, from PyPI, into a virtual environment in
+# the target folder. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${CARGO_TARGET_DIR:-target}/test-venv"
 python="$venv/bin/python"
 works() {
-    "$python" -c 'from duckdb_extensions import import_extension; import_extension("delta")' 2>/dev/null
+    "$python" -c 'import polars, deltalake; from duckdb_extensions import import_extension; import_extension("delta")' 2>/dev/null
 }
 [ -x "$python" ] || python3 -m venv "$venv"
 works || "$python" -m pip install --quiet --disable-pip-version-check \
-    "duckdb==1.5.5" "duckdb-extensions==1.5.5" "duckdb-extension-delta==1.5.5"
-works || echo "DuckDB's Delta extension does not load: the test of it will be skipped" >&2
+    "duckdb==1.5.5" "duckdb-extensions==1.5.5" "duckdb-extension-delta==1.5.5" "polars==2.1.0" "deltalake==1.6.6"
+works || echo "DuckDB's Delta extension or Polars does not load: tests with them will be skipped" >&2

@@ -154,6 +154,9 @@ pub(super) fn line(summary: &Summary, seconds: f64) -> String {
         summary.ignored,
         summary.prompts
     );
+    if summary.expired > 0 {
+        text.push_str(&format!(" ({} older than what retention keeps, left out)", summary.expired));
+    }
     if summary.unchanged > 0 {
         text.push_str(&format!(" ({} files unchanged)", summary.unchanged));
     }
@@ -171,6 +174,7 @@ pub(super) fn json(summary: &Summary, seconds: f64) -> serde_json::Value {
         "rejects": summary.rejects,
         "ignored": summary.ignored,
         "prompts": summary.prompts,
+        "expired": summary.expired,
         "unchanged": summary.unchanged,
         "unknown": summary.unknown,
         "failures": summary.failures,

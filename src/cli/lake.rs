@@ -1,4 +1,7 @@
-//! `calltrail lake`: what the lake holds.
+//! `calltrail lake`: what the lake holds, and its keep.
+
+mod compact;
+mod retain;
 
 use super::exit::CommandError;
 use super::{Context, OutputFormat};
@@ -9,10 +12,21 @@ use std::io::Write as _;
 pub(super) enum LakeCommand {
     /// Tables with their rows, files, bytes and Delta versions
     Info,
+    /// Merge small data files into few large ones; no row changes
+    Compact(compact::CompactArgs),
+    /// Remove what is older than a day, from the lake and from the disk
+    Retain(retain::RetainArgs),
 }
 
 pub(super) fn run(context: &Context, command: &LakeCommand) -> Result<u8, CommandError> {
-    let LakeCommand::Info = command;
+    match command {
+        LakeCommand::Info => info(context),
+        LakeCommand::Compact(args) => compact::run(context, args),
+        LakeCommand::Retain(args) => retain::run(context, args),
+    }
+}
+
+fn info(context: &Context) -> Result<u8, CommandError> {
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
     let lake = context.open_lake()?;
     let tables = context.runtime.block_on(lake.info())?;
@@ -28,4 +42,9 @@ pub(super) fn run(context: &Context, command: &LakeCommand) -> Result<u8, Comman
     }
     out.flush()?;
     Ok(0)
+}
+
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
 }

@@ -2,7 +2,7 @@
 
 use super::writer::Match;
 use crate::call::{Call, EventKind, Nanos, Observer, Outcome, PayloadState, Text, calls_from_batch};
-use crate::lake::{DataFile, LakeError, data_file};
+use crate::lake::{DataFile, LakeError, data_file, data_file::GrowingFile};
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use deltalake::kernel::Add;
 use std::collections::{HashMap, HashSet};
@@ -155,25 +155,20 @@ pub(super) fn rewrite_without(
     name: &str,
     now_ms: i64,
 ) -> Result<Option<DataFile>, LakeError> {
-    let mut kept = Vec::new();
+    let mut kept: Option<GrowingFile> = None;
     data_file::read(table, add, &[], |batch| {
         let keep: BooleanArray = ids_of(&batch, name_of).map(|id| Some(!gone.contains(&id))).collect();
         let rows = arrow::compute::filter_record_batch(&batch, &keep)?;
-        if rows.num_rows() > 0 {
-            kept.push(rows);
+        if rows.num_rows() == 0 {
+            return Ok(());
         }
-        Ok(())
+        let file = match kept.take() {
+            Some(file) => file,
+            None => GrowingFile::create(table, name, data_file::day_of(add), &rows.schema(), data_file::ZSTD_LEVEL)?,
+        };
+        kept.insert(file).write(&rows)
     })?;
-    if kept.is_empty() {
-        return Ok(None);
-    }
-    let day = add.partition_values.get("day").map(|day| {
-        day.as_ref().and_then(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).map(|date| {
-            let epoch = chrono::NaiveDate::default();
-            i32::try_from(date.signed_duration_since(epoch).num_days()).unwrap_or_default()
-        })
-    });
-    data_file::write(table, name, day, &kept, now_ms).map(Some)
+    kept.map(|file| file.finish(now_ms)).transpose()
 }
 
 /// The column by which rows of a table are told apart.

@@ -11,6 +11,7 @@ pub mod explain;
 mod one_input;
 mod record;
 mod refuse;
+pub mod retain;
 mod rows;
 mod sources;
 mod take;
@@ -70,6 +71,8 @@ pub struct Summary {
     pub rejects: u64,
     pub ignored: u64,
     pub prompts: u64,
+    /// Calls and prompts of before the days that retention keeps.
+    pub expired: u64,
     /// Files that were as the lake knows them.
     pub unchanged: u64,
     /// Files whose format nobody knows, with the shape of their first lines.
@@ -100,6 +103,8 @@ pub struct Ingester<'a> {
     summary: Summary,
     /// Bytes read since the last commit.
     uncommitted: u64,
+    /// The first day that retention keeps, in days since the epoch.
+    kept_from: Option<i32>,
     touched: bool,
     /// Hashes of the connections' identities that this run has seen.
     identities: HashSet<u64, ahash::RandomState>,
@@ -145,6 +150,7 @@ impl<'a> Ingester<'a> {
             options,
             summary: Summary::default(),
             uncommitted: 0,
+            kept_from: lake.kept_from()?.map(retain::day_number),
             touched: false,
             identities: HashSet::default(),
             out: Vec::new(),

@@ -81,6 +81,8 @@ impl Ingester<'_> {
     pub(super) fn drain(&mut self, at: usize, view: Option<&SourceView>) -> Result<(), IngestError> {
         for row in std::mem::take(&mut self.out) {
             match row {
+                Row::Call { call, .. } if self.is_expired(call.time) => {}
+                Row::Prompt(prompt) if self.is_expired(prompt.time) => {}
                 Row::Call { mut call, observables } => {
                     // At the end of a run rows come from any source that was ever read.
                     let at = if view.is_some() { at } else { self.source_of(&call).unwrap_or(at) };

@@ -2,20 +2,24 @@
 
 use super::LakeError;
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::{Date32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{Date32Type, FieldRef, Int64Type, Schema, TimestampMicrosecondType};
 use deltalake::kernel::Add;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// zstd level of the lake: the fastest, because packing payloads is the floor of ingest's cost.
-const ZSTD_LEVEL: i32 = 1;
+pub const ZSTD_LEVEL: i32 = 1;
 
 /// Columns whose values hardly repeat: a dictionary would be built only to be thrown away.
 const PLAIN: &[&str] = &[
@@ -34,6 +38,9 @@ const PLAIN: &[&str] = &[
 /// payloads are spread over all files, and comparing every value costs as much as writing it.
 const STATISTICS: &[&str] = &["time", "time_end", "duration_ns", "result_bytes", "arguments_bytes"];
 
+/// Bytes in memory after which a row group ends: what a reader decodes at once stays small, and times prune finely.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+
 /// One written file that is not in a table yet.
 #[derive(Clone, Debug)]
 pub struct DataFile {
@@ -44,10 +51,10 @@ pub struct DataFile {
     pub times: Option<(i64, i64)>,
 }
 
-fn properties(table: &Path) -> WriterProperties {
+fn properties(table: &Path, zstd_level: i32) -> WriterProperties {
     // An observable repeats the id of its call, a call does not.
     let repeats = |name: &str| name == "call_id" && table.ends_with("observables");
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).expect("the level is in zstd's range");
+    let level = ZstdLevel::try_new(zstd_level.clamp(1, 22)).expect("the level is in zstd's range");
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_writer_version(WriterVersion::PARQUET_1_0)
@@ -94,85 +101,171 @@ pub fn write(
     batches: &[RecordBatch],
     now_ms: i64,
 ) -> Result<DataFile, LakeError> {
-    let partition = day.map(|day| day.map(date_text));
-    let folder = match &partition {
-        Some(Some(date)) => format!("day={date}/"),
-        Some(None) => "day=__HIVE_DEFAULT_PARTITION__/".to_owned(),
-        None => String::new(),
-    };
-    let relative = format!("{folder}{name}.parquet");
-    let path = table.join(&relative);
-    let written = write_file(&path, batches, day.is_some(), properties(table));
-    if written.is_err() {
-        // Nothing refers to the file; leaving it would only keep the disk full.
-        let _ = std::fs::remove_file(&path);
-    }
-    let size = written?;
-    let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    let times = time_range(batches);
-    let add = Add {
-        path: relative,
-        partition_values: partition.map(|date| HashMap::from([("day".to_owned(), date)])).unwrap_or_default(),
-        size: size as i64,
-        modification_time: now_ms,
-        data_change: true,
-        stats: Some(stats(rows, times)),
-        ..Add::default()
-    };
-    Ok(DataFile { add, rows, times })
+    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+    let mut file = GrowingFile::create(table, name, day, &schema, ZSTD_LEVEL)?;
+    batches.iter().try_for_each(|batch| file.write(batch))?;
+    file.finish(now_ms)
 }
 
-fn write_file(
-    path: &Path,
-    batches: &[RecordBatch],
-    drop_day: bool,
-    properties: WriterProperties,
-) -> Result<u64, LakeError> {
-    let io = |cause| LakeError::Io { action: "write", path: path.to_path_buf(), cause };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(io)?;
-    }
-    let strip = |batch: &RecordBatch| -> Result<RecordBatch, LakeError> {
-        let mut batch = batch.clone();
-        if drop_day && let Ok(at) = batch.schema().index_of("day") {
-            batch.remove_column(at);
+/// A data file that is written batch by batch. Dropped before [`Self::finish`], it is removed.
+pub struct GrowingFile {
+    path: PathBuf,
+    relative: String,
+    partition: Option<Option<String>>,
+    /// `None` once finished.
+    writer: Option<ArrowWriter<File>>,
+    rows: usize,
+    /// Bytes in memory of the rows of the row group that is being written.
+    group_bytes: usize,
+    times: Times,
+}
+
+impl GrowingFile {
+    /// Starts a file of one partition below the table's folder. The schema is that of the batches to come.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn create(
+        table: &Path,
+        name: &str,
+        day: Option<Option<i32>>,
+        schema: &Schema,
+        zstd_level: i32,
+    ) -> Result<Self, LakeError> {
+        let partition = day.map(|day| day.map(date_text));
+        let folder = match &partition {
+            Some(Some(date)) => format!("day={date}/"),
+            Some(None) => "day=__HIVE_DEFAULT_PARTITION__/".to_owned(),
+            None => String::new(),
+        };
+        let relative = format!("{folder}{name}.parquet");
+        let path = table.join(&relative);
+        let io = |cause| LakeError::Io { action: "write", path: path.clone(), cause };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(io)?;
         }
-        Ok(batch)
-    };
-    let Some(first) = batches.first() else { return Ok(0) };
-    let schema: SchemaRef = strip(first)?.schema();
-    let file = File::create(path).map_err(io)?;
-    let failed = |cause| match cause {
-        parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
-            Ok(cause) => io(*cause),
-            Err(cause) => parquet::errors::ParquetError::External(cause).into(),
-        },
-        other => other.into(),
-    };
-    let mut writer = ArrowWriter::try_new(&file, schema, Some(properties)).map_err(failed)?;
-    for batch in batches {
-        writer.write(&strip(batch)?).map_err(failed)?;
+        let is_stored = |field: &&FieldRef| partition.is_none() || field.name() != "day";
+        let stored = Schema::new(schema.fields().iter().filter(is_stored).cloned().collect::<Vec<_>>());
+        let file = File::create(&path).map_err(io)?;
+        let mut growing =
+            Self { path, relative, partition, writer: None, rows: 0, group_bytes: 0, times: Times::default() };
+        let writer = ArrowWriter::try_new(file, Arc::new(stored), Some(properties(table, zstd_level)));
+        growing.writer = Some(writer.map_err(|cause| growing.failed(cause))?);
+        Ok(growing)
     }
-    writer.close().map_err(failed)?;
-    file.sync_all().map_err(io)?;
-    Ok(file.metadata().map_err(io)?.len())
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        self.times.add(batch);
+        self.rows += batch.num_rows();
+        let mut stored = batch.clone();
+        if self.partition.is_some()
+            && let Ok(at) = batch.schema().index_of("day")
+        {
+            stored.remove_column(at);
+        }
+        self.group_bytes += stored.get_array_memory_size();
+        let end_group = self.group_bytes >= ROW_GROUP_BYTES;
+        let written = self.writer.as_mut().map_or(Ok(()), |writer| {
+            writer.write(&stored)?;
+            if end_group { writer.flush() } else { Ok(()) }
+        });
+        if end_group {
+            self.group_bytes = 0;
+        }
+        written.map_err(|cause| self.failed(cause))
+    }
+
+    /// Bytes of the file so far.
+    pub fn size(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.in_progress_size()) as u64
+    }
+
+    /// Ends the file: it is whole, on disk, and in no table yet.
+    ///
+    /// # Errors
+    /// The disk refuses; the file is removed.
+    pub fn finish(mut self, now_ms: i64) -> Result<DataFile, LakeError> {
+        let mut size = 0;
+        if let Some(mut writer) = self.writer.take() {
+            let ended = writer.finish().map(drop).and_then(|()| {
+                let file = writer.inner();
+                file.sync_all()?;
+                Ok(file.metadata()?.len())
+            });
+            size = ended.map_err(|cause| {
+                let failure = self.failed(cause);
+                // Nothing refers to the file; leaving it would only keep the disk full.
+                let _ = std::fs::remove_file(&self.path);
+                failure
+            })?;
+        }
+        let times = self.times.range();
+        let add = Add {
+            path: std::mem::take(&mut self.relative),
+            partition_values: self
+                .partition
+                .take()
+                .map(|date| HashMap::from([("day".to_owned(), date)]))
+                .unwrap_or_default(),
+            size: size as i64,
+            modification_time: now_ms,
+            data_change: true,
+            stats: Some(stats(self.rows, times)),
+            ..Add::default()
+        };
+        Ok(DataFile { add, rows: self.rows, times })
+    }
+
+    fn failed(&self, cause: parquet::errors::ParquetError) -> LakeError {
+        match cause {
+            parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+                Ok(cause) => LakeError::Io { action: "write", path: self.path.clone(), cause: *cause },
+                Err(cause) => parquet::errors::ParquetError::External(cause).into(),
+            },
+            other => other.into(),
+        }
+    }
 }
 
-fn time_range(batches: &[RecordBatch]) -> Option<(i64, i64)> {
-    let mut range: Option<(i64, i64)> = None;
-    for batch in batches {
-        let times = batch.column_by_name("time")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+impl Drop for GrowingFile {
+    fn drop(&mut self) {
+        if self.writer.take().is_some() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Least and greatest `time` of the rows so far.
+#[derive(Default)]
+struct Times {
+    range: Option<(i64, i64)>,
+    /// Some row has no time of its own, so that nothing can be said of all.
+    unknown: bool,
+}
+
+impl Times {
+    fn add(&mut self, batch: &RecordBatch) {
+        let times = batch.column_by_name("time").and_then(|array| array.as_primitive_opt::<TimestampMicrosecondType>());
+        let Some(times) = times else {
+            self.unknown = true;
+            return;
+        };
         // The time of a file is no time of the call: another view of it may have a quite different one.
         let sources = batch.column_by_name("time_source").and_then(|array| array.as_string_opt::<i32>());
         let guessed = sources.is_some_and(|sources| sources.iter().flatten().any(|source| source == "file_mtime"));
-        if times.null_count() > 0 || guessed {
-            return None;
-        }
+        self.unknown |= times.null_count() > 0 || guessed;
         for &time in times.values() {
-            range = Some(range.map_or((time, time), |(low, high)| (low.min(time), high.max(time))));
+            self.range = Some(self.range.map_or((time, time), |(low, high)| (low.min(time), high.max(time))));
         }
     }
-    range
+
+    fn range(&self) -> Option<(i64, i64)> {
+        self.range.filter(|_| !self.unknown)
+    }
 }
 
 fn stats(rows: usize, times: Option<(i64, i64)>) -> String {
@@ -205,24 +298,81 @@ pub fn read(
     table: &Path,
     add: &Add,
     columns: &[&str],
+    each: impl FnMut(RecordBatch) -> Result<(), LakeError>,
+) -> Result<(), LakeError> {
+    read_rows(table, add, columns, None, each)
+}
+
+/// As [`read`], but only the rows of a selection.
+///
+/// # Errors
+/// The file is gone or damaged; the error names it.
+pub fn read_rows(
+    table: &Path,
+    add: &Add,
+    columns: &[&str],
+    rows: Option<RowSelection>,
     mut each: impl FnMut(RecordBatch) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
     let path = data_path(table, add);
     let file = File::open(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
     let damaged =
         |cause: parquet::errors::ParquetError| LakeError::Damaged { path: path.clone(), cause: cause.to_string() };
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+    // With the offsets of its pages, pages without a wanted row are not even read.
+    let index = if rows.is_some() { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+    let options = ArrowReaderOptions::new().with_offset_index_policy(index);
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(damaged)?;
+    if let Some(rows) = rows {
+        builder = builder.with_row_selection(rows);
+    }
     let mask = if columns.is_empty() {
         ProjectionMask::all()
     } else {
         ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied())
     };
-    let reader = builder.with_projection(mask).with_batch_size(8192).build().map_err(damaged)?;
+    // Whole rows may hold two payloads of 64 KiB each.
+    let batch_rows = if columns.is_empty() { 1024 } else { 8192 };
+    let reader = builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(damaged)?;
     for batch in reader {
         let batch = batch.map_err(|cause| LakeError::Damaged { path: path.clone(), cause: cause.to_string() })?;
         each(batch)?;
     }
     Ok(())
+}
+
+/// The partition that a file belongs to: days since the epoch, `None` without a time. `None` of a table without partitions.
+pub fn day_of(add: &Add) -> Option<Option<i32>> {
+    let day = add.partition_values.get("day")?;
+    Some(day.as_ref().and_then(|text| chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).map(|date| {
+        let epoch = chrono::NaiveDate::default();
+        i32::try_from(date.signed_duration_since(epoch).num_days()).unwrap_or_default()
+    }))
+}
+
+/// What a data file says of itself.
+pub struct Shape {
+    pub rows: u64,
+    /// Of all values, uncompressed.
+    pub bytes: u64,
+    /// Names of its columns.
+    pub columns: Vec<String>,
+}
+
+/// Reads the footer of a data file.
+///
+/// # Errors
+/// The file is gone or damaged; the error names it.
+pub fn shape(table: &Path, add: &Add) -> Result<Shape, LakeError> {
+    let path = data_path(table, add);
+    let file = File::open(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
+    let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        .map_err(|cause| LakeError::Damaged { path, cause: cause.to_string() })?;
+    let groups = footer.metadata().row_groups();
+    Ok(Shape {
+        rows: groups.iter().map(|group| group.num_rows().unsigned_abs()).sum(),
+        bytes: groups.iter().map(|group| group.total_byte_size().unsigned_abs()).sum(),
+        columns: footer.schema().fields().iter().map(|field| field.name().clone()).collect(),
+    })
 }
 
 /// Where a data file lies. Delta's paths are URL-encoded.

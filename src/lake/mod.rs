@@ -4,14 +4,18 @@
 //! table at a time. A [`Transaction`] is therefore written down before its first commit and finished by whoever
 //! opens the lake next, if its writer did not live to do so.
 
+pub mod compact;
 pub mod data_file;
+mod erase;
 mod lock;
+pub mod retain;
+mod sorted;
 pub mod tables;
 mod transaction;
 
 pub use data_file::DataFile;
 pub use lock::{Lock, Patience};
-pub use transaction::Transaction;
+pub use transaction::{Purpose, Transaction};
 
 use crate::call::SCHEMA_VERSION;
 use datafusion::catalog::TableProvider;
@@ -67,12 +71,35 @@ pub enum LakeError {
 }
 
 /// What `_calltrail/lake.json` says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Identity {
     format: i32,
     schema_version: i32,
     created_by: String,
     id: String,
+    /// Retention removed what is older, and ingest does not bring it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept_from: Option<chrono::NaiveDate>,
+}
+
+impl Identity {
+    fn read(root: &Path) -> Result<Self, LakeError> {
+        let path = root.join(OWN).join("lake.json");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                return Err(LakeError::Missing(root.to_path_buf()));
+            }
+            Err(cause) => return Err(LakeError::Io { action: "read", path, cause }),
+        };
+        serde_json::from_str(&text).map_err(|cause| LakeError::Damaged { path, cause: cause.to_string() })
+    }
+
+    fn write(&self, root: &Path) -> Result<(), LakeError> {
+        let path = root.join(OWN).join("lake.json");
+        let text = serde_json::to_string_pretty(self).expect("a struct of texts and numbers is JSON");
+        replace_file(&path, text.as_bytes()).map_err(|cause| LakeError::Io { action: "write", path, cause })
+    }
 }
 
 /// An open lake.
@@ -99,14 +126,7 @@ impl Lake {
     /// There is none, it is newer than this program, or it cannot be read.
     pub fn open(location: &str) -> Result<Self, LakeError> {
         let root = folder(location)?;
-        let path = root.join(OWN).join("lake.json");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(LakeError::Missing(root)),
-            Err(cause) => return Err(LakeError::Io { action: "read", path, cause }),
-        };
-        let identity: Identity = serde_json::from_str(&text)
-            .map_err(|cause| LakeError::Damaged { path: path.clone(), cause: cause.to_string() })?;
+        let identity = Identity::read(&root)?;
         if identity.format > LAKE_FORMAT || identity.schema_version > SCHEMA_VERSION {
             let (found, known) = if identity.format > LAKE_FORMAT {
                 (identity.format, LAKE_FORMAT)
@@ -175,10 +195,9 @@ impl Lake {
             schema_version: SCHEMA_VERSION,
             created_by: concat!("calltrail ", env!("CARGO_PKG_VERSION")).to_owned(),
             id: uuid::Uuid::new_v4().to_string(),
+            kept_from: None,
         };
-        let path = own.join("lake.json");
-        let text = serde_json::to_string_pretty(&identity).expect("a struct of texts and numbers is JSON");
-        replace_file(&path, text.as_bytes()).map_err(io("write", &path))?;
+        identity.write(root)?;
         Self::open(&root.to_string_lossy())
     }
 
@@ -199,6 +218,14 @@ impl Lake {
 
     fn own(&self, name: &str) -> PathBuf {
         self.root.join(OWN).join(name)
+    }
+
+    /// The first day that retention left: rows of before it are not taken in again.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn kept_from(&self) -> Result<Option<chrono::NaiveDate>, LakeError> {
+        Ok(Identity::read(&self.root)?.kept_from)
     }
 
     /// What the last ingest kept for the next one; empty for a new lake.

@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
 /// One Delta table of the lake.
+#[derive(Debug)]
 pub struct Table {
     /// Folder name, and the name in SQL (where a view of the same name adds computed columns, it replaces it).
     pub name: &'static str,

@@ -4,7 +4,7 @@
 //! the moment at which it has happened: from there on every step can be repeated, because each table's log remembers (in a Delta
 //! `txn` action) which change it saw last.
 
-use super::{Lake, LakeError, replace_file, tables};
+use super::{Identity, Lake, LakeError, erase, replace_file, tables};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Remove, Transaction as Txn};
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -14,6 +14,21 @@ use std::io;
 
 /// `appId` of our Delta `txn` actions.
 const APP_ID: &str = "calltrail";
+
+/// What a change is for. Stands in the Delta log of each table that the change touches, under `calltrail`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Purpose {
+    /// New rows, and rows that know more than before.
+    #[default]
+    Write,
+    /// The same rows in fewer files, of about so many bytes.
+    Compact { target_size: u64 },
+    /// Files that no table names any more leave the disk, if they were removed before this time (milliseconds).
+    Vacuum { before_ms: i64 },
+    /// Rows of before this day leave the lake, and their files the disk.
+    Retain { before: chrono::NaiveDate, rows: u64, files: u64 },
+}
 
 /// What changes in one table.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -26,7 +41,15 @@ struct Change {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Transaction {
     number: i64,
+    #[serde(default)]
+    purpose: Purpose,
     tables: BTreeMap<String, Change>,
+    /// Data files that leave the disk, by table.
+    #[serde(default)]
+    erased: BTreeMap<String, Vec<String>>,
+    /// What the lake says of itself from now on.
+    #[serde(default)]
+    identity: Option<Identity>,
     /// Whether a new state file waits beside the intent.
     has_state: bool,
     #[serde(skip)]
@@ -34,8 +57,14 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// A change for a purpose other than new rows.
+    pub fn for_purpose(purpose: Purpose) -> Self {
+        Self { purpose, ..Self::default() }
+    }
+
     /// Adds a data file to a table.
-    pub fn add(&mut self, table: &str, add: Add) {
+    pub fn add(&mut self, table: &str, mut add: Add) {
+        add.data_change = self.changes_data();
         self.tables.entry(table.to_owned()).or_default().adds.push(add);
     }
 
@@ -43,7 +72,7 @@ impl Transaction {
     pub fn remove(&mut self, table: &str, add: &Add, now_ms: i64) {
         let remove = Remove {
             path: add.path.clone(),
-            data_change: true,
+            data_change: self.changes_data(),
             deletion_timestamp: Some(now_ms),
             extended_file_metadata: Some(true),
             partition_values: Some(add.partition_values.clone()),
@@ -53,6 +82,21 @@ impl Transaction {
         self.tables.entry(table.to_owned()).or_default().removes.push(remove);
     }
 
+    /// Whether rows change, and not just the files that hold them: who follows a table's changes passes over the others.
+    fn changes_data(&self) -> bool {
+        !matches!(self.purpose, Purpose::Compact { .. } | Purpose::Vacuum { .. })
+    }
+
+    /// Removes a data file from the disk once the change is made. Versions of the table that name it can no longer be read.
+    pub fn erase(&mut self, table: &str, path: String) {
+        self.erased.entry(table.to_owned()).or_default().push(path);
+    }
+
+    /// Replaces what the lake says of itself.
+    pub(super) fn set_identity(&mut self, identity: Identity) {
+        self.identity = Some(identity);
+    }
+
     /// Replaces the state that the next ingest starts from.
     pub fn set_state(&mut self, state: Vec<u8>) {
         self.state = Some(state);
@@ -60,7 +104,7 @@ impl Transaction {
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.tables.is_empty() && self.state.is_none()
+        self.tables.is_empty() && self.erased.is_empty() && self.identity.is_none() && self.state.is_none()
     }
 
     /// Makes the change. The caller holds the lake's lock.
@@ -91,7 +135,7 @@ impl Transaction {
             // Every table notes the number, so that it can be read from any of them.
             let change = self.tables.get(table.name);
             if change.is_some() || table.name == "sources" {
-                commit_table(lake, table.name, change, self.number).await?;
+                commit_table(lake, table.name, change, self.number, &self.purpose).await?;
             }
         }
         if self.has_state {
@@ -103,12 +147,24 @@ impl Transaction {
                 _ => {}
             }
         }
+        if let Some(identity) = &self.identity {
+            identity.write(lake.root())?;
+        }
+        for (table, paths) in &self.erased {
+            erase::erase(&lake.table_path(table), paths)?;
+        }
         let path = lake.own("intent.json");
         std::fs::remove_file(&path).map_err(|cause| LakeError::Io { action: "remove", path, cause })
     }
 }
 
-async fn commit_table(lake: &Lake, name: &str, change: Option<&Change>, number: i64) -> Result<(), LakeError> {
+async fn commit_table(
+    lake: &Lake,
+    name: &str,
+    change: Option<&Change>,
+    number: i64,
+    purpose: &Purpose,
+) -> Result<(), LakeError> {
     let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
     let table = lake.table(name).await?;
     let snapshot = table.snapshot().map_err(delta)?;
@@ -122,8 +178,18 @@ async fn commit_table(lake: &Lake, name: &str, change: Option<&Change>, number: 
         actions.extend(change.adds.iter().cloned().map(Action::Add));
     }
     let partition_by = tables::table(name).filter(|table| table.by_day).map(|_| vec!["day".to_owned()]);
-    let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+    let operation = match purpose {
+        Purpose::Write | Purpose::Vacuum { .. } => {
+            DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None }
+        }
+        Purpose::Compact { target_size } => {
+            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(*target_size).unwrap_or(i64::MAX) }
+        }
+        Purpose::Retain { before, .. } => DeltaOperation::Delete { predicate: Some(format!("day < '{before}'")) },
+    };
+    let note = serde_json::to_value(purpose).expect("a kind with numbers is JSON");
     let properties = CommitProperties::default()
+        .with_metadata([("calltrail".to_owned(), note)])
         .with_application_transaction(Txn::new(APP_ID, number))
         .with_cleanup_expired_logs(Some(false));
     CommitBuilder::from(properties)
@@ -190,15 +256,10 @@ async fn remove_strays(lake: &Lake, name: &str) -> Result<(), LakeError> {
 
 /// Paths of all files that the table's log names, removed ones included (readers of older versions need them).
 async fn named_files(lake: &Lake, name: &str) -> Result<HashSet<String>, LakeError> {
-    use futures::StreamExt as _;
     let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
     let table = lake.table(name).await?;
     let snapshot = table.snapshot().map_err(delta)?;
     let mut named: HashSet<String> = snapshot.log_data().iter().map(|file| file.path().into_owned()).collect();
-    let log_store = table.log_store();
-    let mut tombstones = snapshot.all_tombstones(log_store.as_ref());
-    while let Some(tombstone) = tombstones.next().await {
-        named.insert(tombstone.map_err(delta)?.path().into_owned());
-    }
+    named.extend(erase::removed_files(lake, name).await?.into_iter().map(|file| file.path));
     Ok(named)
 }

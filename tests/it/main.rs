@@ -7,11 +7,12 @@ mod common; // the binary in a clean environment, rows as JSON
 mod architecture; // who may use whom, what documents name
 mod corpus; // real logs beside the repository: counts, order, one run seen from three points
 mod crash; // kill -9 at random instants, then again
-mod duckdb; // another engine reads the lake as it is
 mod e2e; // ingest, detect, alerts on the sample logs
+mod engines; // other engines read the lake as it is
 mod formats; // every format on its sample logs
 mod growth; // grown, rotated, copied, piped, sliced logs
 mod hostile; // input that nobody should write, lakes that cannot be used, a full disk
+mod keep; // compaction and retention change nothing that remains
 mod mapping; // formats that a user describes, and what is said of unknown files
 mod rules; // the built-in rules hold
 mod secrets; // no secret reaches the disk

@@ -113,6 +113,16 @@ pub struct Saved {
     sequence: u64,
 }
 
+impl Saved {
+    /// Drops halves of before a day (days since the epoch); gives how many. What has no time stays.
+    pub fn forget_before(&mut self, day: i32) -> usize {
+        let mut open = Open::restore(std::mem::take(&mut self.open));
+        let forgotten = open.forget_before(day);
+        self.open = open.save();
+        forgotten
+    }
+}
+
 /// Traces and round trips remembered at most; they matter for minutes, not for months.
 const MAX_REMEMBERED: usize = 50_000;
 

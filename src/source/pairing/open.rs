@@ -1,6 +1,6 @@
 //! Halves that wait for their other half.
 
-use crate::call::{Call, EventKind, Flag, Nanos, Observable, Outcome, Text};
+use crate::call::{Call, EventKind, Flag, Nanos, Observable, Outcome, Text, partition_day};
 use crate::source::PairKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
@@ -322,6 +322,22 @@ impl Open {
         {
             half.published = Some(call_id);
         }
+    }
+
+    /// Drops halves of before a day; gives how many.
+    pub(super) fn forget_before(&mut self, day: i32) -> usize {
+        let before = self.halves;
+        for entry in self.entries.values_mut() {
+            for halves in [&mut entry.requests, &mut entry.responses] {
+                halves.retain(|half| {
+                    let time = half.call.time.or(half.call.time_end);
+                    partition_day(time).is_none_or(|at| at >= day)
+                });
+            }
+        }
+        self.halves = self.entries.values().map(|entry| entry.requests.len() + entry.responses.len()).sum();
+        self.forget_notes();
+        before - self.halves
     }
 
     /// Every half that came from one source.
