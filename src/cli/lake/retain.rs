@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, args: &RetainArgs) -> Result<u8, CommandErr
             text.push_str(&format!(", {old_files} files of older versions ({})", size(old_bytes)));
         }
         if waiting > 0 {
-            text.push_str(&format!(", {waiting} halves of calls that waited"));
+            text.push_str(&format!(", waiting halves of calls: {waiting}"));
         }
         if !args.dry_run {
             text.push_str(&format!(" in {seconds:.1} s"));
