@@ -38,7 +38,8 @@ impl CommandError {
     pub(super) fn report(&self, ui: &Ui) -> ExitCode {
         if !self.message.is_empty() {
             // A path or a rule may hold anything, an SQL error quotes what the log says.
-            let lines: Vec<_> = self.message.lines().map(crate::alert::visible).collect();
+            let message = crate::lake::store::plain(&self.message);
+            let lines: Vec<_> = message.lines().map(crate::alert::visible).collect();
             ui.error(lines.join("\n"));
         }
         ExitCode::from(self.code)

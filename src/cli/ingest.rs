@@ -70,7 +70,7 @@ pub(super) fn ingest(
     let started = Instant::now();
     let notice = |text: &str| context.ui.say(visible(text));
     let patience = context.patience("ingest", &notice);
-    let lake = context.runtime.block_on(Lake::open_or_create(context.lake_location(), &patience))?;
+    let lake = context.runtime.block_on(Lake::open_or_create(&context.lake_location(), &patience))?;
     let lock = context.runtime.block_on(lake.lock(&patience))?;
     let overrides = config
         .capabilities

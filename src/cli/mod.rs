@@ -15,12 +15,13 @@ mod ui;
 
 use crate::config::Config;
 use crate::config::units::parse_duration;
-use crate::lake::{Lake, Patience};
+use crate::lake::{Lake, Location, Patience, StorageOptions};
 use crate::query::{Session, SessionOptions, TimeRange};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exit::CommandError;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use ui::Ui;
 
@@ -41,7 +42,7 @@ Exit codes: 0 done; 1 our failure; 2 usage, configuration or rule; 3 no input ma
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
 struct Global {
-    /// Folder of the lake [default: ./lake, or what calltrail.toml says]
+    /// Folder or URL (s3://, gs://, az://) of the lake [default: ./lake, or what calltrail.toml says]
     #[arg(long, global = true, env = "CALLTRAIL_LAKE", value_name = "URI")]
     lake: Option<String>,
     /// Configuration [default: calltrail.toml in this folder, if there is one]
@@ -113,16 +114,18 @@ struct Context {
     config: Config,
     ui: Ui,
     runtime: tokio::runtime::Runtime,
+    /// How object stores are reached.
+    storage: Arc<StorageOptions>,
 }
 
 impl Context {
     /// Where the lake is: option, environment, configuration, default.
-    fn lake_location(&self) -> &str {
-        self.global.lake.as_deref().unwrap_or(&self.config.lake)
+    fn lake_location(&self) -> Location {
+        Location::new(self.global.lake.as_deref().unwrap_or(&self.config.lake), Arc::clone(&self.storage))
     }
 
     fn open_lake(&self) -> Result<Lake, CommandError> {
-        Ok(Lake::open(self.lake_location())?)
+        Ok(Lake::open(&self.lake_location())?)
     }
 
     /// How a command waits for its turn to write.
@@ -202,7 +205,10 @@ fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         .thread_stack_size(8 << 20)
         .build()
         .map_err(|cause| CommandError::failure(format!("cannot start worker threads: {cause}")))?;
-    let context = Context { global: cli.global, config, ui, runtime };
+    let mut storage = config.storage.clone();
+    storage
+        .add_environment(std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))));
+    let context = Context { global: cli.global, config, ui, runtime, storage: Arc::new(storage) };
     match cli.command {
         Command::Ingest(args) => ingest::run(&context, &args),
         Command::Detect(args) => detect::run(&context, &args),

@@ -10,6 +10,7 @@ pub mod units;
 
 use crate::alert::{Level, Suppression, Wildcard};
 use crate::call::Capability;
+use crate::lake::StorageOptions;
 use crate::sink::Encoding;
 use crate::source::mapping::Mapping;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
@@ -23,10 +24,13 @@ use units::When;
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "calltrail.toml";
 
+/// A lease is renewed three times in its time, which must leave a request its time.
+const MIN_LEASE: Duration = Duration::from_secs(3);
+
 /// Everything that a user can set for good.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Folder, as a path or a `file://` URL.
+    /// A path, or a URL.
     pub lake: String,
     pub ingest: Ingest,
     pub detect: Detect,
@@ -37,6 +41,8 @@ pub struct Config {
     pub mappings: Vec<Mapping>,
     pub output: Output,
     pub query: Query,
+    /// How object stores are reached.
+    pub storage: StorageOptions,
 }
 
 /// What `ingest` reads and keeps.
@@ -126,6 +132,7 @@ impl Default for Config {
             mappings: Vec::new(),
             output: Output { format: None, file: None },
             query: Query { memory_limit: 1 << 30 },
+            storage: StorageOptions::default(),
         }
     }
 }
@@ -202,7 +209,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, ingest, detect, rules, suppress, mapping, output, query } = written;
+        let Written { lake, ingest, detect, rules, suppress, mapping, output, query, storage } = written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
@@ -265,6 +272,7 @@ impl Check<'_> {
             mappings: self.mappings(mapping),
             output: Output { format, file: output.file.map(|file| self.located(&file).into()) },
             query: Query { memory_limit: memory_limit.unwrap_or(default.query.memory_limit) },
+            storage: self.storage(storage),
         }
     }
 
@@ -287,6 +295,27 @@ impl Check<'_> {
         }
         let relative = path.strip_prefix("./").unwrap_or(path);
         self.folder.join(relative).to_string_lossy().into_owned()
+    }
+
+    fn storage(&mut self, written: BTreeMap<String, Spanned<schema::Setting>>) -> StorageOptions {
+        let mut options = StorageOptions::default();
+        for (name, setting) in written {
+            let set = if name == "lease" {
+                units::parse_duration(&setting.get_ref().text()).and_then(|lease| match lease {
+                    lease if lease < MIN_LEASE => Err("`lease` is too short: it takes 3s at least".to_owned()),
+                    lease => {
+                        options.lease = lease;
+                        Ok(())
+                    }
+                })
+            } else {
+                options.set(&name, setting.get_ref().text())
+            };
+            if let Err(message) = set {
+                self.faults.push((Some(setting.span()), message));
+            }
+        }
+        options
     }
 
     fn capabilities(&mut self, rule: schema::Capabilities) -> CapabilityRule {

@@ -21,6 +21,7 @@ pub(super) struct Written {
     pub mapping: Vec<Spanned<super::mapping::Written>>,
     pub output: Output,
     pub query: Query,
+    pub storage: BTreeMap<String, Spanned<Setting>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +89,31 @@ pub(super) struct Output {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Query {
     pub memory_limit: Option<Spanned<Size>>,
+}
+
+/// A setting of object stores: perhaps a credential, so it is not shown.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "text, a number, or true or false")]
+pub(super) enum Setting {
+    Text(String),
+    Number(i64),
+    Switch(bool),
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(set)")
+    }
+}
+
+impl Setting {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::Switch(on) => on.to_string(),
+        }
+    }
 }
 
 /// A size with its unit, or plain bytes.

@@ -2,11 +2,10 @@
 
 use super::writer::Match;
 use crate::call::{Call, EventKind, Nanos, Observer, Outcome, PayloadState, Text, calls_from_batch};
-use crate::lake::{DataFile, LakeError, data_file, data_file::GrowingFile};
+use crate::lake::{DataFile, LakeError, TablePath, data_file, data_file::GrowingFile};
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use deltalake::kernel::Add;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 /// A call's id as a number.
 pub(super) type Id = u128;
@@ -86,7 +85,7 @@ impl CallFile {
     /// Finds orphans whose response stands in the file as part of a whole call: another export held the request too.
     pub(super) fn answers(
         &self,
-        table: &Path,
+        table: &TablePath,
         orphans: &mut Orphans,
         found: &mut HashMap<usize, Match>,
     ) -> Result<(), LakeError> {
@@ -105,7 +104,11 @@ impl CallFile {
     }
 
     /// Rows of the file whose id is wanted.
-    pub(super) fn hits(&self, table: &Path, wanted: impl Fn(Id) -> bool) -> Result<HashMap<Id, Summary>, LakeError> {
+    pub(super) fn hits(
+        &self,
+        table: &TablePath,
+        wanted: impl Fn(Id) -> bool,
+    ) -> Result<HashMap<Id, Summary>, LakeError> {
         if let Some(ids) = &self.ids
             && !ids.iter().any(|id| wanted(*id) && !self.dropped.contains(id))
         {
@@ -134,7 +137,7 @@ impl CallFile {
     }
 
     /// Whole rows of the file.
-    pub(super) fn load(&self, table: &Path, ids: &HashSet<Id>) -> Result<Vec<Call>, LakeError> {
+    pub(super) fn load(&self, table: &TablePath, ids: &HashSet<Id>) -> Result<Vec<Call>, LakeError> {
         let mut calls = Vec::new();
         data_file::read(table, &self.add, &[], |batch| {
             let keep: BooleanArray = ids_of(&batch, "calls").map(|id| Some(ids.contains(&id))).collect();
@@ -148,7 +151,7 @@ impl CallFile {
 
 /// Copies a file without some rows; `None` if none is left.
 pub(super) fn rewrite_without(
-    table: &Path,
+    table: &TablePath,
     name_of: &str,
     add: &Add,
     gone: &HashSet<Id>,

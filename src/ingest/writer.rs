@@ -8,11 +8,11 @@ use super::call_file::{
 };
 use super::rows::{ObservableRows, Rows, Value};
 use crate::call::{Call, CallBatchBuilder, EventKind, Nanos, Observable, Text, merge, partition_day, payload_seen};
-use crate::lake::{DataFile, Lake, LakeError, Transaction, data_file};
+use crate::lake::{DataFile, Lake, LakeError, TablePath, Transaction, data_file};
 use arrow::array::RecordBatch;
 use deltalake::kernel::Add;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc;
 
 /// Payload bytes of one data file before compression; two or three such batches are in memory at once.
@@ -400,7 +400,7 @@ impl<'a> Writer<'a> {
     fn rewrite(
         &mut self,
         at: usize,
-        table: &Path,
+        table: &TablePath,
         now_ms: i64,
         transaction: &mut Transaction,
     ) -> Result<CallFile, LakeError> {
@@ -410,8 +410,7 @@ impl<'a> Writer<'a> {
         if file.committed {
             transaction.remove("calls", &file.add, now_ms);
         } else {
-            let path = data_file::data_path(table, &file.add);
-            std::fs::remove_file(&path).map_err(|cause| LakeError::Io { action: "remove", path, cause })?;
+            table.remove(&file.add.path)?;
         }
         let (add, times) = written.map_or((Add::default(), None), |file| (file.add, file.times));
         Ok(CallFile { add, times, committed: false, ids: None, dropped: HashSet::new() })

@@ -161,7 +161,7 @@ impl Step {
         if let Err(error) = merged {
             // No table will name them, and the disk may be full.
             for add in &written {
-                let _ = std::fs::remove_file(data_file::data_path(&table, add));
+                let _ = table.remove(&add.path);
             }
             return Err(error);
         }
@@ -220,7 +220,7 @@ fn merge_files(lake: &Lake, group: &Group, options: &CompactOptions, written: &m
     // An audit log must not lose a row to housekeeping: the log's count, what was read, and what was written agree.
     if rows != group.rows {
         return Err(LakeError::Damaged {
-            path: table,
+            path: table.name(""),
             cause: format!("files of one partition hold {rows} rows, the table's log says {}", group.rows),
         });
     }

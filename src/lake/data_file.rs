@@ -1,6 +1,7 @@
 //! Parquet files of the lake: how they are written, what their Delta statistics say, how columns are read back.
 
-use super::LakeError;
+use super::store::Draft;
+use super::{LakeError, TablePath};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Date32Type, FieldRef, Int64Type, Schema, TimestampMicrosecondType};
 use deltalake::kernel::Add;
@@ -15,7 +16,6 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersi
 use parquet::schema::types::ColumnPath;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// zstd level of the lake: the fastest, because packing payloads is the floor of ingest's cost.
@@ -51,9 +51,9 @@ pub struct DataFile {
     pub times: Option<(i64, i64)>,
 }
 
-fn properties(table: &Path, zstd_level: i32) -> WriterProperties {
+fn properties(table: &TablePath, zstd_level: i32) -> WriterProperties {
     // An observable repeats the id of its call, a call does not.
-    let repeats = |name: &str| name == "call_id" && table.ends_with("observables");
+    let repeats = |name: &str| name == "call_id" && table.table() == "observables";
     let level = ZstdLevel::try_new(zstd_level.clamp(1, 22)).expect("the level is in zstd's range");
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -90,12 +90,12 @@ pub fn split_by_day(batch: &RecordBatch) -> Result<BTreeMap<Option<i32>, RecordB
         .collect()
 }
 
-/// Writes rows of one partition as a new file below the table's folder; `day` becomes the partition and leaves the file.
+/// Writes rows of one partition as a new file of the table; `day` becomes the partition and leaves the file.
 ///
 /// # Errors
 /// The disk refuses; the half-written file is removed.
 pub fn write(
-    table: &Path,
+    table: &TablePath,
     name: &str,
     day: Option<Option<i32>>,
     batches: &[RecordBatch],
@@ -109,11 +109,10 @@ pub fn write(
 
 /// A data file that is written batch by batch. Dropped before [`Self::finish`], it is removed.
 pub struct GrowingFile {
-    path: PathBuf,
+    draft: Draft,
     relative: String,
     partition: Option<Option<String>>,
-    /// `None` once finished.
-    writer: Option<ArrowWriter<File>>,
+    writer: ArrowWriter<File>,
     rows: usize,
     /// Bytes in memory of the rows of the row group that is being written.
     group_bytes: usize,
@@ -121,12 +120,12 @@ pub struct GrowingFile {
 }
 
 impl GrowingFile {
-    /// Starts a file of one partition below the table's folder. The schema is that of the batches to come.
+    /// Starts a file of one partition of the table. The schema is that of the batches to come.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn create(
-        table: &Path,
+        table: &TablePath,
         name: &str,
         day: Option<Option<i32>>,
         schema: &Schema,
@@ -139,19 +138,12 @@ impl GrowingFile {
             None => String::new(),
         };
         let relative = format!("{folder}{name}.parquet");
-        let path = table.join(&relative);
-        let io = |cause| LakeError::Io { action: "write", path: path.clone(), cause };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(io)?;
-        }
+        let draft = table.create(&relative)?;
         let is_stored = |field: &&FieldRef| partition.is_none() || field.name() != "day";
         let stored = Schema::new(schema.fields().iter().filter(is_stored).cloned().collect::<Vec<_>>());
-        let file = File::create(&path).map_err(io)?;
-        let mut growing =
-            Self { path, relative, partition, writer: None, rows: 0, group_bytes: 0, times: Times::default() };
-        let writer = ArrowWriter::try_new(file, Arc::new(stored), Some(properties(table, zstd_level)));
-        growing.writer = Some(writer.map_err(|cause| growing.failed(cause))?);
-        Ok(growing)
+        let writer = ArrowWriter::try_new(draft.file()?, Arc::new(stored), Some(properties(table, zstd_level)))
+            .map_err(|cause| failed(&draft, cause))?;
+        Ok(Self { draft, relative, partition, writer, rows: 0, group_bytes: 0, times: Times::default() })
     }
 
     /// Adds rows.
@@ -169,48 +161,31 @@ impl GrowingFile {
         }
         self.group_bytes += stored.get_array_memory_size();
         let end_group = self.group_bytes >= ROW_GROUP_BYTES;
-        let written = self.writer.as_mut().map_or(Ok(()), |writer| {
-            writer.write(&stored)?;
-            if end_group { writer.flush() } else { Ok(()) }
-        });
+        let mut written = self.writer.write(&stored);
         if end_group {
             self.group_bytes = 0;
+            written = written.and_then(|()| self.writer.flush());
         }
-        written.map_err(|cause| self.failed(cause))
+        written.map_err(|cause| failed(&self.draft, cause))
     }
 
     /// Bytes of the file so far.
     pub fn size(&self) -> u64 {
-        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.in_progress_size()) as u64
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
     }
 
-    /// Ends the file: it is whole, on disk, and in no table yet.
+    /// Ends the file: it is whole, in its place, and in no table yet.
     ///
     /// # Errors
-    /// The disk refuses; the file is removed.
-    pub fn finish(mut self, now_ms: i64) -> Result<DataFile, LakeError> {
-        let mut size = 0;
-        if let Some(mut writer) = self.writer.take() {
-            let ended = writer.finish().map(drop).and_then(|()| {
-                let file = writer.inner();
-                file.sync_all()?;
-                Ok(file.metadata()?.len())
-            });
-            size = ended.map_err(|cause| {
-                let failure = self.failed(cause);
-                // Nothing refers to the file; leaving it would only keep the disk full.
-                let _ = std::fs::remove_file(&self.path);
-                failure
-            })?;
-        }
+    /// The disk or the store refuses; the file is removed.
+    pub fn finish(self, now_ms: i64) -> Result<DataFile, LakeError> {
+        let file = self.writer.into_inner().map_err(|cause| failed(&self.draft, cause))?;
+        let size = self.draft.finish(file)?;
         let times = self.times.range();
+        let partition = self.partition.map(|date| HashMap::from([("day".to_owned(), date)]));
         let add = Add {
-            path: std::mem::take(&mut self.relative),
-            partition_values: self
-                .partition
-                .take()
-                .map(|date| HashMap::from([("day".to_owned(), date)]))
-                .unwrap_or_default(),
+            path: self.relative,
+            partition_values: partition.unwrap_or_default(),
             size: size as i64,
             modification_time: now_ms,
             data_change: true,
@@ -219,23 +194,15 @@ impl GrowingFile {
         };
         Ok(DataFile { add, rows: self.rows, times })
     }
-
-    fn failed(&self, cause: parquet::errors::ParquetError) -> LakeError {
-        match cause {
-            parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
-                Ok(cause) => LakeError::Io { action: "write", path: self.path.clone(), cause: *cause },
-                Err(cause) => parquet::errors::ParquetError::External(cause).into(),
-            },
-            other => other.into(),
-        }
-    }
 }
 
-impl Drop for GrowingFile {
-    fn drop(&mut self) {
-        if self.writer.take().is_some() {
-            let _ = std::fs::remove_file(&self.path);
-        }
+fn failed(draft: &Draft, cause: parquet::errors::ParquetError) -> LakeError {
+    match cause {
+        parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            Ok(cause) => LakeError::Io { action: "write", path: draft.name(), cause: *cause },
+            Err(cause) => parquet::errors::ParquetError::External(cause).into(),
+        },
+        other => other.into(),
     }
 }
 
@@ -295,7 +262,7 @@ fn date_text(day: i32) -> String {
 /// # Errors
 /// The file is gone or damaged; the error names it.
 pub fn read(
-    table: &Path,
+    table: &TablePath,
     add: &Add,
     columns: &[&str],
     each: impl FnMut(RecordBatch) -> Result<(), LakeError>,
@@ -308,14 +275,15 @@ pub fn read(
 /// # Errors
 /// The file is gone or damaged; the error names it.
 pub fn read_rows(
-    table: &Path,
+    table: &TablePath,
     add: &Add,
     columns: &[&str],
     rows: Option<RowSelection>,
     mut each: impl FnMut(RecordBatch) -> Result<(), LakeError>,
 ) -> Result<(), LakeError> {
-    let path = data_path(table, add);
-    let file = File::open(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
+    let path = table.name(&add.path);
+    // A selection of rows is read again and again, each time a little of the file.
+    let file = table.open(&add.path, add.size, columns.is_empty() && rows.is_none())?;
     let damaged =
         |cause: parquet::errors::ParquetError| LakeError::Damaged { path: path.clone(), cause: cause.to_string() };
     // With the offsets of its pages, pages without a wanted row are not even read.
@@ -362,9 +330,9 @@ pub struct Shape {
 ///
 /// # Errors
 /// The file is gone or damaged; the error names it.
-pub fn shape(table: &Path, add: &Add) -> Result<Shape, LakeError> {
-    let path = data_path(table, add);
-    let file = File::open(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
+pub fn shape(table: &TablePath, add: &Add) -> Result<Shape, LakeError> {
+    let path = table.name(&add.path);
+    let file = table.open(&add.path, add.size, false)?;
     let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         .map_err(|cause| LakeError::Damaged { path, cause: cause.to_string() })?;
     let groups = footer.metadata().row_groups();
@@ -373,11 +341,6 @@ pub fn shape(table: &Path, add: &Add) -> Result<Shape, LakeError> {
         bytes: groups.iter().map(|group| group.total_byte_size().unsigned_abs()).sum(),
         columns: footer.schema().fields().iter().map(|field| field.name().clone()).collect(),
     })
-}
-
-/// Where a data file lies. Delta's paths are URL-encoded.
-pub fn data_path(table: &Path, add: &Add) -> PathBuf {
-    table.join(&add.path)
 }
 
 /// Least and greatest time of a file from its statistics, in microseconds.

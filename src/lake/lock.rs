@@ -1,10 +1,12 @@
-//! The right to write to a lake: one writer at a time, each for one turn.
+//! The right to write to a lake: one writer at a time, each for one turn. In an object store it is a lease
+//! ([`store::lease`](super::store)); what follows is about folders.
 //!
 //! Two files are locked. Who wants a turn first takes `queue`, waits there for `lock`, and then gives `queue` to the next: a writer that
 //! ends its turn and wants another stands behind whoever waits already. The system frees both when a process ends, however it
 //! ends. What stands in `lock` is a note about the last turn: which it was, whose, and whether it was ended in order. If not,
 //! the next writer cleans up first.
 
+use super::store::Lock;
 use super::{Lake, LakeError, OWN, transaction};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
@@ -15,7 +17,7 @@ use std::time::Duration;
 /// Pause between two looks at a lock that somebody has.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Waiting that needs no explanation.
-const SILENT: Duration = Duration::from_secs(3);
+pub(super) const SILENT: Duration = Duration::from_secs(3);
 /// Bytes of the note. It is overwritten in place, so that a full disk does not refuse it.
 const NOTE: usize = 256;
 
@@ -48,9 +50,9 @@ struct Note {
     ended: bool,
 }
 
-/// The right to write, for one turn. Ends when it is dropped, or when the process does.
+/// The right to write to a lake in a folder.
 #[derive(Debug)]
-pub struct Lock {
+pub struct FolderLock {
     file: File,
     path: PathBuf,
     note: Note,
@@ -64,25 +66,25 @@ impl Lake {
     /// # Errors
     /// Others had the lake for too long, or finishing fails.
     pub async fn lock(&self, patience: &Patience<'_>) -> Result<Lock, LakeError> {
-        let (lock, clean) = acquire(self.root(), patience).await?;
+        let (lock, clean) = self.store.acquire(patience).await?;
         transaction::recover(self, !clean).await?;
         Ok(lock)
     }
 }
 
-impl Lock {
+impl FolderLock {
     /// Number of this turn.
-    pub fn turn(&self) -> u64 {
+    pub(super) fn turn(&self) -> u64 {
         self.note.turn
     }
 
     /// Whether nobody wrote since the turn with this number.
-    pub fn follows(&self, turn: u64) -> bool {
+    pub(super) fn follows(&self, turn: u64) -> bool {
         self.before == turn
     }
 
     /// Whether somebody waits for the lake.
-    pub fn is_wanted(&self) -> bool {
+    pub(super) fn is_wanted(&self) -> bool {
         let queue = self.path.with_file_name("queue");
         File::open(queue).is_ok_and(|queue| matches!(queue.try_lock(), Err(TryLockError::WouldBlock)))
     }
@@ -91,7 +93,7 @@ impl Lock {
     ///
     /// # Errors
     /// The note cannot be written; the turn has ended all the same.
-    pub fn release(mut self) -> Result<(), LakeError> {
+    pub(super) fn release(mut self) -> Result<(), LakeError> {
         self.note.ended = true;
         self.write_note()
     }
@@ -105,7 +107,7 @@ impl Lock {
 }
 
 /// Takes the lock of the lake in this folder; says whether the turn before it was ended in order.
-pub(super) async fn acquire(root: &Path, patience: &Patience<'_>) -> Result<(Lock, bool), LakeError> {
+pub(super) async fn acquire(root: &Path, patience: &Patience<'_>) -> Result<(FolderLock, bool), LakeError> {
     let own = root.join(OWN);
     let mut waited = Duration::ZERO;
     let queue = open(&own.join("queue"))?;
@@ -118,7 +120,7 @@ pub(super) async fn acquire(root: &Path, patience: &Patience<'_>) -> Result<(Loc
     let before = last.as_ref().map_or_else(some_number, |note| note.turn);
     let turn = before.wrapping_add(1);
     let note = Note { turn, pid: std::process::id(), purpose: patience.purpose.to_owned(), ended: false };
-    let mut lock = Lock { file, path, note, before };
+    let mut lock = FolderLock { file, path, note, before };
     lock.write_note()?;
     Ok((lock, last.is_some_and(|note| note.ended)))
 }
@@ -169,6 +171,6 @@ fn read_note(file: &mut File) -> Option<Note> {
 }
 
 /// A turn that nobody remembers.
-fn some_number() -> u64 {
+pub(super) fn some_number() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }

@@ -1,4 +1,4 @@
-//! The lake: one folder of Delta tables that any engine can read. The only place that names deltalake.
+//! The lake: one folder or place in an object store with Delta tables that any engine can read. The only place that names deltalake.
 //!
 //! Rows of several tables belong together (a call and its observables, and what was read of the source), and Delta commits one
 //! table at a time. A [`Transaction`] is therefore written down before its first commit and finished by whoever
@@ -10,23 +10,24 @@ mod erase;
 mod lock;
 pub mod retain;
 mod sorted;
+pub mod store;
 pub mod tables;
 mod transaction;
 
 pub use data_file::DataFile;
-pub use lock::{Lock, Patience};
+pub use lock::Patience;
+pub use store::{Location, Lock, StorageOptions, Store, TablePath};
 pub use transaction::{Purpose, Transaction};
 
 use crate::call::SCHEMA_VERSION;
 use datafusion::catalog::TableProvider;
 use deltalake::kernel::{Add, StructType, engine::arrow_conversion::TryIntoKernel as _};
 use deltalake::operations::create::CreateBuilder;
-use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake::{DeltaTable, DeltaTableError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,19 +46,24 @@ const LAKE_FORMAT: i32 = 1;
 pub enum LakeError {
     #[error("no lake at `{0}`: run `calltrail ingest` first, or name the lake with --lake")]
     Missing(PathBuf),
-    #[error("`{0}` is neither a lake nor empty: choose another folder with --lake")]
+    #[error("`{0}` is neither a lake nor empty: choose another place with --lake")]
     NotALake(PathBuf),
     #[error(
         "the lake at `{path}` was written by a newer version (layout {found}, this program knows {known}): update calltrail"
     )]
     Newer { path: PathBuf, found: i32, known: i32 },
-    #[error("lake locations with the scheme `{0}` are not supported by this version: use a folder")]
+    #[error("`{0}` is no place for a lake: name a folder, s3://BUCKET/PATH, gs://BUCKET/PATH or az://CONTAINER/PATH")]
     Scheme(String),
     #[error(
         "{holder} is writing to the lake at `{path}` and did not let go of it for {} s: wait for it to end, or longer with --lock-timeout",
         waited.as_secs()
     )]
     Locked { path: PathBuf, holder: String, waited: Duration },
+    #[error(
+        "another calltrail has taken over the lake at `{0}`, because this one was out of reach for longer than its lease: \
+         nothing that was committed is lost; run the command again"
+    )]
+    TakenOver(PathBuf),
     #[error("cannot {action} `{path}`: {cause}")]
     Io { action: &'static str, path: PathBuf, cause: io::Error },
     #[error("`{path}` is damaged: {cause}")]
@@ -83,29 +89,23 @@ struct Identity {
 }
 
 impl Identity {
-    fn read(root: &Path) -> Result<Self, LakeError> {
-        let path = root.join(OWN).join("lake.json");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                return Err(LakeError::Missing(root.to_path_buf()));
-            }
-            Err(cause) => return Err(LakeError::Io { action: "read", path, cause }),
-        };
-        serde_json::from_str(&text).map_err(|cause| LakeError::Damaged { path, cause: cause.to_string() })
+    fn read(store: &Store) -> Result<Self, LakeError> {
+        let path = own("lake.json");
+        let Some(text) = store.read(&path)? else { return Err(LakeError::Missing(store.name(""))) };
+        serde_json::from_slice(&text)
+            .map_err(|cause| LakeError::Damaged { path: store.name(&path), cause: cause.to_string() })
     }
 
-    fn write(&self, root: &Path) -> Result<(), LakeError> {
-        let path = root.join(OWN).join("lake.json");
+    fn write(&self, store: &Store) -> Result<(), LakeError> {
         let text = serde_json::to_string_pretty(self).expect("a struct of texts and numbers is JSON");
-        replace_file(&path, text.as_bytes()).map_err(|cause| LakeError::Io { action: "write", path, cause })
+        store.replace(&own("lake.json"), text.as_bytes())
     }
 }
 
 /// An open lake.
 #[derive(Debug)]
 pub struct Lake {
-    root: PathBuf,
+    store: Store,
     key: [u8; 32],
 }
 
@@ -124,71 +124,67 @@ impl Lake {
     ///
     /// # Errors
     /// There is none, it is newer than this program, or it cannot be read.
-    pub fn open(location: &str) -> Result<Self, LakeError> {
-        let root = folder(location)?;
-        let identity = Identity::read(&root)?;
+    pub fn open(location: &Location) -> Result<Self, LakeError> {
+        Self::open_store(Store::open(location)?)
+    }
+
+    fn open_store(store: Store) -> Result<Self, LakeError> {
+        let identity = Identity::read(&store)?;
         if identity.format > LAKE_FORMAT || identity.schema_version > SCHEMA_VERSION {
             let (found, known) = if identity.format > LAKE_FORMAT {
                 (identity.format, LAKE_FORMAT)
             } else {
                 (identity.schema_version, SCHEMA_VERSION)
             };
-            return Err(LakeError::Newer { path: root, found, known });
+            return Err(LakeError::Newer { path: store.name(""), found, known });
         }
-        let path = root.join(OWN).join("key");
-        let bytes =
-            std::fs::read(&path).map_err(|cause| LakeError::Io { action: "read", path: path.clone(), cause })?;
-        let key = bytes
-            .try_into()
-            .map_err(|_| LakeError::Damaged { path, cause: "the key of secret fingerprints is not 32 bytes".into() })?;
-        Ok(Self { root, key })
+        let path = own("key");
+        let bytes = store.read(&path)?.ok_or_else(|| LakeError::Io {
+            action: "read",
+            path: store.name(&path),
+            cause: io::ErrorKind::NotFound.into(),
+        })?;
+        let key = bytes.try_into().map_err(|_| LakeError::Damaged {
+            path: store.name(&path),
+            cause: "the key of secret fingerprints is not 32 bytes".into(),
+        })?;
+        Ok(Self { store, key })
     }
 
-    /// Opens a lake, making it if the folder is empty or absent.
+    /// Opens a lake, making it if the place is empty or absent.
     ///
     /// # Errors
-    /// As [`Self::open`], or the folder holds something else.
-    pub async fn open_or_create(location: &str, patience: &Patience<'_>) -> Result<Self, LakeError> {
-        match Self::open(location) {
-            Err(LakeError::Missing(root)) => Self::create(&root, patience).await,
+    /// As [`Self::open`], or the place holds something else.
+    pub async fn open_or_create(location: &Location, patience: &Patience<'_>) -> Result<Self, LakeError> {
+        Self::open_or_create_store(Store::open(location)?, patience).await
+    }
+
+    async fn open_or_create_store(store: Store, patience: &Patience<'_>) -> Result<Self, LakeError> {
+        match Self::open_store(store.clone()) {
+            Err(LakeError::Missing(_)) => Self::create(store, patience).await,
             opened => opened,
         }
     }
 
-    async fn create(root: &Path, patience: &Patience<'_>) -> Result<Self, LakeError> {
-        let own = root.join(OWN);
-        let io = |action, path: &Path| {
-            let path = path.to_path_buf();
-            move |cause| LakeError::Io { action, path, cause }
-        };
-        if let Ok(entries) = std::fs::read_dir(root) {
-            // A first run that was killed leaves tables and no lake.json; anything else is somebody's folder.
-            let known = |name: &str| name == OWN || tables::table(name).is_some();
-            if entries.flatten().any(|entry| !known(&entry.file_name().to_string_lossy())) {
-                return Err(LakeError::NotALake(root.to_path_buf()));
-            }
+    async fn create(store: Store, patience: &Patience<'_>) -> Result<Self, LakeError> {
+        // A first run that was killed leaves tables and no lake.json; anything else is somebody's.
+        let known = |name: &String| name == OWN || tables::table(name).is_some();
+        if !store.entries()?.iter().all(known) {
+            return Err(LakeError::NotALake(store.name("")));
         }
-        std::fs::create_dir_all(&own).map_err(io("make", &own))?;
+        store.make(OWN)?;
         // Two first runs at once: one makes the lake, the other finds it made.
-        let (lock, _) = lock::acquire(root, patience).await?;
-        if own.join("lake.json").exists() {
-            drop(lock);
-            return Self::open(&root.to_string_lossy());
+        let (_lock, _) = store.acquire(patience).await?;
+        if store.exists(&own("lake.json"))? {
+            return Self::open_store(store);
         }
-        let key_path = own.join("key");
-        if !key_path.exists() {
-            let mut key = [0u8; 32];
-            key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-            key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-            // Two random UUIDs hold 244 random bits; hashing spreads them over the key.
-            let temporary = own.join("key.tmp");
-            // Left by a run that was killed here.
-            let _ = std::fs::remove_file(&temporary);
-            write_private(&temporary, blake3::hash(&key).as_bytes()).map_err(io("write", &key_path))?;
-            std::fs::rename(&temporary, &key_path).map_err(io("write", &key_path))?;
-        }
+        let mut key = [0u8; 32];
+        key[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        key[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        // Two random UUIDs hold 244 random bits; hashing spreads them over the key.
+        store.create_private(&own("key"), blake3::hash(&key).as_bytes())?;
         for table in tables::TABLES {
-            create_table(root, table).await?;
+            create_table(&store, table).await?;
         }
         let identity = Identity {
             format: LAKE_FORMAT,
@@ -197,8 +193,8 @@ impl Lake {
             id: uuid::Uuid::new_v4().to_string(),
             kept_from: None,
         };
-        identity.write(root)?;
-        Self::open(&root.to_string_lossy())
+        identity.write(&store)?;
+        Self::open_store(store)
     }
 
     /// The key of the secrets' fingerprints.
@@ -206,18 +202,19 @@ impl Lake {
         self.key
     }
 
-    /// The lake's folder.
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// Where the lake's bytes lie.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
-    /// Folder of a table.
-    pub fn table_path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+    /// The lake's folder or URL.
+    pub fn root(&self) -> PathBuf {
+        self.store.name("")
     }
 
-    fn own(&self, name: &str) -> PathBuf {
-        self.root.join(OWN).join(name)
+    /// Where the data files of a table lie.
+    pub fn table_path(&self, name: &str) -> TablePath {
+        TablePath::new(self.store.clone(), name)
     }
 
     /// The first day that retention left: rows of before it are not taken in again.
@@ -225,7 +222,7 @@ impl Lake {
     /// # Errors
     /// The file cannot be read.
     pub fn kept_from(&self) -> Result<Option<chrono::NaiveDate>, LakeError> {
-        Ok(Identity::read(&self.root)?.kept_from)
+        Ok(Identity::read(&self.store)?.kept_from)
     }
 
     /// What the last ingest kept for the next one; empty for a new lake.
@@ -233,22 +230,16 @@ impl Lake {
     /// # Errors
     /// The file cannot be read.
     pub fn state(&self) -> Result<Vec<u8>, LakeError> {
-        let path = self.own("state.zst");
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                zstd::decode_all(&bytes[..]).map_err(|cause| LakeError::Damaged { path, cause: cause.to_string() })
-            }
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(cause) => Err(LakeError::Io { action: "read", path, cause }),
-        }
+        let Some(packed) = self.store.state()? else { return Ok(Vec::new()) };
+        let damaged =
+            |cause: io::Error| LakeError::Damaged { path: self.store.name(&own("state")), cause: cause.to_string() };
+        zstd::decode_all(&packed[..]).map_err(damaged)
     }
 
     async fn table(&self, name: &str) -> Result<DeltaTable, LakeError> {
-        let url = url::Url::from_directory_path(absolute(&self.table_path(name))?).map_err(|()| {
-            LakeError::Damaged { path: self.table_path(name), cause: "the path is not absolute".to_owned() }
-        })?;
-        let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
-        DeltaTableBuilder::from_url(url).map_err(delta)?.load().await.map_err(delta)
+        let mut table = DeltaTable::new(self.store.log_store(name)?);
+        table.load().await.map_err(|cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) })?;
+        Ok(table)
     }
 
     /// The files that make up a table now.
@@ -315,64 +306,30 @@ impl Lake {
 }
 
 /// Makes one table unless it is there.
-async fn create_table(root: &Path, table: &tables::Table) -> Result<(), LakeError> {
-    let path = root.join(table.name);
-    if path.join("_delta_log").join(format!("{:020}.json", 0)).exists() {
+async fn create_table(store: &Store, table: &tables::Table) -> Result<(), LakeError> {
+    let first = format!("{}/_delta_log/{:020}.json", table.name, 0);
+    if store.exists(&first)? {
         return Ok(());
     }
-    std::fs::create_dir_all(&path).map_err(|cause| LakeError::Io { action: "make", path: path.clone(), cause })?;
+    store.make(table.name)?;
     let schema: StructType = table.schema().as_ref().try_into_kernel()?;
     let partitions: Vec<&str> = if table.by_day { vec!["day"] } else { Vec::new() };
-    let url = url::Url::from_directory_path(absolute(&path)?)
-        .map_err(|()| LakeError::Damaged { path: path.clone(), cause: "the path is not absolute".to_owned() })?;
-    CreateBuilder::new()
-        .with_location(url.to_string())
+    let created = CreateBuilder::new()
+        .with_log_store(store.log_store(table.name)?)
         .with_table_name(table.name)
         .with_columns(schema.fields().cloned())
         .with_partition_columns(partitions)
         .with_configuration(HISTORY.map(|(name, value)| (name, Some(value))))
-        .await
-        .map_err(|cause| LakeError::Delta { table: table.name.to_owned(), cause: Box::new(cause) })?;
-    Ok(())
-}
-
-/// The folder that a location names: a path, or a `file://` URL.
-fn folder(location: &str) -> Result<PathBuf, LakeError> {
-    match location.split_once("://") {
-        Some(("file", _)) => url::Url::parse(location)
-            .ok()
-            .and_then(|url| url.to_file_path().ok())
-            .ok_or_else(|| LakeError::Scheme(location.to_owned())),
-        Some((scheme, _)) => Err(LakeError::Scheme(scheme.to_owned())),
-        None => Ok(PathBuf::from(location)),
+        .await;
+    match created {
+        Ok(_) => Ok(()),
+        // Another run makes the same lake at the same time.
+        Err(_) if store.exists(&first)? => Ok(()),
+        Err(cause) => Err(LakeError::Delta { table: table.name.to_owned(), cause: Box::new(cause) }),
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, LakeError> {
-    std::path::absolute(path).map_err(|cause| LakeError::Io { action: "find", path: path.to_path_buf(), cause })
-}
-
-/// Replaces a file as a whole: readers see the old or the new text, never a part.
-pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
-}
-
-/// Writes a file that only its owner may read.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// The path of one of the lake's own files.
+fn own(name: &str) -> String {
+    format!("{OWN}/{name}")
 }

@@ -71,7 +71,7 @@ impl Plan {
     /// # Errors
     /// A table's log, or a file that has to be looked into, cannot be read.
     pub async fn new(lake: &Lake, options: RetainOptions) -> Result<Self, LakeError> {
-        let identity = Identity::read(lake.root())?;
+        let identity = Identity::read(lake.store())?;
         let identity = (identity.kept_from != Some(options.before))
             .then_some(Identity { kept_from: Some(options.before), ..identity });
         let mut plan = Self {
@@ -205,7 +205,7 @@ impl Plan {
         }
         for file in erase::removed_files(lake, table).await? {
             if let Some(bytes) = file.on_disk.filter(|_| !dayless || is_dayless(&file.path)) {
-                let add = Add { path: file.path.clone(), ..Add::default() };
+                let add = Add { path: file.path.clone(), size: bytes as i64, ..Add::default() };
                 if gone.count(lake, table, &add)?.0 > 0 {
                     self.old.push((table, file.path, bytes));
                 }
@@ -227,7 +227,8 @@ impl Plan {
         let mut files: Vec<Add> = lake.files("observables").await?;
         let old = erase::removed_files(lake, "observables").await?;
         files.extend(
-            old.into_iter().filter(|file| file.on_disk.is_some()).map(|file| Add { path: file.path, ..Add::default() }),
+            old.into_iter()
+                .filter_map(|file| Some(Add { size: file.on_disk? as i64, path: file.path, ..Add::default() })),
         );
         for add in files.iter().filter(|add| is_dayless(&add.path)) {
             data_file::read(&lake.table_path("observables"), add, &["call_id"], |batch| {

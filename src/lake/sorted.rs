@@ -4,14 +4,13 @@
 //! rows that belong to the piece. Files are written nearly in order, so a page is seldom read twice.
 
 use super::tables::Table;
-use super::{LakeError, data_file};
+use super::{LakeError, TablePath, data_file};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast, interleave_record_batch};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
 use deltalake::kernel::Add;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Where one row stands.
@@ -25,7 +24,7 @@ struct Place {
 
 /// The rows of several files of one table.
 pub(super) struct Sorted<'a> {
-    table: &'a Path,
+    table: &'a TablePath,
     files: &'a [Add],
     /// What the rows are given as: columns that a file lacks are NULL.
     schema: SchemaRef,
@@ -38,7 +37,7 @@ pub(super) struct Sorted<'a> {
 impl<'a> Sorted<'a> {
     /// Reads the times of all rows. Pieces will hold about `piece_bytes` of values at most.
     pub(super) fn new(
-        table: &'a Path,
+        table: &'a TablePath,
         files: &'a [Add],
         columns: &Table,
         piece_bytes: usize,
@@ -130,7 +129,7 @@ impl<'a> Sorted<'a> {
                 return Ok(None);
             }
             if wanted.next().is_some() {
-                let path = data_file::data_path(self.table, add);
+                let path = self.table.name(&add.path);
                 return Err(LakeError::Damaged { path, cause: "it has fewer rows than it had just now".to_owned() });
             }
         }

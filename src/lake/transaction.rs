@@ -1,16 +1,15 @@
 //! Changes to several tables that become visible together, or are finished after a crash.
 //!
-//! Data files are written first and belong to nothing. Then the whole change is written to one file, and that rename is
-//! the moment at which it has happened: from there on every step can be repeated, because each table's log remembers (in a Delta
-//! `txn` action) which change it saw last.
+//! Data files are written first and belong to nothing. Then the whole change is written down ([`Store::begin`](super::Store)), and
+//! that is the moment at which it has happened: from there on every step can be repeated, because each table's log remembers
+//! (in a Delta `txn` action) which change it saw last.
 
-use super::{Identity, Lake, LakeError, erase, replace_file, tables};
+use super::{Identity, Lake, LakeError, erase, own, tables};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, Remove, Transaction as Txn};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::io;
 
 /// `appId` of our Delta `txn` actions.
 const APP_ID: &str = "calltrail";
@@ -115,46 +114,45 @@ impl Transaction {
         if self.is_empty() {
             return Ok(());
         }
-        self.number = last_number(lake).await? + 1;
-        if let Some(state) = self.state.take() {
-            let path = lake.own("state.next");
-            let io = |cause| LakeError::Io { action: "write", path: path.clone(), cause };
-            let packed = zstd::encode_all(&state[..], 1).map_err(io)?;
-            replace_file(&path, &packed).map_err(io)?;
-            self.has_state = true;
-        }
-        let path = lake.own("intent.json");
-        let text = serde_json::to_vec(&self).expect("actions are JSON");
-        replace_file(&path, &text).map_err(|cause| LakeError::Io { action: "write", path: path.clone(), cause })?;
+        self.write_down(lake).await?;
         self.finish(lake).await
     }
 
-    /// Does what is left to do of a change whose intent is written.
-    async fn finish(self, lake: &Lake) -> Result<(), LakeError> {
+    /// Writes the change down: with this it has happened.
+    pub(super) async fn write_down(&mut self, lake: &Lake) -> Result<(), LakeError> {
+        self.number = last_number(lake).await? + 1;
+        let mut state = None;
+        if let Some(new) = self.state.take() {
+            let packed = zstd::encode_all(&new[..], 1);
+            state = Some(packed.map_err(|cause| LakeError::Io { action: "pack", path: lake.root(), cause })?);
+        }
+        self.has_state = state.is_some();
+        let change = serde_json::to_vec(self).expect("actions are JSON");
+        lake.store.begin(change, state)
+    }
+
+    /// Does what is left to do of a change that is written down.
+    pub(super) async fn finish(&self, lake: &Lake) -> Result<(), LakeError> {
         for table in tables::TABLES {
             // Every table notes the number, so that it can be read from any of them.
-            let change = self.tables.get(table.name);
-            if change.is_some() || table.name == "sources" {
-                commit_table(lake, table.name, change, self.number, &self.purpose).await?;
-            }
-        }
-        if self.has_state {
-            let (next, path) = (lake.own("state.next"), lake.own("state.zst"));
-            match std::fs::rename(&next, &path) {
-                Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                    return Err(LakeError::Io { action: "replace", path, cause });
-                }
-                _ => {}
+            if self.tables.contains_key(table.name) || table.name == "sources" {
+                self.commit_one(lake, table.name).await?;
             }
         }
         if let Some(identity) = &self.identity {
-            identity.write(lake.root())?;
+            // A newer one of a writer that took over must stay.
+            lake.store.confirm()?;
+            identity.write(&lake.store)?;
         }
         for (table, paths) in &self.erased {
             erase::erase(&lake.table_path(table), paths)?;
         }
-        let path = lake.own("intent.json");
-        std::fs::remove_file(&path).map_err(|cause| LakeError::Io { action: "remove", path, cause })
+        lake.store.done(self.has_state)
+    }
+
+    /// Commits one table, unless it has the change.
+    pub(super) async fn commit_one(&self, lake: &Lake, name: &str) -> Result<(), LakeError> {
+        commit_table(lake, name, self.tables.get(name), self.number, &self.purpose).await
     }
 }
 
@@ -191,19 +189,28 @@ async fn commit_table(
     let properties = CommitProperties::default()
         .with_metadata([("calltrail".to_owned(), note)])
         .with_application_transaction(Txn::new(APP_ID, number))
+        // Somebody else's commit in between must never be built upon: it may be this very change, finished by another writer.
+        .with_max_retries(0)
         .with_cleanup_expired_logs(Some(false));
-    CommitBuilder::from(properties)
-        .with_actions(actions)
-        .build(Some(snapshot), table.log_store(), operation)
-        .await
-        .map_err(|cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) })?;
-    Ok(())
+    let committed =
+        CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), table.log_store(), operation).await;
+    match committed {
+        Ok(_) => Ok(()),
+        // The answer to a commit may be lost on its way from an object store, and who took over may have made it.
+        Err(_) if last_number_in(lake, name).await? >= number => Ok(()),
+        Err(cause) => Err(LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) }),
+    }
 }
 
 /// The number of the last change.
 async fn last_number(lake: &Lake) -> Result<i64, LakeError> {
-    let delta = |cause| LakeError::Delta { table: "sources".to_owned(), cause: Box::new(cause) };
-    let table = lake.table("sources").await?;
+    last_number_in(lake, "sources").await
+}
+
+/// The number of the last change that a table has.
+async fn last_number_in(lake: &Lake, name: &str) -> Result<i64, LakeError> {
+    let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
+    let table = lake.table(name).await?;
     let snapshot = table.snapshot().map_err(delta)?;
     let seen = snapshot.transaction_version(table.log_store().as_ref(), APP_ID).await.map_err(delta)?;
     Ok(seen.unwrap_or(0))
@@ -211,18 +218,14 @@ async fn last_number(lake: &Lake) -> Result<i64, LakeError> {
 
 /// Finishes a change whose writer died, and, if a turn was not ended in order, removes data files that belong to none.
 pub(super) async fn recover(lake: &Lake, after_crash: bool) -> Result<(), LakeError> {
-    let path = lake.own("intent.json");
-    match std::fs::read(&path) {
-        Ok(text) => {
-            let intent: Transaction = serde_json::from_slice(&text)
-                .map_err(|cause| LakeError::Damaged { path: path.clone(), cause: cause.to_string() })?;
-            tracing::info!(number = intent.number, "finishing the change of a writer that died");
-            intent.finish(lake).await?;
-        }
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(LakeError::Io { action: "read", path, cause }),
+    if let Some(text) = lake.store.intent()? {
+        let intent: Transaction = serde_json::from_slice(&text)
+            .map_err(|cause| LakeError::Damaged { path: lake.store.name(&own("intent")), cause: cause.to_string() })?;
+        tracing::info!(number = intent.number, "finishing the change of a writer that died");
+        intent.finish(lake).await?;
     }
     if after_crash {
+        lake.store.sweep_own()?;
         for table in tables::TABLES {
             remove_strays(lake, table.name).await?;
         }
@@ -232,23 +235,18 @@ pub(super) async fn recover(lake: &Lake, after_crash: bool) -> Result<(), LakeEr
 
 /// Removes the Parquet files of a table that its log has never named: a writer died before it could add them.
 async fn remove_strays(lake: &Lake, name: &str) -> Result<(), LakeError> {
-    let folder = lake.table_path(name);
-    let found: Vec<_> = walkdir::WalkDir::new(&folder)
-        .into_iter()
-        .filter_entry(|entry| entry.file_name() != "_delta_log")
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|suffix| suffix == "parquet"))
-        .map(walkdir::DirEntry::into_path)
-        .collect();
+    let mut found = lake.store.list(name)?;
+    let log = format!("{name}/_delta_log/");
+    found.retain(|path| path.ends_with(".parquet") && !path.starts_with(&log));
     if found.is_empty() {
         return Ok(());
     }
     let named = named_files(lake, name).await?;
     for path in found {
-        let relative = path.strip_prefix(&folder).unwrap_or(&path).to_string_lossy().into_owned();
-        if !named.contains(&relative) {
-            tracing::info!(file = %path.display(), "removing a data file that no commit names");
-            std::fs::remove_file(&path).map_err(|cause| LakeError::Io { action: "remove", path, cause })?;
+        let relative = path.strip_prefix(name).unwrap_or(&path).trim_start_matches('/');
+        if !named.contains(relative) {
+            tracing::info!(file = %path, "removing a data file that no commit names");
+            lake.store.remove(&path)?;
         }
     }
     Ok(())

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rule", &["call", "source", "enrich", "lake", "query", "alert"]),
     ("detect", &["call", "lake", "query", "rule", "alert"]),
     ("sink", &["alert", "visible"]),
-    ("config", &["call", "source", "alert", "sink"]),
+    ("config", &["call", "source", "lake", "alert", "sink"]),
     (
         "cli",
         &[

@@ -42,7 +42,7 @@ async fn column(lake: &Lake, table: &str, name: &str) -> Vec<String> {
 async fn rows_without_a_day_go_by_when_they_were_read() {
     let folder = tempfile::tempdir().unwrap();
     let patience = crate::lake::Patience::silent("test", std::time::Duration::ZERO);
-    let lake = Lake::open_or_create(folder.path().join("lake").to_str().unwrap(), &patience).await.unwrap();
+    let lake = Lake::open_or_create(&folder.path().join("lake").to_str().unwrap().into(), &patience).await.unwrap();
     let _lock = lake.lock(&patience).await.unwrap();
     let mut change = Transaction::default();
     add(&lake, &mut change, "calls", ("call_id", &["old", "new"]), ("ingested_at", &[100, 300]));

@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::Field;
 
 /// Writes a file of observables without some columns, as an older version would have.
-fn file(table: &Path, name: &str, rows: &[(Option<i64>, String)]) -> Add {
+fn file(table: &TablePath, name: &str, rows: &[(Option<i64>, String)]) -> Add {
     let schema = Arc::new(Schema::new(vec![
         Field::new("value", arrow::datatypes::DataType::Utf8, true),
         Field::new("time", crate::call::utc_timestamp(), true),
@@ -21,7 +21,7 @@ fn file(table: &Path, name: &str, rows: &[(Option<i64>, String)]) -> Add {
 #[test]
 fn any_piece_size_gives_the_same_order() {
     let folder = tempfile::tempdir().unwrap();
-    let table = folder.path().join("observables");
+    let table = TablePath::new(crate::lake::Store::Folder(folder.path().to_path_buf()), "observables");
     let mut expected = Vec::new();
     let mut files = Vec::new();
     let mut random = 7_u64;

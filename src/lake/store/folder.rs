@@ -1,0 +1,111 @@
+//! A lake's bytes in a folder.
+
+use crate::lake::LakeError;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// The change that is under way.
+pub(super) const INTENT: &str = "intent.json";
+/// The state that the next ingest starts from.
+pub(super) const STATE: &str = "state.zst";
+/// The state that the change under way brings.
+pub(super) const NEXT_STATE: &str = "state.next";
+
+fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> LakeError {
+    move |cause| LakeError::Io { action, path: path.to_path_buf(), cause }
+}
+
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LakeError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(failed("read", path)(cause)),
+    }
+}
+
+/// Replaces a file as a whole: readers see the old or the new text, never a part.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), LakeError> {
+    let temporary = path.with_extension("tmp");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(failed("write", path))
+}
+
+/// Writes a file that only its owner may read, unless there is one.
+pub(super) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), LakeError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let temporary = path.with_extension("tmp");
+    // Left by a run that was killed here.
+    let _ = std::fs::remove_file(&temporary);
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let write = || -> io::Result<()> {
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(failed("write", path))
+}
+
+pub(super) fn remove(path: &Path) -> Result<(), LakeError> {
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(cause)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn make(path: &Path) -> Result<(), LakeError> {
+    std::fs::create_dir_all(path).map_err(failed("make", path))
+}
+
+pub(super) fn list(root: &Path, below: &str) -> Vec<String> {
+    walkdir::WalkDir::new(root.join(below))
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.file_type().is_file())
+        .filter_map(|entry| {
+            let path = entry.path().strip_prefix(root).ok()?;
+            let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+            Some(parts.join("/"))
+        })
+        .collect()
+}
+
+pub(super) fn entries(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Writes down a change; the last rename is the moment at which it has happened.
+pub(super) fn begin(own: &Path, change: &[u8], state: Option<&[u8]>) -> Result<(), LakeError> {
+    if let Some(state) = state {
+        replace(&own.join(NEXT_STATE), state)?;
+    }
+    replace(&own.join(INTENT), change)
+}
+
+/// The change is in every table: its state becomes the state.
+pub(super) fn done(own: &Path, has_state: bool) -> Result<(), LakeError> {
+    if has_state {
+        let path = own.join(STATE);
+        match std::fs::rename(own.join(NEXT_STATE), &path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed("replace", &path)(cause)),
+            _ => {}
+        }
+    }
+    let path = own.join(INTENT);
+    std::fs::remove_file(&path).map_err(failed("remove", &path))
+}
