@@ -201,9 +201,10 @@ async fn evidence(session: &Session, ids: &[&str]) -> Result<HashMap<String, Cal
     let mut found = HashMap::new();
     for ids in ids.chunks(LOOKUP) {
         let sql = format!(
-            "SELECT call_id, CAST(time AS BIGINT) AS time, session_id, agent, user_id, server, tool, method, \
+            "SELECT call_id, CAST(time AS BIGINT) AS time, session_id, agent, user_id, server, tool, \
              substr(arguments, 1, 4096) AS arguments, substr(result_text, 1, 4096) AS result_text, \
-             outcome, approval, source_file, source_line FROM calls WHERE call_id IN ({})",
+             coalesce(method, 'unknown') AS method, coalesce(outcome, 'unknown') AS outcome, \
+             coalesce(approval, 'unknown') AS approval, source_file, source_line FROM calls WHERE call_id IN ({})",
             list(ids)
         );
         for call in rows::<CallEvidence>(session, &sql).await? {

@@ -7,7 +7,7 @@
 //! the next writer cleans up first.
 
 use super::store::Lock;
-use super::{Lake, LakeError, OWN, transaction};
+use super::{Lake, LakeError, OWN, transaction, upgrade};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -61,13 +61,14 @@ pub struct FolderLock {
 }
 
 impl Lake {
-    /// Waits for a turn, then finishes what an earlier writer began and could not finish.
+    /// Waits for a turn, then finishes what an earlier writer began and could not finish, and brings an older lake up to date.
     ///
     /// # Errors
     /// Others had the lake for too long, or finishing fails.
     pub async fn lock(&self, patience: &Patience<'_>) -> Result<Lock, LakeError> {
         let (lock, clean) = self.store.acquire(patience).await?;
         transaction::recover(self, !clean).await?;
+        upgrade::upgrade(self).await?;
         Ok(lock)
     }
 }

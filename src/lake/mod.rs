@@ -13,6 +13,7 @@ mod sorted;
 pub mod store;
 pub mod tables;
 mod transaction;
+mod upgrade;
 
 pub use data_file::DataFile;
 pub use lock::Patience;
@@ -107,6 +108,8 @@ impl Identity {
 pub struct Lake {
     store: Store,
     key: [u8; 32],
+    /// Made by an older version, and no writer has brought it up to date when it was opened.
+    older: bool,
 }
 
 /// One table as `lake info` shows it.
@@ -148,7 +151,7 @@ impl Lake {
             path: store.name(&path),
             cause: "the key of secret fingerprints is not 32 bytes".into(),
         })?;
-        Ok(Self { store, key })
+        Ok(Self { store, key, older: identity.schema_version < SCHEMA_VERSION })
     }
 
     /// Opens a lake, making it if the place is empty or absent.
@@ -236,6 +239,11 @@ impl Lake {
         zstd::decode_all(&packed[..]).map_err(damaged)
     }
 
+    /// Whether an older version made the lake, and knew no table of this name.
+    fn lacks(&self, name: &str) -> Result<bool, LakeError> {
+        Ok(self.older && !has_table(&self.store, name)?)
+    }
+
     async fn table(&self, name: &str) -> Result<DeltaTable, LakeError> {
         let mut table = DeltaTable::new(self.store.log_store(name)?);
         table.load().await.map_err(|cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) })?;
@@ -247,6 +255,9 @@ impl Lake {
     /// # Errors
     /// The table's log cannot be read.
     pub async fn files(&self, name: &str) -> Result<Vec<Add>, LakeError> {
+        if self.lacks(name)? {
+            return Ok(Vec::new());
+        }
         let table = self.table(name).await?;
         let snapshot =
             table.snapshot().map_err(|cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) })?;
@@ -262,11 +273,17 @@ impl Lake {
     pub async fn providers(&self) -> Result<Vec<(String, Arc<dyn TableProvider>)>, LakeError> {
         let mut providers = Vec::new();
         for table in tables::TABLES {
-            let delta = self.table(table.name).await?;
-            let provider = delta.table_provider().await.map_err(|cause| LakeError::Delta {
+            if self.lacks(table.name)? {
+                providers.push((table.name.to_owned(), upgrade::absent(table)));
+                continue;
+            }
+            let failed = |cause: String| LakeError::Delta {
                 table: table.name.to_owned(),
-                cause: Box::new(DeltaTableError::generic(cause.to_string())),
-            })?;
+                cause: Box::new(DeltaTableError::generic(cause)),
+            };
+            let delta = self.table(table.name).await?;
+            let provider = delta.table_provider().await.map_err(|cause| failed(cause.to_string()))?;
+            let provider = upgrade::complete(provider, &table.schema()).map_err(|cause| failed(cause.to_string()))?;
             providers.push((table.name.to_owned(), provider));
         }
         Ok(providers)
@@ -279,6 +296,9 @@ impl Lake {
     pub async fn versions(&self) -> Result<BTreeMap<String, i64>, LakeError> {
         let mut versions = BTreeMap::new();
         for table in tables::TABLES {
+            if self.lacks(table.name)? {
+                continue;
+            }
             let version = self.table(table.name).await?.version().unwrap_or_default();
             versions.insert(table.name.to_owned(), version as i64);
         }
@@ -292,6 +312,9 @@ impl Lake {
     pub async fn info(&self) -> Result<Vec<TableInfo>, LakeError> {
         let mut info = Vec::new();
         for table in tables::TABLES {
+            if self.lacks(table.name)? {
+                continue;
+            }
             let files = self.files(table.name).await?;
             info.push(TableInfo {
                 name: table.name,
@@ -305,10 +328,13 @@ impl Lake {
     }
 }
 
+fn has_table(store: &Store, name: &str) -> Result<bool, LakeError> {
+    store.exists(&format!("{name}/_delta_log/{:020}.json", 0))
+}
+
 /// Makes one table unless it is there.
 async fn create_table(store: &Store, table: &tables::Table) -> Result<(), LakeError> {
-    let first = format!("{}/_delta_log/{:020}.json", table.name, 0);
-    if store.exists(&first)? {
+    if has_table(store, table.name)? {
         return Ok(());
     }
     store.make(table.name)?;
@@ -324,7 +350,7 @@ async fn create_table(store: &Store, table: &tables::Table) -> Result<(), LakeEr
     match created {
         Ok(_) => Ok(()),
         // Another run makes the same lake at the same time.
-        Err(_) if store.exists(&first)? => Ok(()),
+        Err(_) if has_table(store, table.name)? => Ok(()),
         Err(cause) => Err(LakeError::Delta { table: table.name.to_owned(), cause: Box::new(cause) }),
     }
 }

@@ -5,8 +5,9 @@
 //! (in a Delta `txn` action) which change it saw last.
 
 use super::{Identity, Lake, LakeError, erase, own, tables};
+use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake::kernel::{Action, Add, Remove, Transaction as Txn};
+use deltalake::kernel::{Action, Add, MetadataExt as _, Remove, StructField, StructType, Transaction as Txn};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -27,6 +28,8 @@ pub enum Purpose {
     Vacuum { before_ms: i64 },
     /// Rows of before this day leave the lake, and their files the disk.
     Retain { before: chrono::NaiveDate, rows: u64, files: u64 },
+    /// Columns and tables that an older version did not have.
+    Upgrade { from: i32, to: i32 },
 }
 
 /// What changes in one table.
@@ -34,6 +37,9 @@ pub enum Purpose {
 struct Change {
     adds: Vec<Add>,
     removes: Vec<Remove>,
+    /// New columns of the table.
+    #[serde(default)]
+    columns: Vec<StructField>,
 }
 
 /// A change to the lake that has not happened yet.
@@ -81,9 +87,14 @@ impl Transaction {
         self.tables.entry(table.to_owned()).or_default().removes.push(remove);
     }
 
+    /// Adds a column to a table; its rows have NULL there.
+    pub(super) fn add_column(&mut self, table: &str, column: StructField) {
+        self.tables.entry(table.to_owned()).or_default().columns.push(column);
+    }
+
     /// Whether rows change, and not just the files that hold them: who follows a table's changes passes over the others.
     fn changes_data(&self) -> bool {
-        !matches!(self.purpose, Purpose::Compact { .. } | Purpose::Vacuum { .. })
+        !matches!(self.purpose, Purpose::Compact { .. } | Purpose::Vacuum { .. } | Purpose::Upgrade { .. })
     }
 
     /// Removes a data file from the disk once the change is made. Versions of the table that name it can no longer be read.
@@ -172,6 +183,18 @@ async fn commit_table(
     }
     let mut actions = Vec::new();
     if let Some(change) = change {
+        if !change.columns.is_empty() {
+            let known = snapshot.schema();
+            let columns = known.fields().chain(&change.columns).cloned();
+            let columns = StructType::try_new(columns).map_err(|cause| delta(DeltaTableError::from(cause)))?;
+            actions.push(Action::Metadata(
+                snapshot
+                    .metadata()
+                    .clone()
+                    .with_schema(&columns)
+                    .map_err(|cause| delta(DeltaTableError::from(cause)))?,
+            ));
+        }
         actions.extend(change.removes.iter().cloned().map(Action::Remove));
         actions.extend(change.adds.iter().cloned().map(Action::Add));
     }
@@ -182,6 +205,9 @@ async fn commit_table(
         }
         Purpose::Compact { target_size } => {
             DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(*target_size).unwrap_or(i64::MAX) }
+        }
+        Purpose::Upgrade { .. } => {
+            DeltaOperation::AddColumn { fields: change.map(|change| change.columns.clone()).unwrap_or_default() }
         }
         Purpose::Retain { before, .. } => DeltaOperation::Delete { predicate: Some(format!("day < '{before}'")) },
     };

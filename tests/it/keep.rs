@@ -262,3 +262,104 @@ fn copy_of(place: &Place) -> Place {
     }
     copy
 }
+
+/// Columns that the older lake of the test lacks, by table.
+const NEW_COLUMNS: &[(&str, &[&str])] =
+    &[("calls", &["approval", "capabilities", "ann_open_world"]), ("observables", &["origin"]), ("rejects", &["line"])];
+/// A table that it lacks.
+const NEW_TABLE: &str = "prompts";
+
+/// Makes a lake what an older version would have left: columns and a table are missing, from the files and from the log.
+fn make_older(place: &Place) {
+    use parquet::arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+    std::fs::remove_dir_all(place.lake().join(NEW_TABLE)).expect("removed");
+    let mut sizes = BTreeMap::new();
+    for (table, columns) in NEW_COLUMNS {
+        let folder = place.lake().join(table);
+        let is_data = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "parquet");
+        for path in files(&folder).into_iter().filter(is_data) {
+            let file = std::fs::File::open(&path).expect("a file");
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+            let names = builder.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+            let left = (0..names.len()).filter(|at| !columns.contains(&names[*at].as_str()));
+            let mask = ProjectionMask::roots(builder.parquet_schema(), left);
+            let reader = builder.with_projection(mask).build().expect("Parquet");
+            let batches = reader.collect::<Result<Vec<_>, _>>().expect("rows");
+            let mut writer = ArrowWriter::try_new(Vec::new(), batches[0].schema(), None).expect("a writer");
+            batches.iter().for_each(|batch| writer.write(batch).expect("rows"));
+            let bytes = writer.into_inner().expect("Parquet");
+            let relative = path.strip_prefix(&folder).expect("below the table").to_string_lossy().into_owned();
+            sizes.insert(relative, bytes.len());
+            std::fs::write(&path, bytes).expect("written");
+        }
+        for commit in files(&folder.join("_delta_log")) {
+            let mut lines = String::new();
+            for mut line in crate::common::json_lines(&std::fs::read_to_string(&commit).expect("a commit")) {
+                if let Some(metadata) = line.get_mut("metaData") {
+                    let text = metadata["schemaString"].as_str().expect("a schema");
+                    let mut schema: Value = serde_json::from_str(text).expect("JSON");
+                    let known = |field: &Value| !columns.iter().any(|name| field["name"] == *name);
+                    schema["fields"].as_array_mut().expect("fields").retain(known);
+                    metadata["schemaString"] = schema.to_string().into();
+                }
+                if let Some(add) = line.get_mut("add") {
+                    add["size"] = sizes[add["path"].as_str().expect("a path")].into();
+                }
+                writeln!(lines, "{line}").expect("memory");
+            }
+            std::fs::write(&commit, lines).expect("written");
+        }
+    }
+    let identity = place.lake().join("_calltrail/lake.json");
+    let text = std::fs::read_to_string(&identity).expect("an identity");
+    std::fs::write(identity, text.replace("\"schema_version\": 1", "\"schema_version\": 0")).expect("written");
+}
+
+/// Rows without what an older version did not have.
+fn as_older(contents: &Contents) -> Contents {
+    let mut older = contents.clone();
+    older.insert(NEW_TABLE, Vec::new());
+    for (table, columns) in NEW_COLUMNS {
+        for row in older.get_mut(table).expect("a table") {
+            let mut values: Value = serde_json::from_str(row).expect("a row");
+            columns.iter().for_each(|column| values[*column] = Value::Null);
+            *row = values.to_string();
+        }
+    }
+    older
+}
+
+#[test]
+fn a_lake_of_an_older_version_is_read_and_brought_up_to_date() {
+    let place = Place::new();
+    let logs = sample_logs();
+    let (first, later) = logs.split_at(logs.len() / 2);
+    place.ingest(first);
+    let expected = as_older(&place.contents());
+    make_older(&place);
+    // Who only reads changes nothing.
+    let found = place.contents();
+    assert_same("read as it is", &expected, &found);
+    assert_eq!(place.one("SELECT count(*) FROM calls WHERE approval IS NULL"), expected["calls"].len());
+    assert_eq!(actions(&place, "calls", "metaData").len(), 1);
+
+    place.ingest(later);
+    assert_eq!(actions(&place, "calls", "metaData").len(), 2, "the columns are in the table's log now");
+    assert_eq!(actions(&place, "connections", "metaData").len(), 1);
+    let after = place.contents();
+    assert!(after["calls"].len() > expected["calls"].len() && after[NEW_TABLE].len() > 1);
+    let approvals = place.one("SELECT count(*) FROM calls WHERE approval IS NOT NULL");
+    assert!(approvals.as_u64() > Some(0), "later calls have the new columns");
+    if let Some(python) = crate::engines::python() {
+        crate::engines::assert_agree(&place, &python, "after the upgrade");
+    }
+    place.run(0, ["lake", "compact"]);
+    assert_same("after compaction", &after, &place.contents());
+    place.run(0, ["detect"]);
+    // A lake of a newer version is left alone.
+    let identity = place.lake().join("_calltrail/lake.json");
+    let text = std::fs::read_to_string(&identity).expect("an identity");
+    std::fs::write(&identity, text.replace("\"schema_version\": 1", "\"schema_version\": 9")).expect("written");
+    let refused = place.run(1, ["query", "SELECT 1"]);
+    assert!(refused.stderr.contains("newer version"), "{}", refused.stderr);
+}
