@@ -29,6 +29,22 @@ pub fn is_url(text: &str) -> bool {
     text.starts_with("//") || scheme_end(text).is_some()
 }
 
+/// Schemes behind which a name without a dot is a machine: `archive://report` and `memory://notes` name things.
+const NETWORK: &str = "http https ws wss ftp ftps sftp ssh scp git svn rsync smb cifs nfs afp webdav dav davs telnet tcp udp tls ssl \
+    grpc grpcs h2c rtsp rtmp sip sips stun turn xmpp irc ircs ldap ldaps imap imaps pop3 smtp smtps dict gopher \
+    finger tftp vnc rdp coap coaps mqtt mqtts amqp amqps kafka nats stomp zmq redis rediss memcached mongodb \
+    postgres postgresql mysql mariadb mssql sqlserver oracle clickhouse cassandra neo4j bolt couchdb influxdb \
+    elasticsearch opensearch hdfs webhdfs zookeeper etcd consul docker syslog snmp ntp dns socks4 socks5 socks5h \
+    proxy";
+
+/// Whether a text is a URL that leads to a host: by its scheme, of which the first part counts (`git+ssh`, `postgresql+asyncpg`).
+pub fn is_network_url(text: &str) -> bool {
+    let text = text.trim_start();
+    let scheme = scheme_end(text).map(|end| text[..end - 3].to_ascii_lowercase());
+    let known = |scheme: String| NETWORK.split(' ').any(|name| Some(name) == scheme.split('+').next());
+    text.starts_with("//") || scheme.is_some_and(known)
+}
+
 /// The host of a URL; `None` for anything else and for URLs without one (`file:///etc`, `mailto:`).
 pub fn of_url(url: &str) -> Option<Address> {
     let url = url.trim();

@@ -9,7 +9,7 @@ const ABOUT: About = About {
     syntax: "is_internal_address(host_or_url)",
     text: "Whether a host, address or URL is internal: loopback, private (RFC 1918, ULA), link-local, carrier-grade \
            NAT, unspecified, IPv4 inside IPv6, localhost, .local, .internal, .lan, .home.arpa and similar, and a \
-           URL whose host has no dot. Decimal, hex and octal spellings count. Names are not resolved.",
+           URL of a network scheme whose host has no dot. Decimal, hex and octal spellings count. Names are not resolved.",
     example: "SELECT call_id, value FROM observables WHERE type = 'url' AND is_internal_address(value)",
 };
 
@@ -26,7 +26,9 @@ fn is_internal(text: &str) -> bool {
         Some(Address::Ip(ip)) => is_internal_ip(ip),
         Some(Address::Name(name)) => match address::implied(&name) {
             Some(ip) => is_internal_ip(ip),
-            None => ZONES.iter().any(|zone| name.ends_with(zone)) || (!name.contains('.') && address::is_url(text)),
+            None => {
+                ZONES.iter().any(|zone| name.ends_with(zone)) || (!name.contains('.') && address::is_network_url(text))
+            }
         },
         None => false,
     }
@@ -80,6 +82,10 @@ mod tests {
             "http://[::ffff:10.0.0.1]/",
             "localhost:3000",
             "http://redis:6379",
+            "postgresql+asyncpg://db/orders",
+            "GIT+SSH://git@forge/repo",
+            "//intranet/share",
+            "archive://10.1.2.3/x",
             "db.prod.internal",
             "http://169.254.169.254/",
             "http://10.0.0.1.nip.io/",
@@ -93,6 +99,10 @@ mod tests {
             "100.128.0.1",
             "10.1",
             "redis",
+            "archive://x",
+            "memory://notes",
+            "file://report",
+            "mcp+tool://search",
             "internal.example.com",
             "2001:db8::1",
             "",
