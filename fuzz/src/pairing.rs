@@ -165,7 +165,7 @@ impl Log {
             _ => None,
         };
         let identity = identity.map(|text| *blake3::hash(text.as_bytes()).as_bytes());
-        let mut item = Item { event, observables: Vec::new(), identity };
+        let mut item = Item { event, observables: Vec::new(), identity, origin: 0 };
         if let Event::Response { call, .. } = &mut item.event {
             call.result_hash = identity;
         }

@@ -167,6 +167,7 @@ text_enum! {
         NameSplit = "name_split",
         EvictedOpen = "evicted_open",
         ZoneAssumed = "zone_assumed",
+        SpanReused = "span_reused",
     }
 }
 
@@ -373,6 +374,8 @@ pub struct More {
     /// Source fields that have no column, JSON text.
     pub extra_json: Option<String>,
     pub source_format_version: Option<Text>,
+    /// Which of the source's requests of the user the call belongs to, until pairing has looked it up; not a column.
+    pub turn: Option<u32>,
     /// Digest of the `requestState` that the request carried (multi-round-trip requests); not a column.
     pub request_state: Option<Text>,
     /// Digest of the `requestState` that the result handed out; not a column.

@@ -131,8 +131,10 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
                 } else {
                     out.counts.bytes_calls += bytes.len() as u64;
                 }
+                let origin = decoded.origin;
                 for event in decoded.events.drain(..) {
-                    out.items.push(enrich(event, position, (lossy, repaired), source, enricher));
+                    let item = enrich(event, position, (lossy, repaired), source, enricher);
+                    out.items.push(Item { origin, ..item });
                 }
             }
             Known::Noise => {
@@ -300,7 +302,10 @@ pub(super) fn one(
         votes[at] += 1;
         return match format.decode(&record, out) {
             Ok(()) if out.events.is_empty() => Known::Noise,
-            Ok(()) => Known::Events,
+            Ok(()) => {
+                out.origin = crate::source::origin(format.id());
+                Known::Events
+            }
             Err(reject) => {
                 out.clear();
                 Known::Rejected(reject.reason)
@@ -388,7 +393,7 @@ pub(super) fn enrich(
     enricher: &Enricher,
 ) -> Item {
     let (lossy, repaired) = flags;
-    let mut item = Item { event, observables: Vec::new(), identity: None };
+    let mut item = Item { event, observables: Vec::new(), identity: None, origin: 0 };
     let place = |call: &mut Call| {
         call.source = position;
         call.source_file = Some(source.file.clone());

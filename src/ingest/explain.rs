@@ -374,6 +374,7 @@ fn seen_event(event: &Event, origins: Option<&Origins>, values: &Values<'_>) -> 
         Event::Foreign { .. } => ("not of MCP", None),
         Event::Cancel { .. } => ("cancellation", None),
         Event::Trace { .. } => ("trace", None),
+        Event::Turns { .. } | Event::Turn { .. } => ("request of the user", None),
         Event::Connection { opens: true, .. } => ("connection opens", None),
         Event::Connection { .. } => ("connection ends", None),
         Event::Prompt(_) => ("prompt", None),

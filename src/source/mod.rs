@@ -48,6 +48,13 @@ pub struct Hints {
 pub struct Decoded {
     /// In the order of the record.
     pub events: Vec<Event>,
+    /// Stands for the format that read the record; see [`origin`].
+    pub origin: u64,
+}
+
+/// A number that stands for a format: what its records say of lanes and ids holds among them only (FNV-1a of its id).
+pub fn origin(format: &str) -> u64 {
+    format.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A record that a format claimed and cannot read.
@@ -103,10 +110,16 @@ pub enum Event {
     Foreign { key: PairKey },
     /// `notifications/cancelled`: the request will not be answered. The notification itself is a `Request` of its own.
     Cancel { key: PairKey, time: Option<Nanos> },
-    /// Fills empty fields of later calls in the same lane (`scope: Lane`) or of the whole source.
+    /// Fills empty fields of later calls in the same lane, or of the whole source as far as it is of the context's own
+    /// `source_format`: a file may hold several.
     Context { lane: Lane, whole_source: bool, call: Box<Call> },
     /// Names the conversation that a trace belongs to; calls with `SessionSource::Trace` take it.
     Trace { trace_id: Text, session_id: Text, agent: Option<Text> },
+    /// The user's requests of the source from this place on (`usize::MAX`: behind all others). Calls name the one that they
+    /// belong to by its place (`More::turn`).
+    Turns { from: usize, turns: Vec<Turn> },
+    /// What is new about one of them.
+    Turn { at: usize, turn: Turn },
     /// A connection starts or ends; ids may start over.
     Connection { lane: Lane, opens: bool, time: Option<Nanos> },
     /// What the user asked.
@@ -115,6 +128,13 @@ pub enum Event {
     Tools { lane: Lane, session: Option<Text>, time: Option<Nanos>, tools: Vec<ToolDefinition> },
     /// Instructions that a server put into the model's context.
     Instructions { lane: Lane, session: Option<Text>, server: Option<Text>, time: Option<Nanos>, text: String },
+}
+
+/// A request of the user in a log that counts them, as far as it tells about the calls below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    pub time: Option<Nanos>,
+    pub model: Option<Text>,
 }
 
 impl Decoded {

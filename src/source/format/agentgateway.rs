@@ -18,7 +18,7 @@ const ID: &str = "agentgateway";
 /// Levels of the log. Requests that failed are logged as errors by newer versions.
 const LEVELS: &[&str] = &["trace", "debug", "info", "warn", "error"];
 /// Keys of which every request line has some, whatever the operator removed.
-const REQUEST_KEYS: &[&str] = &["gateway", "listener", "route", "src.addr", "http.method", "http.status", "duration"];
+const REQUEST_KEYS: &[&str] = &["gateway", "listener", "route", "src.addr", "http.method", "http.status"];
 /// Reasons for which the gateway itself refuses a request.
 const REFUSALS: &[&str] = &["Authorization", "JwtAuth", "BasicAuth", "APIKeyAuth", "ExtAuth", "Oidc", "Guardrail"];
 /// Fields that have no column.

@@ -24,6 +24,20 @@ const STREAM: &[&str] = &[
     "content_block_delta",
     "content_block_stop",
 ];
+/// How the types of a managed agent's events start. Other services have users and sessions, too.
+const EVENTS: &[&str] = &[
+    "agent.",
+    "span.",
+    "session.status",
+    "session.error",
+    "session.deleted",
+    "session.thread",
+    "user.message",
+    "user.interrupt",
+    "user.tool_confirmation",
+    "user.custom_tool_result",
+    "user.define_outcome",
+];
 const MESSAGE_MAX: usize = 2000;
 /// How far into an array the keys of its first elements are looked for.
 const HEAD: usize = 2048;
@@ -98,9 +112,7 @@ fn is_stream(object: &Object<'_>) -> bool {
 /// An event of a managed agent's session.
 fn is_event(object: &Object<'_>) -> bool {
     object.has("processed_at")
-        && object
-            .str("type")
-            .is_some_and(|kind| ["agent.", "user.", "session.", "span."].iter().any(|prefix| kind.starts_with(prefix)))
+        && object.str("type").is_some_and(|kind| EVENTS.iter().any(|start| kind.starts_with(start)))
 }
 
 /// A page of such events.

@@ -18,6 +18,24 @@ use text::{excerpt, is_replaced, opening, written_by_user};
 const ID: &str = "claude_code_transcript";
 const CLIENT: &str = "claude-code";
 
+/// Types of lines that are no messages and name their session only.
+const ASIDE: &[&str] = &[
+    "summary",
+    "progress",
+    "attachment",
+    "file-history-snapshot",
+    "file-history-delta",
+    "queue-operation",
+    "pr-link",
+    "custom-title",
+    "ai-title",
+    "agent-name",
+    "last-prompt",
+    "permission-mode",
+    "mode",
+    "bridge-session",
+];
+
 /// Claude Code's session transcripts.
 pub struct ClaudeCodeTranscript;
 
@@ -32,10 +50,10 @@ impl LogFormat for ClaudeCodeTranscript {
         "about 750 real transcripts, versions 2.0.64 to 2.1.218; toolDenialKind, mcpMeta and queued prompts from other parsers' tests"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
-        const OWN: [&str; 4] = ["sessionId", "parentUuid", "leafUuid", "isSnapshotUpdate"];
+        const OWN: [&str; 3] = ["parentUuid", "leafUuid", "isSnapshotUpdate"];
         record.json.is_some_and(|line| {
-            line.str("type").is_some()
-                && (OWN.iter().any(|key| line.has(key)) || (line.has("messageId") && line.has("snapshot")))
+            let Some(kind) = line.str("type") else { return false };
+            (OWN.iter().any(|key| line.has(key)) || is_short(line, &kind))
                 && !["jsonrpc", "projectHash", "payload", "traceId"].iter().any(|key| line.has(key))
         })
     }
@@ -54,6 +72,15 @@ impl LogFormat for ClaudeCodeTranscript {
     fn tolerates(&self, record: &Record<'_>) -> bool {
         record.json.is_some()
     }
+}
+
+/// Lines that stand in no thread of messages. Any analytics has events with a type and a session.
+fn is_short(line: &Object<'_>, kind: &str) -> bool {
+    let of_session = || match kind {
+        "user" | "assistant" => line.has("message"),
+        _ => line.has("uuid") || ASIDE.contains(&kind),
+    };
+    (line.has("messageId") && line.has("snapshot")) || (line.has("sessionId") && of_session())
 }
 
 /// What a line says about all that stands in it.

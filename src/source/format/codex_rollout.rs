@@ -5,10 +5,11 @@
 //! never counted. Who the session and the client are stands in `session_meta` and `turn_context` lines.
 
 use super::LogFormat;
+use super::shared::host::is_uuid;
 use crate::call::{Approval, Call, DurationSource, Nanos, Observer, Outcome, PayloadState, Prompt, SessionSource};
 use crate::call::{Text, TimeSource};
 use crate::source::json::{self, Object};
-use crate::source::{Decoded, Event, Lane, Record, Reject, time};
+use crate::source::{Decoded, Event, Hints, Lane, Record, Reject, time};
 
 const ID: &str = "codex_rollout";
 const AGENT: &str = "codex";
@@ -63,7 +64,7 @@ impl LogFormat for CodexRollout {
         let time = line.str("timestamp").and_then(|text| time::rfc3339(&text));
         let payload = line.object("payload");
         match line.str("type").unwrap_or_default().as_ref() {
-            "session_meta" => session(&payload, out),
+            "session_meta" => session(&payload, record.hints, out),
             "turn_context" => turn(&payload, out),
             "event_msg" => return event(&payload, time, out),
             "response_item" => response_item(&payload, time, out),
@@ -86,10 +87,11 @@ fn context(call: Box<Call>, out: &mut Decoded) {
     out.events.push(Event::Context { lane: Lane::default(), whole_source: true, call });
 }
 
-/// Who works where. The line stands at the head of the file, and again after a resume or a fork.
-fn session(payload: &Object<'_>, out: &mut Decoded) {
+/// Who works where. The line stands at the head of the file, and again after a resume. A fork begins with a copy of its parent's
+/// history, the parent's line included: the file's name tells whose the file is.
+fn session(payload: &Object<'_>, hints: &Hints, out: &mut Decoded) {
     let mut call = blank();
-    call.session_id = payload.text("id").or_else(|| payload.text("session_id"));
+    call.session_id = thread_of(hints).or_else(|| payload.text("id")).or_else(|| payload.text("session_id"));
     call.session_source = SessionSource::Conversation;
     call.agent = Some(Text::const_new(AGENT));
     call.client_name = payload.text("originator");
@@ -103,6 +105,12 @@ fn session(payload: &Object<'_>, out: &mut Decoded) {
     more.gen_ai_agent_id = payload.text("id").filter(|_| subagent);
     more.source_format_version = version;
     context(call, out);
+}
+
+/// The thread in a name `rollout-2026-11-10T09-12-33-THREAD.jsonl`.
+fn thread_of(hints: &Hints) -> Option<Text> {
+    let stem = hints.file_name.strip_prefix("rollout-")?.split('.').next()?;
+    stem.get(stem.len().checked_sub(36)?..).filter(|id| is_uuid(id)).map(Text::from)
 }
 
 /// What holds from this turn on.

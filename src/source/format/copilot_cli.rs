@@ -17,14 +17,14 @@ const ID: &str = "copilot_cli";
 const AGENT: Text = Text::const_new("copilot-cli");
 /// The server that the client brings along; versions before `mcpServerName` only had it in front of the tool's name.
 const BUNDLED: &str = "github-mcp-server";
-/// Event types that are enough by themselves where an export dropped `parentId`.
-const TYPES: [&str; 6] = [
-    "session.start",
-    "user.message",
-    "tool.execution_start",
-    "tool.execution_complete",
-    "permission.requested",
-    "permission.completed",
+/// Event types that are enough where an export dropped `parentId`, each with members of which its data has one.
+const TYPES: [(&str, &[&str]); 6] = [
+    ("session.start", &["copilotVersion", "producer", "context", "startTime"]),
+    ("user.message", &["content", "transformedContent"]),
+    ("tool.execution_start", &["toolCallId"]),
+    ("tool.execution_complete", &["toolCallId"]),
+    ("permission.requested", &["toolCallId", "permissionRequest"]),
+    ("permission.completed", &["toolCallId", "result"]),
 ];
 /// Events of the flat form, which has no `data`.
 const FLAT: [&str; 4] = ["user.message", "assistant.message", "userpromptsubmitted", "assistantresponse"];
@@ -46,8 +46,12 @@ impl LogFormat for CopilotCli {
         record.json.is_some_and(|line| {
             let Some(kind) = line.str("type") else { return false };
             if line.get("data").is_some_and(|data| data.starts_with('{')) {
-                return TYPES.contains(&kind.as_ref())
-                    || (line.has("parentId") && (kind.contains('.') || kind == "abort"));
+                let alone = TYPES.iter().find(|(name, _)| *name == kind);
+                let own = |keys: &[&str]| keys.iter().any(|key| line.object("data").has(key));
+                // An event of the CloudEvents standard says so.
+                return !line.has("specversion")
+                    && (alone.is_some_and(|(_, keys)| own(keys))
+                        || (line.has("parentId") && (kind.contains('.') || kind == "abort")));
             }
             FLAT.contains(&kind.as_ref()) && line.has("session_id")
         })
@@ -94,7 +98,7 @@ fn session(data: &Object<'_>, out: &mut Decoded) {
 /// otherwise.
 fn announce(call: Call, out: &mut Decoded) {
     out.events.push(Event::Context { lane: Lane::default(), whole_source: false, call: Box::new(call.clone()) });
-    out.events.push(context(call));
+    out.events.push(context(ID, call));
 }
 
 fn start(line: &Object<'_>, data: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) {

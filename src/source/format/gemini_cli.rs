@@ -66,7 +66,10 @@ fn is_message(line: &Object<'_>) -> bool {
     match line.str("type").unwrap_or_default().as_ref() {
         "gemini" => true,
         // Nothing but the members tells these from other programs' messages.
-        "user" | "info" | "error" | "warning" => line.members().iter().all(|(key, _)| PLAIN.contains(&key.as_ref())),
+        "user" | "info" | "error" | "warning" => {
+            line.members().iter().all(|(key, _)| PLAIN.contains(&key.as_ref()))
+                && line.str("id").is_some_and(|id| host::is_uuid(&id))
+        }
         _ => false,
     }
 }
@@ -95,7 +98,7 @@ fn head(head: &Object<'_>, out: &mut Decoded) {
     };
     let kind = head.text("kind");
     call.more().agent_is_subagent = kind.map(|kind| kind == "subagent");
-    out.events.push(context(call));
+    out.events.push(context(ID, call));
 }
 
 fn messages(head: &Object<'_>, out: &mut Decoded) {

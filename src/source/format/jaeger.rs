@@ -53,7 +53,9 @@ fn is_answer(object: &Object<'_>) -> bool {
     let Some(data) = object.get("data").filter(|raw| raw.starts_with('[')) else { return false };
     let head = &data.as_bytes()[..data.len().min(HEAD)];
     let has = |key: &str| memchr::memmem::find(head, key.as_bytes()).is_some();
-    has("\"traceID\"") || has("\"processes\"") || (data.len() == 2 && object.has("limit") && object.has("errors"))
+    has("\"traceID\"")
+        || has("\"processes\"")
+        || (data.len() == 2 && ["total", "limit", "offset", "errors"].iter().all(|key| object.has(key)))
 }
 
 fn is_trace(object: &Object<'_>) -> bool {

@@ -27,6 +27,10 @@ static JSONRPC: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| mem
 /// Members under which taps put the message.
 const MESSAGE_KEYS: &[&str] =
     &["message", "msg", "payload", "data", "body", "request", "response", "rpc", "raw", "event"];
+/// How a text begins that holds messages.
+const STARTS: &[&str] = &["{", "[", "data:", "event:", "id:", "retry:", ":"];
+/// Elements of an array in which a message is looked for.
+const BATCH_HEAD: usize = 20;
 /// The only methods of MCP without a slash.
 const SHORT_METHODS: &[&str] = &["initialize", "ping"];
 
@@ -43,7 +47,7 @@ impl LogFormat for JsonRpc {
 
     fn claims(&self, record: &Record<'_>) -> bool {
         let Some(object) = record.json else {
-            return record.text.starts_with('[') && record.text.contains("\"jsonrpc\"");
+            return is_batch(record.text);
         };
         is_message(object) || candidate(object).is_some() || is_bare(object) || recording::is_part(object)
     }
@@ -198,11 +202,35 @@ fn is_message(object: &Object<'_>) -> bool {
     object.get("jsonrpc") == Some("\"2.0\"")
 }
 
-/// A message without its version, beside the direction that a tap adds.
+/// An array of messages, wrapped or not: one of its first elements tells.
+fn is_batch(text: &str) -> bool {
+    let known = |object: &Object<'_>| is_message(object) || candidate(object).is_some() || is_bare(object);
+    text.starts_with('[')
+        && text.contains("\"jsonrpc\"")
+        && json::elements(text).into_iter().take(BATCH_HEAD).any(|element| known(&Object::trusted(element)))
+}
+
+/// A message without its version, beside the direction that a tap adds. Proxies, firewalls and telephone systems log directions
+/// and methods, too: only a method of MCP is enough alone, and an answer is an object.
 fn is_bare(object: &Object<'_>) -> bool {
-    has_direction(object)
-        && (object.has("method") || object.has("id") && (object.has("result") || object.has("error")))
-        && !mcp_audit_signed::is_entry(object)
+    let asks = || {
+        object.str("method").is_some_and(|method| {
+            let slash = method.find('/').is_some_and(|at| at > 0 && method.bytes().all(|b| b.is_ascii_graphic()));
+            SHORT_METHODS.contains(&method.as_ref())
+                || slash
+                || (object.get("params").is_some_and(|raw| raw.starts_with('{')) && !is_verb(&method))
+        })
+    };
+    let answers = || {
+        let part = |key: &str| object.get(key).is_some_and(|raw| raw.starts_with('{'));
+        object.has("id") && (part("result") || part("error"))
+    };
+    has_direction(object) && (asks() || answers()) && !mcp_audit_signed::is_entry(object)
+}
+
+/// Whether a method is one of HTTP, or another that is written in capitals.
+fn is_verb(method: &str) -> bool {
+    !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase())
 }
 
 fn has_direction(object: &Object<'_>) -> bool {
@@ -222,7 +250,12 @@ fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
         Some(b'{') if near(raw) => {
             raw[1..].trim_start().starts_with("\"jsonrpc\"") || is_message(&Object::trusted(raw))
         }
-        Some(b'[' | b'"') => near(raw),
+        Some(b'[') => raw[1..].trim_start().starts_with('{') && near(raw),
+        // A text is a message if it starts as one, or as an event stream does. Others may speak of JSON-RPC.
+        Some(b'"') => {
+            let text = raw[1..].trim_start_matches([' ', '\n', '\\', 'n', 'r', 't']);
+            STARTS.iter().any(|start| text.starts_with(start)) && near(raw)
+        }
         _ => false,
     };
     MESSAGE_KEYS.iter().filter_map(|key| object.get(key)).find(fits)

@@ -18,6 +18,8 @@ const PID: &str = " - [PID:";
 const STAMP: &str = "2026-03-31 16:39:38";
 const JSON_START: &str = "{\"mcpServerName\"";
 const STARTS: &str = "--- STARTING PROXY FOR: ";
+const REQUEST: &str = "[REQUEST] ";
+const RESPONSE: &str = "[RESPONSE] ";
 const STOPS: &str = "--- PROXY STOPPED ---";
 /// Bytes in which a record must start: what stands before it was typed by hand.
 const JUNK_MAX: usize = 256;
@@ -40,7 +42,7 @@ impl LogFormat for McpProxyMixed {
     fn claims(&self, record: &Record<'_>) -> bool {
         match record.json {
             Some(object) => object.has("mcpServerName") && object.has("toolName") && object.has("params"),
-            None => Line::read(record.text).is_some() || glued(record.text).is_some(),
+            None => Line::read(record.text).is_some_and(|line| line.is_known()) || glued(record.text).is_some(),
         }
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
@@ -56,8 +58,8 @@ impl LogFormat for McpProxyMixed {
         Ok(())
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {
-        // Separators without a record behind them.
-        record.text.starts_with(['#', '-', '=', '*']) && !record.text.contains('{')
+        // Separators without a record behind them, and what else the proxy says.
+        record.text.starts_with(['#', '-', '=', '*']) && !record.text.contains('{') || Line::read(record.text).is_some()
     }
 }
 
@@ -90,6 +92,11 @@ impl<'a> Line<'a> {
         })
     }
 
+    /// Other programs in Python have lines of this shape.
+    fn is_known(&self) -> bool {
+        [STARTS, STOPS, REQUEST, RESPONSE].iter().any(|text| self.text.starts_with(text))
+    }
+
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let time = local(self.stamp);
         let lane = Lane::from(self.pid);
@@ -104,7 +111,7 @@ impl<'a> Line<'a> {
             out.events.push(Event::Connection { lane, opens: false, time });
             return Ok(());
         }
-        let sides = [("[REQUEST] ", Side::Client), ("[RESPONSE] ", Side::Server)];
+        let sides = [(REQUEST, Side::Client), (RESPONSE, Side::Server)];
         let sent = sides.iter().find_map(|(mark, side)| Some((self.text.strip_prefix(mark)?, *side)));
         let Some((text, sender)) = sent else { return Ok(()) };
         let mut flags = Bits::default();

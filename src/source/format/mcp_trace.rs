@@ -74,7 +74,9 @@ impl LogFormat for McpTrace {
 
 fn names_mcp(object: &Object<'_>) -> bool {
     object.str("method").is_some_and(|method| {
-        matches!(method.as_ref(), "initialize" | "ping") || method.find('/').is_some_and(|at| at > 0)
+        let slash = method.find('/').is_some_and(|at| at > 0);
+        // `GET /orders` is what other servers log.
+        matches!(method.as_ref(), "initialize" | "ping") || (slash && !method.contains(' '))
     })
 }
 

@@ -233,7 +233,14 @@ fn outcome(record: &Object<'_>, metadata: &Object<'_>, call: &mut Call) {
 
 /// The fields of a CSV row, if its second one is a kind of activity.
 fn row(text: &str) -> Option<Vec<String>> {
-    let kind = text.split(',').nth(1).filter(|_| !text.starts_with(['{', '[', '"']))?;
+    let (id, rest) = text.split_once(',')?;
+    let kind = rest.split(',').next()?;
+    // A ULID, or as much of it as an example shows.
+    let origin = rest.split(',').nth(1).unwrap_or_default();
+    let written = (4..=26).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !written || !["mcp", "cli", "api", "internal", ""].contains(&origin) {
+        return None;
+    }
     if !CALLS.contains(&kind) && !OTHERS.contains(&kind) {
         return None;
     }

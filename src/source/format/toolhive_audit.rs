@@ -7,7 +7,7 @@
 use super::{LogFormat, shared::gateway};
 use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
 use crate::source::json::Object;
-use crate::source::{Decoded, Event, Lane, Record, Reject, time};
+use crate::source::{Decoded, Event, Record, Reject, time};
 
 const ID: &str = "toolhive_audit";
 
@@ -65,7 +65,9 @@ impl LogFormat for ToolhiveAudit {
         if call.result_state == PayloadState::NotLogged {
             call.result_bytes = metadata.int("response_size_bytes").filter(|bytes| *bytes > 0);
         }
-        out.events.push(Event::Call { lane: Lane::default(), call });
+        // Without a session, clients are told apart by where they come from.
+        let lane = call.more().client_address.clone().filter(|_| call.session_id.is_none());
+        out.events.push(Event::Call { lane: lane.unwrap_or_default(), call });
         Ok(())
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {

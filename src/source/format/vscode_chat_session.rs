@@ -1,15 +1,16 @@
 //! VS Code's chat sessions: `…/workspaceStorage/HASH/chatSessions/SESSION.json` (one document, older) and `.jsonl` (newer).
 //!
-//! The newer form is a log of changes to that document: a first state, then values set and items appended at a path. Every part of
-//! an answer is written whole, so a call is read from each line that holds it, without replaying the log: the views of one
-//! `toolCallId` merge, and the most telling one stays. Only the request has a time; a line that holds a part alone has none, and
-//! takes the file's. A call that the user took back from the conversation was still made.
+//! The newer form is a log of changes to that document: a first state, then values set and items appended at a path, an array being
+//! cut first if the line says where. Every part of an answer is written whole, so each line that holds a call is a view of it, and
+//! the views of one `toolCallId` merge. What such a line does not have, the request's time and model, is found by replaying the
+//! requests: pairing keeps their list ([`Event::Turns`]). The model's own record of its calls comes last, with a time of each. A
+//! call that the user took back from the conversation was still made.
 
 use super::shared::host::{self, context, hosted};
 use super::{Decoded, LogFormat};
 use crate::call::{Approval, Call, Flag, Nanos, Outcome, PayloadState, Prompt, Text};
 use crate::source::json::{self, Object};
-use crate::source::{Event, Hints, Lane, Record, Reject, time};
+use crate::source::{Event, Hints, Lane, Record, Reject, Turn, time};
 use std::collections::HashMap;
 
 #[cfg(test)]
@@ -44,8 +45,13 @@ impl LogFormat for VscodeChatSession {
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };
         match line.get("kind") {
-            Some("0") => document(&line.object("v"), record.hints, out),
+            Some("0") => {
+                let state = line.object("v");
+                document(&state, record.hints, out);
+                turns(0, &state.array("requests"), out);
+            }
             Some("1" | "2") => change(line, record.hints, out),
+            Some("3") if line.array("k") == ["\"requests\""] => turns(0, &[], out),
             Some("3") => {}
             _ => document(line, record.hints, out),
         }
@@ -67,53 +73,107 @@ fn document(session: &Object<'_>, hints: &Hints, out: &mut Decoded) {
     if id.is_some() {
         let mut call = Call { agent: Some(AGENT), client_name: Some(AGENT), ..Call::default() };
         host::in_session(&mut call, id.clone());
-        out.events.push(context(call));
+        out.events.push(context(ID, call));
     }
     for raw in session.array("requests") {
         request(&Object::trusted(raw), id.as_ref(), hints, out);
     }
 }
 
+/// The user's requests from this place on.
+fn turns(from: usize, requests: &[&str], out: &mut Decoded) {
+    let turns = requests.iter().map(|raw| turn(&Object::trusted(raw))).collect();
+    out.events.push(Event::Turns { from, turns });
+}
+
+fn turn(request: &Object<'_>) -> Turn {
+    Turn { time: time::member(request, "timestamp").map(|(nanos, _)| nanos), model: request.text("modelId") }
+}
+
 /// One line of a change log: what it sets or appends, and where.
 fn change(line: &Object<'_>, hints: &Hints, out: &mut Decoded) {
     let path = line.array("k");
     let value = line.get("v").unwrap_or_default();
+    let appends = line.get("kind") == Some("2");
     let session = host::session_of_file(hints);
     let names: Vec<_> = path.iter().map(|step| json::string(step)).collect();
     let steps: Vec<Option<&str>> = names.iter().map(|name| name.as_deref()).collect();
-    match steps.as_slice() {
-        [Some("requests")] => {
-            for raw in json::elements(value) {
+    // A step without a name is the place in an array.
+    let at = path.get(1).and_then(|step| step.parse::<u32>().ok());
+    match (steps.as_slice(), at) {
+        ([Some("requests")], _) => {
+            let requests = json::elements(value);
+            let cut = line.int("i").and_then(|i| usize::try_from(i).ok());
+            turns(if appends { cut.unwrap_or(usize::MAX) } else { 0 }, &requests, out);
+            for raw in requests {
                 request(&Object::trusted(raw), session.as_ref(), hints, out);
             }
         }
-        [Some("requests"), None] => request(&Object::trusted(value), session.as_ref(), hints, out),
-        [Some("requests"), None, Some("response")] => {
+        ([Some("requests"), None], Some(at)) => {
+            let whole = Object::trusted(value);
+            out.events.push(Event::Turn { at: at as usize, turn: turn(&whole) });
+            request(&whole, session.as_ref(), hints, out);
+        }
+        ([Some("requests"), None, Some("response")], Some(at)) => {
             for raw in json::elements(value) {
-                part(&Object::trusted(raw), &Turn::unknown(session.as_ref(), hints), out);
+                part(&Object::trusted(raw), &Asked::at(at, session.as_ref(), hints), out);
             }
         }
-        [Some("requests"), None, Some("response"), None] => {
-            part(&Object::trusted(value), &Turn::unknown(session.as_ref(), hints), out);
+        ([Some("requests"), None, Some("response"), None], Some(at)) => {
+            part(&Object::trusted(value), &Asked::at(at, session.as_ref(), hints), out);
+        }
+        ([Some("requests"), None, Some(key @ ("timestamp" | "modelId"))], Some(at)) => {
+            let one = format!("{{\"{key}\":{value}}}");
+            out.events.push(Event::Turn { at: at as usize, turn: turn(&Object::trusted(&one)) });
+        }
+        ([Some("requests"), None, Some("result")], Some(at)) => {
+            told_by_model(&Object::trusted(value), at, session.as_ref(), out);
         }
         _ => {}
     }
 }
 
+/// The model's own record of its calls, written when the answer was complete: arguments, and when it asked. It holds calls of all
+/// tools under the names that the model knows; who was asked stands in the part of the answer, another view of the call.
+fn told_by_model(result: &Object<'_>, at: u32, session: Option<&Text>, out: &mut Decoded) {
+    let metadata = result.object("metadata");
+    for round in metadata.array("toolCallRounds").into_iter().map(Object::trusted) {
+        let time = time::member(&round, "timestamp").map(|(nanos, _)| nanos);
+        for asked in round.array("toolCalls").into_iter().map(Object::trusted) {
+            let (Some(id), Some(name)) = (asked.text("id"), asked.text("name").filter(|n| n.starts_with("mcp_")))
+            else {
+                continue;
+            };
+            let mut call = hosted(ID);
+            host::in_session(&mut call, session.cloned());
+            host::started(&mut call, time);
+            host::arguments(&mut call, asked.get("arguments"));
+            call.tool_call_id = Some(id);
+            call.tool_raw = Some(name);
+            (call.agent, call.client_name) = (Some(AGENT), Some(AGENT));
+            call.result_state = PayloadState::NotLogged;
+            call.more().turn = Some(at);
+            out.events.push(Event::Call { lane: Lane::default(), call });
+        }
+    }
+}
+
 /// What is known of the request that a part answers.
-struct Turn<'a> {
+struct Asked<'a> {
     session: Option<&'a Text>,
     time: Option<Nanos>,
     hints: &'a Hints,
     model: Option<Text>,
+    /// Its place among the requests, where the line says no more of it.
+    turn: Option<u32>,
     /// The model's own record of its calls, by id: arguments and time.
     rounds: HashMap<String, (Option<&'a str>, Option<Nanos>)>,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Asked<'a> {
     /// A line of a change log names the request by its place only.
-    fn unknown(session: Option<&'a Text>, hints: &'a Hints) -> Self {
-        Self { session, time: None, hints, model: None, rounds: HashMap::new() }
+    fn at(turn: u32, session: Option<&'a Text>, hints: &'a Hints) -> Self {
+        Self { session, time: None, hints, model: None, turn: Some(turn), rounds: HashMap::new() }
     }
 }
 
@@ -123,9 +183,9 @@ fn request(request: &Object<'_>, session: Option<&Text>, hints: &Hints, out: &mu
         prompt(request, session, time, out);
     }
     let rounds = rounds(&request.object("result").object("metadata"));
-    let turn = Turn { session, time, hints, model: request.text("modelId"), rounds };
+    let asked = Asked { session, time, hints, model: request.text("modelId"), turn: None, rounds };
     for raw in request.array("response") {
-        part(&Object::trusted(raw), &turn, out);
+        part(&Object::trusted(raw), &asked, out);
     }
 }
 
@@ -145,16 +205,19 @@ fn rounds<'a>(metadata: &Object<'a>) -> HashMap<String, (Option<&'a str>, Option
 }
 
 /// One part of an answer; only calls of MCP tools matter.
-fn part(part: &Object<'_>, turn: &Turn<'_>, out: &mut Decoded) {
+fn part(part: &Object<'_>, asked: &Asked<'_>, out: &mut Decoded) {
     if part.str("kind").is_none_or(|kind| kind != "toolInvocationSerialized") {
         return;
     }
     let Some(mut call) = named(part) else { return };
     call.tool_call_id = part.text("toolCallId");
-    host::in_session(&mut call, turn.session.cloned());
-    let round = call.tool_call_id.as_deref().and_then(|id| turn.rounds.get(id));
-    let time = round.and_then(|(_, time)| *time).or(turn.time);
-    host::started_or_file(&mut call, time, turn.hints);
+    host::in_session(&mut call, asked.session.cloned());
+    let round = call.tool_call_id.as_deref().and_then(|id| asked.rounds.get(id));
+    let time = round.and_then(|(_, time)| *time).or(asked.time);
+    match asked.turn {
+        Some(_) => host::started(&mut call, time),
+        None => host::started_or_file(&mut call, time, asked.hints),
+    }
     let details = part.object("resultDetails");
     let data = part.object("toolSpecificData");
     let raw_input = data.get("rawInput").filter(|_| data.str("kind").is_some_and(|kind| kind == "input"));
@@ -162,7 +225,8 @@ fn part(part: &Object<'_>, turn: &Turn<'_>, out: &mut Decoded) {
     host::arguments(&mut call, logged);
     let subagent = part.text("subAgentInvocationId");
     let more = call.more();
-    more.gen_ai_request_model.clone_from(&turn.model);
+    more.turn = asked.turn;
+    more.gen_ai_request_model.clone_from(&asked.model);
     more.agent_is_subagent = (subagent.is_some() || part.bool("fromSubAgent") == Some(true)).then_some(true);
     more.gen_ai_agent_id = subagent;
     ended(&mut call, part, &details);

@@ -25,13 +25,10 @@ const MESSAGES: [(&str, Side); 4] = [
 const STARTS: &str = "Starting server ";
 const STATE: &str = "Connection state: ";
 /// Other texts that are this log's and say nothing about calls.
-const NOISE: [&str; 5] = [
-    "Stopping server ",
-    "[server stderr] ",
-    "Waiting for server to respond to `",
-    "Server command line: ",
-    "Discovered ",
-];
+const NOISE: [&str; 5] =
+    ["Stopping server ", "[server stderr] ", "Waiting for server to respond to `", "Server command line: ", FOUND];
+const FOUND: &str = "Discovered ";
+const FOUND_WHAT: [&str; 4] = [" tools", " tool", " prompts", " prompt"];
 
 /// VS Code's MCP server logs.
 pub struct VscodeMcpLog;
@@ -51,6 +48,8 @@ impl LogFormat for VscodeMcpLog {
         Line::read(record.text).is_some_and(|line| {
             let messages = MESSAGES.iter().map(|(mark, _)| *mark);
             messages.chain([STARTS, STATE]).chain(NOISE).any(|text| line.text.starts_with(text))
+                // Other logs of the editor count what they discover, too.
+                && (!line.text.starts_with(FOUND) || FOUND_WHAT.iter().any(|what| line.text.trim_end().ends_with(what)))
         })
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
@@ -72,7 +71,7 @@ impl LogFormat for VscodeMcpLog {
             // `Starting server from LocalProcess extension host` follows, about where it runs.
             && !(label.starts_with("from ") && label.ends_with(" extension host"))
         {
-            out.events.push(host::context(Call { server: Some(label.into()), ..Call::default() }));
+            out.events.push(host::context(ID, Call { server: Some(label.into()), ..Call::default() }));
         }
         Ok(())
     }

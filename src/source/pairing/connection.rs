@@ -234,7 +234,7 @@ impl Lanes {
 
     /// Identity of the lane's current connection.
     pub(super) fn info(&mut self, scope: &Scope<'_>, lane: &Text) -> ConnectionInfo {
-        let context = &scope.source.context;
+        let context = scope.source.only_context();
         let connection = self.lane(scope.stream, lane).connections.back();
         let id = connection.map(|c| c.id.clone()).unwrap_or_default();
         let own = connection.map(|c| &c.context);

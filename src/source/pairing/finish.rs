@@ -2,7 +2,8 @@
 
 use super::Scope;
 use crate::call::{
-    Approval, Call, DurationSource, EventKind, Flag, Nanos, Outcome, PayloadState, SessionSource, Text, TimeSource,
+    Approval, Call, DurationSource, EventKind, Flag, Nanos, Observer, Outcome, PayloadState, SessionSource, Text,
+    TimeSource,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -64,6 +65,13 @@ pub(super) fn amend(call: &mut Call, amend: Call) {
         more.duration_includes_approval = false;
     }
     if amend.time.is_some() {
+        // A host logs the call when the model asks for it, and again when it runs: somebody was asked in between.
+        let waited = amend.time.zip(call.time).and_then(|(runs, asked)| runs.checked_sub(asked));
+        if let Some(waited) =
+            waited.filter(|nanos| *nanos >= 0 && !call.method.is_empty() && call.observer == Observer::HostTranscript)
+        {
+            call.more().approval_wait_ns.get_or_insert(waited);
+        }
         call.time = amend.time;
         call.time_source = amend.time_source;
     }
@@ -184,23 +192,16 @@ pub(super) fn advance(scope: &mut Scope<'_>, call: &Call) -> Option<[u8; 32]> {
 
 /// The identity of a call that does not depend on the format it was logged in:
 ///
-/// 1. trace and calling span, with method and id (a tap, the client and the server then agree);
+/// 1. trace and calling span, with method, id and tool (a tap, the client and the server then agree), unless one connection
+///    was seen to use the span for several requests;
 /// 2. the session and the agent's own id of the call;
-/// 3. the moment, direction, id, method, tool and arguments;
+/// 3. the moment, direction, id, method, tool and arguments; of a call that was logged whole also what [`of_whole`] adds;
 /// 4. without a time: everything that stands before it in its stream.
 pub(super) fn call_id(call: &Call, lane: &Text, identity: Option<[u8; 32]>, chain: Option<[u8; 32]>) -> Text {
     let mut hash = Sha256::new();
     let text = |value: &Option<Text>| value.clone().unwrap_or_default();
-    let calling_span = match call.observer {
-        crate::call::Observer::Server => call.parent_span_id.as_ref().or(call.span_id.as_ref()),
-        _ => call.span_id.as_ref(),
-    };
-    if let (Some(trace), Some(span)) = (&call.trace_id, calling_span) {
-        part(&mut hash, b"trace");
-        part(&mut hash, trace.as_bytes());
-        part(&mut hash, span.as_bytes());
-        part(&mut hash, call.method.as_bytes());
-        part(&mut hash, text(&call.jsonrpc_request_id).as_bytes());
+    if let Some(span) = calling_span(call).filter(|_| !call.flags.has(Flag::SpanReused as u32)) {
+        hash.update(span);
     } else if let Some(id) = call.tool_call_id.as_ref().filter(|_| chain.is_none()) {
         part(&mut hash, b"call");
         part(
@@ -220,6 +221,41 @@ pub(super) fn call_id(call: &Call, lane: &Text, identity: Option<[u8; 32]>, chai
     }
     let digest: [u8; 32] = hash.finalize().into();
     Text::from(&crate::call::hex(&digest)[..32])
+}
+
+/// What a trace says of a call, wherever it was seen: the span that asked, and what it asked for. One span can ask several
+/// servers, whose connections count their ids alike.
+pub(super) fn calling_span(call: &Call) -> Option<[u8; 32]> {
+    let span = match call.observer {
+        Observer::Server => call.parent_span_id.as_ref().or(call.span_id.as_ref()),
+        _ => call.span_id.as_ref(),
+    };
+    let mut hash = Sha256::new();
+    part(&mut hash, b"trace");
+    part(&mut hash, call.trace_id.as_ref()?.as_bytes());
+    part(&mut hash, span?.as_bytes());
+    part(&mut hash, call.method.as_bytes());
+    part(&mut hash, call.jsonrpc_request_id.as_deref().unwrap_or_default().as_bytes());
+    part(&mut hash, call.tool.as_deref().unwrap_or_default().as_bytes());
+    Some(hash.finalize().into())
+}
+
+/// Adds to the identity of a call that one record holds whole what that record alone says: which server, how long, and how it
+/// ended. Gateways write whole seconds and no ids, so that calls of one second differ in nothing else. Of calls in halves
+/// this is not known from the start, or is known in one export and not in another.
+pub(super) fn of_whole(call: &Call, identity: Option<[u8; 32]>) -> Option<[u8; 32]> {
+    if call.event_kind == EventKind::Connection {
+        return identity;
+    }
+    let mut hash = Sha256::new();
+    part(&mut hash, identity.as_ref().map_or(&[], |i| &i[..]));
+    part(&mut hash, call.server.as_deref().unwrap_or_default().as_bytes());
+    hash.update(call.duration_ns.unwrap_or(-1).to_be_bytes());
+    part(&mut hash, call.outcome.as_str().as_bytes());
+    let more = call.more.as_deref();
+    part(&mut hash, more.and_then(|more| more.mcp_resource_uri.as_deref()).unwrap_or_default().as_bytes());
+    part(&mut hash, more.and_then(|more| more.gen_ai_prompt_name.as_deref()).unwrap_or_default().as_bytes());
+    Some(hash.finalize().into())
 }
 
 /// What tells one record with a time from another, whatever connection it is in.
@@ -243,10 +279,13 @@ pub(super) fn seed(call: &Call, identity: Option<[u8; 32]>, chain: Option<[u8; 3
     hash.finalize().into()
 }
 
-/// The lane of calls that name no session: who calls which server through what the record calls its lane.
+/// The lane of calls that name no session: who calls through what the record calls its lane. Whoever reads from one server and
+/// writes to another does so in one session; only where nothing is known of the caller each server has its own.
 pub(super) fn principal_lane(lane: &Text, call: &Call) -> Text {
+    let caller = [&call.client_name, &call.agent, &call.user_id];
+    let unknown = lane.is_empty() && caller.iter().all(|part| part.is_none());
     let mut name = lane.to_string();
-    for part in [&call.client_name, &call.agent, &call.user_id, &call.server] {
+    for part in caller.into_iter().chain(unknown.then_some(&call.server)) {
         name.push('|');
         name.push_str(part.as_deref().unwrap_or_default());
     }

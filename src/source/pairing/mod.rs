@@ -7,16 +7,17 @@
 
 mod connection;
 mod finish;
+mod memory;
 mod open;
 
 pub use finish::{connection_key, prompt_id};
 
-use super::{Event, Id, PairKey};
+use super::{Event, Id, PairKey, Turn};
 use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
 use connection::Lanes;
+use memory::{Memory, SavedMemory};
 use open::{Half, Open, OpenKey};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// One event with what enrichment found in its payload.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Item {
     pub observables: Vec<Observable>,
     /// Digest of the arguments (of a response: of the result) that does not depend on the lake; see `enrich`.
     pub identity: Option<[u8; 32]>,
+    /// The format that read the record, as a number ([`crate::source::origin`]).
+    pub origin: u64,
 }
 
 /// What pairing knows of the source it is reading. Kept with the source between runs.
@@ -33,8 +36,12 @@ pub struct SourceContext {
     /// Digest over the messages without a time, from the start of the stream: what tells such calls apart, whatever the
     /// file is called, however much it grew, and in whichever copy it is read.
     chain: [u8; 32],
-    /// Fills empty columns of every later call of the source.
-    context: Box<Call>,
+    /// What fills empty columns of the source's later calls, one for each format in it.
+    #[serde(default)]
+    contexts: Vec<Call>,
+    /// The user's requests, where the log counts them.
+    #[serde(default)]
+    turns: Vec<Turn>,
 }
 
 /// What the current record belongs to.
@@ -93,10 +100,7 @@ pub struct Pairing {
     options: PairingOptions,
     open: Open,
     lanes: Lanes,
-    /// trace id → conversation, agent.
-    traces: HashMap<Text, (Text, Option<Text>), ahash::RandomState>,
-    /// Digest of a `requestState` → first call of the chain and its next round trip.
-    round_trips: HashMap<Text, (Text, i32), ahash::RandomState>,
+    memory: Memory,
     /// Counts records; orders halves.
     sequence: u64,
     /// Records and bytes that turned out to be none of ours since [`Pairing::take_foreign`].
@@ -108,8 +112,8 @@ pub struct Pairing {
 pub struct Saved {
     open: Vec<(OpenKey, open::Entry)>,
     lanes: Vec<((u64, Text), connection::Lane)>,
-    traces: Vec<(Text, (Text, Option<Text>))>,
-    round_trips: Vec<(Text, (Text, i32))>,
+    #[serde(flatten)]
+    memory: SavedMemory,
     sequence: u64,
 }
 
@@ -123,9 +127,6 @@ impl Saved {
     }
 }
 
-/// Traces and round trips remembered at most; they matter for minutes, not for months.
-const MAX_REMEMBERED: usize = 50_000;
-
 impl Pairing {
     /// A pairing stage that goes on where an earlier one stopped.
     pub fn new(options: PairingOptions, saved: Saved) -> Self {
@@ -133,8 +134,7 @@ impl Pairing {
             options,
             open: Open::restore(saved.open),
             lanes: Lanes::restore(saved.lanes),
-            traces: saved.traces.into_iter().collect(),
-            round_trips: saved.round_trips.into_iter().collect(),
+            memory: Memory::restore(saved.memory),
             sequence: saved.sequence,
             foreign: (0, 0),
         }
@@ -142,28 +142,28 @@ impl Pairing {
 
     /// What a later run needs.
     pub fn save(&self) -> Saved {
-        Saved {
-            open: self.open.save(),
-            lanes: self.lanes.save(),
-            traces: self.traces.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            round_trips: self.round_trips.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            sequence: self.sequence,
-        }
+        Saved { open: self.open.save(), lanes: self.lanes.save(), memory: self.memory.save(), sequence: self.sequence }
     }
 
     /// Takes one event; finished rows go to `out`.
     pub fn accept(&mut self, scope: &mut Scope<'_>, item: Item, out: &mut Vec<Row>) {
         self.sequence += 1;
-        let Item { event, observables, identity } = item;
+        let Item { event, observables, identity, origin } = item;
+        // Formats in one file have lanes of the same names, and know nothing of each other.
+        let stream = scope.stream ^ origin;
+        let scope = &mut Scope { number: scope.number, stream, mtime: scope.mtime, source: &mut *scope.source };
         match event {
             Event::Request { key, lane, call } => self.request(scope, key, &lane, call, observables, identity, out),
             Event::Response { key, lane, call, maybe_foreign } => {
                 self.response(scope, key, &lane, call, observables, identity, maybe_foreign, out);
             }
             Event::Call { lane, mut call } => {
+                scope.source.fill_from_turn(&mut call, scope.mtime);
                 let chain = finish::advance(scope, &call);
-                let named =
-                    call.session_id.is_some() || call.trace_id.is_some() || scope.source.context.session_id.is_some();
+                let identity = finish::of_whole(&call, identity);
+                let named = call.session_id.is_some()
+                    || call.trace_id.is_some()
+                    || scope.source.context(&call.source_format).session_id.is_some();
                 let (lane, connection) = if named {
                     (lane, 0)
                 } else {
@@ -184,17 +184,16 @@ impl Pairing {
             Event::Cancel { key, time } => self.open.cancel(&OpenKey::new(scope.stream, key), time),
             Event::Context { lane, whole_source, call } => {
                 if whole_source {
-                    finish::overlay(&mut scope.source.context, *call);
+                    scope.source.add_context(*call);
                 } else {
                     self.lanes.context(scope.stream, &lane, *call);
                 }
             }
             Event::Trace { trace_id, session_id, agent } => {
-                if self.traces.len() >= MAX_REMEMBERED {
-                    self.traces.clear();
-                }
-                self.traces.insert(trace_id, (session_id, agent));
+                self.memory.name_trace(trace_id, session_id, agent);
             }
+            Event::Turns { from, turns } => scope.source.set_turns(from, turns),
+            Event::Turn { at, turn } => scope.source.change_turn(at, turn),
             Event::Connection { lane, opens, .. } => {
                 if !opens {
                     self.open.mark_stale(scope.stream, &lane);
@@ -202,7 +201,7 @@ impl Pairing {
                 self.lanes.life_cycle(scope.stream, &lane, opens);
             }
             Event::Prompt(mut prompt) => {
-                let context = &scope.source.context;
+                let context = scope.source.context(&prompt.source_format);
                 prompt.session_id = prompt.session_id.take().or_else(|| context.session_id.clone());
                 prompt.agent = prompt.agent.take().or_else(|| context.agent.clone());
                 prompt.client_name = prompt.client_name.take().or_else(|| context.client_name.clone());
@@ -242,6 +241,7 @@ impl Pairing {
         out: &mut Vec<Row>,
     ) {
         let chain = finish::advance(scope, &call);
+        self.memory.note_span(scope.stream, &mut call);
         let connection =
             self.lanes.for_request(scope, lane, &call, finish::seed(&call, identity, chain), &self.options);
         let Some(key) = key else {
@@ -340,27 +340,8 @@ impl Pairing {
             self.lanes.identify(scope.stream, &lane, connection, &call);
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
-        self.link_round_trips(&mut call);
+        self.memory.link_round_trips(&mut call);
         out.push(Row::Call { call, observables });
-    }
-
-    /// Retries of a multi-round-trip request carry the state that the result before them handed out.
-    fn link_round_trips(&mut self, call: &mut Call) {
-        let Some(more) = call.more.as_mut() else { return };
-        let mut first = call.call_id.clone();
-        let mut index = 0;
-        if let Some((parent, next)) = more.request_state.as_ref().and_then(|state| self.round_trips.get(state)) {
-            more.parent_call_id = Some(parent.clone());
-            more.round_trip_index = *next;
-            first = parent.clone();
-            index = *next;
-        }
-        if let Some(state) = more.next_request_state.clone() {
-            if self.round_trips.len() >= MAX_REMEMBERED {
-                self.round_trips.clear();
-            }
-            self.round_trips.insert(state, (first, index + 1));
-        }
     }
 
     /// Fills what the context knows and derives ids.
@@ -374,7 +355,7 @@ impl Pairing {
         chain: Option<[u8; 32]>,
     ) {
         self.lanes.fill(scope.stream, lane, connection, call);
-        finish::fill(call, &scope.source.context);
+        finish::fill(call, scope.source.context(&call.source_format));
         self.lanes.name_session(scope.stream, lane, connection, call);
         if call.time.is_none() && call.time_end.is_none() {
             call.time = scope.mtime;
@@ -391,23 +372,13 @@ impl Pairing {
     /// Gives a call that is known by its trace only the conversation of the trace. Also called just before rows are
     /// written, because the span that names the conversation ends last.
     pub fn resolve_trace(&self, call: &mut Call) {
-        use crate::call::SessionSource;
-        if call.session_source != SessionSource::Trace || call.session_id.is_none() {
-            return;
-        }
-        if let Some((session, agent)) = call.trace_id.as_ref().and_then(|trace| self.traces.get(trace)) {
-            call.session_id = Some(session.clone());
-            call.session_source = SessionSource::Conversation;
-            if let Some(agent) = agent {
-                call.agent = Some(agent.clone());
-            }
-        }
+        self.memory.resolve_trace(call);
     }
 
     /// The end of one source: calls that are paired by their own ids are complete now, and records without times can no
     /// longer be told apart by order.
     pub fn end_source(&mut self, scope: &mut Scope<'_>, out: &mut Vec<Row>) {
-        for (request, response) in self.open.take_untimed(scope.stream) {
+        for (request, response) in self.open.take_untimed(scope.number) {
             self.pair(scope, request, response, None, out);
         }
         for (request, response, amend) in self.open.take_complete() {
@@ -451,8 +422,8 @@ impl Pairing {
 
     /// Applies the source's context to its halves that stay open, so that they can be published without it.
     pub fn leave_source(&mut self, scope: &Scope<'_>) {
-        let context = &scope.source.context;
         self.open.each_of(scope.number, |half| {
+            let context = scope.source.context(&half.call.source_format);
             finish::fill(&mut half.call, context);
             if half.call.time.is_none() && half.call.time_end.is_none() && scope.mtime.is_some() {
                 half.call.time = scope.mtime;

@@ -256,11 +256,12 @@ impl Open {
         }
     }
 
-    /// Pairs of one stream whose halves have no times and lie in different files, so that order says nothing.
-    pub(super) fn take_untimed(&mut self, stream: u64) -> Vec<(Half, Half)> {
+    /// Pairs whose halves have no times and lie in different files, one of them this source, so that order says nothing.
+    pub(super) fn take_untimed(&mut self, source: u64) -> Vec<(Half, Half)> {
         let mut pairs = Vec::new();
-        for (_, entry) in self.entries.iter_mut().filter(|(key, _)| key.stream == stream && stream != 0) {
-            let untimed = |half: &Half| half.chain.is_some();
+        let untimed = |half: &Half| half.chain.is_some();
+        let of_source = |entry: &Entry| entry.requests.iter().chain(&entry.responses).any(|half| half.source == source);
+        for (_, entry) in self.entries.iter_mut().filter(|(key, entry)| key.stream != 0 && of_source(entry)) {
             while let (Some(request), Some(response)) =
                 (entry.requests.iter().position(untimed), entry.responses.iter().position(untimed))
                 && entry.requests[request].call.source_file != entry.responses[response].call.source_file

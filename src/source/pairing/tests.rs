@@ -40,7 +40,7 @@ impl Log {
                 .expect("a message");
             for event in decoded.events {
                 let identity = Some(*blake3::hash(text.as_bytes()).as_bytes());
-                self.pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity }, &mut out);
+                self.pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity, origin: 0 }, &mut out);
             }
         }
         self.pairing.end_source(&mut scope, &mut out);
@@ -257,7 +257,11 @@ fn notes_about_calls_that_never_come_are_bounded() {
     for number in 0..1000 {
         let key = |name: &str| PairKey::Global { session: "s".into(), id: format!("{name}{number}").into() };
         for event in [Event::Foreign { key: key("f") }, Event::Amend { key: key("a"), call: Box::default() }] {
-            pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None }, &mut Vec::new());
+            pairing.accept(
+                &mut scope,
+                Item { event, observables: Vec::new(), identity: None, origin: 0 },
+                &mut Vec::new(),
+            );
         }
     }
     assert!(pairing.open.keys() <= 101, "{}", pairing.open.keys());
@@ -272,4 +276,81 @@ fn times_at_the_ends_of_their_range_give_no_duration() {
     );
     assert_eq!(summary(&calls), ["1 success x"]);
     assert_eq!(calls[0].duration_ns, None);
+}
+
+#[test]
+fn a_span_that_asks_again_identifies_nothing() {
+    let ask = |second: u32, id: u32, tool: &str| {
+        format!(
+            r#"{{"timestamp":"2026-11-10T08:00:{second:02}Z","direction":"client_to_server","message":{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","_meta":{{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}}}}}}}
+            {{"timestamp":"2026-11-10T08:00:{second:02}Z","direction":"server_to_client","message":{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}}}
+"#
+        )
+    };
+    let hello = r#"{"timestamp":"2026-11-10T08:00:10Z","direction":"client_to_server","message":{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}}
+"#;
+    let text =
+        [ask(1, 1, "a"), ask(2, 2, "a"), ask(3, 1, "b"), hello.to_owned(), ask(11, 1, "a"), ask(12, 1, "a")].concat();
+    let of = |calls: Vec<Call>| -> Vec<(Text, bool)> {
+        let calls = calls.into_iter().filter(|call| call.method == "tools/call");
+        calls.map(|call| (call.call_id, call.flags.has(Flag::SpanReused as u32))).collect()
+    };
+    let first = of(Log::new().read(&text));
+    assert_eq!(first.iter().map(|(_, reused)| *reused).collect::<Vec<_>>(), [false, false, false, true, true]);
+    let distinct: std::collections::BTreeSet<_> = first.iter().map(|(id, _)| id).collect();
+    assert_eq!(distinct.len(), 5, "{first:?}");
+    assert_eq!(first, of(Log::new().read(&text)));
+    // Read on after a break, and a part of the capture that stands in another file of the stream.
+    let mut log = Log::new();
+    let mut parts = of(log.read(text[..text.len() / 2 + 200].rsplit_once('\n').expect("lines").0));
+    let saved = serde_json::to_vec(&log.pairing.save()).expect("state is plain data");
+    log.pairing = Pairing::new(PairingOptions::default(), serde_json::from_slice(&saved).expect("state is read back"));
+    log.next_file();
+    parts.extend(of(log.read(&text)));
+    parts.sort();
+    parts.dedup();
+    let mut sorted = first.clone();
+    sorted.sort();
+    assert_eq!(parts, sorted);
+}
+
+#[test]
+fn whole_calls_of_one_second_are_told_apart_by_what_their_record_says() {
+    let call = |server: &str, duration: i64, outcome| Call {
+        time: Some(1_794_297_600_000_000_000),
+        method: "tools/call".into(),
+        tool: Some("search".into()),
+        server: Some(server.into()),
+        session_id: Some("s".into()),
+        session_source: crate::call::SessionSource::McpSession,
+        duration_ns: Some(duration),
+        outcome,
+        ..Call::default()
+    };
+    let ids = |calls: Vec<Call>| -> std::collections::BTreeSet<Text> {
+        let mut log = Log::new();
+        let mut out = Vec::new();
+        let mut scope = Scope { number: 1, stream: 7, mtime: None, source: &mut log.source };
+        for call in calls {
+            let event = Event::Call { lane: Text::default(), call: Box::new(call) };
+            log.pairing.accept(
+                &mut scope,
+                Item { event, observables: Vec::new(), identity: None, origin: 0 },
+                &mut out,
+            );
+        }
+        out.into_iter()
+            .filter_map(|row| if let Row::Call { call, .. } = row { Some(call.call_id) } else { None })
+            .collect()
+    };
+    let calls = vec![
+        call("a", 5, Outcome::Success),
+        call("b", 5, Outcome::Success),
+        call("a", 6, Outcome::Success),
+        call("a", 5, Outcome::Denied),
+        call("a", 5, Outcome::Success),
+    ];
+    let forward = ids(calls.clone());
+    assert_eq!(forward.len(), 4);
+    assert_eq!(forward, ids(calls.into_iter().rev().collect()));
 }

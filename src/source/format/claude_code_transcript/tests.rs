@@ -279,6 +279,8 @@ fn claims_its_own_and_tolerates_only_objects() {
         r#"{"sessionId":"s","projectHash":"h","type":"user"}"#,
         r#"{"jsonrpc":"2.0","type":"x","sessionId":"s"}"#,
         r#"{"silly":"this"}"#,
+        r#"{"type":"page_view","sessionId":"s"}"#,
+        r#"{"type":"user","sessionId":"s","name":"x"}"#,
     ] {
         with_record(foreign, |record| {
             assert!(!ClaudeCodeTranscript.claims(record), "{foreign}");
@@ -293,7 +295,8 @@ fn claims_its_own_and_tolerates_only_objects() {
     for noise in [
         r#"{"type":"user","sessionId":"s","message":"error"}"#,
         r#"{"type":"assistant","parentUuid":null,"message":{"content":{"type":"tool_use"}}}"#,
-        r#"{"type":"never-seen","sessionId":"s"}"#,
+        r#"{"type":"never-seen","sessionId":"s","uuid":"u"}"#,
+        r#"{"type":"last-prompt","sessionId":"s"}"#,
         r#"{"type":"file-history-snapshot","messageId":"m","snapshot":{}}"#,
     ] {
         assert!(decode(noise).is_empty(), "{noise}");

@@ -1,7 +1,6 @@
-use super::super::shared::testing::{FOREIGN, claims, decode_as, prompts};
+use super::super::shared::testing::{FOREIGN, claims, decode_as, finished, prompts};
 use super::*;
 use crate::source::Hints;
-use crate::source::pairing::{Item, Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
 
 fn decode(text: &str) -> Vec<Event> {
     decode_as(&CopilotCli, text, &Hints::default()).unwrap()
@@ -13,21 +12,8 @@ fn event(kind: &str, second: u32, data: &str) -> String {
     )
 }
 
-/// The finished calls of a file of these lines.
 fn read(lines: &[String]) -> Vec<Call> {
-    let mut pairing = Pairing::new(PairingOptions::default(), Saved::default());
-    let mut source = SourceContext::default();
-    let mut rows = Vec::new();
-    let mut scope = Scope { number: 1, stream: 1, mtime: None, source: &mut source };
-    for line in lines {
-        for event in decode(line) {
-            pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None }, &mut rows);
-        }
-    }
-    pairing.end_source(&mut scope, &mut rows);
-    pairing.leave_source(&scope);
-    pairing.end_run(&mut rows);
-    rows.into_iter().filter_map(|row| if let Row::Call { call, .. } = row { Some(*call) } else { None }).collect()
+    finished(&CopilotCli, lines, &Hints::default())
 }
 
 const HEAD: &str =
@@ -134,8 +120,10 @@ fn hostile_records_do_no_harm() {
         r#"{"toolCallId":7,"toolName":[]}"#,
         r#"{"toolCallId":"x","toolCallId":"y","mcpServerName":"","toolName":"mcp_"}"#,
     ] {
-        for kind in TYPES {
-            decode(&event(kind, 1, data));
+        for kind in TYPES.map(|(kind, _)| kind) {
+            let line = event(kind, 1, data);
+            assert!(claims(&CopilotCli, &line));
+            decode(&line);
         }
     }
     decode(r#"{"type":"session.start","data":{"context":7},"timestamp":1e999}"#);

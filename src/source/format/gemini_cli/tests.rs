@@ -161,10 +161,11 @@ fn hostile_records_do_no_harm() {
         decode(&message(tool));
     }
     decode(r#"{"sessionId":7,"projectHash":[],"messages":{"a":1}}"#);
-    decode(r#"{"id":1,"timestamp":{},"type":"user","content":[1,{"text":2}]}"#);
+    decode(r#"{"id":"711430f6-164e-9380-3d93-428bc1fab80f","timestamp":{},"type":"user","content":[1,{"text":2}]}"#);
     for text in FOREIGN {
         assert!(!claims(&GeminiCli, text), "{text}");
     }
     assert!(!claims(&GeminiCli, r#"{"id":"1","timestamp":"t","type":"error","content":"x","host":"h"}"#));
+    assert!(!claims(&GeminiCli, r#"{"id":"1","timestamp":"t","type":"error","content":"x"}"#));
     assert!(!claims(&GeminiCli, r#"{"$set":{"price":7}}"#));
 }

@@ -11,7 +11,10 @@ use crate::source::{Decoded, Event, Id, Lane, PairKey, Record, Reject};
 
 /// Whether the record is the head of a recording or one of its lines.
 pub(super) fn is_part(object: &Object<'_>) -> bool {
-    (object.has("message_type") && object.has("direction") && object.has("message"))
+    // Messengers have messages with a type and a direction, too: theirs are texts.
+    (object.has("message_type")
+        && object.has("direction")
+        && object.get("message").is_some_and(|raw| raw.starts_with(['{', '['])))
         || (object.has("start_time") && object.has("server_info") && object.has("messages"))
 }
 

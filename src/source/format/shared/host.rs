@@ -17,9 +17,10 @@ pub(in crate::source::format) fn hosted(format: &'static str) -> Box<Call> {
     })
 }
 
-/// An empty context of a format: what later records of the source lack.
-pub(in crate::source::format) fn context(call: Call) -> Event {
-    Event::Context { lane: Lane::default(), whole_source: true, call: Box::new(call) }
+/// A context of a format: what its later records in the source lack.
+pub(in crate::source::format) fn context(format: &'static str, call: Call) -> Event {
+    let call = Box::new(Call { source_format: Text::const_new(format), ..call });
+    Event::Context { lane: Lane::default(), whole_source: true, call }
 }
 
 /// Names the conversation of a call.
@@ -141,10 +142,14 @@ pub(in crate::source::format) fn split_tool(call: &mut Call, name: &str, separat
 /// The conversation's id in a file's name: `<uuid>.jsonl`. Other names say nothing.
 pub(in crate::source::format) fn session_of_file(hints: &Hints) -> Option<Text> {
     let stem = hints.file_name.split('.').next().unwrap_or_default();
-    let is_uuid = stem.len() == 36
-        && stem.bytes().enumerate().all(|(at, b)| match at {
+    is_uuid(stem).then(|| stem.into())
+}
+
+/// Whether a text is a UUID as it is usually written.
+pub(in crate::source::format) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, b)| match at {
             8 | 13 | 18 | 23 => b == b'-',
             _ => b.is_ascii_hexdigit(),
-        });
-    is_uuid.then(|| stem.into())
+        })
 }

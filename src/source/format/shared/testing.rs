@@ -3,6 +3,7 @@
 use crate::call::{Call, Position};
 use crate::source::format::{FORMATS, LogFormat};
 use crate::source::json::Object;
+use crate::source::pairing::{Item, Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
 use crate::source::{Decoded, Event, Hints, Record, Reject};
 
 /// Decodes a record that must be the format's own, and no other's.
@@ -39,6 +40,23 @@ pub(in crate::source::format) fn calls(events: Vec<Event>) -> Vec<Call> {
 pub(in crate::source::format) fn prompts(events: &[Event]) -> Vec<&str> {
     let prompts = events.iter().filter_map(|event| if let Event::Prompt(prompt) = event { Some(prompt) } else { None });
     prompts.map(|prompt| prompt.text.as_str()).collect()
+}
+
+/// The finished calls of a file of these lines.
+pub(in crate::source::format) fn finished(format: &dyn LogFormat, lines: &[String], hints: &Hints) -> Vec<Call> {
+    let mut pairing = Pairing::new(PairingOptions::default(), Saved::default());
+    let mut source = SourceContext::default();
+    let mut rows = Vec::new();
+    let mut scope = Scope { number: 1, stream: 1, mtime: hints.mtime, source: &mut source };
+    for line in lines {
+        for event in decode_as(format, line, hints).unwrap() {
+            pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None, origin: 0 }, &mut rows);
+        }
+    }
+    pairing.end_source(&mut scope, &mut rows);
+    pairing.leave_source(&scope);
+    pairing.end_run(&mut rows);
+    rows.into_iter().filter_map(|row| if let Row::Call { call, .. } = row { Some(*call) } else { None }).collect()
 }
 
 /// Records of other formats, which none of the hosts' formats may claim.

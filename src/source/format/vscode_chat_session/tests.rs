@@ -1,4 +1,4 @@
-use super::super::shared::testing::{FOREIGN, calls, claims, decode_as, prompts};
+use super::super::shared::testing::{FOREIGN, calls, claims, decode_as, finished, prompts};
 use super::*;
 use crate::call::{SessionSource, TimeSource};
 
@@ -39,7 +39,7 @@ fn a_part_of_a_change_log_is_a_whole_call() {
     assert!(
         call.result.unwrap().starts_with(r#"{"content":[{"type":"text","text":"free"},{"type":"image","data":"AAAA""#)
     );
-    assert_eq!((call.time, call.time_source), (Some(77), TimeSource::FileMtime));
+    assert_eq!((call.time, call.more.as_ref().unwrap().turn), (None, Some(0)));
     assert_eq!(call.session_id.as_deref(), Some("6f1c1c1e-3a52-4e1a-9d3c-0a4b8b2f9d10"));
     assert_eq!(call.session_source, SessionSource::Conversation);
     let set = format!(r#"{{"kind":1,"k":["requests",0,"response",1],"v":{}}}"#, invocation(r#""isConfirmed":true"#));
@@ -103,7 +103,7 @@ fn the_first_state_knows_times_models_and_prompts() {
     assert_eq!(calls(decode(&pushed)).len(), 1);
     let system =
         r#"{"kind":1,"k":["requests",4],"v":{"message":"notification","isSystemInitiated":true,"response":[]}}"#;
-    assert!(decode(system).is_empty());
+    assert!(matches!(decode(system).as_slice(), [Event::Turn { at: 4, .. }]));
     for other in [
         r#"{"kind":1,"k":["customTitle"],"v":"Docks"}"#,
         r#"{"kind":1,"k":["requests",0,"modelState"],"v":{"value":1}}"#,
@@ -112,6 +112,73 @@ fn the_first_state_knows_times_models_and_prompts() {
     ] {
         assert!(decode(other).is_empty(), "{other}");
     }
+}
+
+#[test]
+fn a_change_log_is_replayed() {
+    let part = |id: &str| {
+        format!(
+            r#"{{"kind":"toolInvocationSerialized","toolId":"mcp_docks_find","toolCallId":"{id}","source":{{"type":"mcp","label":"docks"}}}}"#
+        )
+    };
+    let push =
+        |request: usize, id: &str| format!(r#"{{"kind":2,"k":["requests",{request},"response"],"v":[{}]}}"#, part(id));
+    let asked = |second: u32| {
+        format!(
+            r#"{{"timestamp":{}000,"modelId":"m{second}","message":{{"text":"q"}},"response":[]}}"#,
+            1_794_297_600 + second
+        )
+    };
+    let calls = finished(
+        &VscodeChatSession,
+        &[
+            format!(r#"{{"kind":0,"v":{{"version":3,"sessionId":"s","creationDate":1,"requests":[{}]}}}}"#, asked(0)),
+            format!(r#"{{"kind":2,"k":["requests"],"v":[{},{}]}}"#, asked(10), asked(20)),
+            push(1, "a"),
+            push(2, "b"),
+            // The user goes back to the first request and asks anew: the second is another one now.
+            format!(r#"{{"kind":2,"k":["requests"],"i":1,"v":[{}]}}"#, asked(30)),
+            push(1, "c"),
+            format!(r#"{{"kind":1,"k":["requests",1,"timestamp"],"v":{}}}"#, 1_794_297_640_000_i64),
+            push(1, "d"),
+            // The model's own record has a time for each of its calls, and arguments.
+            format!(
+                r#"{{"kind":1,"k":["requests",1,"result"],"v":{{"metadata":{{"toolCallRounds":[{{"timestamp":{},"toolCalls":[
+                {{"id":"d","name":"mcp_docks_find","arguments":"{{\"dock\":3}}"}},{{"id":"x","name":"readFile","arguments":"{{}}"}}]}}]}}}}}}"#,
+                1_794_297_645_000_i64
+            ),
+            push(7, "nowhere"),
+        ],
+        &hints(),
+    );
+    let seen: Vec<_> = calls
+        .iter()
+        .map(|call| {
+            let second = call.time.map(|nanos| nanos / 1_000_000_000 - 1_794_297_600);
+            let model = call.more.as_ref().and_then(|more| more.gen_ai_request_model.as_deref()).unwrap_or_default();
+            (call.tool_call_id.as_deref().unwrap_or_default(), second, call.time_source, model)
+        })
+        .collect();
+    let request = TimeSource::ResponseLine;
+    assert_eq!(
+        seen,
+        [
+            ("a", Some(10), request, "m10"),
+            ("b", Some(20), request, "m20"),
+            ("c", Some(30), request, "m30"),
+            ("d", Some(40), request, "m30"),
+            ("d", Some(45), TimeSource::Record, "m30"),
+            ("nowhere", Some(-1_794_297_600), TimeSource::FileMtime, ""),
+        ]
+    );
+    assert!(calls.iter().all(|call| call.session_id.is_some() && call.more.as_ref().unwrap().turn.is_none()));
+    let views: Vec<Call> = calls.into_iter().filter(|call| call.tool_call_id.as_deref() == Some("d")).collect();
+    let [part, round] = <[Call; 2]>::try_from(views).unwrap();
+    assert_eq!(part.call_id, round.call_id);
+    let merged = crate::call::merge(part.clone(), round.clone());
+    assert_eq!(merged, crate::call::merge(round, part));
+    assert_eq!((merged.server.as_deref(), merged.tool.as_deref()), (Some("docks"), Some("find")));
+    assert_eq!((merged.time_source, merged.arguments.as_deref()), (TimeSource::Record, Some(r#"{"dock":3}"#)));
 }
 
 #[test]
@@ -137,6 +204,8 @@ fn hostile_records_do_no_harm() {
             r#"["requests",0]"#,
             r#"["requests",0,"response"]"#,
             r#"["requests",-1,"response",9e99]"#,
+            r#"["requests",4294967295,"response",1]"#,
+            r#"["requests",0,"result"]"#,
             "[]",
         ] {
             for kind in ["1", "2"] {
