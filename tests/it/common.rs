@@ -1,10 +1,26 @@
 //! What the tests share: a place of its own for each test, the real binary in a clean environment, rows as JSON.
 
+use calltrail::enrich::{EnrichOptions, Enricher};
+use calltrail::ingest::{IngestOptions, Ingester, Summary};
+use calltrail::lake::{Lake, Location, Patience};
+use calltrail::query::output::{self, Format, Style};
+use calltrail::query::{Session, SessionOptions};
+use calltrail::source::input::{self, Limits};
+use calltrail::source::pairing::PairingOptions;
+use calltrail::source::registry::Formats;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// What the library needs where it is called without the binary.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_stack_size(8 << 20).enable_all().build().expect("worker threads")
+});
 
 /// A temporary folder with a lake in it.
 pub(crate) struct Place {
@@ -71,6 +87,46 @@ impl Place {
     #[track_caller]
     pub(crate) fn rows(&self, sql: &str) -> Vec<Value> {
         self.run(0, ["query", "--format", "jsonl", sql]).lines()
+    }
+
+    /// [`Self::ingest`] by the library instead of the binary, whose start takes longer than reading a small log.
+    #[track_caller]
+    pub(crate) fn ingest_here<S: AsRef<OsStr>>(&self, paths: impl IntoIterator<Item = S>) -> Summary {
+        let paths: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_string_lossy().into_owned()).collect();
+        let inputs = input::expand(&paths).expect("the logs are there").inputs;
+        let location = Location::from(self.lake().to_string_lossy().as_ref());
+        let patience = Patience::silent("test", Duration::from_secs(60));
+        let lake = RUNTIME.block_on(Lake::open_or_create(&location, &patience)).expect("a lake");
+        let _lock = RUNTIME.block_on(lake.lock(&patience)).expect("nobody else writes");
+        let enricher = Arc::new(Enricher::new(EnrichOptions::new(lake.key())));
+        let options = IngestOptions {
+            pairing: PairingOptions::default(),
+            limits: Limits::default(),
+            commit_bytes: u64::MAX,
+            now: 1_794_474_000_000_000_000,
+        };
+        let formats = Arc::new(Formats::default());
+        let ingester = Ingester::new(&lake, RUNTIME.handle(), enricher, formats, options).expect("an ingester");
+        ingester.run(&inputs, &mut |_| {}).expect("the lake takes the rows")
+    }
+
+    /// [`Self::rows`] of several queries by the library.
+    #[track_caller]
+    pub(crate) fn rows_here<const N: usize>(&self, queries: [&str; N]) -> [Vec<Value>; N] {
+        RUNTIME.block_on(async {
+            let lake = Lake::open(&Location::from(self.lake().to_string_lossy().as_ref())).expect("the lake");
+            let providers = lake.providers().await.expect("its tables");
+            let session = Session::new(providers, SessionOptions::default()).await.expect("a session");
+            let mut answers = [const { Vec::new() }; N];
+            for (sql, answer) in queries.into_iter().zip(&mut answers) {
+                let batches = session.sql(sql).await.expect("a query");
+                let style = Style { format: Format::Jsonl, ..Style::default() };
+                let mut text = Vec::new();
+                output::write(batches, style, &mut text).await.expect("rows");
+                *answer = json_lines(&String::from_utf8(text).expect("UTF-8"));
+            }
+            answers
+        })
     }
 
     /// The first column of the first row.

@@ -2,9 +2,10 @@
 
 #![allow(clippy::print_stderr, reason = "a test that cannot run here says why")]
 
-mod common; // the binary in a clean environment, rows as JSON
+mod common; // the binary in a clean environment, or the library; rows as JSON
 
 mod architecture; // who may use whom, what documents name
+mod claims; // whose every record is
 mod corpus; // real logs beside the repository: counts, order, one run seen from three points
 mod crash; // kill -9 at random instants, then again
 mod e2e; // ingest, detect, alerts on the sample logs
