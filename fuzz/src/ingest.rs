@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(counts.bytes_calls + counts.bytes_rejected + counts.bytes_ignored, counts.bytes, "{counts:?}");
     pairing.end_source(&mut scope, &mut rows);
     pairing.leave_source(&scope);
-    pairing.end_run(&mut rows);
+    pairing.end_run(u64::MAX, &mut rows);
     for row in &rows {
         let Row::Call { call, .. } = row else { continue };
         assert!(call.call_id.len() == 32, "{call:?}");

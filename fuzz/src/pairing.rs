@@ -49,7 +49,7 @@ pub fn check(data: &[u8]) {
     }
     log.leave();
     let mut rows = Vec::new();
-    log.pairing.end_run(&mut rows);
+    log.pairing.end_run(u64::MAX, &mut rows);
     log.take(rows);
     log.judge(max_open);
 }
@@ -187,7 +187,7 @@ impl Log {
     fn next_run(&mut self, options: PairingOptions) {
         self.leave();
         let mut rows = Vec::new();
-        self.pairing.end_run(&mut rows);
+        self.pairing.end_run(u64::MAX, &mut rows);
         self.take(rows);
         let saved = serde_json::to_vec(&self.pairing.save()).expect("state is plain data");
         self.pairing = Pairing::new(options, serde_json::from_slice(&saved).expect("state is read back"));

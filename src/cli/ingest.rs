@@ -1,19 +1,20 @@
 //! `calltrail ingest`: logs into the lake.
 
+use super::around::Around;
 use super::exit::CommandError;
-use super::{Context, OutputFormat, exit, ui};
+use super::{Context, OutputFormat, exit};
 use crate::alert::visible;
-use crate::config::units::parse_bytes;
+use crate::config::units::{parse_bytes, parse_duration};
 use crate::enrich::{EnrichOptions, Enricher, capability};
-use crate::ingest::{Failure, IngestOptions, Ingester, Progress, Summary};
+use crate::ingest::{Failure, Follow, IngestError, IngestOptions, Ingester, Summary, Surroundings as _};
 use crate::lake::Lake;
-use crate::source::input::{self, InputError, Limits};
+use crate::source::input::{self, Input, InputError, Limits};
 use crate::source::pairing::PairingOptions;
 use crate::source::registry::Formats;
 use clap::Args;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Unknown files and failures that are named one by one.
 const NAMED: usize = 10;
@@ -29,6 +30,12 @@ pub(super) struct IngestArgs {
     /// Commit after so much input (bytes, or with KiB, MiB, GiB)
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
     commit_every: u64,
+    /// Go on reading what is written to files and standard input, until a signal (or the end of standard input) ends it
+    #[arg(long)]
+    follow: bool,
+    /// With --follow: commit what came after so long
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, requires = "follow")]
+    flush_every: Duration,
 }
 
 pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandError> {
@@ -37,7 +44,11 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandErr
     if paths.is_empty() {
         return Err(CommandError::usage("name what to read: calltrail ingest PATH..."));
     }
-    let (summary, seconds) = ingest(context, paths, args.keep_secrets, args.commit_every)?;
+    let (summary, seconds) = if args.follow {
+        follow(context, paths, args)?
+    } else {
+        ingest(context, paths, args.keep_secrets, args.commit_every)?
+    };
     if format == OutputFormat::Json {
         let mut data = context.ui.data();
         writeln!(data, "{}", json(&summary, seconds))?;
@@ -55,7 +66,6 @@ pub(super) fn ingest(
     keep_secrets: bool,
     commit_bytes: u64,
 ) -> Result<(Summary, f64), CommandError> {
-    let config = &context.config.ingest;
     let input::Found { inputs, skipped } = input::expand(paths)?;
     let (unreadable, skipped): (Vec<_>, Vec<_>) =
         skipped.into_iter().partition(|problem| matches!(problem, InputError::Unreadable { .. }));
@@ -63,15 +73,85 @@ pub(super) fn ingest(
     if inputs.is_empty() && unreadable.is_empty() {
         return Err(CommandError::no_input(format!("nothing to read in {}", paths.join(", "))));
     }
+    let around = Around::new(context);
+    let mut summary = with_ingester(context, &around, keep_secrets, commit_bytes, |ingester| ingester.run(&inputs))?;
+    summary.failures.extend(unreadable.iter().filter_map(failure));
+    around.finish();
+    for (what, list) in [("unknown format", &summary.unknown), ("cannot be read", &summary.failures)] {
+        let lines: Vec<String> = list.iter().map(|file| format!("{}: {what}: {}", file.path, file.cause)).collect();
+        warn_of(context, &lines, what);
+    }
+    if !summary.unknown.is_empty() {
+        context.ui.say("`calltrail formats explain FILE` says more of an unknown file, and drafts a mapping for it");
+    }
+    Ok((summary, around.seconds()))
+}
+
+/// Reads the paths into the lake, and what comes, until a signal or the end of standard input.
+fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Summary, f64), CommandError> {
+    let (found, missing) = find(paths)?;
+    warn_of(context, &found.skipped.iter().map(ToString::to_string).collect::<Vec<_>>(), "of this kind");
+    for path in missing {
+        context.ui.warn(format!("nothing is at `{}` yet: waiting for it", visible(&path)));
+    }
+    let streams: Vec<Input> = found.inputs.into_iter().filter(Input::comes_once).collect();
+    let around = Around::new(context);
+    around.listen().map_err(|cause| CommandError::failure(format!("cannot wait for signals: {cause}")))?;
+    // What comes once is there from the start or not at all.
+    let is_stream = |path: &String| streams.iter().any(|stream| stream.name() == *path);
+    let paths: Vec<String> = paths.iter().filter(|path| !is_stream(path)).cloned().collect();
+    let summary = with_ingester(context, &around, args.keep_secrets, args.commit_every, |ingester| {
+        ingester.follow(Follow {
+            find: &mut || {
+                let found = find(&paths).map(|(found, _)| found.inputs).unwrap_or_default();
+                found.into_iter().filter(|input| !input.comes_once()).collect()
+            },
+            files: !paths.is_empty(),
+            streams: streams.clone(),
+            flush_every: args.flush_every,
+        })
+    })?;
+    around.finish();
+    Ok((summary, around.seconds()))
+}
+
+/// The inputs that there are now, and the paths that nothing matches.
+fn find(paths: &[String]) -> Result<(input::Found, Vec<String>), CommandError> {
+    let mut paths = paths.to_vec();
+    let mut missing = Vec::new();
+    loop {
+        let problems = match input::expand(&paths) {
+            Ok(found) => return Ok((found, missing)),
+            Err(problems) => problems,
+        };
+        let before = paths.len();
+        paths.retain(|path| !problems.iter().any(|p| matches!(p, InputError::NothingMatches(given) if given == path)));
+        if paths.len() == before {
+            return Err(problems.into());
+        }
+        missing.extend(problems.into_iter().filter_map(|problem| match problem {
+            InputError::NothingMatches(path) => Some(path),
+            _ => None,
+        }));
+    }
+}
+
+/// Opens the lake and does something with an ingester for it, as configured.
+fn with_ingester(
+    context: &Context,
+    around: &Around<'_>,
+    keep_secrets: bool,
+    commit_bytes: u64,
+    work: impl FnOnce(Ingester<'_>) -> Result<Summary, IngestError>,
+) -> Result<Summary, CommandError> {
+    let config = &context.config.ingest;
     let keep_secrets = keep_secrets || config.keep_secrets;
     if keep_secrets {
         context.ui.warn("secrets are stored as they stand in the logs (--keep-secrets)");
     }
-    let started = Instant::now();
-    let notice = |text: &str| context.ui.say(visible(text));
+    let notice = |text: &str| around.warn(text);
     let patience = context.patience("ingest", &notice);
     let lake = context.runtime.block_on(Lake::open_or_create(&context.lake_location(), &patience))?;
-    let lock = context.runtime.block_on(lake.lock(&patience))?;
     let overrides = config
         .capabilities
         .iter()
@@ -89,27 +169,10 @@ pub(super) fn ingest(
         },
         limits: Limits { decompressed: config.decompressed_limit, ratio: config.ratio_limit },
         commit_bytes,
-        now: ui::now().timestamp_nanos_opt().unwrap_or_default(),
-    };
-    let bar = context.ui.progress();
-    let mut progress = |at: Progress<'_>| {
-        bar.set_position(at.bytes);
-        bar.set_message(visible(at.file).into_owned());
+        lock_timeout: context.global.lock_timeout,
     };
     let formats = Arc::new(Formats::new(context.config.mappings.clone()));
-    let ingester = Ingester::new(&lake, context.runtime.handle(), Arc::new(enricher), formats, options)?;
-    let mut summary = ingester.run(&inputs, &mut progress)?;
-    summary.failures.extend(unreadable.iter().filter_map(failure));
-    lock.release()?;
-    bar.finish_and_clear();
-    for (what, list) in [("unknown format", &summary.unknown), ("cannot be read", &summary.failures)] {
-        let lines: Vec<String> = list.iter().map(|file| format!("{}: {what}: {}", file.path, file.cause)).collect();
-        warn_of(context, &lines, what);
-    }
-    if !summary.unknown.is_empty() {
-        context.ui.say("`calltrail formats explain FILE` says more of an unknown file, and drafts a mapping for it");
-    }
-    Ok((summary, started.elapsed().as_secs_f64()))
+    Ok(work(Ingester::new(&lake, context.runtime.handle(), around, Arc::new(enricher), formats, options))?)
 }
 
 /// Names the first problems one by one.

@@ -1,6 +1,7 @@
 //! The command line: one file per command; this one says which there are and what they share.
 
 mod alerts;
+mod around;
 mod detect;
 mod exit;
 mod explain;

@@ -18,7 +18,7 @@ pub(super) struct CallFile {
     pub(super) add: Add,
     pub(super) times: Option<(i64, i64)>,
     pub(super) committed: bool,
-    /// Ids of a file of this run; read from disk for others.
+    /// Its ids, if they are in memory; read from disk otherwise.
     pub(super) ids: Option<Vec<Id>>,
     /// Rows that a merge replaced or that were retracted.
     pub(super) dropped: HashSet<Id>,
@@ -103,10 +103,11 @@ impl CallFile {
         })
     }
 
-    /// Rows of the file whose id is wanted.
+    /// Rows of the file whose id is wanted. Ids that are read are kept if there is room for so many.
     pub(super) fn hits(
-        &self,
+        &mut self,
         table: &TablePath,
+        room: &mut usize,
         wanted: impl Fn(Id) -> bool,
     ) -> Result<HashMap<Id, Summary>, LakeError> {
         if let Some(ids) = &self.ids
@@ -116,10 +117,20 @@ impl CallFile {
         }
         let mut any = self.ids.is_some();
         if !any {
+            let mut ids = Vec::new();
+            let mut fits = true;
             data_file::read(table, &self.add, &["call_id"], |batch| {
                 any |= ids_of(&batch, "calls").any(|id| wanted(id) && !self.dropped.contains(&id));
+                fits &= ids.len() + batch.num_rows() <= *room;
+                if fits {
+                    ids.extend(ids_of(&batch, "calls"));
+                }
                 Ok(())
             })?;
+            if fits {
+                *room -= ids.len();
+                self.ids = Some(ids);
+            }
         }
         let mut hits = HashMap::new();
         if any {

@@ -27,7 +27,7 @@ impl Ingester<'_> {
             row.chain = digest_of(&[Some(&link), Some(&row.source_id), Some(&row.digest)]);
             row.chain.clone_into(&mut link);
         }
-        let now_ms = self.options.now / 1_000_000;
+        let now_ms = self.now / 1_000_000;
         let batches = self.sources.batches()?;
         let name = format!("part-{}", uuid::Uuid::new_v4().simple());
         let file = data_file::write(&self.lake.table_path("sources"), &name, None, &batches, now_ms)?;

@@ -8,28 +8,36 @@ mod call_file;
 mod commit;
 mod decode;
 pub mod explain;
+mod follow;
 mod one_input;
 mod record;
 mod refuse;
 pub mod retain;
 mod rows;
 mod sources;
+mod stream;
 mod take;
+mod turn;
 mod unknown;
+mod watched;
 mod writer;
+
+pub use follow::Follow;
 
 use crate::call::Nanos;
 use crate::enrich::Enricher;
-use crate::lake::{Lake, LakeError, data_file};
+use crate::lake::{Lake, LakeError};
 use crate::source::input::{Input, Limits};
 use crate::source::pairing::{Pairing, PairingOptions, Row, Saved};
 use crate::source::registry::Formats;
-use one_input::ReadError;
+use one_input::{ReadError, Tail};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sources::Sources;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
+use turn::{Known, Turn};
 use writer::Writer;
 
 /// Settings of an ingest.
@@ -40,8 +48,24 @@ pub struct IngestOptions {
     pub limits: Limits,
     /// Input bytes after which what was read so far is committed.
     pub commit_bytes: u64,
-    /// The time now (the only clock that ingest knows).
-    pub now: Nanos,
+    /// How long to wait for a turn while others write to the lake.
+    pub lock_timeout: Duration,
+}
+
+/// What an ingest is told by whoever runs it: time, the wish to end. And whom it tells what happens.
+pub trait Surroundings: Sync {
+    /// The time now. It may jump.
+    fn now(&self) -> Nanos;
+    /// The time since some instant. It never jumps.
+    fn elapsed(&self) -> Duration;
+    /// Whether an ingest without end should end.
+    fn is_stopping(&self) -> bool;
+    /// Lets so much time pass, less if the ingest should end.
+    fn wait(&self, time: Duration);
+    /// Something that the user should know.
+    fn warn(&self, message: &str);
+    /// How far the ingest is.
+    fn progress(&self, at: Progress<'_>);
 }
 
 /// Why an ingest stopped.
@@ -88,15 +112,53 @@ pub struct Progress<'a> {
     pub bytes: u64,
 }
 
+/// Surroundings of an ingest that nobody watches, at a fixed time.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwatched {
+    pub now: Nanos,
+}
+
+impl Surroundings for Unwatched {
+    fn now(&self) -> Nanos {
+        self.now
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn is_stopping(&self) -> bool {
+        false
+    }
+
+    fn wait(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn warn(&self, message: &str) {
+        tracing::warn!(message);
+    }
+
+    fn progress(&self, _: Progress<'_>) {}
+}
+
 /// Reads inputs into a lake.
 pub struct Ingester<'a> {
     lake: &'a Lake,
     runtime: &'a tokio::runtime::Handle,
+    surroundings: &'a dyn Surroundings,
     enricher: Arc<Enricher>,
     formats: Arc<Formats>,
     /// Of `formats`.
     fingerprint: String,
     options: IngestOptions,
+    /// The turn at the lake, while it lasts.
+    turn: Option<Turn>,
+    /// Number of the last one, if it was ended in order.
+    last_turn: Option<u64>,
+    /// When the turn began: the time of everything that is written in it.
+    now: Nanos,
+    known: Known,
     sources: Sources,
     pairing: Pairing,
     writer: Writer<'a>,
@@ -112,91 +174,90 @@ pub struct Ingester<'a> {
 }
 
 impl<'a> Ingester<'a> {
-    /// Takes up where the last ingest stopped. The caller holds the lake's lock.
-    ///
-    /// # Errors
-    /// The lake cannot be read.
+    /// An ingest that has not begun. It takes the lake's lock itself, turn by turn.
     pub fn new(
         lake: &'a Lake,
         runtime: &'a tokio::runtime::Handle,
+        surroundings: &'a dyn Surroundings,
         enricher: Arc<Enricher>,
         formats: Arc<Formats>,
         options: IngestOptions,
-    ) -> Result<Self, IngestError> {
-        let state = lake.state()?;
-        let saved: Saved = if state.is_empty() {
-            Saved::default()
-        } else {
-            serde_json::from_slice(&state).map_err(IngestError::State)?
-        };
-        let sources = runtime.block_on(Sources::load(lake))?;
-        let mut known = HashMap::new();
-        for (table, column) in
-            [("tool_definitions", "definition_id"), ("connections", "identity"), ("prompts", "prompt_id")]
-        {
-            known.insert(table, runtime.block_on(known_ids(lake, table, column))?);
-        }
-        let files = runtime.block_on(lake.files("calls"))?;
+    ) -> Self {
         let ingest_id = uuid::Uuid::new_v4().simple().to_string();
-        Ok(Self {
+        Self {
             lake,
             runtime,
+            surroundings,
             enricher,
             fingerprint: formats.fingerprint(),
             formats,
-            sources,
-            pairing: Pairing::new(options.pairing, saved),
-            writer: Writer::new(lake, files, known, ingest_id, options.now),
+            turn: None,
+            last_turn: None,
+            now: 0,
+            known: Known::default(),
+            sources: Sources::default(),
+            pairing: Pairing::new(options.pairing, Saved::default()),
+            writer: Writer::new(lake, ingest_id),
             options,
             summary: Summary::default(),
             uncommitted: 0,
-            kept_from: lake.kept_from()?.map(retain::day_number),
+            kept_from: None,
             touched: false,
             identities: HashSet::default(),
             out: Vec::new(),
-        })
+        }
     }
 
     /// Reads all inputs and commits.
     ///
     /// # Errors
     /// The lake refuses. Inputs that cannot be read are reported in the summary; the others are read.
-    pub fn run(mut self, inputs: &[Input], progress: &mut dyn FnMut(Progress<'_>)) -> Result<Summary, IngestError> {
+    pub fn run(mut self, inputs: &[Input]) -> Result<Summary, IngestError> {
+        self.begin_turn()?;
         for input in inputs {
-            let name = input.name();
-            progress(Progress { file: &name, files_done: self.summary.files, bytes: self.summary.bytes });
             self.summary.files += 1;
-            if let Err(error) = self.read(input, progress) {
-                match error {
-                    ReadError::Ingest(error) => return Err(error),
-                    ReadError::Io(cause) => {
-                        self.summary.failures.push(Failure { path: name, cause: cause.to_string() });
-                    }
-                }
-            }
-            if self.uncommitted >= self.options.commit_bytes {
-                self.commit()?;
+            self.read_or_note(input)?;
+            if self.is_turn_over() {
+                self.pass_turn()?;
             }
         }
-        self.pairing.end_run(&mut self.out);
-        self.drain(usize::MAX, None)?;
-        self.commit()?;
+        self.publish_open(u64::MAX)?;
+        self.end_turn()?;
         Ok(self.summary)
     }
-}
 
-async fn known_ids(lake: &Lake, table: &'static str, column: &str) -> Result<HashSet<u128>, LakeError> {
-    use arrow::array::AsArray as _;
-    let mut ids = HashSet::new();
-    let path = lake.table_path(table);
-    for file in lake.files(table).await? {
-        data_file::read(&path, &file, &[column], |batch| {
-            let column = batch.column_by_name(column).map(|array| array.as_string::<i32>());
-            ids.extend(column.into_iter().flat_map(|c| c.iter().flatten().map(call_file::parse_id)));
-            Ok(())
-        })?;
+    /// Reads one input; trouble with it is noted.
+    fn read_or_note(&mut self, input: &Input) -> Result<(), IngestError> {
+        let name = input.name();
+        self.surroundings.progress(Progress {
+            file: &name,
+            files_done: self.summary.files.saturating_sub(1),
+            bytes: self.summary.bytes,
+        });
+        loop {
+            return match self.read(input, Tail::Read) {
+                Ok(_) => Ok(()),
+                // Another ingest reads the same file and is further; what it left is read on.
+                Err(ReadError::Overtaken) => continue,
+                Err(ReadError::Ingest(error)) => Err(error),
+                Err(ReadError::Io(cause)) => {
+                    self.summary.failures.push(Failure { path: name, cause: cause.to_string() });
+                    Ok(())
+                }
+            };
+        }
     }
-    Ok(ids)
+
+    /// Notes a file that nobody knows.
+    fn note_unknown(&mut self, name: &str, shape: &str) {
+        self.summary.unknown.push(Failure { path: name.to_owned(), cause: shape.to_owned() });
+    }
+
+    /// Publishes halves that have waited since this record or longer; they go on waiting.
+    fn publish_open(&mut self, until: u64) -> Result<(), IngestError> {
+        self.pairing.end_run(until, &mut self.out);
+        self.drain(usize::MAX, None)
+    }
 }
 
 fn reject_id(source_id: &str, offset: u64) -> String {

@@ -1,13 +1,14 @@
 //! One input: recognised, framed, decoded on every core, its chunks taken back in order.
 
 use super::decode::{self, Counts, DecodedChunk, SourceView, decode};
+use super::refuse::MAX_UNKNOWN;
 use super::sources::{Recognised, SourceRow, Spool, head_key};
 use super::unknown::shape_of;
-use super::{Failure, IngestError, Ingester, Progress, digest_of, number_of, reject_id};
+use super::{IngestError, Ingester, Progress, digest_of, number_of, reject_id};
 use crate::call::Text;
 use crate::enrich::Enricher;
-use crate::source::frame::{Chunk, Framer};
-use crate::source::input::Input;
+use crate::source::frame::{Chunk, Framer, Place};
+use crate::source::input::{Bytes, Input, Stat};
 use crate::source::pairing::Scope;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -19,88 +20,137 @@ const CHUNKS_PER_CORE: usize = 2;
 pub(super) const HEAD_RECORDS: usize = 200;
 
 impl Ingester<'_> {
-    pub(super) fn read(&mut self, input: &Input, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(), ReadError> {
+    /// Reads what is new in an input. Gives where it was left, unless nothing was new.
+    pub(super) fn read(&mut self, input: &Input, tail: Tail) -> Result<Option<Left>, ReadError> {
         let name = input.name();
         let stat = input.stat()?;
         if let Some(at) = self.sources.untouched(&name, &stat)
             && !self.may_be_known_now(at)
         {
             self.summary.unchanged += 1;
-            return Ok(());
+            return Ok(None);
         }
-        let mut spool = Spool::new(self.options.limits);
-        let stream = input.open(self.options.limits)?;
-        let recognised = self.sources.recognise(stream, |stream| spool.reopen(input, stream))?;
-        let (at, reader, offset, digest) = match recognised {
+        let limits = self.options.limits;
+        let mut spool = Spool::new(limits);
+        let mut is_first = true;
+        let mut open = |used| {
+            if std::mem::take(&mut is_first) { input.open(limits) } else { spool.reopen(input, used) }
+        };
+        self.read_opened(input, &stat, &mut open, tail)
+    }
+
+    /// Reads what is new in an input, which `open` opens, again if need be; it is given the stream that it gave before.
+    pub(super) fn read_opened(
+        &mut self,
+        input: &Input,
+        stat: &Stat,
+        open: &mut dyn FnMut(Bytes) -> io::Result<Bytes>,
+        tail: Tail,
+    ) -> Result<Option<Left>, ReadError> {
+        let name = input.name();
+        let stream = open(Box::new(io::empty()))?;
+        let recognised = self.sources.recognise(stream, &mut *open)?;
+        let (at, reader, start) = match recognised {
             Recognised::Unchanged(at) | Recognised::Continues { row: at, .. } if self.may_be_known_now(at) => {
                 self.sources.rename(at, &name);
                 self.forget_unknown(at);
-                (at, spool.reopen(input, Box::new(io::empty()))?, 0, blake3::Hasher::new())
+                (Some(at), open(Box::new(io::empty()))?, Start::default())
             }
             Recognised::Unchanged(at) => {
                 self.sources.rename(at, &name);
-                self.sources.rows[at].stat(&stat);
+                self.sources.rows[at].stat(stat);
                 self.summary.unchanged += 1;
                 self.touched = true;
-                return Ok(());
+                return Ok(None);
             }
             Recognised::Continues { row, offset, reader, digest } => {
                 self.sources.rename(row, &name);
                 self.reopen_tail(row);
-                (row, reader, offset, *digest)
+                (Some(row), reader, Start { offset, digest: *digest })
             }
-            Recognised::New(reader) => (usize::MAX, reader, 0, blake3::Hasher::new()),
+            Recognised::New(reader) => (None, reader, Start::default()),
         };
+        self.read_on(input, stat, at, reader, start, tail).map(Some)
+    }
+
+    /// Reads an input from where a reader stands in it; `at` is its source, if it is known.
+    pub(super) fn read_on(
+        &mut self,
+        input: &Input,
+        stat: &Stat,
+        at: Option<usize>,
+        reader: Bytes,
+        start: Start,
+        tail: Tail,
+    ) -> Result<Left, ReadError> {
+        let name = input.name();
         self.touched = true;
-        let known = self.sources.rows.get(at);
-        let mut framer =
-            Framer::new(reader, offset, digest, known.filter(|row| row.format.is_some()).and_then(|row| row.framing))?;
+        let known = at.and_then(|at| self.sources.rows.get(at));
+        let known_framing = known.filter(|row| row.format.is_some()).and_then(|row| row.framing);
+        let mut framer = Framer::new(reader, start.offset, start.digest, known_framing)?;
+        let waits = tail == Tail::Waits;
+        if waits {
+            framer.wait_for_ends();
+        }
         let hints = input.hints();
         // A mapping that is no longer in the configuration leaves the file to whoever knows it.
         let known_format = known.and_then(|row| self.formats.named(row.format.as_deref()?));
         let format = known_format.or_else(|| self.format_of(&framer, &hints));
-        let at = if known.is_some() { at } else { self.new_source(&name, &framer) };
+        if waits && format.is_none() && at.is_none() && framer.head().len() < MAX_UNKNOWN as usize {
+            // Too little is there to tell what it is.
+            return Ok(Left { source_id: String::new(), place: framer.place(false) });
+        }
+        let at = at.unwrap_or_else(|| self.new_source(&name, &framer));
         let row = &mut self.sources.rows[at];
         // Until the end is reached, the file counts as changed: a commit on the way must not make it look read.
         row.size = -1;
         row.framing = Some(framer.framing());
         row.format =
             format.and_then(|at| self.formats.get(at)).map(|f| f.id().to_owned()).or_else(|| row.format.take());
-        row.last_read = self.options.now;
-        if format.is_none() && !framer.head().is_empty() {
+        row.last_read = self.now;
+        let (at, failed, is_cut) = if format.is_none() && !framer.head().is_empty() {
             let shape = shape_of(framer.head());
-            self.summary.unknown.push(Failure { path: name.clone(), cause: shape.clone() });
-            let failed = self.reject_all(at, &mut framer, &shape);
-            self.sources.rows[at].stat(&stat);
-            return failed.map_or(Ok(()), |cause| Err(ReadError::Io(cause)));
+            self.note_unknown(&name, &shape);
+            (at, self.reject_all(at, input, &mut framer, &shape), false)
+        } else {
+            let file = Text::from(name.as_str());
+            let view = Arc::new(SourceView { hints, file, formats: Arc::clone(&self.formats), known: format });
+            self.pump(at, input, &mut framer, &view)?
+        };
+        let row = &mut self.sources.rows[at];
+        let place = framer.place(row.saved.open_tail.is_some());
+        if !(is_cut || waits && place.is_unfinished) {
+            row.stat(stat);
         }
-        let file = Text::from(name.as_str());
-        let view = Arc::new(SourceView { hints, file, formats: Arc::clone(&self.formats), known: format });
-        let failed = self.pump(at, input, &mut framer, &view, progress)?;
-        self.sources.rows[at].stat(&stat);
         match failed {
             Some(cause) => Err(ReadError::Io(cause)),
-            None => Ok(()),
+            None => Ok(Left { source_id: row.source_id.clone(), place }),
         }
     }
 
-    /// Chunks out of the framer, onto the cores, back in order, through pairing. Gives the error that ended the stream early, if one did.
+    /// Chunks out of the framer, onto the cores, back in order, through pairing. Gives the source, which may have got another
+    /// index, the error that ended the stream early, if one did, and whether reading stopped because the ingest should end.
     fn pump<R: Read>(
         &mut self,
-        at: usize,
+        mut at: usize,
         input: &Input,
         framer: &mut Framer<R>,
         view: &Arc<SourceView>,
-        progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Option<io::Error>, ReadError> {
+    ) -> Result<(usize, Option<io::Error>, bool), ReadError> {
         let stream = number_of(&input.stream());
+        let number = number_of(&self.sources.rows[at].source_id);
         let limit = rayon::current_num_threads() * CHUNKS_PER_CORE;
         let mut working: VecDeque<mpsc::Receiver<DecodedChunk>> = VecDeque::new();
         let mut ended = false;
+        let mut is_cut = false;
         let mut failed = None;
         let mut context = self.sources.rows[at].saved.context.take().map(|context| *context).unwrap_or_default();
         loop {
             while !ended && working.len() < limit {
+                if self.is_out_of_time() {
+                    (ended, is_cut) = (true, true);
+                    break;
+                }
                 match framer.next_chunk() {
                     Ok(Some(chunk)) => working.push_back(start(chunk, view, &self.enricher)),
                     Ok(None) => ended = true,
@@ -117,22 +167,45 @@ impl Ingester<'_> {
             self.take_chunk(at, stream, view, &mut context, decoded)?;
             self.uncommitted += bytes;
             self.summary.bytes += bytes;
-            progress(Progress { file: view.file.as_str(), files_done: self.summary.files, bytes: self.summary.bytes });
-            if self.uncommitted >= self.options.commit_bytes {
+            self.surroundings.progress(Progress {
+                file: view.file.as_str(),
+                files_done: self.summary.files,
+                bytes: self.summary.bytes,
+            });
+            if self.is_turn_over() {
+                // Whoever has the next turn may publish what waits, and needs to know what the source says of it.
+                let scope = Scope { number, stream, mtime: view.hints.mtime, source: &mut context };
+                self.pairing.leave_source(&scope);
                 self.sources.rows[at].saved.keep(&context);
-                self.commit()?;
+                at = self.pass_turn_within(at, input)?;
             }
         }
         if let Some(cause) = &failed {
             self.reject_rest(at, cause);
         }
-        let number = number_of(&self.sources.rows[at].source_id);
         let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: &mut context };
         self.pairing.end_source(&mut scope, &mut self.out);
         self.pairing.leave_source(&scope);
         self.sources.rows[at].saved.keep(&context);
         self.drain(at, Some(view))?;
-        Ok(failed)
+        Ok((at, failed, is_cut))
+    }
+
+    /// Commits in the middle of a source and goes on with it, unless another ingest did so meanwhile. Gives its index.
+    fn pass_turn_within(&mut self, at: usize, input: &Input) -> Result<usize, ReadError> {
+        let mine = self.sources.rows[at].clone();
+        self.pass_turn()?;
+        let found = self.sources.with_id(&mine.source_id);
+        if let Some(at) = found.filter(|at| self.sources.rows[*at].is_as_far_as(&mine)) {
+            self.sources.rows[at].size = -1;
+            return Ok(at);
+        }
+        if !input.comes_once() {
+            return Err(ReadError::Overtaken);
+        }
+        // Another ingest took the same bytes for a file of its own. These cannot be had again, so they are a source by themselves.
+        let source_id = digest_of(&[Some(&mine.source_id), Some(&self.sources.rows.len().to_string())]);
+        Ok(self.sources.insert(SourceRow { source_id, ..mine }))
     }
 
     /// The format that most records of the head belong to.
@@ -143,7 +216,7 @@ impl Ingester<'_> {
     }
 
     /// Nobody knew the file, and since then formats were added or changed.
-    fn may_be_known_now(&self, at: usize) -> bool {
+    pub(super) fn may_be_known_now(&self, at: usize) -> bool {
         let row = &self.sources.rows[at];
         row.format.is_none() && row.counts.bytes > 0 && row.saved.unknown_to != self.fingerprint
     }
@@ -168,14 +241,14 @@ impl Ingester<'_> {
             path: name.to_owned(),
             head,
             digest: blake3::Hasher::new().finalize().to_hex().to_string(),
-            first_read: self.options.now,
+            first_read: self.now,
             ..SourceRow::default()
         };
         self.sources.insert(row)
     }
 
     /// The unfinished last record of an earlier read has grown on: its reject is void and it is read again.
-    fn reopen_tail(&mut self, at: usize) {
+    pub(super) fn reopen_tail(&mut self, at: usize) {
         let row = &mut self.sources.rows[at];
         if let Some(tail) = row.saved.open_tail.take() {
             row.counts.bytes -= tail.length;
@@ -195,9 +268,35 @@ impl Ingester<'_> {
     }
 }
 
+/// What becomes of a last record that is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// It is read as it is, and once more when it has grown.
+    Read,
+    /// Its end is still to come.
+    Waits,
+}
+
+/// Where reading starts.
+#[derive(Default)]
+pub(super) struct Start {
+    pub(super) offset: u64,
+    /// Digest up to there.
+    pub(super) digest: blake3::Hasher,
+}
+
+/// Where reading stopped.
+pub(super) struct Left {
+    /// Empty: nothing could be read yet.
+    pub(super) source_id: String,
+    pub(super) place: Place,
+}
+
 /// Why one input was not read to its end.
 pub(super) enum ReadError {
     Io(io::Error),
+    /// Another ingest has read on in the same input.
+    Overtaken,
     Ingest(IngestError),
 }
 

@@ -159,7 +159,7 @@ impl Ingester<'_> {
             Value::Int(piece.position.length),
             Value::Text(piece.reason.clone()),
             Value::Text(first_bytes),
-            Value::Time(Some(self.options.now)),
+            Value::Time(Some(self.now)),
         ];
         self.writer.row("rejects", row);
     }

@@ -4,10 +4,11 @@ use super::decode;
 use super::sources::OpenTail;
 use super::{Ingester, reject_id};
 use crate::source::frame::Framer;
+use crate::source::input::Input;
 use std::io::{self, Read};
 
 /// Bytes of a file of unknown format that are looked at again when it has grown.
-const MAX_UNKNOWN: u64 = 1 << 20;
+pub(super) const MAX_UNKNOWN: u64 = 1 << 20;
 
 impl Ingester<'_> {
     /// The stream broke off: what follows in the file cannot be read, and a row says so.
@@ -26,7 +27,13 @@ impl Ingester<'_> {
     }
 
     /// A file that nobody knows becomes one reject with its shape. Gives the error that ended the stream early, if one did.
-    pub(super) fn reject_all<R: Read>(&mut self, at: usize, framer: &mut Framer<R>, shape: &str) -> Option<io::Error> {
+    pub(super) fn reject_all<R: Read>(
+        &mut self,
+        at: usize,
+        input: &Input,
+        framer: &mut Framer<R>,
+        shape: &str,
+    ) -> Option<io::Error> {
         let first_bytes =
             String::from_utf8_lossy(&framer.head()[..framer.head().len().min(decode::FIRST_BYTES)]).into_owned();
         let start = self.sources.rows[at].counts;
@@ -48,7 +55,7 @@ impl Ingester<'_> {
         let reason = format!("unknown format: {shape}");
         self.reject(at, &decode::RejectedPiece { position, reason, first_bytes });
         let row = &mut self.sources.rows[at];
-        if length <= MAX_UNKNOWN {
+        if length <= MAX_UNKNOWN && !input.comes_once() {
             // Perhaps only the start of a file that somebody is writing: when it has grown, it is looked at from here again.
             let reject_id = reject_id(&row.source_id, start.bytes);
             row.saved.open_tail = Some(OpenTail { length, lines, reject_id: Some(reject_id) });

@@ -44,6 +44,11 @@ pub(super) struct SourceRow {
 }
 
 impl SourceRow {
+    /// Whether both say that the same was read.
+    pub(super) fn is_as_far_as(&self, other: &Self) -> bool {
+        self.counts.bytes == other.counts.bytes && self.digest == other.digest
+    }
+
     /// Notes how the file was when its end was reached.
     pub(super) fn stat(&mut self, stat: &Stat) {
         self.size = stat.size as i64;
@@ -126,6 +131,11 @@ impl Sources {
     /// The source at this path.
     pub(super) fn at_path(&self, path: &str) -> Option<usize> {
         self.by_path.get(path).copied()
+    }
+
+    /// The source with this id.
+    pub(super) fn with_id(&self, id: &str) -> Option<usize> {
+        self.rows.iter().rposition(|row| row.source_id == id)
     }
 
     /// Adds a source; gives its index.

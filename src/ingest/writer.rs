@@ -21,6 +21,8 @@ const FLUSH_BYTES: usize = 20 << 20;
 const FLUSH_ROWS: usize = 100_000;
 /// Encoders at work at once; more would only hold more batches in memory.
 const MAX_ENCODING: usize = 2;
+/// Ids of committed files that are kept, so that frequent commits do not read them from disk each time (16 bytes each).
+const KEPT_IDS: usize = 1 << 20;
 /// Two observers' clocks may differ; a call that both saw has times this close (microseconds).
 const CLOCK_SKEW: i64 = 3_600_000_000;
 
@@ -74,31 +76,15 @@ struct Encoding {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(
-        lake: &'a Lake,
-        files: Vec<Add>,
-        known: HashMap<&'static str, HashSet<Id>>,
-        ingest_id: String,
-        now: Nanos,
-    ) -> Self {
-        let files = files
-            .into_iter()
-            .map(|add| CallFile {
-                times: data_file::times_of(&add),
-                add,
-                committed: true,
-                ids: None,
-                dropped: HashSet::new(),
-            })
-            .collect();
+    pub(super) fn new(lake: &'a Lake, ingest_id: String) -> Self {
         Self {
             lake,
             ingest_id,
-            now,
+            now: 0,
             pending: Vec::new(),
             by_id: ById::default(),
             pending_bytes: 0,
-            files,
+            files: Vec::new(),
             retracted: Ids::default(),
             observables: BTreeMap::new(),
             small: BTreeMap::new(),
@@ -107,8 +93,47 @@ impl<'a> Writer<'a> {
             sequence: 0,
             counts: HashMap::new(),
             void: BTreeMap::new(),
-            known,
+            known: HashMap::new(),
         }
+    }
+
+    /// Sets the time of what is written from now on.
+    pub(super) fn set_time(&mut self, now: Nanos) {
+        self.now = now;
+    }
+
+    /// Ids of a small table's rows that exist.
+    pub(super) fn known_ids(&mut self, table: &'static str) -> &mut HashSet<Id> {
+        self.known.entry(table).or_default()
+    }
+
+    /// Starts over with these files of `calls`; what was not committed is forgotten.
+    pub(super) fn restart(&mut self, files: Vec<Add>) {
+        // What is still being written would otherwise appear after the strays have been removed.
+        for file in std::mem::take(&mut self.encoding) {
+            let _ = file.written.recv();
+        }
+        let old: Vec<CallFile> = std::mem::take(&mut self.files);
+        let mut ids: HashMap<String, Vec<Id>> =
+            old.into_iter().filter_map(|file| Some((file.add.path, file.ids?))).collect();
+        let file = |add: Add| CallFile {
+            times: data_file::times_of(&add),
+            ids: ids.remove(&add.path),
+            add: Add { stats: None, ..add },
+            committed: true,
+            dropped: HashSet::new(),
+        };
+        self.files = files.into_iter().map(file).collect();
+        self.pending.clear();
+        self.by_id.clear();
+        self.pending_bytes = 0;
+        self.retracted.clear();
+        self.observables.clear();
+        self.small.clear();
+        self.staged.clear();
+        self.counts.clear();
+        self.void.clear();
+        self.known.remove("rejects");
     }
 
     /// Takes one call; gives whether a flush is due.
@@ -292,6 +317,7 @@ impl<'a> Writer<'a> {
         });
         let retracted = std::mem::take(&mut self.retracted);
         let table = self.lake.table_path("calls");
+        let mut room = KEPT_IDS.saturating_sub(self.kept_ids());
         for file in &mut self.files {
             // A file whose times lie elsewhere cannot hold the same calls. Without times nothing can be said.
             let apart = matches!((file.times, range), (Some((low, high)), Some((from, to))) if high < from || low > to);
@@ -299,7 +325,7 @@ impl<'a> Writer<'a> {
                 continue;
             }
             file.answers(&table, &mut orphans, &mut found)?;
-            let hits = file.hits(&table, |id| by_id.contains_key(&id) || retracted.contains(&id))?;
+            let hits = file.hits(&table, &mut room, |id| by_id.contains_key(&id) || retracted.contains(&id))?;
             if hits.is_empty() {
                 continue;
             }
@@ -381,9 +407,12 @@ impl<'a> Writer<'a> {
             if !file.committed && !file.add.path.is_empty() {
                 transaction.add("calls", file.add.clone());
                 file.committed = true;
-                file.ids = None;
+                file.add.stats = None;
             }
         }
+        self.trim_ids();
+        // A record is refused once in a turn; what was refused before is not read again.
+        self.known.remove("rejects");
         self.files.retain(|file| !file.add.path.is_empty());
         for (table, add) in std::mem::take(&mut self.staged) {
             transaction.add(table, add);
@@ -394,6 +423,21 @@ impl<'a> Writer<'a> {
             }
         }
         Ok(transaction)
+    }
+
+    /// Keeps the ids of the newest files only.
+    fn trim_ids(&mut self) {
+        let mut kept = self.kept_ids();
+        for file in &mut self.files {
+            if kept <= KEPT_IDS {
+                break;
+            }
+            kept -= file.ids.take().map_or(0, |ids| ids.len());
+        }
+    }
+
+    fn kept_ids(&self) -> usize {
+        self.files.iter().filter_map(|file| file.ids.as_ref()).map(Vec::len).sum()
     }
 
     /// Writes a file of `calls` again without its dropped rows.

@@ -61,8 +61,23 @@ pub struct Framer<R> {
     offset: u64,
     ended: bool,
     digest: blake3::Hasher,
+    /// An unfinished last record is not handed out: its end is still to come.
+    waits: bool,
+    /// Where the last record starts that was handed out unfinished, and the digest up to there.
+    before_open: Option<(u64, Box<blake3::Hasher>)>,
     /// Why the stream ended early.
     failed: Option<io::Error>,
+}
+
+/// Where a stream was left, to go on from there.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Bytes of finished records, which were handed out.
+    pub offset: u64,
+    /// Digest over them.
+    pub digest: blake3::Hasher,
+    /// Whether more was there: a record that is not finished.
+    pub is_unfinished: bool,
 }
 
 impl<R: Read> Framer<R> {
@@ -80,7 +95,21 @@ impl<R: Read> Framer<R> {
             Err(error) => (true, Some(error)),
         };
         let framing = known.unwrap_or_else(|| framing_of(&rest[..filled], ended));
-        Ok(Self { reader, framing, rest, filled, spare: Vec::new(), offset, ended, digest, failed })
+        let (spare, waits, before_open) = (Vec::new(), false, None);
+        Ok(Self { reader, framing, rest, filled, spare, offset, ended, digest, waits, before_open, failed })
+    }
+
+    /// Leaves an unfinished last record for a later reader, unless it is too long for one.
+    pub fn wait_for_ends(&mut self) {
+        self.waits = true;
+    }
+
+    /// Where the next record starts; with `before_open`, where the one starts that was handed out unfinished.
+    pub fn place(&self, before_open: bool) -> Place {
+        match self.before_open.as_ref().filter(|_| before_open) {
+            Some((offset, digest)) => Place { offset: *offset, digest: (**digest).clone(), is_unfinished: true },
+            None => Place { offset: self.offset, digest: self.digest.clone(), is_unfinished: self.filled > 0 },
+        }
     }
 
     /// How the stream is cut.
@@ -111,10 +140,13 @@ impl<R: Read> Framer<R> {
             }
             let cut = match self.framing {
                 Framing::Lines => memchr::memrchr(b'\n', self.head()).map(|at| (at + 1, None)),
-                Framing::Documents => documents(self.head(), self.ended),
+                Framing::Documents => documents(self.head(), self.ended && !self.waits),
             };
             if let Some((end, documents)) = cut {
                 return Ok(Some(self.take(end, documents, false)));
+            }
+            if self.ended && self.waits && self.filled <= MAX_RECORD {
+                return self.failed.take().map_or(Ok(None), Err);
             }
             if self.ended {
                 let open = self.filled;
@@ -150,6 +182,9 @@ impl<R: Read> Framer<R> {
         let mut bytes = std::mem::replace(&mut self.rest, rest);
         self.filled = left;
         bytes.truncate(end);
+        if ends_open {
+            self.before_open = Some((self.offset, Box::new(self.digest.clone())));
+        }
         self.digest.update(&bytes);
         let digest = self.digest.finalize();
         let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open, digest };

@@ -44,7 +44,8 @@ pub struct Stat {
 }
 
 impl Stat {
-    fn of(meta: &Metadata) -> Self {
+    /// Of a file.
+    pub fn of(meta: &Metadata) -> Self {
         let mtime = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         Self { size: meta.len(), mtime: mtime.and_then(|d| Nanos::try_from(d.as_nanos()).ok()) }
     }
@@ -111,8 +112,18 @@ impl Input {
                 Box::new(file)
             }
         };
-        let (head, content) = decompress::decompress(raw, limits)?;
-        Ok(utf16::to_utf8(&head, content))
+        content(raw, limits)
+    }
+
+    /// The bytes as they are.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open_raw(&self) -> io::Result<Bytes> {
+        Ok(match self {
+            Self::Stdin => Box::new(io::stdin()),
+            Self::File(path) => Box::new(File::open(path)?),
+        })
     }
 
     /// What the name tells a format.
@@ -143,6 +154,21 @@ impl Input {
             }
         }
     }
+}
+
+/// The content of raw bytes: decompressed, UTF-16 as UTF-8.
+///
+/// # Errors
+/// The decompressor cannot be set up.
+pub fn content(raw: Bytes, limits: Limits) -> io::Result<Bytes> {
+    let (head, content) = decompress::decompress(raw, limits)?;
+    Ok(utf16::to_utf8(&head, content))
+}
+
+/// Whether a file with these first bytes (16 are enough) is read as it is: no compression, no database, no UTF-16.
+pub fn is_plain(head: &[u8]) -> bool {
+    let is_utf16 = matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+    decompress::Compression::of(head).is_none() && !sqlite::is_sqlite(head) && !is_utf16
 }
 
 /// Whether the file is a SQLite database, whose rows are read as records. Pipes are none, and cannot be looked at twice.

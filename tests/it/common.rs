@@ -1,7 +1,7 @@
 //! What the tests share: a place of its own for each test, the real binary in a clean environment, rows as JSON.
 
 use calltrail::enrich::{EnrichOptions, Enricher};
-use calltrail::ingest::{IngestOptions, Ingester, Summary};
+use calltrail::ingest::{IngestOptions, Ingester, Summary, Unwatched};
 use calltrail::lake::{Lake, Location, Patience};
 use calltrail::query::output::{self, Format, Style};
 use calltrail::query::{Session, SessionOptions};
@@ -97,17 +97,17 @@ impl Place {
         let location = Location::from(self.lake().to_string_lossy().as_ref());
         let patience = Patience::silent("test", Duration::from_secs(60));
         let lake = RUNTIME.block_on(Lake::open_or_create(&location, &patience)).expect("a lake");
-        let _lock = RUNTIME.block_on(lake.lock(&patience)).expect("nobody else writes");
         let enricher = Arc::new(Enricher::new(EnrichOptions::new(lake.key())));
         let options = IngestOptions {
             pairing: PairingOptions::default(),
             limits: Limits::default(),
             commit_bytes: u64::MAX,
-            now: 1_794_474_000_000_000_000,
+            lock_timeout: Duration::from_secs(60),
         };
+        let surroundings = Unwatched { now: 1_794_474_000_000_000_000 };
         let formats = Arc::new(Formats::default());
-        let ingester = Ingester::new(&lake, RUNTIME.handle(), enricher, formats, options).expect("an ingester");
-        ingester.run(&inputs, &mut |_| {}).expect("the lake takes the rows")
+        let ingester = Ingester::new(&lake, RUNTIME.handle(), &surroundings, enricher, formats, options);
+        ingester.run(&inputs).expect("the lake takes the rows")
     }
 
     /// [`Self::rows`] of several queries by the library.

@@ -10,6 +10,7 @@ mod corpus; // real logs beside the repository: counts, order, one run seen from
 mod crash; // kill -9 at random instants, then again
 mod e2e; // ingest, detect, alerts on the sample logs
 mod engines; // other engines read the lake as it is
+mod follow; // an ingest without end
 mod formats; // every format on its sample logs
 mod growth; // grown, rotated, copied, piped, sliced logs
 mod hostile; // input that nobody should write, lakes that cannot be used, a full disk
@@ -18,3 +19,4 @@ mod mapping; // formats that a user describes, and what is said of unknown files
 mod rules; // the built-in rules hold
 mod secrets; // no secret reaches the disk
 mod sql; // SQL functions as written down
+mod turns; // two ingesters of one lake

@@ -265,7 +265,9 @@ impl Pairing {
         if matches!(key.key, PairKey::Global { .. }) {
             self.open.put_request(key, half);
         } else if let Some(response) = self.open.waiting_response(&key, &half) {
-            self.pair(scope, half, response, Some(Flag::ResponseBeforeRequest), out);
+            // Which of two files is read first says nothing of the log.
+            let flag = (half.source == response.source).then_some(Flag::ResponseBeforeRequest);
+            self.pair(scope, half, response, flag, out);
         } else {
             self.open.put_request(key, half);
         }
@@ -325,7 +327,7 @@ impl Pairing {
         if let Some(orphan) = self.open.take_orphan(&response.call) {
             out.extend(orphan.published.map(Row::Retract));
         }
-        let Half { mut call, mut observables, identity, chain, lane, connection, .. } = request;
+        let Half { mut call, mut observables, identity, chain, lane, connection, published, .. } = request;
         let cancelled = call.outcome == Outcome::Cancelled;
         finish::complete(&mut call, *response.call);
         if let Some(flag) = flag {
@@ -340,6 +342,8 @@ impl Pairing {
             self.lanes.identify(scope.stream, &lane, connection, &call);
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
+        // What was learned since the request stood alone may have changed what it is told by.
+        out.extend(published.filter(|id| *id != call.call_id).map(Row::Retract));
         self.memory.link_round_trips(&mut call);
         out.push(Row::Call { call, observables });
     }
@@ -381,7 +385,7 @@ impl Pairing {
         for (request, response) in self.open.take_untimed(scope.number) {
             self.pair(scope, request, response, None, out);
         }
-        for (request, response, amend) in self.open.take_complete() {
+        for (request, response, amend) in self.open.take_complete(scope.number) {
             self.publish_global(scope, request, Some(response), amend, out);
         }
     }
@@ -394,22 +398,35 @@ impl Pairing {
         amend: Option<Box<Call>>,
         out: &mut Vec<Row>,
     ) {
-        let Half { mut call, mut observables, identity, chain, lane, connection, .. } = request;
+        let Half { mut call, mut observables, identity, chain, lane, connection, published, .. } = request;
+        let mut published = vec![published];
         if let Some(response) = response {
             finish::complete(&mut call, *response.call);
             observables.extend(response.observables);
+            published.push(response.published);
         }
         if let Some(amend) = amend {
             finish::amend(&mut call, *amend);
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
+        out.extend(published.into_iter().flatten().filter(|id| *id != call.call_id).map(Row::Retract));
         out.push(Row::Call { call, observables });
     }
 
-    /// The end of a run: publishes what is still open, once. It stays open for later runs.
-    pub fn end_run(&mut self, out: &mut Vec<Row>) {
+    /// Records so far.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Whether a half up to this record waits that is not in the lake.
+    pub fn has_unpublished(&self, until: u64) -> bool {
+        self.open.has_unpublished(until)
+    }
+
+    /// The end of a run: publishes what is still open since the record `until` or longer, once. It stays open for later runs.
+    pub fn end_run(&mut self, until: u64, out: &mut Vec<Row>) {
         let mut nowhere = SourceContext::default();
-        for mut half in self.open.unpublished() {
+        for mut half in self.open.unpublished(until) {
             // The source's context was applied when the source ended; the stream is only needed for its connection.
             let scope = Scope { number: 0, stream: half.stream, mtime: half.mtime, source: &mut nowhere };
             half.as_row();

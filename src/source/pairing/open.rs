@@ -56,6 +56,13 @@ pub(super) struct Entry {
     foreign: bool,
 }
 
+impl Entry {
+    /// Both halves of a call with an id of its own are there.
+    fn is_complete(&self, key: &OpenKey) -> bool {
+        matches!(key.key, PairKey::Global { .. }) && !self.requests.is_empty() && !self.responses.is_empty()
+    }
+}
+
 /// A half that is about to be published.
 pub(super) struct Unpublished {
     pub(super) key: OpenKey,
@@ -275,13 +282,14 @@ impl Open {
         pairs
     }
 
-    /// Calls paired by ids of their own that have both halves.
-    pub(super) fn take_complete(&mut self) -> Vec<(Half, Half, Option<Box<Call>>)> {
+    /// Calls paired by ids of their own that have both halves, one of them from this source. (More may be said of others by their
+    /// sources, which somebody is in the middle of.)
+    pub(super) fn take_complete(&mut self, source: u64) -> Vec<(Half, Half, Option<Box<Call>>)> {
         let complete: Vec<_> = self
             .entries
             .iter()
             .filter(|(key, e)| {
-                matches!(key.key, PairKey::Global { .. }) && !e.requests.is_empty() && !e.responses.is_empty()
+                e.is_complete(key) && e.requests.iter().chain(&e.responses).any(|half| half.source == source)
             })
             .map(|(key, _)| key.clone())
             .collect();
@@ -297,18 +305,31 @@ impl Open {
         taken
     }
 
-    /// Copies of the halves that are not in the lake yet, in order.
-    pub(super) fn unpublished(&self) -> Vec<Unpublished> {
+    /// Whether a half up to this record is not in the lake yet.
+    pub(super) fn has_unpublished(&self, until: u64) -> bool {
+        let is_due = |half: &Half| half.published.is_none() && half.sequence <= until && !half.maybe_foreign;
+        self.entries.values().any(|e| e.requests.iter().chain(&e.responses).any(is_due))
+    }
+
+    /// Copies of the halves up to this record that are not in the lake yet, in order. Two halves that belong together, of a source
+    /// that was not read to its end, are one.
+    pub(super) fn unpublished(&self, until: u64) -> Vec<Unpublished> {
         let mut found = Vec::new();
+        let is_due = |half: &&Half| half.published.is_none() && half.sequence <= until;
         for (key, entry) in &self.entries {
-            for half in entry.requests.iter().filter(|half| half.published.is_none()) {
+            let complete = entry.is_complete(key);
+            for half in entry.requests.iter().filter(is_due) {
                 let mut copy = unpublished(key, half.clone(), false);
+                if let Some(response) = entry.responses.front().filter(|_| complete) {
+                    super::finish::complete(&mut copy.call, Call::clone(&response.call));
+                    copy.observables.extend(response.observables.iter().cloned());
+                }
                 if let Some(amend) = &entry.amend {
                     super::finish::amend(&mut copy.call, Call::clone(amend));
                 }
                 found.push(copy);
             }
-            for half in entry.responses.iter().filter(|half| half.published.is_none() && !half.maybe_foreign) {
+            for half in entry.responses.iter().filter(|half| is_due(half) && !half.maybe_foreign && !complete) {
                 found.push(unpublished(key, half.clone(), true));
             }
         }

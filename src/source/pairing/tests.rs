@@ -50,7 +50,7 @@ impl Log {
 
     fn end(&mut self) -> Vec<Call> {
         let mut out = Vec::new();
-        self.pairing.end_run(&mut out);
+        self.pairing.end_run(u64::MAX, &mut out);
         calls(out)
     }
 

@@ -55,7 +55,7 @@ pub(in crate::source::format) fn finished(format: &dyn LogFormat, lines: &[Strin
     }
     pairing.end_source(&mut scope, &mut rows);
     pairing.leave_source(&scope);
-    pairing.end_run(&mut rows);
+    pairing.end_run(u64::MAX, &mut rows);
     rows.into_iter().filter_map(|row| if let Row::Call { call, .. } = row { Some(*call) } else { None }).collect()
 }
 
