@@ -27,6 +27,9 @@ pub fn merge(a: Call, b: Call) -> Call {
         // Paired now, whatever one of the views missed.
         base.flags.0 &= !(1 << Flag::EvictedOpen as u32);
     }
+    if base.result_content_types.is_empty() {
+        base.result_content_types = other.result_content_types;
+    }
     macro_rules! fill {
         ($($field:ident),*) => { $( if base.$field.is_none() { base.$field = other.$field; } )* };
     }
@@ -158,9 +161,6 @@ fn merge_more(mut base: More, other: More) -> More {
     base.duration_includes_approval &= other.duration_includes_approval;
     base.round_trip_index = base.round_trip_index.max(other.round_trip_index);
     base.tool_annotations_known |= other.tool_annotations_known;
-    if base.result_content_types.is_empty() {
-        base.result_content_types = other.result_content_types;
-    }
     macro_rules! fill {
         ($($field:ident),*) => { $( if base.$field.is_none() { base.$field = other.$field; } )* };
     }

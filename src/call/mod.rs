@@ -296,6 +296,8 @@ pub struct Call {
     pub result_state: PayloadState,
     pub result_bytes: Option<i64>,
     pub result_hash: Option<[u8; 32]>,
+    /// `text`, `image`, `resource_link`, …
+    pub result_content_types: Vec<Text>,
     pub outcome: Outcome,
     pub is_error: Option<bool>,
     /// OpenTelemetry `error.type`: `tool_error`, or the error code as text.
@@ -351,8 +353,6 @@ pub struct More {
     pub server_command: Option<String>,
     pub gen_ai_prompt_name: Option<Text>,
     pub mcp_resource_uri: Option<Text>,
-    /// `text`, `image`, `resource_link`, …
-    pub result_content_types: Vec<Text>,
     /// `complete`, `input_required` or `task`.
     pub result_type: Option<Text>,
     pub http_response_status_code: Option<i32>,

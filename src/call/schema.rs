@@ -211,10 +211,7 @@ pub(super) static COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
         Column {
             name: "result_content_types",
             otel: "",
-            kind: Kind::Texts(
-                |c| c.more.as_ref().map_or(&[], |m| &m.result_content_types),
-                |c, v| c.more().result_content_types.push(v),
-            ),
+            kind: Kind::Texts(|c| &c.result_content_types, |c, v| c.result_content_types.push(v)),
         },
         more_text!("result_type", result_type),
         choice!("outcome", outcome, Outcome),

@@ -14,14 +14,15 @@ pub(crate) struct Canonical<'a> {
     tape: &'a Tape,
     out: &'a mut Vec<u8>,
     /// Keys of the objects being written: one stack for all levels.
-    keys: Vec<u32>,
+    keys: &'a mut Vec<u32>,
     duplicate_key: bool,
 }
 
 impl<'a> Canonical<'a> {
-    /// Appends the canonical form to `out`; returns whether a key stands twice in one object.
-    pub(crate) fn write(text: &'a str, tape: &'a Tape, out: &'a mut Vec<u8>) -> bool {
-        let mut writer = Self { text, tape, out, keys: Vec::new(), duplicate_key: false };
+    /// Appends the canonical form to `out`; returns whether a key stands twice in one object. `keys` is scratch space.
+    pub(crate) fn write(text: &'a str, tape: &'a Tape, out: &'a mut Vec<u8>, keys: &'a mut Vec<u32>) -> bool {
+        keys.clear();
+        let mut writer = Self { text, tape, out, keys, duplicate_key: false };
         if !tape.nodes.is_empty() {
             writer.value(0);
         }

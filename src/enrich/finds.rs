@@ -1,5 +1,6 @@
 //! What a scan notes: each find once, with limits on all that an attacker could make endless.
 
+use super::marker::phrases::Room;
 use super::observable;
 use super::secret::Secret;
 use super::secret::named::{self, Named};
@@ -24,6 +25,10 @@ pub(crate) struct Finds {
     /// Whether something is to be stored as a digest.
     pub(crate) binary: bool,
     seen: HashSet<u64, ahash::RandomState>,
+    /// Room for the search for phrases.
+    pub(crate) phrases: Room,
+    /// Room for a value in small letters.
+    lower: String,
 }
 
 impl Finds {
@@ -36,6 +41,16 @@ impl Finds {
         self.spans.clear();
         self.binary = false;
         self.seen.clear();
+    }
+
+    /// Notes an observable once, in small letters: names of hosts and mailboxes.
+    pub(crate) fn observable_lower(&mut self, kind: &'static str, node: u32, value: &str) {
+        let mut lower = std::mem::take(&mut self.lower);
+        lower.clear();
+        lower.push_str(&value[..value.floor_char_boundary(observable::MAX_VALUE)]);
+        lower.make_ascii_lowercase();
+        self.observable(kind, node, &lower);
+        self.lower = lower;
     }
 
     /// Notes an observable once.

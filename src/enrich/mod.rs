@@ -117,8 +117,8 @@ impl Enricher {
             out.result_identity = Some(payload.identity);
             let (text, types) = absorb(payload, call, &mut out, &mut secrets);
             call.result = Some(text);
-            if !types.is_empty() && call.more.as_ref().is_none_or(|more| more.result_content_types.is_empty()) {
-                call.more().result_content_types = types;
+            if call.result_content_types.is_empty() {
+                call.result_content_types = types;
             }
         }
         self.other_texts(call, &mut out, &secrets);
@@ -228,7 +228,11 @@ fn absorb(
 ) -> (String, Vec<crate::call::Text>) {
     call.flags = call.flags.union(payload.flags);
     call.markers.extend(payload.markers);
-    out.observables.extend(payload.observables);
+    if out.observables.is_empty() {
+        out.observables = payload.observables;
+    } else {
+        out.observables.extend(payload.observables);
+    }
     secrets.extend(payload.secrets);
     (payload.text, payload.content_types)
 }

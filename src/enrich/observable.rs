@@ -200,9 +200,10 @@ fn in_version(bytes: &[u8], start: usize) -> bool {
         .rposition(|b| !matches!(b, b'=' | b':' | b'"' | b'\'' | b' ' | b'('))
         .map_or(0, |last| last + 1)];
     let word = before.iter().rev().take(12).take_while(|b| b.is_ascii_alphabetic()).count();
-    let word = before[before.len() - word..].to_ascii_lowercase();
-    word.ends_with(b"version")
-        || matches!(word.as_slice(), b"v" | b"ver" | b"release" | b"build" | b"rev" | b"firmware" | b"upgrade")
+    let word = &before[before.len() - word..];
+    let words: [&[u8]; 7] = [b"v", b"ver", b"release", b"build", b"rev", b"firmware", b"upgrade"];
+    word.len().checked_sub(b"version".len()).is_some_and(|at| word[at..].eq_ignore_ascii_case(b"version"))
+        || words.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// The IPv6 address around the colon at `colon`.

@@ -57,6 +57,8 @@ pub(crate) struct Scratch {
     decoded: Vec<String>,
     bytes: Vec<u8>,
     stems: Vec<usize>,
+    keys: Vec<u32>,
+    pointer: String,
 }
 
 /// Buffers that one huge payload has grown beyond this are given back.
@@ -163,15 +165,14 @@ impl Scratch {
         out.observables.reserve_exact(self.finds.observables.len());
         for found in self.finds.observables.drain(..) {
             if found.node != last.0 {
-                let pointer = |tape: &Tape| tape.pointer(text, found.node as usize, super::observable::MAX_VALUE);
-                last = (found.node, tape.map(pointer).map(Text::from).unwrap_or_default());
+                self.pointer.clear();
+                if let Some(tape) = tape {
+                    tape.pointer(text, found.node as usize, super::observable::MAX_VALUE, &mut self.pointer);
+                }
+                last = (found.node, Text::from(self.pointer.as_str()));
             }
-            out.observables.push(Observable {
-                in_arguments,
-                kind: found.kind.into(),
-                value: found.value,
-                path: last.1.clone(),
-            });
+            let kind = Text::const_new(found.kind);
+            out.observables.push(Observable { in_arguments, kind, value: found.value, path: last.1.clone() });
         }
         if self.finds.observables_capped {
             out.flags.add(Flag::ObservablesCapped as u32);
@@ -182,7 +183,7 @@ impl Scratch {
     fn hash(&mut self, text: &str, tape: Option<&Tape>, flags: &mut Bits) -> [u8; 32] {
         let Some(tape) = tape else { return Sha256::digest(text).into() };
         self.bytes.clear();
-        if Canonical::write(text, tape, &mut self.bytes) {
+        if Canonical::write(text, tape, &mut self.bytes, &mut self.keys) {
             flags.add(Flag::DuplicateKey as u32);
         }
         Sha256::digest(&self.bytes).into()

@@ -158,9 +158,9 @@ impl<'t, 'f> Scanner<'t, 'f> {
             }
         }
         if phrases && self.look != Look::Secrets {
-            for position in marker::phrases::find(self.text) {
-                self.finds.marker("override_phrase", self.origin, position);
-            }
+            let mut room = std::mem::take(&mut self.finds.phrases);
+            marker::phrases::find(self.text, &mut room, |at| self.finds.marker("override_phrase", self.origin, at));
+            self.finds.phrases = room;
         }
     }
 
@@ -222,11 +222,11 @@ impl<'t, 'f> Scanner<'t, 'f> {
                 let run = observable::dotted(text, label.start.max(self.taken), at);
                 self.dotted = run.end;
                 if let Some((kind, span)) = run.find {
-                    let value = text[span.clone()].to_ascii_lowercase();
+                    let value = &text[span.clone()];
                     if self.look != Look::Secrets {
-                        self.finds.observable(kind, self.node, &value);
+                        self.finds.observable_lower(kind, self.node, value);
                     }
-                    if value.ends_with(".com") {
+                    if value.len() > 4 && value.as_bytes()[value.len() - 4..].eq_ignore_ascii_case(b".com") {
                         self.webhook(span.start);
                     }
                 }
@@ -243,7 +243,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
                 if let Some(span) = observable::email(text, at) {
                     self.taken = span.end;
                     if self.look != Look::Secrets {
-                        self.finds.observable("email", self.node, &text[span].to_ascii_lowercase());
+                        self.finds.observable_lower("email", self.node, &text[span]);
                     }
                 }
             }
@@ -391,10 +391,10 @@ impl<'t, 'f> Scanner<'t, 'f> {
             return;
         }
         let web = matches!(scheme, "http" | "https" | "ws" | "wss" | "ftp" | "HTTP" | "HTTPS");
-        let host = text[url.host.clone()].to_ascii_lowercase();
+        let host = &text[url.host];
         self.observe("url", url.span);
-        if let Some(kind) = observable::host_kind(&host, web) {
-            self.finds.observable(kind, self.node, host.trim_end_matches('.'));
+        if let Some(kind) = observable::host_kind(host, web) {
+            self.finds.observable_lower(kind, self.node, host.trim_end_matches('.'));
         }
     }
 

@@ -90,7 +90,7 @@ fn a_marker_in_nested_json_stands_where_it_stands_in_the_string() {
     let (call, _) = result(&serde_json::json!({"content": [{"type": "text", "text": inner}]}));
     assert_eq!(call.markers.len(), 1);
     assert_eq!(call.markers[0].position as usize, inner.find("<|im").expect("planted"));
-    assert_eq!(call.more.expect("types").result_content_types, ["text"]);
+    assert_eq!(call.result_content_types, ["text"]);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! deeper than [`MAX_DEPTH`] is validated but becomes one opaque node, so everything after may recurse over the tape.
 
 use crate::source::json::{self, Escapes, ONES, zeros};
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Containers that may be open at once; MCP payloads seen in practice stay below 30.
 pub(crate) const MAX_DEPTH: usize = 128;
@@ -146,19 +148,30 @@ impl Tape {
         }
     }
 
-    /// RFC 6901 pointer of a node; of a key, that of its value. At most `limit` bytes of it.
-    pub(crate) fn pointer(&self, text: &str, node: usize, limit: usize) -> String {
-        let mut steps = Vec::new();
-        let mut at = if self.nodes[node].kind == Kind::Key { node + 1 } else { node };
-        while let Some(parent) = self.nodes.get(self.nodes[at].parent as usize) {
-            steps.push((parent.kind == Kind::Object, self.nodes[at].index));
-            at = self.nodes[at].parent as usize;
+    /// Writes the RFC 6901 pointer of a node; of a key, that of its value. At most `limit` bytes of it, or one step more.
+    pub(crate) fn pointer(&self, text: &str, node: usize, limit: usize, out: &mut String) {
+        let at = if self.nodes[node].kind == Kind::Key { node + 1 } else { node };
+        // From the inside out, no deeper than the walk went.
+        let mut steps = [0u32; MAX_DEPTH + 1];
+        let mut depth = 0;
+        let mut step = self.nodes[at];
+        while let Some(parent) = self.nodes.get(step.parent as usize)
+            && depth < steps.len()
+        {
+            // The index, and in the lowest bit whether it is a key's.
+            steps[depth] = step.index << 1 | u32::from(parent.kind == Kind::Object);
+            depth += 1;
+            step = *parent;
         }
-        let mut out = String::new();
-        for (in_object, index) in steps.into_iter().rev() {
+        for step in steps[..depth].iter().rev() {
             out.push('/');
-            if in_object {
-                let key = json::unescape(self.nodes[index as usize].raw(text));
+            let index = step >> 1;
+            if step & 1 == 1 {
+                let key = self.nodes[index as usize];
+                let key = match key.escapes {
+                    Escapes::No => Cow::Borrowed(key.inner(text)),
+                    _ => json::unescape(key.raw(text)),
+                };
                 for ch in key.chars() {
                     match ch {
                         _ if out.len() >= limit => break,
@@ -168,13 +181,13 @@ impl Tape {
                     }
                 }
             } else {
-                out.push_str(&index.to_string());
+                // Writing to a String does not fail.
+                let _ = write!(out, "{index}");
             }
             if out.len() >= limit {
                 break;
             }
         }
-        out
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// Objects within objects that [`Object::parse`] splits on its way: a wrapping record, the message in it, its `params` or `result`.
@@ -19,14 +20,22 @@ const SPLIT_DEPTH: usize = 3;
 /// The members of a JSON object, in order, values as raw JSON text.
 #[derive(Clone, Debug, Default)]
 pub struct Object<'a> {
-    split: Rc<Split<'a>>,
+    /// `None` if there is no member.
+    split: Option<Rc<Split<'a>>>,
+    /// Which of the members are this object's.
+    own: Range<usize>,
 }
 
+type Member<'a> = (Cow<'a, str>, &'a str);
+
+/// The members of one object and of those within it that have been split with it. One list for all of them, because there is
+/// one such object for each record.
 #[derive(Debug, Default)]
 struct Split<'a> {
-    members: Vec<(Cow<'a, str>, &'a str)>,
-    /// Members that have been split already, with their position.
-    inner: Vec<(usize, Object<'a>)>,
+    /// Those of one object stand together.
+    members: Vec<Member<'a>>,
+    /// Members whose value is an object that has been split: which, and where its members stand.
+    inner: Vec<(usize, Range<usize>)>,
 }
 
 impl<'a> Object<'a> {
@@ -46,23 +55,24 @@ impl<'a> Object<'a> {
         if bytes.get(start) != Some(&b'{') {
             return None;
         }
-        let mut splitter = Splitter { text, open: Vec::with_capacity(SPLIT_DEPTH), whole: 0, start, done: None };
-        let end = walk(bytes, start, &mut Vec::new(), &mut splitter)?;
-        splitter.done.filter(|_| skip_space(bytes, end) == bytes.len())
+        let mut splitter = Splitter::new(text);
+        let end = walk(bytes, start, &mut Vec::with_capacity(32), &mut splitter)?;
+        let Splitter { split, own, .. } = splitter;
+        (skip_space(bytes, end) == bytes.len()).then(|| Self { split: Some(Rc::new(split)), own })
     }
 
-    fn of(members: Vec<(Cow<'a, str>, &'a str)>) -> Self {
-        Self { split: Rc::new(Split { members, inner: Vec::new() }) }
+    fn of(members: Vec<Member<'a>>) -> Self {
+        Self { own: 0..members.len(), split: Some(Rc::new(Split { members, inner: Vec::new() })) }
     }
 
     /// Splits an object that is part of already validated text. Anything else gives an object without members.
     pub fn trusted(text: &'a str) -> Self {
-        let mut members = Vec::new();
         let bytes = text.as_bytes();
         let mut at = skip_space(bytes, 0);
         if bytes.get(at) != Some(&b'{') {
             return Self::default();
         }
+        let mut members = Vec::with_capacity(8);
         at = skip_space(bytes, at + 1);
         while bytes.get(at) == Some(&b'"') {
             let key_end = skip_string(bytes, at);
@@ -110,8 +120,11 @@ impl<'a> Object<'a> {
         at.map_or_else(|| Self::trusted(raw), |at| self.member_object(at))
     }
     fn member_object(&self, at: usize) -> Self {
-        let split = self.split.inner.iter().find(|(member, _)| *member == at);
-        split.map_or_else(|| Self::trusted(self.members()[at].1), |(_, object)| object.clone())
+        let Some(split) = &self.split else { return Self::default() };
+        match split.inner.iter().find(|(member, _)| *member == self.own.start + at) {
+            Some((_, own)) => Self { split: Some(Rc::clone(split)), own: own.clone() },
+            None => Self::trusted(self.members()[at].1),
+        }
     }
     /// A number, or a string that holds one, as an integer; fractions are cut off.
     pub fn int(&self, key: &str) -> Option<i64> {
@@ -132,8 +145,8 @@ impl<'a> Object<'a> {
         self.get(key).map(elements).unwrap_or_default()
     }
     /// All members in order.
-    pub fn members(&self) -> &[(Cow<'a, str>, &'a str)] {
-        &self.split.members
+    pub fn members(&self) -> &[Member<'a>] {
+        self.split.as_ref().map_or(&[], |split| &split.members[self.own.clone()])
     }
     /// Whether there is no member.
     pub fn is_empty(&self) -> bool {
@@ -151,22 +164,52 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Builds objects on the walk over their text.
+/// Splits objects on the walk over their text.
 struct Splitter<'a> {
     text: &'a str,
-    /// Objects that are open, each with its start and the key of the member to come.
-    open: Vec<(Split<'a>, usize, Cow<'a, str>)>,
+    split: Split<'a>,
+    /// Members of the objects that are open, each with the members of its own value, if that was split.
+    waiting: Vec<(Member<'a>, Range<usize>)>,
+    /// The objects that are open.
+    open: [Opened<'a>; SPLIT_DEPTH],
+    depth: usize,
     /// Containers that are open and not split.
     whole: usize,
     /// Where the outermost of them starts.
     start: usize,
-    done: Option<Object<'a>>,
+    /// The members of the object that was closed last: in the end, of the outermost.
+    own: Range<usize>,
 }
 
-impl Splitter<'_> {
-    fn member(&mut self, start: usize, end: usize) {
-        if let Some((split, _, key)) = self.open.last_mut() {
-            split.members.push((std::mem::take(key), &self.text[start..end]));
+/// An object that is open.
+#[derive(Default)]
+struct Opened<'a> {
+    start: usize,
+    /// Its first member among those that wait.
+    first: usize,
+    /// Key of the member to come.
+    key: Cow<'a, str>,
+}
+
+impl<'a> Splitter<'a> {
+    fn new(text: &'a str) -> Self {
+        // A wrapping record, the message in it and its `params` have some two dozen members.
+        let split = Split { members: Vec::with_capacity(24), inner: Vec::with_capacity(4) };
+        Self {
+            text,
+            split,
+            waiting: Vec::with_capacity(16),
+            open: Default::default(),
+            depth: 0,
+            whole: 0,
+            start: 0,
+            own: 0..0,
+        }
+    }
+
+    fn member(&mut self, start: usize, end: usize, inner: Range<usize>) {
+        if let Some(open) = self.depth.checked_sub(1).and_then(|top| self.open.get_mut(top)) {
+            self.waiting.push(((std::mem::take(&mut open.key), &self.text[start..end]), inner));
         }
     }
 }
@@ -174,27 +217,30 @@ impl Splitter<'_> {
 impl scan::Visitor for Splitter<'_> {
     fn scalar(&mut self, start: usize, end: usize, _: Escapes) {
         if self.whole == 0 {
-            self.member(start, end);
+            self.member(start, end, 0..0);
         }
     }
 
-    fn key(&mut self, start: usize, end: usize, _: Escapes) {
+    fn key(&mut self, start: usize, end: usize, escapes: Escapes) {
         if self.whole == 0
-            && let Some((.., key)) = self.open.last_mut()
+            && let Some(open) = self.depth.checked_sub(1).and_then(|top| self.open.get_mut(top))
         {
-            *key = unescape(&self.text[start..end]);
+            open.key = match escapes {
+                Escapes::No => Cow::Borrowed(&self.text[start + 1..end - 1]),
+                _ => unescape(&self.text[start..end]),
+            };
         }
     }
 
     fn enter(&mut self, start: usize) {
-        if self.whole > 0 || self.open.len() == SPLIT_DEPTH || self.text.as_bytes()[start] == b'[' {
+        if self.whole > 0 || self.depth == SPLIT_DEPTH || self.text.as_bytes()[start] == b'[' {
             if self.whole == 0 {
                 self.start = start;
             }
             self.whole += 1;
         } else {
-            let split = Split { members: Vec::with_capacity(8), inner: Vec::new() };
-            self.open.push((split, start, Cow::Borrowed("")));
+            self.open[self.depth] = Opened { start, first: self.waiting.len(), key: Cow::Borrowed("") };
+            self.depth += 1;
         }
     }
 
@@ -204,17 +250,22 @@ impl scan::Visitor for Splitter<'_> {
         if self.whole > 0 {
             self.whole -= 1;
             if self.whole == 0 {
-                self.member(self.start, end);
+                self.member(self.start, end, 0..0);
             }
             return;
         }
-        let Some((split, start, _)) = self.open.pop() else { return };
-        let object = Object { split: Rc::new(split) };
-        self.member(start, end);
-        match self.open.last_mut() {
-            Some((outer, ..)) => outer.inner.push((outer.members.len() - 1, object)),
-            None => self.done = Some(object),
+        let Some(depth) = self.depth.checked_sub(1) else { return };
+        self.depth = depth;
+        let Opened { start, first, .. } = self.open[depth];
+        let from = self.split.members.len();
+        for (member, inner) in self.waiting.drain(first..) {
+            if !inner.is_empty() {
+                self.split.inner.push((self.split.members.len(), inner));
+            }
+            self.split.members.push(member);
         }
+        self.own = from..self.split.members.len();
+        self.member(start, end, self.own.clone());
     }
 }
 
@@ -227,7 +278,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                 f.write_str("a JSON object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(8);
+                let mut members: Vec<Member<'de>> = Vec::with_capacity(8);
                 while let Some(key) = map.next_key::<Key<'de>>()? {
                     members.push((key.0, map.next_value::<&'de RawValue>()?.get()));
                 }

@@ -98,6 +98,13 @@ static PHRASE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     RegexBuilder::new(&any).case_insensitive(true).unicode(false).size_limit(64 << 20).build().ok()
 });
 
+/// Scratch space of [`find`].
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    lower: Vec<u8>,
+    stems: Vec<usize>,
+}
+
 /// Notes where stems stand. `lower` is scratch space.
 pub(crate) fn stems(text: &str, lower: &mut Vec<u8>, found: &mut Vec<usize>) {
     lower.clear();
@@ -110,13 +117,12 @@ pub(crate) fn stems(text: &str, lower: &mut Vec<u8>, found: &mut Vec<usize>) {
     }
 }
 
-/// Byte positions of the phrases in a string.
-pub(crate) fn find(text: &str) -> Vec<usize> {
-    let (mut lower, mut stems_at, mut found) = (Vec::new(), Vec::new(), Vec::new());
-    let Some(phrase) = &*PHRASE else { return found };
-    stems(text, &mut lower, &mut stems_at);
+/// Calls back with the byte positions of the phrases in a string. `room` is scratch space.
+pub(crate) fn find(text: &str, room: &mut Room, mut found: impl FnMut(usize)) {
+    let Some(phrase) = &*PHRASE else { return };
+    stems(text, &mut room.lower, &mut room.stems);
     let mut searched = 0;
-    for stem in stems_at {
+    for &stem in &room.stems {
         let end = text.len().min(stem + AFTER);
         let mut at = stem.saturating_sub(BEFORE).max(searched);
         while at <= stem
@@ -124,11 +130,10 @@ pub(crate) fn find(text: &str) -> Vec<usize> {
         {
             at = phrase.end().max(at + 1);
             searched = at;
-            found.push(phrase.start());
+            found(phrase.start());
         }
         searched = searched.max(stem);
     }
-    found
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ fn canonical(text: &str) -> String {
     let mut tape = Tape::default();
     assert!(tape.parse(text), "{text}");
     let mut out = Vec::new();
-    Canonical::write(text, &tape, &mut out);
+    Canonical::write(text, &tape, &mut out, &mut Vec::new());
     String::from_utf8(out).expect("text")
 }
 

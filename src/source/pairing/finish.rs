@@ -8,7 +8,10 @@ use crate::call::{
 use sha2::{Digest as _, Sha256};
 
 /// Adds the response's half to the request's.
-pub(super) fn complete(request: &mut Call, response: Call) {
+pub(super) fn complete(request: &mut Call, mut response: Call) {
+    if request.more.is_none() {
+        request.more = response.more.take();
+    }
     // Some logs name the server, the user or the session only where the call ends.
     fill(request, &response);
     request.tool = request.tool.take().or_else(|| response.tool.clone());
@@ -26,6 +29,9 @@ pub(super) fn complete(request: &mut Call, response: Call) {
     if response.approval != Approval::Unknown {
         request.approval = response.approval;
     }
+    if !response.result_content_types.is_empty() {
+        request.result_content_types = response.result_content_types;
+    }
     request.markers.extend(response.markers);
     request.flags = request.flags.union(response.flags);
     request.response = response.response;
@@ -35,13 +41,9 @@ pub(super) fn complete(request: &mut Call, response: Call) {
     request.server_info_version = response.server_info_version.or_else(|| request.server_info_version.take());
     request.mcp_protocol_version = response.mcp_protocol_version.or_else(|| request.mcp_protocol_version.take());
     if let Some(theirs) = response.more {
-        let mut call = Call { more: request.more.take(), ..Call::default() };
-        let more = call.more();
+        let more = request.more();
         let theirs = *theirs;
         more.duration_includes_approval |= theirs.duration_includes_approval;
-        if !theirs.result_content_types.is_empty() {
-            more.result_content_types = theirs.result_content_types;
-        }
         more.result_type = theirs.result_type.or_else(|| more.result_type.take());
         more.task_id = more.task_id.take().or(theirs.task_id);
         more.next_request_state = theirs.next_request_state;
@@ -49,7 +51,6 @@ pub(super) fn complete(request: &mut Call, response: Call) {
         more.approval_source = more.approval_source.take().or(theirs.approval_source);
         more.approval_policy = more.approval_policy.take().or(theirs.approval_policy);
         more.extra_json = more.extra_json.take().or(theirs.extra_json);
-        request.more = call.more;
     }
 }
 
