@@ -214,7 +214,7 @@ impl<'a> Writer<'a> {
             days.entry(partition_day(waiting.call.time)).or_default().push(waiting);
         }
         for (day, calls) in days {
-            self.write_calls(day, &calls)?;
+            self.write_calls(day, calls)?;
         }
         if self.observables.values().map(ObservableRows::bytes).sum::<usize>() >= FLUSH_BYTES / 2 {
             self.flush_observables()?;
@@ -222,37 +222,32 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn write_calls(&mut self, day: Option<i32>, calls: &[Pending]) -> Result<(), LakeError> {
-        let length = |payload: fn(&Call) -> &Option<String>| {
-            calls.iter().filter_map(|waiting| payload(&waiting.call).as_ref()).map(String::len).sum()
-        };
-        let payloads = [length(|call| &call.arguments), length(|call| &call.result)];
-        let mut builder = CallBatchBuilder::with_capacity(&self.ingest_id, self.now, calls.len(), payloads);
+    fn write_calls(&mut self, day: Option<i32>, calls: Vec<Pending>) -> Result<(), LakeError> {
         let rows = self.observables.entry(day).or_default();
-        for Pending { call, observables, .. } in calls {
-            builder.append(call);
+        for Pending { call, observables, .. } in &calls {
             rows.extend(call, observables);
         }
         let ids = calls.iter().map(|waiting| waiting.id).collect();
-        self.encode("calls", day, builder.finish()?, ids)
+        let (ingest_id, now) = (self.ingest_id.clone(), self.now);
+        self.encode("calls", day, ids, move || batch_of(&calls, &ingest_id, now))
     }
 
     fn flush_observables(&mut self) -> Result<(), LakeError> {
         for (day, rows) in std::mem::take(&mut self.observables) {
             if !rows.is_empty() {
-                self.encode("observables", day, rows.finish(day)?, Vec::new())?;
+                self.encode("observables", day, Vec::new(), move || rows.finish(day))?;
             }
         }
         Ok(())
     }
 
-    /// Starts writing a file on another thread.
+    /// Starts making a batch and writing it to a file on another thread: this one has the halves to pair.
     fn encode(
         &mut self,
         table: &'static str,
         day: Option<i32>,
-        batch: RecordBatch,
         ids: Vec<Id>,
+        batch: impl FnOnce() -> Result<RecordBatch, LakeError> + Send + 'static,
     ) -> Result<(), LakeError> {
         while self.encoding.len() >= MAX_ENCODING {
             self.collect_one()?;
@@ -262,8 +257,9 @@ impl<'a> Writer<'a> {
         let partition = crate::lake::tables::table(table).filter(|t| t.by_day).map(|_| day);
         let now_ms = self.now / 1_000_000;
         rayon::spawn(move || {
+            let file = batch().and_then(|batch| data_file::write(&path, &name, partition, &[batch], now_ms));
             // The receiver is gone only if the ingest has failed already.
-            let _ = send.send(data_file::write(&path, &name, partition, &[batch], now_ms));
+            let _ = send.send(file);
         });
         self.encoding.push(Encoding { table, ids, written });
         Ok(())
@@ -391,7 +387,7 @@ impl<'a> Writer<'a> {
         for (table, mut rows) in std::mem::take(&mut self.small) {
             let batch = rows.take()?;
             for (day, batch) in data_file::split_by_day(&batch)? {
-                self.encode(table, day, batch, Vec::new())?;
+                self.encode(table, day, Vec::new(), || Ok(batch))?;
             }
         }
         self.collect_all()?;
@@ -485,6 +481,17 @@ impl<'a> Writer<'a> {
         }
         Ok(())
     }
+}
+
+/// The rows of waiting calls.
+fn batch_of(calls: &[Pending], ingest_id: &str, now: Nanos) -> Result<RecordBatch, LakeError> {
+    let length = |payload: fn(&Call) -> &Option<String>| {
+        calls.iter().filter_map(|waiting| payload(&waiting.call).as_ref()).map(String::len).sum()
+    };
+    let payloads = [length(|call| &call.arguments), length(|call| &call.result)];
+    let mut builder = CallBatchBuilder::with_capacity(ingest_id, now, calls.len(), payloads);
+    calls.iter().for_each(|waiting| builder.append(&waiting.call));
+    Ok(builder.finish()?)
 }
 
 /// What became of a pending call that the lake knows.
