@@ -28,8 +28,9 @@ lint: ## Format check and clippy, warnings as errors
 check: lint test ## What CI runs: lint, then test
 
 bench: ## Measure ingest and queries on generated captures (release build; SIZES="100 1000" in MB)
+	@bash tests/install.sh
 	cargo build --release --bin calltrail
-	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail bash benches/run.sh $(SIZES)
+	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail $(CARGO_TARGET_DIR)/test-venv/bin/python benches/run.py $(SIZES)
 
 crash: ## Kill ingest at random instants (ROUNDS=200) and compare the rows with an undisturbed run
 	CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) cargo test --test it crash -- --nocapture

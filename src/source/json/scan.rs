@@ -190,8 +190,10 @@ pub(crate) const fn zeros(word: u64) -> u64 {
 fn string_stop(bytes: &[u8], mut at: usize) -> Option<usize> {
     for chunk in bytes.get(at..)?.chunks_exact(8).take(8) {
         let word = u64::from_le_bytes(chunk.try_into().ok()?);
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
-        let stops = zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64)) | controls;
+        // With its bit 1 turned the quote (0x22) comes next to the control characters (below 0x20), which stay among themselves.
+        let turned = word ^ (ONES * 2);
+        let low = turned.wrapping_sub(ONES * 0x21) & !turned & (ONES << 7);
+        let stops = low | zeros(word ^ (ONES * b'\\' as u64));
         if stops != 0 {
             return Some(at + stops.trailing_zeros() as usize / 8);
         }
