@@ -168,6 +168,9 @@ text_enum! {
         EvictedOpen = "evicted_open",
         ZoneAssumed = "zone_assumed",
         SpanReused = "span_reused",
+        SignatureVerified = "signature_verified",
+        SignatureWrong = "signature_wrong",
+        SignatureMissing = "signature_missing",
     }
 }
 

@@ -102,7 +102,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
     let levels = config.rules.iter().filter_map(|(id, setting)| Some((id.clone(), setting.level?))).collect();
     let detectors = rule_detectors(&rules, &params, &levels);
     let range: TimeRange = context.range(args.since.or(config.detect.since), args.until.or(config.detect.until));
-    let lake = context.open_lake()?;
+    let lake = context.signed(context.open_lake()?)?;
     let session = context.session(&lake)?;
     let now = ui::now();
     let notice = |text: &str| context.ui.say(visible(text));

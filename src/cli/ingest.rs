@@ -6,13 +6,16 @@ use super::{Context, OutputFormat, exit};
 use crate::alert::visible;
 use crate::config::units::{parse_bytes, parse_duration};
 use crate::enrich::{EnrichOptions, Enricher, capability};
-use crate::ingest::{Failure, Follow, IngestError, IngestOptions, Ingester, Summary, Surroundings as _};
+use crate::ingest::{
+    Failure, Follow, IngestError, IngestOptions, Ingester, SignatureCounts, Summary, Surroundings as _,
+};
 use crate::lake::Lake;
 use crate::source::input::{self, Input, InputError, Limits};
 use crate::source::pairing::PairingOptions;
-use crate::source::registry::Formats;
+use crate::source::registry::{AuditKey, Formats};
 use clap::Args;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +39,9 @@ pub(super) struct IngestArgs {
     /// With --follow: commit what came after so long
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration, requires = "follow")]
     flush_every: Duration,
+    /// File with the secret that mcp-audit signs its entries with
+    #[arg(long, env = "CALLTRAIL_MCP_AUDIT_KEY_FILE", value_name = "FILE")]
+    mcp_audit_key: Option<PathBuf>,
 }
 
 pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandError> {
@@ -47,7 +53,7 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandErr
     let (summary, seconds) = if args.follow {
         follow(context, paths, args)?
     } else {
-        ingest(context, paths, args.keep_secrets, args.commit_every)?
+        ingest(context, paths, args.keep_secrets, args.commit_every, args.mcp_audit_key.as_deref())?
     };
     if format == OutputFormat::Json {
         let mut data = context.ui.data();
@@ -65,6 +71,7 @@ pub(super) fn ingest(
     paths: &[String],
     keep_secrets: bool,
     commit_bytes: u64,
+    audit_key_file: Option<&Path>,
 ) -> Result<(Summary, f64), CommandError> {
     let input::Found { inputs, skipped } = input::expand(paths)?;
     let (unreadable, skipped): (Vec<_>, Vec<_>) =
@@ -74,9 +81,11 @@ pub(super) fn ingest(
         return Err(CommandError::no_input(format!("nothing to read in {}", paths.join(", "))));
     }
     let around = Around::new(context);
-    let mut summary = with_ingester(context, &around, keep_secrets, commit_bytes, |ingester| ingester.run(&inputs))?;
+    let mut summary =
+        with_ingester(context, &around, keep_secrets, commit_bytes, audit_key_file, |ingester| ingester.run(&inputs))?;
     summary.failures.extend(unreadable.iter().filter_map(failure));
     around.finish();
+    warn_of_signatures(context, &summary);
     for (what, list) in [("unknown format", &summary.unknown), ("cannot be read", &summary.failures)] {
         let lines: Vec<String> = list.iter().map(|file| format!("{}: {what}: {}", file.path, file.cause)).collect();
         warn_of(context, &lines, what);
@@ -100,7 +109,8 @@ fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Sum
     // What comes once is there from the start or not at all.
     let is_stream = |path: &String| streams.iter().any(|stream| stream.name() == *path);
     let paths: Vec<String> = paths.iter().filter(|path| !is_stream(path)).cloned().collect();
-    let summary = with_ingester(context, &around, args.keep_secrets, args.commit_every, |ingester| {
+    let key = args.mcp_audit_key.as_deref();
+    let summary = with_ingester(context, &around, args.keep_secrets, args.commit_every, key, |ingester| {
         ingester.follow(Follow {
             find: &mut || {
                 let found = find(&paths).map(|(found, _)| found.inputs).unwrap_or_default();
@@ -112,6 +122,7 @@ fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Sum
         })
     })?;
     around.finish();
+    warn_of_signatures(context, &summary);
     Ok((summary, around.seconds()))
 }
 
@@ -142,6 +153,7 @@ fn with_ingester(
     around: &Around<'_>,
     keep_secrets: bool,
     commit_bytes: u64,
+    audit_key_file: Option<&Path>,
     work: impl FnOnce(Ingester<'_>) -> Result<Summary, IngestError>,
 ) -> Result<Summary, CommandError> {
     let config = &context.config.ingest;
@@ -152,6 +164,7 @@ fn with_ingester(
     let notice = |text: &str| around.warn(text);
     let patience = context.patience("ingest", &notice);
     let lake = context.runtime.block_on(Lake::open_or_create(&context.lake_location(), &patience))?;
+    let lake = context.signed(lake)?;
     let overrides = config
         .capabilities
         .iter()
@@ -171,8 +184,26 @@ fn with_ingester(
         commit_bytes,
         lock_timeout: context.global.lock_timeout,
     };
-    let formats = Arc::new(Formats::new(context.config.mappings.clone()));
-    Ok(work(Ingester::new(&lake, context.runtime.handle(), around, Arc::new(enricher), formats, options))?)
+    let formats = Formats::new(context.config.mappings.clone()).with_audit_key(audit_key(context, audit_key_file)?);
+    let ingester =
+        Ingester::new(&lake, context.runtime.handle(), around, Arc::new(enricher), Arc::new(formats), options);
+    Ok(work(ingester)?)
+}
+
+/// The key of the signatures of mcp-audit entries, from the command line or the configuration.
+fn audit_key(context: &Context, file: Option<&Path>) -> Result<Option<AuditKey>, CommandError> {
+    let Some(path) = file.or(context.config.ingest.mcp_audit_key.as_deref()) else { return Ok(None) };
+    let usage = |cause: &str| CommandError::usage(format!("key of mcp-audit {}: {cause}", path.display()));
+    let bytes = std::fs::read(path).map_err(|cause| usage(&cause.to_string()))?;
+    AuditKey::of_file(bytes).ok_or_else(|| usage("the file is empty")).map(Some)
+}
+
+fn warn_of_signatures(context: &Context, summary: &Summary) {
+    let wrong = summary.signatures.wrong;
+    if wrong > 0 {
+        let what = "records with a wrong signature: parse_flags of their calls has signature_wrong";
+        context.ui.warn(format!("{wrong} {what}"));
+    }
 }
 
 /// Names the first problems one by one.
@@ -220,6 +251,11 @@ pub(super) fn line(summary: &Summary, seconds: f64) -> String {
     if summary.expired > 0 {
         text.push_str(&format!(" ({} older than what retention keeps, left out)", summary.expired));
     }
+    let signed = &summary.signatures;
+    if *signed != SignatureCounts::default() {
+        let (verified, wrong, missing) = (signed.verified, signed.wrong, signed.missing);
+        text.push_str(&format!(" (signatures: {verified} verified, {wrong} wrong, {missing} missing)"));
+    }
     if summary.unchanged > 0 {
         text.push_str(&format!(" ({} files unchanged)", summary.unchanged));
     }
@@ -238,6 +274,7 @@ pub(super) fn json(summary: &Summary, seconds: f64) -> serde_json::Value {
         "ignored": summary.ignored,
         "prompts": summary.prompts,
         "expired": summary.expired,
+        "signatures": summary.signatures,
         "unchanged": summary.unchanged,
         "unknown": summary.unknown,
         "failures": summary.failures,

@@ -4,7 +4,7 @@ mod compact;
 mod retain;
 
 use super::exit::CommandError;
-use super::{Context, OutputFormat};
+use super::{Context, OutputFormat, verify};
 use clap::Subcommand;
 use std::io::Write as _;
 
@@ -16,6 +16,8 @@ pub(super) enum LakeCommand {
     Compact(compact::CompactArgs),
     /// Remove what is older than a day, from the lake and from the disk
     Retain(retain::RetainArgs),
+    /// Whether every file is as it was written; names the first that was changed, removed or added
+    Verify(verify::VerifyArgs),
 }
 
 pub(super) fn run(context: &Context, command: &LakeCommand) -> Result<u8, CommandError> {
@@ -23,6 +25,7 @@ pub(super) fn run(context: &Context, command: &LakeCommand) -> Result<u8, Comman
         LakeCommand::Info => info(context),
         LakeCommand::Compact(args) => compact::run(context, args),
         LakeCommand::Retain(args) => retain::run(context, args),
+        LakeCommand::Verify(args) => verify::run(context, args),
     }
 }
 
@@ -30,14 +33,19 @@ fn info(context: &Context) -> Result<u8, CommandError> {
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
     let lake = context.open_lake()?;
     let tables = context.runtime.block_on(lake.info())?;
+    let head = lake.head()?;
     let mut out = context.ui.data();
     if format == OutputFormat::Json {
-        writeln!(out, "{}", serde_json::json!({"lake": lake.root(), "tables": tables}))?;
+        writeln!(out, "{}", serde_json::json!({"lake": lake.root(), "tables": tables, "head": head}))?;
     } else {
         writeln!(out, "{:<18} {:>12} {:>7} {:>14} {:>8}", "table", "rows", "files", "bytes", "version")?;
         for table in tables {
             let (rows, files, bytes, version) = (table.rows, table.files, table.bytes, table.version);
             writeln!(out, "{:<18} {rows:>12} {files:>7} {bytes:>14} {version:>8}", table.name)?;
+        }
+        match head {
+            Some(head) => writeln!(out, "head {head}")?,
+            None => writeln!(out, "no chain of changes yet: the next command that writes starts it")?,
         }
     }
     out.flush()?;

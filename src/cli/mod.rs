@@ -13,10 +13,11 @@ mod rules;
 mod run;
 mod session;
 mod ui;
+mod verify;
 
 use crate::config::Config;
 use crate::config::units::parse_duration;
-use crate::lake::{Lake, Location, Patience, StorageOptions};
+use crate::lake::{Lake, Location, Patience, Signer, StorageOptions};
 use crate::query::{Session, SessionOptions, TimeRange};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exit::CommandError;
@@ -49,6 +50,9 @@ struct Global {
     /// Configuration [default: calltrail.toml in this folder, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Ed25519 private key that signs each change to the lake (PEM)
+    #[arg(long, global = true, env = "CALLTRAIL_SIGNING_KEY_FILE", value_name = "FILE", hide_short_help = true)]
+    signing_key: Option<PathBuf>,
     /// How data is written to standard output
     #[arg(long, global = true, value_enum)]
     format: Option<OutputFormat>,
@@ -132,6 +136,16 @@ impl Context {
     /// How a command waits for its turn to write.
     fn patience<'a>(&self, purpose: &'static str, notice: &'a (dyn Fn(&str) + Sync)) -> Patience<'a> {
         Patience { purpose, limit: self.global.lock_timeout, notice, cancelled: &|| false }
+    }
+
+    /// Signs what is written to the lake, if there is a key to sign with.
+    fn signed(&self, lake: Lake) -> Result<Lake, CommandError> {
+        let Some(path) = self.global.signing_key.as_ref().or(self.config.chain.signing_key.as_ref()) else {
+            return Ok(lake);
+        };
+        let usage = |cause: String| CommandError::usage(format!("signing key {}: {cause}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|cause| usage(cause.to_string()))?;
+        Ok(lake.signed_by(Some(Signer::parse(&text).map_err(usage)?)))
     }
 
     /// A session over the lake as it is now.

@@ -5,6 +5,7 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, ingest};
 use clap::Args;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 /// Input after which a long run commits.
 const COMMIT_BYTES: u64 = 1 << 30;
@@ -14,6 +15,9 @@ pub(super) struct RunArgs {
     /// What to read in place of `ingest.paths`
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
+    /// File with the secret that mcp-audit signs its entries with
+    #[arg(long, env = "CALLTRAIL_MCP_AUDIT_KEY_FILE", value_name = "FILE")]
+    mcp_audit_key: Option<PathBuf>,
     #[command(flatten)]
     detect: DetectArgs,
 }
@@ -27,7 +31,7 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, CommandError>
             "nothing to read: set `paths` under [ingest] in calltrail.toml, or name paths here",
         ));
     }
-    let (summary, seconds) = ingest::ingest(context, paths, false, COMMIT_BYTES)?;
+    let (summary, seconds) = ingest::ingest(context, paths, false, COMMIT_BYTES, args.mcp_audit_key.as_deref())?;
     if format != OutputFormat::Json {
         context.ui.say(ingest::line(&summary, seconds));
     }

@@ -32,6 +32,7 @@ const MIN_LEASE: Duration = Duration::from_secs(3);
 pub struct Config {
     /// A path, or a URL.
     pub lake: String,
+    pub chain: Chain,
     pub ingest: Ingest,
     pub detect: Detect,
     /// By rule id.
@@ -43,6 +44,13 @@ pub struct Config {
     pub query: Query,
     /// How object stores are reached.
     pub storage: StorageOptions,
+}
+
+/// How the chain of changes is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// File of the private key that signs each change.
+    pub signing_key: Option<PathBuf>,
 }
 
 /// What `ingest` reads and keeps.
@@ -59,6 +67,8 @@ pub struct Ingest {
     pub decompressed_limit: u64,
     /// Times that the content of a compressed input may be larger than the input.
     pub ratio_limit: u64,
+    /// File of the secret that mcp-audit signs its entries with.
+    pub mcp_audit_key: Option<PathBuf>,
     pub capabilities: Vec<CapabilityRule>,
 }
 
@@ -111,6 +121,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             lake: "./lake".to_owned(),
+            chain: Chain::default(),
             ingest: Ingest {
                 paths: Vec::new(),
                 keep_secrets: false,
@@ -118,6 +129,7 @@ impl Default for Config {
                 session_gap: Duration::from_secs(30 * 60),
                 decompressed_limit: 1 << 40,
                 ratio_limit: 10_000,
+                mcp_audit_key: None,
                 capabilities: Vec::new(),
             },
             detect: Detect {
@@ -209,7 +221,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, ingest, detect, rules, suppress, mapping, output, query, storage } = written;
+        let Written { lake, chain, ingest, detect, rules, suppress, mapping, output, query, storage } = written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
@@ -247,6 +259,7 @@ impl Check<'_> {
         });
         Config {
             lake: lake.map_or(default.lake, |lake| self.located(lake.get_ref())),
+            chain: Chain { signing_key: chain.signing_key.map(|file| self.located(&file).into()) },
             ingest: Ingest {
                 paths: ingest.paths.iter().map(|path| self.located(path.get_ref())).collect(),
                 keep_secrets: ingest.keep_secrets,
@@ -254,6 +267,7 @@ impl Check<'_> {
                 session_gap: session_gap.unwrap_or(default.ingest.session_gap),
                 decompressed_limit: decompressed_limit.unwrap_or(default.ingest.decompressed_limit),
                 ratio_limit: ratio_limit.unwrap_or(default.ingest.ratio_limit),
+                mcp_audit_key: ingest.mcp_audit_key.map(|file| self.located(&file).into()),
                 capabilities: ingest
                     .capabilities
                     .into_iter()

@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Written {
     pub lake: Option<Spanned<String>>,
+    pub chain: Chain,
     pub ingest: Ingest,
     pub detect: Detect,
     pub rules: BTreeMap<String, Rule>,
@@ -26,6 +27,12 @@ pub(super) struct Written {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Chain {
+    pub signing_key: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Ingest {
     pub paths: Vec<Spanned<String>>,
     pub keep_secrets: bool,
@@ -33,6 +40,7 @@ pub(super) struct Ingest {
     pub session_gap: Option<Spanned<String>>,
     pub decompressed_limit: Option<Spanned<Size>>,
     pub ratio_limit: Option<Spanned<u64>>,
+    pub mcp_audit_key: Option<String>,
     pub capabilities: Vec<Spanned<Capabilities>>,
 }
 

@@ -35,6 +35,7 @@ impl Ingester<'_> {
             transaction.remove("sources", &old, now_ms);
         }
         transaction.add("sources", file.add);
+        transaction.set_sources(link);
         transaction.set_state(serde_json::to_vec(&self.pairing.save()).map_err(IngestError::State)?);
         runtime.block_on(transaction.commit(self.lake))?;
         Ok(())

@@ -8,6 +8,7 @@ use crate::source::json::Object;
 use crate::source::pairing::Item;
 use crate::source::registry::Formats;
 use crate::source::{Decoded, Event, Hints, Record};
+use serde::Serialize;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub(super) struct DecodedChunk {
     pub(super) open_tail: Option<(u64, bool)>,
     /// The first byte ends a line.
     pub(super) begins_with_line_end: bool,
+    /// Verdicts on signed records.
+    pub(super) signatures: SignatureCounts,
     /// The last line of the stream has no end but was read; whether it was a call's.
     pub(super) unterminated: Option<bool>,
     /// Digest of the stream up to the chunk's end, hex.
@@ -52,6 +55,31 @@ pub(super) struct Counts {
     pub(super) lines: u64,
     pub(super) ignored: u64,
     pub(super) rejects: u64,
+}
+
+/// Signed records by whether their signature fits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SignatureCounts {
+    pub verified: u64,
+    pub wrong: u64,
+    /// Not signed, or not in a way that is known.
+    pub missing: u64,
+}
+
+impl SignatureCounts {
+    fn note(&mut self, event: &Event) {
+        if let Event::Call { call, .. } = event {
+            self.verified += u64::from(call.flags.has(Flag::SignatureVerified as u32));
+            self.wrong += u64::from(call.flags.has(Flag::SignatureWrong as u32));
+            self.missing += u64::from(call.flags.has(Flag::SignatureMissing as u32));
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.verified += other.verified;
+        self.wrong += other.wrong;
+        self.missing += other.missing;
+    }
 }
 
 impl Counts {
@@ -133,6 +161,7 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
                 }
                 let origin = decoded.origin;
                 for event in decoded.events.drain(..) {
+                    out.signatures.note(&event);
                     let item = enrich(event, position, (lossy, repaired), source, enricher);
                     out.items.push(Item { origin, ..item });
                 }
@@ -304,6 +333,9 @@ pub(super) fn one(
             Ok(()) if out.events.is_empty() => Known::Noise,
             Ok(()) => {
                 out.origin = crate::source::origin(format.id());
+                if let Some(key) = source.formats.audit_key() {
+                    format.judge(&record, key, out);
+                }
                 Known::Events
             }
             Err(reject) => {

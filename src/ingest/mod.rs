@@ -19,10 +19,13 @@ mod stream;
 mod take;
 mod turn;
 mod unknown;
+mod verify;
 mod watched;
 mod writer;
 
+pub use decode::SignatureCounts;
 pub use follow::Follow;
+pub use verify::verify_sources;
 
 use crate::call::Nanos;
 use crate::enrich::Enricher;
@@ -97,6 +100,8 @@ pub struct Summary {
     pub prompts: u64,
     /// Calls and prompts of before the days that retention keeps.
     pub expired: u64,
+    /// Verdicts on signed records, where a key was given.
+    pub signatures: SignatureCounts,
     /// Files that were as the lake knows them.
     pub unchanged: u64,
     /// Files whose format nobody knows, with the shape of their first lines.

@@ -113,19 +113,17 @@ pub(super) enum Recognised {
 impl Sources {
     pub(super) async fn load(lake: &Lake) -> Result<Self, LakeError> {
         let mut sources = Self { files: lake.files("sources").await?, ..Self::default() };
-        let table = lake.table_path("sources");
-        let mut rows = Vec::new();
-        for file in &sources.files {
-            data_file::read(&table, file, &[], |batch| {
-                read_rows(&batch, &mut rows);
-                Ok(())
-            })?;
-        }
+        let mut rows = read_files(lake, &sources.files)?;
         rows.sort_by(|a: &SourceRow, b| (a.first_read, &a.source_id).cmp(&(b.first_read, &b.source_id)));
         for row in rows {
             sources.insert(row);
         }
         Ok(sources)
+    }
+
+    /// All rows in the order in which they were written.
+    pub(super) async fn stored(lake: &Lake) -> Result<Vec<SourceRow>, LakeError> {
+        read_files(lake, &lake.files("sources").await?)
     }
 
     /// The source at this path.
@@ -225,6 +223,18 @@ impl Sources {
         }
         self.rows.chunks(BATCH_ROWS).map(batch_of).collect()
     }
+}
+
+fn read_files(lake: &Lake, files: &[Add]) -> Result<Vec<SourceRow>, LakeError> {
+    let table = lake.table_path("sources");
+    let mut rows = Vec::new();
+    for file in files {
+        data_file::read(&table, file, &[], |batch| {
+            read_rows(&batch, &mut rows);
+            Ok(())
+        })?;
+    }
+    Ok(rows)
 }
 
 fn batch_of(rows: &[SourceRow]) -> Result<RecordBatch, LakeError> {

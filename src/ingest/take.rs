@@ -23,6 +23,7 @@ impl Ingester<'_> {
             digest,
             begins_with_line_end,
             unterminated,
+            signatures,
             buffer: _,
         } = decoded;
         if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| begins_with_line_end) {
@@ -71,6 +72,7 @@ impl Ingester<'_> {
             lines: 1,
             reject_id: rejected.then(|| reject_id(&row.source_id, row.counts.bytes - length)),
         });
+        self.summary.signatures.add(signatures);
         self.summary.lines += counts.lines;
         self.summary.ignored += counts.ignored;
         self.summary.rejects += counts.rejects;

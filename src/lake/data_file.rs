@@ -1,5 +1,6 @@
 //! Parquet files of the lake: how they are written, what their Delta statistics say, how columns are read back.
 
+use super::chain::{self, Digesting};
 use super::store::Draft;
 use super::{LakeError, TablePath};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -15,7 +16,6 @@ use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::sync::Arc;
 
 /// zstd level of the lake: the fastest, because packing payloads is the floor of ingest's cost.
@@ -112,7 +112,7 @@ pub struct GrowingFile {
     draft: Draft,
     relative: String,
     partition: Option<Option<String>>,
-    writer: ArrowWriter<File>,
+    writer: ArrowWriter<Digesting>,
     rows: usize,
     /// Bytes in memory of the rows of the row group that is being written.
     group_bytes: usize,
@@ -141,8 +141,9 @@ impl GrowingFile {
         let draft = table.create(&relative)?;
         let is_stored = |field: &&FieldRef| partition.is_none() || field.name() != "day";
         let stored = Schema::new(schema.fields().iter().filter(is_stored).cloned().collect::<Vec<_>>());
-        let writer = ArrowWriter::try_new(draft.file()?, Arc::new(stored), Some(properties(table, zstd_level)))
-            .map_err(|cause| failed(&draft, cause))?;
+        let writer =
+            ArrowWriter::try_new(Digesting::new(draft.file()?), Arc::new(stored), Some(properties(table, zstd_level)))
+                .map_err(|cause| failed(&draft, cause))?;
         Ok(Self { draft, relative, partition, writer, rows: 0, group_bytes: 0, times: Times::default() })
     }
 
@@ -179,11 +180,12 @@ impl GrowingFile {
     /// # Errors
     /// The disk or the store refuses; the file is removed.
     pub fn finish(self, now_ms: i64) -> Result<DataFile, LakeError> {
-        let file = self.writer.into_inner().map_err(|cause| failed(&self.draft, cause))?;
-        let size = self.draft.finish(file)?;
+        let written = self.writer.into_inner().map_err(|cause| failed(&self.draft, cause))?;
+        let digest = written.hasher.finalize();
+        let size = self.draft.finish(written.file)?;
         let times = self.times.range();
         let partition = self.partition.map(|date| HashMap::from([("day".to_owned(), date)]));
-        let add = Add {
+        let mut add = Add {
             path: self.relative,
             partition_values: partition.unwrap_or_default(),
             size: size as i64,
@@ -192,6 +194,7 @@ impl GrowingFile {
             stats: Some(stats(self.rows, times)),
             ..Add::default()
         };
+        chain::tag(&mut add, &digest);
         Ok(DataFile { add, rows: self.rows, times })
     }
 }

@@ -4,21 +4,28 @@
 //! table at a time. A [`Transaction`] is therefore written down before its first commit and finished by whoever
 //! opens the lake next, if its writer did not live to do so.
 
+mod chain;
 pub mod compact;
 pub mod data_file;
 mod erase;
+mod link;
 mod lock;
 pub mod retain;
+mod signature;
 mod sorted;
 pub mod store;
 pub mod tables;
 mod transaction;
 mod upgrade;
+mod verify;
 
 pub use data_file::DataFile;
+pub use link::Head;
 pub use lock::Patience;
+pub use signature::{PublicKey, Signer};
 pub use store::{Location, Lock, StorageOptions, Store, TablePath};
 pub use transaction::{Purpose, Transaction};
+pub use verify::{Problem, Signatures, Since, Verification, VerifyOptions, Witness, has_changed, verify};
 
 use crate::call::SCHEMA_VERSION;
 use datafusion::catalog::TableProvider;
@@ -67,6 +74,8 @@ pub enum LakeError {
     TakenOver(PathBuf),
     #[error("cannot {action} `{path}`: {cause}")]
     Io { action: &'static str, path: PathBuf, cause: io::Error },
+    #[error("the chain of changes is broken: {0}: `calltrail lake verify` says more")]
+    Chain(String),
     #[error("`{path}` is damaged: {cause}")]
     Damaged { path: PathBuf, cause: String },
     #[error("Delta table `{table}`: {cause}")]
@@ -97,9 +106,12 @@ impl Identity {
             .map_err(|cause| LakeError::Damaged { path: store.name(&path), cause: cause.to_string() })
     }
 
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a struct of texts and numbers is JSON")
+    }
+
     fn write(&self, store: &Store) -> Result<(), LakeError> {
-        let text = serde_json::to_string_pretty(self).expect("a struct of texts and numbers is JSON");
-        store.replace(&own("lake.json"), text.as_bytes())
+        store.replace(&own("lake.json"), self.text().as_bytes())
     }
 }
 
@@ -110,6 +122,8 @@ pub struct Lake {
     key: [u8; 32],
     /// Made by an older version, and no writer has brought it up to date when it was opened.
     older: bool,
+    /// Signs each new head of the chain.
+    signer: Option<Signer>,
 }
 
 /// One table as `lake info` shows it.
@@ -151,7 +165,7 @@ impl Lake {
             path: store.name(&path),
             cause: "the key of secret fingerprints is not 32 bytes".into(),
         })?;
-        Ok(Self { store, key, older: identity.schema_version < SCHEMA_VERSION })
+        Ok(Self { store, key, older: identity.schema_version < SCHEMA_VERSION, signer: None })
     }
 
     /// Opens a lake, making it if the place is empty or absent.
@@ -198,6 +212,13 @@ impl Lake {
         };
         identity.write(&store)?;
         Self::open_store(store)
+    }
+
+    /// Signs every change from now on.
+    #[must_use]
+    pub fn signed_by(mut self, signer: Option<Signer>) -> Self {
+        self.signer = signer;
+        self
     }
 
     /// The key of the secrets' fingerprints.

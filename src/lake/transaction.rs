@@ -4,7 +4,8 @@
 //! that is the moment at which it has happened: from there on every step can be repeated, because each table's log remembers
 //! (in a Delta `txn` action) which change it saw last.
 
-use super::{Identity, Lake, LakeError, erase, own, tables};
+use super::link::FileDigest;
+use super::{Identity, Lake, LakeError, Store, chain, erase, own, tables};
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, MetadataExt as _, Remove, StructField, StructType, Transaction as Txn};
@@ -32,6 +33,13 @@ pub enum Purpose {
     Upgrade { from: i32, to: i32 },
 }
 
+impl Purpose {
+    /// As it stands in the Delta log and in the chain of changes.
+    fn note(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("a kind with numbers is JSON")
+    }
+}
+
 /// What changes in one table.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Change {
@@ -55,8 +63,17 @@ pub struct Transaction {
     /// What the lake says of itself from now on.
     #[serde(default)]
     identity: Option<Identity>,
+    /// Tables that were made for it, and that no link names yet.
+    #[serde(default)]
+    made: Vec<String>,
     /// Whether a new state file waits beside the intent.
     has_state: bool,
+    /// Its digest.
+    #[serde(default)]
+    state_digest: Option<FileDigest>,
+    /// `chain` of the last row of `sources`, if that table changes.
+    #[serde(default)]
+    sources: Option<String>,
     #[serde(skip)]
     state: Option<Vec<u8>>,
 }
@@ -102,6 +119,11 @@ impl Transaction {
         self.erased.entry(table.to_owned()).or_default().push(path);
     }
 
+    /// Takes the making of a table into the chain.
+    pub(super) fn made(&mut self, table: &str) {
+        self.made.push(table.to_owned());
+    }
+
     /// Replaces what the lake says of itself.
     pub(super) fn set_identity(&mut self, identity: Identity) {
         self.identity = Some(identity);
@@ -110,6 +132,29 @@ impl Transaction {
     /// Replaces the state that the next ingest starts from.
     pub fn set_state(&mut self, state: Vec<u8>) {
         self.state = Some(state);
+    }
+
+    /// Ties what was read of the sources into the chain: `chain` of their last row.
+    pub fn set_sources(&mut self, chain: String) {
+        self.sources = Some(chain);
+    }
+
+    /// Number of the change, once it has happened.
+    pub(super) fn number(&self) -> i64 {
+        self.number
+    }
+
+    /// Whether it commits to a table. `sources` always, so that the number of the last change can be read there.
+    pub(super) fn touches(&self, table: &str) -> bool {
+        table == "sources" || self.tables.contains_key(table)
+    }
+
+    /// The files of our own that it replaces.
+    pub(super) fn own(&self) -> BTreeMap<String, FileDigest> {
+        let state = self.state_digest.clone().map(|digest| ("state.zst".to_owned(), digest));
+        let identity = self.identity.as_ref();
+        let identity = identity.map(|identity| ("lake.json".to_owned(), FileDigest::of(identity.text().as_bytes())));
+        state.into_iter().chain(identity).collect()
     }
 
     /// Whether nothing changes.
@@ -132,22 +177,28 @@ impl Transaction {
     /// Writes the change down: with this it has happened.
     pub(super) async fn write_down(&mut self, lake: &Lake) -> Result<(), LakeError> {
         self.number = last_number(lake).await? + 1;
+        // Before anything happens: a change that cannot be tied to the last one must not happen.
+        chain::read(&lake.store, self.number - 1)?;
+        for (table, change) in &mut self.tables {
+            change.adds.iter_mut().try_for_each(|add| chain::tagged(&lake.store, table, add))?;
+        }
         let mut state = None;
         if let Some(new) = self.state.take() {
             let packed = zstd::encode_all(&new[..], 1);
             state = Some(packed.map_err(|cause| LakeError::Io { action: "pack", path: lake.root(), cause })?);
         }
         self.has_state = state.is_some();
+        self.state_digest = state.as_deref().map(FileDigest::of);
         let change = serde_json::to_vec(self).expect("actions are JSON");
         lake.store.begin(change, state)
     }
 
     /// Does what is left to do of a change that is written down.
     pub(super) async fn finish(&self, lake: &Lake) -> Result<(), LakeError> {
+        let mut commits: Vec<_> = self.made.iter().map(|table| (table.clone(), 0)).collect();
         for table in tables::TABLES {
-            // Every table notes the number, so that it can be read from any of them.
-            if self.tables.contains_key(table.name) || table.name == "sources" {
-                self.commit_one(lake, table.name).await?;
+            if self.touches(table.name) {
+                commits.push((table.name.to_owned(), self.commit_one(lake, table.name).await?));
             }
         }
         if let Some(identity) = &self.identity {
@@ -155,31 +206,40 @@ impl Transaction {
             lake.store.confirm()?;
             identity.write(&lake.store)?;
         }
+        // Without any link this is the change of an older version, and the chain starts when it is done.
+        if lake.store.exists(&chain::link_path(self.number - 1))? || !chain::numbers(&lake.store)?.is_empty() {
+            let (purpose, own) = (self.purpose.note(), self.own());
+            let erased =
+                self.erased.iter().flat_map(|(table, paths)| paths.iter().map(move |path| format!("{table}/{path}")));
+            let done = chain::Done { purpose, commits, own, erased: erased.collect(), sources: self.sources.clone() };
+            chain::append(lake, self.number, done)?;
+        }
         for (table, paths) in &self.erased {
             erase::erase(&lake.table_path(table), paths)?;
         }
         lake.store.done(self.has_state)
     }
 
-    /// Commits one table, unless it has the change.
-    pub(super) async fn commit_one(&self, lake: &Lake, name: &str) -> Result<(), LakeError> {
+    /// Commits one table, unless it has the change; gives the version.
+    pub(super) async fn commit_one(&self, lake: &Lake, name: &str) -> Result<i64, LakeError> {
         commit_table(lake, name, self.tables.get(name), self.number, &self.purpose).await
     }
 }
 
+/// Gives the version of the table's commit.
 async fn commit_table(
     lake: &Lake,
     name: &str,
     change: Option<&Change>,
     number: i64,
     purpose: &Purpose,
-) -> Result<(), LakeError> {
+) -> Result<i64, LakeError> {
     let delta = |cause| LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) };
     let table = lake.table(name).await?;
     let snapshot = table.snapshot().map_err(delta)?;
     let seen = snapshot.transaction_version(table.log_store().as_ref(), APP_ID).await.map_err(delta)?;
     if seen.is_some_and(|seen| seen >= number) {
-        return Ok(());
+        return committed_version(lake, name, number).await;
     }
     let mut actions = Vec::new();
     if let Some(change) = change {
@@ -211,7 +271,7 @@ async fn commit_table(
         }
         Purpose::Retain { before, .. } => DeltaOperation::Delete { predicate: Some(format!("day < '{before}'")) },
     };
-    let note = serde_json::to_value(purpose).expect("a kind with numbers is JSON");
+    let note = purpose.note();
     let properties = CommitProperties::default()
         .with_metadata([("calltrail".to_owned(), note)])
         .with_application_transaction(Txn::new(APP_ID, number))
@@ -221,11 +281,28 @@ async fn commit_table(
     let committed =
         CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), table.log_store(), operation).await;
     match committed {
-        Ok(_) => Ok(()),
+        Ok(commit) => Ok(commit.version() as i64),
         // The answer to a commit may be lost on its way from an object store, and who took over may have made it.
-        Err(_) if last_number_in(lake, name).await? >= number => Ok(()),
+        Err(_) if last_number_in(lake, name).await? >= number => committed_version(lake, name, number).await,
         Err(cause) => Err(LakeError::Delta { table: name.to_owned(), cause: Box::new(cause) }),
     }
+}
+
+/// The version of a table that was made by this change, looked for from its last version down.
+async fn committed_version(lake: &Lake, name: &str, number: i64) -> Result<i64, LakeError> {
+    let last = lake.table(name).await?.version().unwrap_or_default() as i64;
+    for version in (0..=last).rev() {
+        let text = lake.store.read(&chain::commit_path(name, version))?.unwrap_or_default();
+        let is_this = |line: &[u8]| {
+            let action: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+            action["txn"]["appId"] == APP_ID && action["txn"]["version"] == number
+        };
+        if text.split(|byte| *byte == b'\n').any(is_this) {
+            return Ok(version);
+        }
+    }
+    let path = lake.store.name(&format!("{name}/_delta_log"));
+    Err(LakeError::Damaged { path, cause: format!("no commit in it is of change {number}") })
 }
 
 /// The number of the last change.
@@ -242,11 +319,18 @@ async fn last_number_in(lake: &Lake, name: &str) -> Result<i64, LakeError> {
     Ok(seen.unwrap_or(0))
 }
 
-/// Finishes a change whose writer died, and, if a turn was not ended in order, removes data files that belong to none.
+/// Reads the change that a writer has begun; `None` if there is none.
+pub(super) fn begun(store: &Store) -> Result<Option<Transaction>, LakeError> {
+    let Some(text) = store.intent()? else { return Ok(None) };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|cause| LakeError::Damaged { path: store.name(&own("intent")), cause: cause.to_string() })
+}
+
+/// Finishes a change whose writer died, and, if a turn was not ended in order, removes files that belong to none. Starts the
+/// chain of a lake that has none.
 pub(super) async fn recover(lake: &Lake, after_crash: bool) -> Result<(), LakeError> {
-    if let Some(text) = lake.store.intent()? {
-        let intent: Transaction = serde_json::from_slice(&text)
-            .map_err(|cause| LakeError::Damaged { path: lake.store.name(&own("intent")), cause: cause.to_string() })?;
+    if let Some(intent) = begun(&lake.store)? {
         tracing::info!(number = intent.number, "finishing the change of a writer that died");
         intent.finish(lake).await?;
     }
@@ -256,13 +340,17 @@ pub(super) async fn recover(lake: &Lake, after_crash: bool) -> Result<(), LakeEr
             remove_strays(lake, table.name).await?;
         }
     }
-    Ok(())
+    chain::start(lake, last_number(lake).await?)
 }
 
 /// Removes the Parquet files of a table that its log has never named: a writer died before it could add them.
 async fn remove_strays(lake: &Lake, name: &str) -> Result<(), LakeError> {
     let mut found = lake.store.list(name)?;
     let log = format!("{name}/_delta_log/");
+    // What the log's writer would have renamed, had it lived.
+    for staged in found.iter().filter(|path| path.strip_prefix(&log).is_some_and(chain::is_staged)) {
+        lake.store.remove(staged)?;
+    }
     found.retain(|path| path.ends_with(".parquet") && !path.starts_with(&log));
     if found.is_empty() {
         return Ok(());

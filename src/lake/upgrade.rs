@@ -2,7 +2,7 @@
 //!
 //! Columns are only ever added. Data files stay as they are: Delta reads a column that a file lacks as NULL.
 
-use super::{Identity, Lake, LakeError, Purpose, Transaction, create_table, tables};
+use super::{Identity, Lake, LakeError, Purpose, Transaction, chain, create_table, tables};
 use crate::call::SCHEMA_VERSION;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{TableProvider, view::ViewTable};
@@ -31,6 +31,8 @@ pub(super) async fn upgrade(lake: &Lake) -> Result<(), LakeError> {
             transaction.add_column(table.name, StructField { nullable: true, ..field.clone() });
         }
     }
+    // Also those that a writer made and then died.
+    chain::unnamed_tables(&lake.store)?.into_iter().for_each(|table| transaction.made(table));
     tracing::info!(from = identity.schema_version, to = SCHEMA_VERSION, "bringing an older lake up to date");
     transaction.set_identity(Identity { schema_version: SCHEMA_VERSION, ..identity });
     transaction.commit(lake).await

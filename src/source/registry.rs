@@ -5,6 +5,7 @@ use super::Record;
 use super::format::{FORMATS, LogFormat};
 use super::mapping::Mapping;
 use sha2::{Digest as _, Sha256};
+use std::fmt;
 
 /// The formats of a run.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +13,27 @@ pub struct Formats {
     /// Mappings before the built-in formats, then those behind them.
     mappings: Vec<Mapping>,
     first: usize,
+    /// What mcp-audit signs its entries with.
+    audit_key: Option<AuditKey>,
+}
+
+/// A secret that two sides share.
+#[derive(Clone)]
+pub struct AuditKey(Vec<u8>);
+
+impl AuditKey {
+    /// The key as a file holds it: a line end behind it is none of it. `None`: there is nothing in it.
+    pub fn of_file(mut bytes: Vec<u8>) -> Option<Self> {
+        let length = bytes.trim_ascii_end().len();
+        bytes.truncate(length);
+        (!bytes.is_empty()).then_some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for AuditKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuditKey")
+    }
 }
 
 impl Formats {
@@ -19,7 +41,19 @@ impl Formats {
     pub fn new(mut mappings: Vec<Mapping>) -> Self {
         mappings.sort_by_key(|mapping| !mapping.first);
         let first = mappings.iter().filter(|mapping| mapping.first).count();
-        Self { mappings, first }
+        Self { mappings, first, audit_key: None }
+    }
+
+    /// Has the signatures of mcp-audit entries checked with this key.
+    #[must_use]
+    pub fn with_audit_key(mut self, key: Option<AuditKey>) -> Self {
+        self.audit_key = key;
+        self
+    }
+
+    /// The key with which the signatures of mcp-audit entries are checked.
+    pub fn audit_key(&self) -> Option<&[u8]> {
+        self.audit_key.as_ref().map(|key| key.0.as_slice())
     }
 
     /// How many there are.

@@ -299,3 +299,16 @@ pub(crate) fn sample_logs() -> Vec<PathBuf> {
     };
     files(&repository("sample-logs")).into_iter().filter(is_log).collect()
 }
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    for file in files(from) {
+        let copy: PathBuf = to.join(file.strip_prefix(from).expect("below the folder"));
+        std::fs::create_dir_all(copy.parent().expect("a folder")).expect("folder");
+        std::fs::copy(&file, &copy).expect("copied");
+    }
+    // Tables without rows have folders without files too.
+    for entry in walkdir::WalkDir::new(from).into_iter().flatten().filter(|entry| entry.file_type().is_dir()) {
+        std::fs::create_dir_all(to.join(entry.path().strip_prefix(from).expect("below the folder"))).expect("folder");
+    }
+}

@@ -1,11 +1,12 @@
-//! An ingest that is killed at random instants and started again ends with the rows of an undisturbed run.
+//! An ingest that is killed at random instants and started again ends with the rows of an undisturbed run, and the lake verifies
+//! before and after.
 //!
 //! `CALLTRAIL_CRASH_ROUNDS` says how many times (20). Every round starts from a copy of the same empty lake, because fingerprints
 //! of secrets depend on its key.
 
-use crate::common::{Contents, Place, assert_same, files, sample_logs};
+use crate::common::{Contents, Place, assert_same, copy_folder, sample_logs};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Small enough that an ingest commits several times.
@@ -46,10 +47,12 @@ fn killed_at_any_instant_and_started_again() {
             let instant = undisturbed.mul_f64((random >> 11) as f64 / (1u64 << 53) as f64);
             killed += u32::from(kill_after(&home, instant));
             instants.push(instant);
+            home.run(0, ["lake", "verify"]);
         }
         let found = ingest_whole(&home);
         assert_same(&format!("round {round}, killed after {instants:?} of {undisturbed:?}"), &expected, &found);
         home.assert_nothing_lost();
+        home.run(0, ["lake", "verify"]);
     }
     assert!(rounds < 10 || killed > 0, "every ingest ended before it was killed");
 }
@@ -80,18 +83,6 @@ fn kill_after(home: &Place, instant: Duration) -> bool {
     let _ = child.kill();
     child.wait().expect("ended");
     running
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for file in files(from) {
-        let copy: PathBuf = to.join(file.strip_prefix(from).expect("below the folder"));
-        std::fs::create_dir_all(copy.parent().expect("a folder")).expect("folder");
-        std::fs::copy(&file, &copy).expect("copied");
-    }
-    // Tables without rows have folders without files too.
-    for entry in walkdir::WalkDir::new(from).into_iter().flatten().filter(|entry| entry.file_type().is_dir()) {
-        std::fs::create_dir_all(to.join(entry.path().strip_prefix(from).expect("below the folder"))).expect("folder");
-    }
 }
 
 /// A capture with late answers, ids that start over, secrets, broken lines and requests that nobody answers.

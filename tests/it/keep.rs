@@ -1,6 +1,6 @@
 //! The lake's keep: compaction changes no row, retention none of those that stay, and a process killed in between none at all.
 
-use crate::common::{Contents, Place, assert_same, files, sample_logs};
+use crate::common::{Contents, Place, assert_same, copy_folder, files, sample_logs};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -81,6 +81,7 @@ fn compaction_changes_no_row() {
     assert_eq!(said["merged"]["merged_files"], plan["merged"]["merged_files"]);
     assert!(said["files_after"].as_u64() < said["files_before"].as_u64(), "{said}");
     assert_same("after compaction", &before, &place.contents());
+    place.run(0, ["lake", "verify"]);
     let adds = actions(&place, "calls", "add");
     let merged = adds.iter().filter(|add| add["dataChange"] == false).count();
     assert!(merged > 0 && merged < adds.len(), "who follows changes of rows sees none in a compaction");
@@ -96,6 +97,7 @@ fn compaction_changes_no_row() {
     let vacuumed = place.run(0, ["lake", "compact", "--vacuum-older-than", "0s", "--format", "json"]).json();
     assert_eq!(data_files(&place) as u64, vacuumed["files_after"].as_u64().expect("files"));
     assert_same("after vacuum", &before, &place.contents());
+    place.run(0, ["lake", "verify"]);
 
     // The lake goes on as if nothing had been: what is read again is known, rules see the same.
     assert_eq!(place.run(0, ["detect", "--format", "json"]).json()["new_alerts"], 0);
@@ -175,6 +177,8 @@ fn retention_leaves_what_is_younger_and_no_byte_of_the_rest() {
     assert_eq!(said["rows"].as_u64(), Some(gone), "{said}");
     assert!(said["old_files"].as_u64() > Some(0) && said["waiting"].as_u64() > Some(0), "{said}");
     assert_same("after retention", &expected, &place.contents());
+    let kinds = place.run(0, ["lake", "verify", "--format", "json"]).json()["kinds"].clone();
+    assert_eq!((&kinds["compact"], &kinds["retain"]), (&1.into(), &1.into()), "both are in the chain: {kinds}");
     assert_eq!(place.one("SELECT count(*) FROM alerts"), alerts, "alerts are evidence");
     let old = |path: &Path| {
         let path = path.to_string_lossy().into_owned();
@@ -215,11 +219,13 @@ fn a_retention_that_was_broken_off_is_finished_by_the_next_writer() {
     let said = place.run(1, ["lake", "retain", "--older-than", "2026-11-12"]);
     assert!(said.stderr.contains("cannot remove"), "{}", said.stderr);
     assert_same("once it is written down it has happened", &expected, &place.contents());
+    place.run(0, ["lake", "verify"]);
     std::fs::remove_dir(&victim).expect("removed");
     place.run(0, ["lake", "compact"]);
     assert!(!day.exists(), "the files are gone, and the folder with them");
     assert!(!place.lake().join("_calltrail/intent.json").exists());
     assert_same("after the next writer", &expected, &place.contents());
+    place.run(0, ["lake", "verify"]);
 }
 
 #[test]
@@ -240,8 +246,10 @@ fn a_compaction_killed_at_any_instant_loses_nothing() {
         let _ = child.kill();
         child.wait().expect("ended");
         assert_eq!(copy.rows(rows), before.0, "killed in round {round}");
+        copy.run(0, ["lake", "verify"]);
         copy.run(0, ["lake", "compact", "--vacuum-older-than", "0s"]);
         assert_eq!(copy.rows(rows), before.0, "finished in round {round}");
+        copy.run(0, ["lake", "verify"]);
         if round == 1 {
             assert_same("finished", &before.1, &copy.contents());
         }
@@ -251,15 +259,7 @@ fn a_compaction_killed_at_any_instant_loses_nothing() {
 /// Another place with the same lake.
 fn copy_of(place: &Place) -> Place {
     let copy = Place::new();
-    for entry in walkdir::WalkDir::new(place.lake()) {
-        let entry = entry.expect("readable");
-        let to = copy.lake().join(entry.path().strip_prefix(place.lake()).expect("below the lake"));
-        if entry.file_type().is_dir() {
-            std::fs::create_dir_all(to).expect("folder");
-        } else {
-            std::fs::copy(entry.path(), to).expect("copied");
-        }
-    }
+    copy_folder(&place.lake(), &copy.lake());
     copy
 }
 
@@ -272,7 +272,9 @@ const NEW_TABLE: &str = "prompts";
 /// Makes a lake what an older version would have left: columns and a table are missing, from the files and from the log.
 fn make_older(place: &Place) {
     use parquet::arrow::{ArrowWriter, ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
-    std::fs::remove_dir_all(place.lake().join(NEW_TABLE)).expect("removed");
+    for folder in [NEW_TABLE, "_calltrail/chain"] {
+        std::fs::remove_dir_all(place.lake().join(folder)).expect("removed");
+    }
     let mut sizes = BTreeMap::new();
     for (table, columns) in NEW_COLUMNS {
         let folder = place.lake().join(table);
@@ -304,6 +306,7 @@ fn make_older(place: &Place) {
                 }
                 if let Some(add) = line.get_mut("add") {
                     add["size"] = sizes[add["path"].as_str().expect("a path")].into();
+                    add["tags"] = Value::Null;
                 }
                 writeln!(lines, "{line}").expect("memory");
             }
@@ -344,6 +347,7 @@ fn a_lake_of_an_older_version_is_read_and_brought_up_to_date() {
     assert_eq!(actions(&place, "calls", "metaData").len(), 1);
 
     place.ingest(later);
+    place.run(0, ["lake", "verify"]);
     assert_eq!(actions(&place, "calls", "metaData").len(), 2, "the columns are in the table's log now");
     assert_eq!(actions(&place, "connections", "metaData").len(), 1);
     let after = place.contents();

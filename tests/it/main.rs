@@ -20,3 +20,4 @@ mod rules; // the built-in rules hold
 mod secrets; // no secret reaches the disk
 mod sql; // SQL functions as written down
 mod turns; // two ingesters of one lake
+mod verify; // tampering with any file shows

@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context, args: &CompactArgs) -> Result<u8, CommandEr
     let options = CompactOptions { target_size: args.target_size, zstd_level: args.zstd_level, now_ms };
     let before_ms =
         args.vacuum_older_than.map(|age| now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
-    let lake = context.open_lake()?;
+    let lake = context.signed(context.open_lake()?)?;
     let runtime = &context.runtime;
     let notice = |text: &str| context.ui.say(visible(text));
     let patience = context.patience("lake compact", &notice);

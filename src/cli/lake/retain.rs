@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, args: &RetainArgs) -> Result<u8, CommandErr
     let now = ui::now();
     let before = args.older_than.resolve(now).date_naive();
     let options = RetainOptions { before, alerts: args.alerts, now_ms: now.timestamp_millis() };
-    let lake = context.open_lake()?;
+    let lake = context.signed(context.open_lake()?)?;
     let runtime = &context.runtime;
     let notice = |text: &str| context.ui.say(visible(text));
     // Who only looks waits for nobody.

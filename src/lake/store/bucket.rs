@@ -197,6 +197,27 @@ impl Bucket {
         got.map_err(|error| self.failed("read", path, &error))
     }
 
+    /// Bytes of an object; `None` if there is none.
+    pub(super) fn size(&self, path: &str) -> Result<Option<u64>, LakeError> {
+        match self.ask("find", path, |store, at| async move { store.head(&at).await })? {
+            Ok(object) => Ok(Some(object.size)),
+            Err(error) if fault::is_absent(&error) => Ok(None),
+            Err(error) => Err(self.failed("find", path, &error)),
+        }
+    }
+
+    /// Reads an object piece by piece.
+    pub(super) fn pieces(&self, path: &str, mut each: impl FnMut(&[u8])) -> Result<Option<u64>, LakeError> {
+        let Some(size) = self.size(path)? else { return Ok(None) };
+        let mut from = 0;
+        while from < size {
+            let to = size.min(from + PART as u64);
+            each(&self.range(path, from..to)?);
+            from = to;
+        }
+        Ok(Some(size))
+    }
+
     /// Copies an object into a file.
     pub(super) fn download(&self, path: &str, size: u64, file: &mut std::fs::File) -> Result<(), LakeError> {
         use std::io::Write as _;

@@ -2,7 +2,7 @@
 
 use crate::lake::LakeError;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 /// The change that is under way.
@@ -11,6 +11,9 @@ pub(super) const INTENT: &str = "intent.json";
 pub(super) const STATE: &str = "state.zst";
 /// The state that the change under way brings.
 pub(super) const NEXT_STATE: &str = "state.next";
+
+/// Bytes that are read at once: digests are fastest on long pieces.
+const PIECE: usize = 1 << 20;
 
 fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> LakeError {
     move |cause| LakeError::Io { action, path: path.to_path_buf(), cause }
@@ -71,17 +74,59 @@ pub(super) fn make(path: &Path) -> Result<(), LakeError> {
     std::fs::create_dir_all(path).map_err(failed("make", path))
 }
 
-pub(super) fn list(root: &Path, below: &str) -> Vec<String> {
-    walkdir::WalkDir::new(root.join(below))
-        .into_iter()
-        .flatten()
-        .filter(|entry| entry.file_type().is_file())
-        .filter_map(|entry| {
-            let path = entry.path().strip_prefix(root).ok()?;
+/// Everything below a folder that is no folder itself, sorted.
+pub(super) fn list(root: &Path, below: &str) -> Result<Vec<String>, LakeError> {
+    let mut paths = Vec::new();
+    for entry in walkdir::WalkDir::new(root.join(below)).sort_by_file_name() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // Somebody may just have removed it.
+            Err(error) if error.io_error().is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound) => continue,
+            Err(error) => {
+                let path = error.path().unwrap_or(root).to_path_buf();
+                return Err(failed("list", &path)(error.into()));
+            }
+        };
+        if !entry.file_type().is_dir()
+            && let Ok(path) = entry.path().strip_prefix(root)
+        {
             let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-            Some(parts.join("/"))
-        })
-        .collect()
+            paths.push(parts.join("/"));
+        }
+    }
+    Ok(paths)
+}
+
+/// Reads a file piece by piece.
+pub(super) fn pieces(path: &Path, mut each: impl FnMut(&[u8])) -> Result<Option<u64>, LakeError> {
+    // Asked before it is opened: opening a pipe waits for its writer.
+    if size(path)?.is_none() {
+        return Ok(None);
+    }
+    let mut file = File::open(path).map_err(failed("read", path))?;
+    let mut buffer = vec![0; PIECE];
+    let mut total = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(Some(total)),
+            Ok(read) => {
+                each(&buffer[..read]);
+                total += read as u64;
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(failed("read", path)(cause)),
+        }
+    }
+}
+
+/// Bytes of a regular file.
+pub(super) fn size(path: &Path) -> Result<Option<u64>, LakeError> {
+    match std::fs::metadata(path) {
+        Ok(data) if data.is_file() => Ok(Some(data.len())),
+        Ok(_) => Err(failed("read", path)(io::Error::other("it is no regular file"))),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(failed("read", path)(cause)),
+    }
 }
 
 pub(super) fn entries(root: &Path) -> Vec<String> {

@@ -397,6 +397,17 @@ impl Bucket {
         }
     }
 
+    /// The object with that state.
+    pub(super) fn state_path(&self) -> Result<Option<String>, LakeError> {
+        Ok(self.head()?.state)
+    }
+
+    /// The state that the change under way brings, packed.
+    pub(super) fn next_state(&self) -> Result<Option<Vec<u8>>, LakeError> {
+        let Some(path) = self.head()?.intent.and_then(|intent| intent.state) else { return Ok(None) };
+        Ok(self.get(&path)?.map(|(bytes, _)| bytes.to_vec()))
+    }
+
     /// Removes the objects of changes that never happened.
     pub(super) fn sweep_own(&self) -> Result<(), LakeError> {
         let head = self.head()?;

@@ -156,6 +156,47 @@ impl Store {
         }
     }
 
+    /// Writes a file that nobody replaces any more, unless it is there; in a folder the caller holds the lock.
+    pub(super) fn create(&self, path: &str, bytes: &[u8]) -> Result<(), LakeError> {
+        match self {
+            Self::Folder(root) if root.join(path).exists() => Ok(()),
+            Self::Folder(root) => folder::replace(&root.join(path), bytes),
+            Self::Bucket(bucket) => bucket.create(path, bytes.to_vec()).map(drop),
+        }
+    }
+
+    /// Reads a file piece by piece; gives its size, or `None` if there is none. What is no regular file is not opened.
+    pub(super) fn pieces(&self, path: &str, each: impl FnMut(&[u8])) -> Result<Option<u64>, LakeError> {
+        match self {
+            Self::Folder(root) => folder::pieces(&root.join(path), each),
+            Self::Bucket(bucket) => bucket.pieces(path, each),
+        }
+    }
+
+    /// Bytes of a file; `None` if there is none.
+    pub(super) fn size(&self, path: &str) -> Result<Option<u64>, LakeError> {
+        match self {
+            Self::Folder(root) => folder::size(&root.join(path)),
+            Self::Bucket(bucket) => bucket.size(path),
+        }
+    }
+
+    /// Where the state lies that the next ingest starts from.
+    pub(super) fn state_path(&self) -> Result<Option<String>, LakeError> {
+        match self {
+            Self::Folder(_) => Ok(Some(format!("{OWN}/{}", folder::STATE))),
+            Self::Bucket(bucket) => bucket.state_path(),
+        }
+    }
+
+    /// The state that the change under way brings, packed.
+    pub(super) fn next_state(&self) -> Result<Option<Vec<u8>>, LakeError> {
+        match self {
+            Self::Folder(root) => folder::read(&root.join(OWN).join(folder::NEXT_STATE)),
+            Self::Bucket(bucket) => bucket.next_state(),
+        }
+    }
+
     /// Removes a file; one that is not there is no error.
     ///
     /// # Errors
@@ -173,7 +214,7 @@ impl Store {
     /// The folder cannot be listed.
     pub fn list(&self, below: &str) -> Result<Vec<String>, LakeError> {
         match self {
-            Self::Folder(root) => Ok(folder::list(root, below)),
+            Self::Folder(root) => folder::list(root, below),
             Self::Bucket(bucket) => bucket.list(below),
         }
     }

@@ -10,7 +10,7 @@ pub use signature::signature_of;
 
 use super::jsonrpc::{error_side, request_side, result_side};
 use super::{LogFormat, shared::gateway};
-use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, Side, Text};
+use crate::call::{Approval, Call, EventKind, Flag, Observer, Outcome, PayloadState, Side, Text};
 use crate::source::json::Object;
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
 
@@ -68,6 +68,18 @@ impl LogFormat for McpAuditSigned {
         parties(entry, &mut call);
         out.events.push(Event::Call { lane: Lane::default(), call });
         Ok(())
+    }
+    fn judge(&self, record: &Record<'_>, key: &[u8], out: &mut Decoded) {
+        let verdict = match signature_of(record.text, key) {
+            Some(true) => Flag::SignatureVerified,
+            Some(false) => Flag::SignatureWrong,
+            None => Flag::SignatureMissing,
+        };
+        for event in &mut out.events {
+            if let Event::Call { call, .. } = event {
+                call.flag(verdict);
+            }
+        }
     }
 }
 
@@ -145,7 +157,7 @@ fn outcome(entry: &Object<'_>, call: &mut Call) {
     }
 }
 
-/// Who was authenticated, and what is known of the signature: the key is not here.
+/// Who was authenticated, and how the entry is signed.
 fn parties(entry: &Object<'_>, call: &mut Call) {
     let principal = entry.object("principal");
     let more = call.more();

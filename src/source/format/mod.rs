@@ -54,6 +54,8 @@ pub trait LogFormat: Sync {
     /// # Errors
     /// The record is this format's but cannot be read; it goes to `rejects` and nothing is appended.
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject>;
+    /// Flags what was just decoded with whether its signature fits, where the format signs its records.
+    fn judge(&self, _record: &Record<'_>, _key: &[u8], _out: &mut Decoded) {}
     /// Whether a line that no format claims is expected noise in a file of this format (interleaved stderr).
     fn tolerates(&self, _record: &Record<'_>) -> bool {
         false
