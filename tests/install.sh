@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust: DuckDB with its Delta extension, and Polars, from PyPI, into a virtual environment in
-# the target folder. Safe to run again.
+# Installs what the tests need beside Rust: DuckDB with its Delta extension, Polars, and moto's S3 server, from PyPI, into a virtual
+# environment in the target folder. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${CARGO_TARGET_DIR:-target}/test-venv"
@@ -12,3 +12,8 @@ works() {
 works || "$python" -m pip install --quiet --disable-pip-version-check \
     "duckdb==1.5.5" "duckdb-extensions==1.5.5" "duckdb-extension-delta==1.5.5" "polars==2.1.0" "deltalake==1.6.6"
 works || echo "DuckDB's Delta extension or Polars does not load: tests with them will be skipped" >&2
+serves() {
+    "$python" -c 'import moto.server, moto.s3.responses' 2>/dev/null
+}
+serves || "$python" -m pip install --quiet --disable-pip-version-check "moto[s3]==5.2.5" "flask==3.1.3" "flask-cors==6.0.5"
+serves || echo "moto's S3 server does not start: the test of object stores will be skipped" >&2

@@ -5,8 +5,9 @@ use super::{Context, OutputFormat};
 use crate::alert::visible;
 use crate::config::Config;
 use crate::ingest::explain::{Explanation, Seen, SeenEvent, explain, understood};
+use crate::ingest::remote;
 use crate::source::frame::Framing;
-use crate::source::input::{self, Input};
+use crate::source::input::Input;
 use crate::source::mapping::draft::draft;
 use crate::source::registry::Formats;
 use crate::visible::{escape_json, shorten};
@@ -22,7 +23,7 @@ const PLACES: usize = 12;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// A file, or - for standard input
+    /// A file, a URL, or - for standard input
     file: String,
     /// Show so many records
     #[arg(long, value_name = "N", default_value_t = 5)]
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs) -> Result<u8, CommandEr
     if Path::new(&args.file).is_dir() {
         return Err(CommandError::usage(format!("`{}` is a folder; name one file", args.file)));
     }
-    let inputs = input::expand(std::slice::from_ref(&args.file))?.inputs;
+    let inputs = remote::expand(std::slice::from_ref(&args.file), &context.storage)?.inputs;
     let [input] = inputs.as_slice() else {
         return Err(CommandError::usage(format!("`{}` names {} files; name one", args.file, inputs.len())));
     };

@@ -7,7 +7,7 @@ use crate::alert::visible;
 use crate::config::units::{parse_bytes, parse_duration};
 use crate::enrich::{EnrichOptions, Enricher, capability};
 use crate::ingest::{
-    Failure, Follow, IngestError, IngestOptions, Ingester, SignatureCounts, Summary, Surroundings as _,
+    Failure, Follow, IngestError, IngestOptions, Ingester, SignatureCounts, Summary, Surroundings as _, remote,
 };
 use crate::lake::Lake;
 use crate::source::input::{self, Input, InputError, Limits};
@@ -24,7 +24,7 @@ const NAMED: usize = 10;
 
 #[derive(Debug, Args)]
 pub(super) struct IngestArgs {
-    /// Files, folders, patterns ('logs/**/*.jsonl'), or - for standard input
+    /// Files, folders, patterns ('logs/**/*.jsonl'), URLs (s3://, gs://, az://, https://), or - for standard input
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
     /// Store secrets as they stand in the logs
@@ -73,7 +73,7 @@ pub(super) fn ingest(
     commit_bytes: u64,
     audit_key_file: Option<&Path>,
 ) -> Result<(Summary, f64), CommandError> {
-    let input::Found { inputs, skipped } = input::expand(paths)?;
+    let input::Found { inputs, skipped } = remote::expand(paths, &context.storage)?;
     let (unreadable, skipped): (Vec<_>, Vec<_>) =
         skipped.into_iter().partition(|problem| matches!(problem, InputError::Unreadable { .. }));
     warn_of(context, &skipped.iter().map(ToString::to_string).collect::<Vec<_>>(), "of this kind");
@@ -98,6 +98,10 @@ pub(super) fn ingest(
 
 /// Reads the paths into the lake, and what comes, until a signal or the end of standard input.
 fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Summary, f64), CommandError> {
+    if let Some(url) = paths.iter().find(|path| path.contains("://")) {
+        let text = format!("`{url}` cannot be followed: run `calltrail ingest` on it from time to time");
+        return Err(CommandError::usage(text));
+    }
     let (found, missing) = find(paths)?;
     warn_of(context, &found.skipped.iter().map(ToString::to_string).collect::<Vec<_>>(), "of this kind");
     for path in missing {

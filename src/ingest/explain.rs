@@ -16,7 +16,7 @@ use crate::source::registry::Formats;
 use crate::source::{Decoded, Event, Hints, Record, time};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, Read as _};
+use std::io;
 use std::sync::Arc;
 
 /// Records that are counted, beyond those that are shown.
@@ -226,14 +226,7 @@ fn view_of(formats: &Arc<Formats>, hints: Hints) -> SourceView {
 
 /// The compression that the first bytes of a file show.
 fn compression(input: &Input) -> io::Result<Option<&'static str>> {
-    let mut head = Vec::new();
-    match input {
-        Input::File(path) => {
-            std::fs::File::open(path)?.take(6).read_to_end(&mut head)?;
-        }
-        // Looked at, not taken: whoever opens the input reads the same buffer.
-        Input::Stdin => head.extend(io::stdin().lock().fill_buf()?.iter().take(6)),
-    }
+    let head = input.first_bytes(6)?;
     let known: [(&[u8], &str); 4] = [
         (&[0x1f, 0x8b], "gzip"),
         (&[0x28, 0xb5, 0x2f, 0xfd], "zstd"),

@@ -12,6 +12,7 @@ mod follow;
 mod one_input;
 mod record;
 mod refuse;
+pub mod remote;
 pub mod retain;
 mod rows;
 mod sources;

@@ -8,7 +8,7 @@ use super::{IngestError, Ingester, Progress, digest_of, number_of, reject_id};
 use crate::call::Text;
 use crate::enrich::Enricher;
 use crate::source::frame::{Chunk, Framer, Place};
-use crate::source::input::{Bytes, Input, Stat};
+use crate::source::input::{Bytes, Input, Stat, is_passing};
 use crate::source::pairing::Scope;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -119,7 +119,7 @@ impl Ingester<'_> {
         };
         let row = &mut self.sources.rows[at];
         let place = framer.place(row.saved.open_tail.is_some());
-        if !(is_cut || waits && place.is_unfinished) {
+        if !(is_cut || waits && place.is_unfinished || failed.as_ref().is_some_and(is_passing)) {
             row.stat(stat);
         }
         match failed {
@@ -180,7 +180,7 @@ impl Ingester<'_> {
                 at = self.pass_turn_within(at, input)?;
             }
         }
-        if let Some(cause) = &failed {
+        if let Some(cause) = failed.as_ref().filter(|cause| !is_passing(cause)) {
             self.reject_rest(at, cause);
         }
         let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: &mut context };

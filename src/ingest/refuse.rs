@@ -4,7 +4,7 @@ use super::decode;
 use super::sources::OpenTail;
 use super::{Ingester, reject_id};
 use crate::source::frame::Framer;
-use crate::source::input::Input;
+use crate::source::input::{Input, is_passing};
 use std::io::{self, Read};
 
 /// Bytes of a file of unknown format that are looked at again when it has grown.
@@ -69,7 +69,7 @@ impl Ingester<'_> {
         self.summary.bytes += length;
         self.summary.lines += lines;
         self.summary.rejects += 1;
-        if let Some(cause) = &failed {
+        if let Some(cause) = failed.as_ref().filter(|cause| !is_passing(cause)) {
             self.reject_rest(at, cause);
         }
         failed

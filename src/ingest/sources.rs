@@ -53,6 +53,7 @@ impl SourceRow {
     pub(super) fn stat(&mut self, stat: &Stat) {
         self.size = stat.size as i64;
         self.mtime = stat.mtime;
+        self.saved.etag.clone_from(&stat.etag);
     }
 }
 
@@ -70,6 +71,9 @@ pub(super) struct SavedSource {
     pub(super) unknown_to: String,
     #[serde(default)]
     pub(super) refused: Vec<u64>,
+    /// Tag of the version that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) etag: Option<String>,
 }
 
 impl SavedSource {
@@ -156,7 +160,9 @@ impl Sources {
     pub(super) fn untouched(&self, path: &str, stat: &Stat) -> Option<usize> {
         let at = *self.by_path.get(path)?;
         let row = &self.rows[at];
-        (row.size == stat.size as i64 && row.mtime.is_some() && row.mtime == stat.mtime).then_some(at)
+        // Times of object stores are whole seconds; the tag tells versions of the same second apart.
+        let same = row.size == stat.size as i64 && row.mtime == stat.mtime && row.saved.etag == stat.etag;
+        (same && row.mtime.is_some()).then_some(at)
     }
 
     /// Looks whether the start of an input is a known source. `reopen` gives the stream once more.

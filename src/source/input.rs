@@ -13,8 +13,9 @@ pub use expand::{Found, expand};
 use super::{Hints, sqlite};
 use crate::call::{Nanos, Text};
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek as _};
+use std::io::{self, BufRead as _, Read, Seek as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// Suffixes of compressed files, left out of the name that formats see.
@@ -32,6 +33,51 @@ pub enum Input {
     Stdin,
     /// A file.
     File(PathBuf),
+    /// Something that is not in the file system.
+    Remote(RemoteInput),
+}
+
+/// What is read from elsewhere, by code that knows how.
+pub trait Remote: Send + Sync {
+    /// Its URL, without what must not be shown.
+    fn name(&self) -> &str;
+    /// What is said of it there.
+    fn stat(&self) -> Stat;
+    /// Its bytes as they are, from the start. What goes wrong on the way to them is an error with the kind `ConnectionAborted`.
+    ///
+    /// # Errors
+    /// It is gone or out of reach.
+    fn open(&self) -> io::Result<Bytes>;
+}
+
+/// An input from elsewhere.
+#[derive(Clone)]
+pub struct RemoteInput(Arc<dyn Remote>);
+
+impl RemoteInput {
+    /// Wraps what knows how to read it.
+    pub fn new(remote: impl Remote + 'static) -> Self {
+        Self(Arc::new(remote))
+    }
+}
+
+impl std::fmt::Debug for RemoteInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl PartialEq for RemoteInput {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl Eq for RemoteInput {}
+
+/// Whether an input could not be read to its end for a reason that passes: what is missing may be read another time.
+pub fn is_passing(cause: &io::Error) -> bool {
+    cause.kind() == io::ErrorKind::ConnectionAborted
 }
 
 /// What the file system says of an input.
@@ -41,13 +87,15 @@ pub struct Stat {
     pub size: u64,
     /// Modification time.
     pub mtime: Option<Nanos>,
+    /// Tag that an object store or web server gives each version.
+    pub etag: Option<String>,
 }
 
 impl Stat {
     /// Of a file.
     pub fn of(meta: &Metadata) -> Self {
         let mtime = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-        Self { size: meta.len(), mtime: mtime.and_then(|d| Nanos::try_from(d.as_nanos()).ok()) }
+        Self { size: meta.len(), mtime: mtime.and_then(|d| Nanos::try_from(d.as_nanos()).ok()), etag: None }
     }
 }
 
@@ -72,6 +120,16 @@ impl Input {
         match self {
             Self::Stdin => "-".to_owned(),
             Self::File(path) => path.to_string_lossy().into_owned(),
+            Self::Remote(remote) => remote.0.name().to_owned(),
+        }
+    }
+
+    /// Its path, or its URL as one.
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => Some(path.clone()),
+            Self::Remote(remote) => Some(remote.0.name().into()),
         }
     }
 
@@ -80,6 +138,7 @@ impl Input {
         match self {
             Self::Stdin => true,
             Self::File(path) => std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()),
+            Self::Remote(_) => false,
         }
     }
 
@@ -94,6 +153,7 @@ impl Input {
                 let meta = std::fs::metadata(path)?;
                 Ok(if meta.is_file() { Stat::of(&meta) } else { Stat::default() })
             }
+            Self::Remote(remote) => Ok(remote.0.stat()),
         }
     }
 
@@ -111,6 +171,13 @@ impl Input {
                 }
                 Box::new(file)
             }
+            Self::Remote(remote) => {
+                let (head, raw) = peek(remote.0.open()?)?;
+                if sqlite::is_sqlite(&head) {
+                    return Copied::open(raw);
+                }
+                raw
+            }
         };
         content(raw, limits)
     }
@@ -123,15 +190,14 @@ impl Input {
         Ok(match self {
             Self::Stdin => Box::new(io::stdin()),
             Self::File(path) => Box::new(File::open(path)?),
+            Self::Remote(remote) => remote.0.open()?,
         })
     }
 
     /// What the name tells a format.
     pub fn hints(&self) -> Hints {
-        let name = match self {
-            Self::Stdin => String::new(),
-            Self::File(path) => path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-        };
+        let path = self.path().unwrap_or_default();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let file_name = without_compression(&name).to_owned();
         let stem = without_rotation(&file_name);
         // Claude Desktop names the file after the server; a rotated one gets a digit before `.log`.
@@ -145,14 +211,65 @@ impl Input {
 
     /// The name of the stream that a rotated file is a part of: its path without rotation and compression suffixes.
     pub fn stream(&self) -> String {
+        let Some(path) = self.path() else { return "-".to_owned() };
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let stem = without_rotation(without_compression(&name)).to_owned();
+        path.with_file_name(stem).to_string_lossy().into_owned()
+    }
+
+    /// The first bytes as they are stored; of standard input only what waits there, and it stays.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn first_bytes(&self, length: usize) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
         match self {
-            Self::Stdin => "-".to_owned(),
+            // Looked at, not taken: whoever opens the input reads the same buffer.
+            Self::Stdin => head.extend(io::stdin().lock().fill_buf()?.iter().take(length)),
             Self::File(path) => {
-                let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-                let stem = without_rotation(without_compression(&name)).to_owned();
-                path.with_file_name(stem).to_string_lossy().into_owned()
+                File::open(path)?.take(length as u64).read_to_end(&mut head)?;
+            }
+            Self::Remote(remote) => {
+                remote.0.open()?.take(length as u64).read_to_end(&mut head)?;
             }
         }
+        Ok(head)
+    }
+}
+
+/// Puts inputs into the order in which they are to be read, each once; standard input comes last.
+pub fn sort(inputs: &mut Vec<Input>) {
+    inputs.sort_by_cached_key(|input| {
+        input.path().map_or((true, part_order(Path::new("-"))), |p| (false, part_order(&p)))
+    });
+    inputs.dedup();
+}
+
+/// The first bytes of a stream, and the stream with them.
+fn peek(mut raw: Bytes) -> io::Result<(Vec<u8>, Bytes)> {
+    let mut head = Vec::with_capacity(16);
+    raw.by_ref().take(16).read_to_end(&mut head)?;
+    Ok((head.clone(), Box::new(io::Cursor::new(head).chain(raw))))
+}
+
+/// A database from elsewhere: SQLite needs a file, so it is copied into one.
+struct Copied {
+    rows: sqlite::Rows,
+    _file: tempfile::TempPath,
+}
+
+impl Copied {
+    fn open(mut raw: Bytes) -> io::Result<Bytes> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        io::copy(&mut raw, &mut file)?;
+        let file = file.into_temp_path();
+        Ok(Box::new(Self { rows: sqlite::open(&file)?, _file: file }))
+    }
+}
+
+impl Read for Copied {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.rows.read(buffer)
     }
 }
 

@@ -86,7 +86,7 @@ fn kill_after(home: &Place, instant: Duration) -> bool {
 }
 
 /// A capture with late answers, ids that start over, secrets, broken lines and requests that nobody answers.
-fn capture(calls: usize) -> String {
+pub(crate) fn capture(calls: usize) -> String {
     let mut text = String::new();
     let mut waiting = std::collections::VecDeque::new();
     for call in 0..calls {

@@ -16,6 +16,7 @@ mod growth; // grown, rotated, copied, piped, sliced logs
 mod hostile; // input that nobody should write, lakes that cannot be used, a full disk
 mod keep; // compaction and retention change nothing that remains
 mod mapping; // formats that a user describes, and what is said of unknown files
+mod object_store; // logs and lakes in an object store
 mod rules; // the built-in rules hold
 mod secrets; // no secret reaches the disk
 mod sql; // SQL functions as written down

@@ -268,12 +268,17 @@ pub(super) async fn get(store: &dyn ObjectStore, at: &Path) -> Result<(Bytes, Up
 
 /// Runs something on the runtime of the requests and waits for its end.
 pub fn wait<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> io::Result<T> {
+    start(work)?.recv().map_err(|_| io::Error::other("a request ended without an answer"))
+}
+
+/// Starts something on the runtime of the requests; what becomes of it is received.
+pub fn start<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> io::Result<mpsc::Receiver<T>> {
     let (send, receive) = mpsc::sync_channel(1);
     runtime()?.spawn(async move {
-        // Who waits is gone only if its thread is.
+        // Who asked may no longer want to know.
         let _ = send.send(work.await);
     });
-    receive.recv().map_err(|_| io::Error::other("a request ended without an answer"))
+    Ok(receive)
 }
 
 /// The runtime that requests run on. It lives as long as the program, because connections do.

@@ -29,7 +29,9 @@ fn is_no_bucket(text: &str) -> bool {
 /// An error of a store as one of input and output.
 pub fn explain(error: &Error) -> io::Error {
     let text = error.to_string();
-    let (code, message) = (between(&text, "<Code>", "</Code>"), between(&text, "<Message>", "</Message>"));
+    let code = between(&text, "<Code>", "</Code>");
+    // Azure's messages go on with ids and times.
+    let message = between(&text, "<Message>", "</Message>").and_then(|message| message.lines().next());
     let said = match (code, message) {
         (Some(code), Some(message)) => format!(" ({code}: {message})"),
         (Some(one), None) | (None, Some(one)) => format!(" ({one})"),
@@ -68,6 +70,10 @@ fn other(error: &Error, text: &str, said: &str) -> io::Error {
             ErrorKind::PermissionDenied,
             "there are no credentials: set them (environment variables AWS_…, GOOGLE_… or AZURE_…, or [storage] in calltrail.toml)",
         );
+    }
+    if deepest.contains("URL scheme is not allowed") {
+        let text = "the endpoint has no TLS: allow that with AWS_ALLOW_HTTP=true (or GOOGLE_…, AZURE_…) if it is meant";
+        return io::Error::new(ErrorKind::InvalidInput, text);
     }
     if text.contains("error sending request") || text.contains("HTTP error") || text.contains("error trying to connect")
     {

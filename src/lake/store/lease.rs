@@ -23,6 +23,8 @@ use std::time::Duration;
 const HEAD: &str = "head.json";
 /// The object that those who wait for the lease put there.
 const WANTED: &str = "wanted";
+/// How often the head is replaced anew because a request of our own came in between.
+const TRIES: usize = 3;
 /// Longest pause between two looks at a lease that somebody has.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -75,29 +77,48 @@ enum Refused {
 
 impl Held {
     /// Replaces the head, if it is still the one that is known.
-    async fn replace(&mut self, store: &dyn ObjectStore, at: &Path, mut head: Head) -> Result<(), Refused> {
-        if self.lost {
-            return Err(Refused::Lost);
-        }
-        head.beat = self.head.beat + 1;
-        match put(store, at, &head, PutMode::Update(self.version.clone())).await {
-            Ok(version) => (self.head, self.version) = (head, version),
-            // An answer may be lost, and the request sent again is refused: what is there now decides.
-            Err(error) => match bucket::get(store, at).await {
-                Ok((bytes, version)) if serde_json::from_slice(&bytes).is_ok_and(|found: Head| found == head) => {
+    async fn replace(
+        &mut self,
+        store: &dyn ObjectStore,
+        at: &Path,
+        change: impl Fn(Head) -> Head,
+    ) -> Result<(), Refused> {
+        for _ in 0..TRIES {
+            if self.lost {
+                break;
+            }
+            let mut head = change(self.head.clone());
+            head.beat = self.head.beat + 1;
+            let error = match put(store, at, &head, PutMode::Update(self.version.clone())).await {
+                Ok(version) => {
                     (self.head, self.version) = (head, version);
+                    return Ok(());
                 }
-                Ok((bytes, _)) if serde_json::from_slice(&bytes).is_ok_and(|found: Head| found == self.head) => {
-                    return Err(Refused::Failed(error));
+                Err(error) => error,
+            };
+            // An answer may be lost, and the request sent again is refused: what is there now decides.
+            let (bytes, version) = match bucket::get(store, at).await {
+                Ok(found) => found,
+                Err(_) => return Err(Refused::Failed(error)),
+            };
+            let Ok(found) = serde_json::from_slice::<Head>(&bytes) else { return Err(Refused::Failed(error)) };
+            if found == self.head {
+                return Err(Refused::Failed(error));
+            }
+            let mine = self.head.writer.is_some() && found.writer == self.head.writer;
+            let keeps = head.writer.is_none() || head.writer == self.head.writer;
+            if found == head || (mine && keeps) {
+                // A renewal that was broken off, but arrived, lies between: on top of it, then.
+                let arrived = found == head;
+                (self.head, self.version) = (found, version);
+                if arrived {
+                    return Ok(());
                 }
-                Err(_) if !matches!(error, Error::Precondition { .. }) => return Err(Refused::Failed(error)),
-                _ => {
-                    self.lost = true;
-                    return Err(Refused::Lost);
-                }
-            },
+            } else {
+                self.lost = true;
+            }
         }
-        Ok(())
+        Err(Refused::Lost)
     }
 }
 
@@ -192,8 +213,7 @@ impl Lease {
                 tokio::time::sleep(lease / 3).await;
                 let mut held = held.lock().await;
                 let Some(held) = held.as_mut() else { return };
-                let head = held.head.clone();
-                match held.replace(store.as_ref(), &at, head).await {
+                match held.replace(store.as_ref(), &at, |head| head).await {
                     Ok(()) => {}
                     Err(Refused::Lost) => return tracing::warn!("another writer has taken over the lake"),
                     // Nobody has taken over yet, so that it may still be renewed.
@@ -244,8 +264,7 @@ impl Lease {
         let (store, held) = (Arc::clone(&self.bucket.own), Arc::clone(&self.bucket.held));
         let given_back = bucket::wait(async move {
             let Some(mut held) = held.lock().await.take() else { return Ok(()) };
-            let head = Head { writer: None, sweep, ..held.head.clone() };
-            match held.replace(store.as_ref(), &at, head).await {
+            match held.replace(store.as_ref(), &at, |head| Head { writer: None, sweep, ..head }).await {
                 // Nothing is left to give back.
                 Ok(()) | Err(Refused::Lost) => Ok(()),
                 Err(Refused::Failed(error)) => Err(error),
@@ -291,8 +310,9 @@ async fn attempt(store: &dyn ObjectStore, at: &Path, me: Writer, dead: Option<He
         Some(_) => return Ok(Attempt::Busy(head)),
     };
     let before = head.turn;
-    let mut held = Held { head: head.clone(), version, lost: false };
-    match held.replace(store, at, Head { writer: Some(me), turn: before.wrapping_add(1), sweep, ..head }).await {
+    let mut held = Held { head, version, lost: false };
+    let take = |head| Head { writer: Some(me.clone()), turn: before.wrapping_add(1), sweep, ..head };
+    match held.replace(store, at, take).await {
         Ok(()) => Ok(Attempt::Taken(held, before)),
         Err(Refused::Lost) => Ok(Attempt::Again),
         Err(Refused::Failed(error)) => Err(error),
@@ -355,7 +375,7 @@ impl Bucket {
             self.put(path, state)?;
         }
         self.put(&intent.change, change)?;
-        self.replace(|head| Head { intent: Some(intent), ..head })
+        self.replace(move |head| Head { intent: Some(intent.clone()), ..head })
     }
 
     /// Renews the lease, which only its holder can.
@@ -377,7 +397,7 @@ impl Bucket {
         let before = self.head()?;
         let Some(intent) = before.intent else { return Ok(()) };
         let state = intent.state.clone();
-        self.replace(|head| Head { intent: None, state: state.or(head.state), ..head })?;
+        self.replace(move |head| Head { intent: None, state: state.clone().or(head.state), ..head })?;
         // Nobody reads them any more; what stays behind is removed by the next sweep.
         let old = before.state.filter(|_| intent.state.is_some());
         for path in [Some(intent.change), old].into_iter().flatten() {
@@ -431,15 +451,14 @@ impl Bucket {
         }
     }
 
-    fn replace(&self, change: impl FnOnce(Head) -> Head + Send + 'static) -> Result<(), LakeError> {
+    fn replace(&self, change: impl Fn(Head) -> Head + Send + 'static) -> Result<(), LakeError> {
         let path = own(HEAD);
         let at = self.at(&path)?;
         let (store, held) = (Arc::clone(&self.own), Arc::clone(&self.held));
         let replaced = bucket::wait(async move {
             let mut held = held.lock().await;
             let held = held.as_mut().ok_or(Refused::Lost)?;
-            let head = change(held.head.clone());
-            held.replace(store.as_ref(), &at, head).await
+            held.replace(store.as_ref(), &at, change).await
         });
         match replaced.map_err(|cause| LakeError::Io { action: "write", path: self.name(&path), cause })? {
             Ok(()) => Ok(()),

@@ -187,7 +187,8 @@ pub fn connect(url: &Url, options: &StorageOptions) -> io::Result<Arc<dyn Object
         "http" | "https" => {
             let mut base = url.clone();
             base.set_path("");
-            let client = ClientOptions::new().with_config(ClientConfigKey::AllowHttp, "true");
+            // A file may take as long as its reader; that an answer comes at all is watched by who asks.
+            let client = ClientOptions::new().with_config(ClientConfigKey::AllowHttp, "true").with_timeout_disabled();
             let builder = HttpBuilder::new().with_url(base.as_str()).with_client_options(client);
             Arc::new(builder.with_retry(retry).build().map_err(refused)?)
         }

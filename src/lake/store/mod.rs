@@ -10,7 +10,7 @@ mod lease;
 mod location;
 mod reader;
 
-pub use bucket::wait;
+pub use bucket::{start, wait};
 pub use fault::{explain, plain};
 pub use location::{Location, StorageOptions, connect, shown};
 pub use reader::DataReader;

@@ -3,7 +3,7 @@
 //! Each folder is read once, however many links lead to it: a few links that point at each other would otherwise mean more files
 //! than there are. What is no file (pipe, socket, device) is passed over in folders, because reading it may never end.
 
-use super::{Input, InputError, part_order};
+use super::{Input, InputError, sort};
 use std::collections::HashSet;
 use std::fs::FileType;
 use std::io;
@@ -55,13 +55,12 @@ pub fn expand(paths: &[String]) -> Result<Found, Vec<InputError>> {
         return Err(problems);
     }
     search.follow_links();
-    let Search { mut files, skipped, .. } = search;
-    files.sort_by_cached_key(|path| part_order(path));
-    files.dedup();
+    let Search { files, skipped, .. } = search;
     let mut inputs: Vec<_> = files.into_iter().map(Input::File).collect();
     if stdin {
         inputs.push(Input::Stdin);
     }
+    sort(&mut inputs);
     Ok(Found { inputs, skipped })
 }
 
