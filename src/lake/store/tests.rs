@@ -1,7 +1,8 @@
 //! A lake in an object store: the lease, fencing, and changes that are finished by the next writer.
 
 use super::*;
-use crate::lake::{Lake, Transaction, data_file};
+use crate::lake::verify::verify_store;
+use crate::lake::{Lake, Transaction, VerifyOptions, data_file};
 use arrow::array::{RecordBatch, StringArray, new_null_array};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -87,6 +88,44 @@ async fn a_change_in_an_object_store() {
     drop(two.lock(&patience(3)).await.unwrap());
     assert_eq!(objects(one.store(), "stray"), 0);
     assert_eq!(rows(&two).await.len(), 2);
+}
+
+#[tokio::test]
+async fn tampering_shows_in_an_object_store() {
+    let memory = Arc::new(InMemory::new());
+    let one = lake(&memory).await;
+    let lock = one.lock(&patience(3)).await.unwrap();
+    let mut transaction = Transaction::default();
+    transaction.add("rejects", rejects(&one, "a", 1).add);
+    transaction.set_state(vec![1; 9]);
+    transaction.commit(&one).await.unwrap();
+    // A change that is written down, and in one table so far.
+    let mut begun = Transaction::default();
+    begun.add("rejects", rejects(&one, "b", 1).add);
+    begun.set_state(vec![2; 9]);
+    begun.write_down(&one).await.unwrap();
+    begun.commit_one(&one, "rejects").await.unwrap();
+    let verified = || verify_store(one.store(), &VerifyOptions::default()).unwrap();
+    let found = verified();
+    assert!(found.verified && found.head.unwrap().number == 1 && !found.left_over.is_empty(), "{:?}", found.problems);
+    begun.finish(&one).await.unwrap();
+    lock.release().unwrap();
+    let found = verified();
+    assert!(found.verified && found.head.unwrap().number == 2 && found.left_over.is_empty(), "{:?}", found.problems);
+
+    let exempt = ["_calltrail/head.json", "_calltrail/wanted"];
+    let paths = one.store().list("").unwrap();
+    for path in paths.iter().filter(|path| !exempt.contains(&path.as_str())) {
+        let whole = one.store().read(path).unwrap().unwrap();
+        let mut changed = whole.clone();
+        changed[whole.len() / 2] ^= 1;
+        one.store().replace(path, &changed).unwrap();
+        let named = verified().problems.first().map(|problem| problem.file.clone()).unwrap_or_default();
+        let is_state = path.starts_with("_calltrail/state-") && named == "_calltrail/state.zst";
+        assert!(named == *path || is_state, "{path} was changed, {named} was named");
+        one.store().replace(path, &whole).unwrap();
+    }
+    assert!(paths.len() > 20 && verified().verified);
 }
 
 #[tokio::test]
