@@ -1,7 +1,8 @@
 //! Formats: whatever a record holds, it is read or refused, and no format says what the record cannot hold.
 
 use crate::call::{Call, Position};
-use crate::source::format::{FORMATS, route};
+use crate::source::format::FORMATS;
+use crate::source::registry::Formats;
 use crate::source::json::Object;
 use crate::source::{Decoded, Event, Hints, PairKey, Record};
 use std::time::{Duration, Instant};
@@ -17,6 +18,23 @@ pub fn check(data: &[u8]) {
         for (at, line) in text.lines().map(str::trim_ascii).filter(|line| !line.is_empty()).enumerate() {
             let position = Position { line: at as i64 + 1, offset: at as i64, length: line.len() as i64 };
             record(line, position, lossy, &hints);
+        }
+    }
+}
+
+/// Each line is a record: whoever claims it is found, whichever format is asked first, and a line is no two formats' own.
+pub fn check_detection(data: &[u8]) {
+    let formats = Formats::default();
+    let text = String::from_utf8_lossy(data);
+    for hints in [Hints::default(), Hints { file_name: "mcp.log".into(), ..Hints::default() }] {
+        for line in text.lines().map(str::trim_ascii).filter(|line| !line.is_empty()) {
+            let object = if line.starts_with('{') { Object::parse(line).ok() } else { None };
+            let record = Record { text: line, json: object.as_ref(), position: Position::default(), lossy: false, hints: &hints };
+            let found = formats.route(&record, None);
+            for likely in 0..formats.count() {
+                assert_eq!(formats.route(&record, Some(likely)), found, "{likely} is asked first");
+            }
+            assert!(found.and_then(|at| formats.get(at)).is_none_or(|format| format.claims(&record)));
         }
     }
 }
@@ -59,7 +77,6 @@ fn record(text: &str, position: Position, lossy: bool, hints: &Hints) {
             }
         }
     }
-    assert!(route(&record).is_none_or(|format| format.claims(&record)));
 }
 
 /// What holds of every event.
@@ -81,7 +98,8 @@ fn sound(event: &Event, length: usize) {
             }
         }
         Event::Prompt(prompt) => assert!(prompt.text.len() <= 3 * length + 1000),
-        Event::Trace { .. } | Event::Connection { .. } | Event::Instructions { .. } => {}
+        Event::Turns { turns, .. } => assert!(turns.len() <= length),
+        Event::Trace { .. } | Event::Turn { .. } | Event::Connection { .. } | Event::Instructions { .. } => {}
     }
 }
 

@@ -4,21 +4,22 @@
 mod decode;
 
 use crate::enrich::{EnrichOptions, Enricher};
-use crate::source::format::FORMATS;
 use crate::source::frame::Framer;
 use crate::source::pairing::{Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
+use crate::call::PayloadState;
+use crate::source::registry::Formats;
 use decode::{Counts, SourceView};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 static ENRICHER: LazyLock<Enricher> = LazyLock::new(|| Enricher::new(EnrichOptions::new([1; 32])));
 
 /// Reads the bytes as a file.
 pub fn check(data: &[u8]) {
     let mut framer = Framer::new(data, 0, blake3::Hasher::new(), None).expect("bytes can be read");
-    let mut source = SourceView { hints: Default::default(), file: "x.log".into(), format: None };
+    let formats = Arc::new(Formats::default());
+    let mut source = SourceView { hints: Default::default(), file: "x.log".into(), formats, known: None };
     let votes = decode::votes(framer.head(), framer.framing(), &source, 100);
-    let most = votes.iter().enumerate().max_by_key(|(at, votes)| (**votes, usize::MAX - at)).filter(|(_, votes)| **votes > 0);
-    source.format = most.map(|(at, _)| FORMATS[at]);
+    source.known = decode::most_votes(&votes);
 
     let mut pairing = Pairing::new(PairingOptions { max_open: 50, ..PairingOptions::default() }, Saved::default());
     let mut context = SourceContext::default();
@@ -44,8 +45,10 @@ pub fn check(data: &[u8]) {
     for row in &rows {
         let Row::Call { call, .. } = row else { continue };
         assert!(call.call_id.len() == 32, "{call:?}");
-        for stored in [&call.arguments, &call.result].into_iter().flatten() {
-            assert!(serde_json::from_str::<&serde_json::value::RawValue>(stored).is_ok(), "no JSON is stored: {stored}");
+        // What was cut or never JSON is kept as it stands, and its state says so.
+        for (stored, state) in [(&call.arguments, call.arguments_state), (&call.result, call.result_state)] {
+            let json = |text: &String| serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+            assert!(state != PayloadState::Present || stored.as_ref().is_some_and(json), "no JSON is stored: {stored:?}");
         }
     }
     // What waits survives being stored.

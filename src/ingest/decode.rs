@@ -488,3 +488,6 @@ fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
     }
     tool.capabilities = enricher.tool_capabilities(tool);
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,7 +254,11 @@ fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
         // A text is a message if it starts as one, or as an event stream does. Others may speak of JSON-RPC.
         Some(b'"') => {
             let text = raw[1..].trim_start_matches([' ', '\n', '\\', 'n', 'r', 't']);
-            STARTS.iter().any(|start| text.starts_with(start)) && near(raw)
+            let message = || {
+                let first = raw[1..].trim_start();
+                first.starts_with("{\\\"jsonrpc\\\"") || is_message(&Object::trusted(&json::unescape(raw)))
+            };
+            STARTS.iter().any(|start| text.starts_with(start)) && near(raw) && (!text.starts_with('{') || message())
         }
         _ => false,
     };
