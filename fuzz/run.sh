@@ -25,12 +25,19 @@ for log in ../sample-logs/*/*.{jsonl,log}; do
     cp "$log" "$work/files/$name"
     split -l 1 -a 3 "$log" "$work/lines/$name."
 done
+# Configurations with records for them, from the examples of the documentation.
+mkdir "$work/mappings"
+awk -v dir="$work/mappings" '/^```toml$/ { n++; on = 1; next } /^```/ { on = 0 } on { print > (dir "/" n ".toml") }' ../docs/mapping.md
+for mapping in "$work"/mappings/*.toml; do
+    { echo "---"; grep -E '^(\{|2026-)' ../docs/mapping.md; } >> "$mapping"
+done
 grep -rhoE '"[A-Za-z0-9_./:$ -]{2,40}"' ../src/source ../src/enrich --include='*.rs' --exclude=tests.rs | sort -u > "$work/words.dict"
 
 found=0
 for target in "${targets[@]}"; do
     case $target in
         framing | ingest | input) seeds=$work/files ;;
+        mapping) seeds=$work/mappings ;;
         *) seeds=$work/lines ;;
     esac
     mkdir -p "corpus/$target"

@@ -80,7 +80,7 @@ fn record(text: &str, position: Position, lossy: bool, hints: &Hints) {
 }
 
 /// What holds of every event.
-fn sound(event: &Event, length: usize) {
+pub(crate) fn sound(event: &Event, length: usize) {
     match event {
         Event::Request { key, call, .. } => {
             call_is_sound(call, length);

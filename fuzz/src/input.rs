@@ -1,6 +1,6 @@
 //! Inputs: whatever a file's bytes are, reading it ends, and what was compressed is what is read.
 
-use crate::source::input::Input;
+use crate::source::input::{Input, Limits};
 use crate::source::sqlite;
 use std::cell::RefCell;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,7 +15,12 @@ pub fn check(data: &[u8]) {
     match choice & 7 {
         0 | 1 => drop(read(rest)),
         2..=5 => {
-            let mut packed = if choice & 1 == 0 { gzip(rest) } else { zstd(rest) };
+            let mut packed = match choice >> 4 & 3 {
+                0 => gzip(rest),
+                1 => zstd(rest),
+                2 => bzip2(rest),
+                _ => xz(rest),
+            };
             if choice & 7 < 4 {
                 // Bytes that look like another encoding are decoded again, or refused.
                 if let Ok(content) = read(&packed)
@@ -46,7 +51,7 @@ fn read(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let input = Input::File(file);
     input.hints();
     input.stream();
-    input.open()?.take(MOST).read_to_end(&mut content)?;
+    input.open(Limits::default())?.take(MOST).read_to_end(&mut content)?;
     Ok(content)
 }
 
@@ -81,6 +86,18 @@ fn damage(bytes: &mut [u8], by: &[u8]) {
             *byte = change[2];
         }
     }
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -46,7 +46,9 @@ fn tape(text: &str, valid: bool) {
         assert!(tape.nodes.get(node.parent as usize).is_none_or(|parent| parent.start < node.start && parent.end > node.end));
         if tape.nodes.len() < 64 {
             assert!(serde_json::from_str::<&RawValue>(raw).is_ok(), "node {at} is no JSON: {raw}");
-            tape.pointer(text, at, 100);
+            let mut pointer = String::new();
+            tape.pointer(text, at, 100, &mut pointer);
+            assert!(pointer.is_empty() || pointer.starts_with('/'), "{pointer}");
             tape.key_of(at);
         }
         if matches!(node.kind, walk::Kind::String | walk::Kind::Key) {

@@ -11,11 +11,13 @@ pub mod enrich;
 #[path = "../../src/source/mod.rs"]
 pub mod source;
 
+pub mod config;
 pub mod decode;
 pub mod framing;
 pub mod ingest;
 pub mod input;
 pub mod json;
+pub mod mapping;
 pub mod mutate;
 pub mod pairing;
 pub mod payload;
