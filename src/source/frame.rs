@@ -150,7 +150,9 @@ impl<R: Read> Framer<R> {
             }
             if self.ended {
                 let open = self.filled;
-                let documents = (self.framing == Framing::Documents).then(|| vec![(0, open)]);
+                // White space in front is no part of the record, just as where a chunk ended behind it.
+                let start = self.head().iter().take_while(|byte| is_separator(**byte)).count();
+                let documents = (self.framing == Framing::Documents).then(|| vec![(start, open)]);
                 return Ok(Some(self.take(open, documents, true)));
             }
             if self.filled > MAX_RECORD {
@@ -283,6 +285,11 @@ fn ends_inside_string(line: &[u8]) -> bool {
 /// Where records start and end, unless lines say so.
 type Pieces = Option<Vec<(usize, usize)>>;
 
+/// What may stand between documents.
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'[' | b']')
+}
+
 /// The whole JSON values at the start of `bytes`, and where they end. Elements of an outer array are values of their own.
 pub(crate) fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Pieces)> {
     let mut found = Vec::new();
@@ -290,9 +297,7 @@ pub(crate) fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Pieces)> {
     let mut at = 0;
     loop {
         // White space, commas and the brackets of an outer array stand between records.
-        while at < bytes.len() && matches!(bytes[at], b' ' | b'\n' | b'\r' | b'\t' | b',' | b'[' | b']') {
-            at += 1;
-        }
+        at += bytes[at..].iter().take_while(|byte| is_separator(**byte)).count();
         if at >= bytes.len() {
             return (ended || end > 0 || at > 0).then_some((at, Some(found)));
         }

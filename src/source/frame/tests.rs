@@ -85,3 +85,16 @@ fn a_line_without_end_is_passed_over_in_bounded_memory() {
     assert_eq!((second.bytes.as_slice(), second.offset), (&b"{}\n"[..], length));
     assert!(framer.next_chunk().expect("readable").is_none());
 }
+
+/// A stream is read on from where a chunk ended, which may be before or behind the white space in front of its last record.
+#[test]
+fn white_space_in_front_of_an_unfinished_record_is_none_of_it() {
+    for text in ["abc", "  abc", "\n , abc", "  {\"a\": 1"] {
+        let digest = blake3::Hasher::new();
+        let mut framer = Framer::new(text.as_bytes(), 0, digest, Some(Framing::Documents)).expect("memory can be read");
+        let chunk = framer.next_chunk().expect("memory can be read").expect("a chunk");
+        let start = text.find(['a', '{']).expect("a record");
+        assert_eq!(chunk.documents, Some(vec![(start, text.len())]), "{text:?}");
+        assert!(chunk.ends_open && framer.next_chunk().expect("memory can be read").is_none());
+    }
+}
