@@ -26,6 +26,10 @@ pub fn check(data: &[u8]) {
     let Some((&[choice, place], rest)) = data.split_first_chunk::<2>() else { return };
     let (limit, enricher) = &ENRICHERS[usize::from(choice) % ENRICHERS.len()];
     let text = String::from_utf8_lossy(rest);
+    if text.contains(NEEDLE) {
+        // Without the prefix that makes it one it is no secret, and stays.
+        return;
+    }
     let text = match serde_json::from_str::<Value>(&text) {
         Ok(mut value) if choice & 4 == 0 => {
             let mut count = 0;

@@ -200,7 +200,7 @@ impl<R: Read> Framer<R> {
 
     /// Gives up on a record that is too long: passes over it without keeping it.
     fn skip_record(&mut self) -> io::Result<Chunk> {
-        let head = self.head()[..4096.min(self.filled)].to_vec();
+        let mut head = self.head()[..4096.min(self.filled)].to_vec();
         let mut length = 0;
         loop {
             if let Some(at) = memchr::memchr(b'\n', self.head()) {
@@ -218,6 +218,8 @@ impl<R: Read> Framer<R> {
             }
             self.failed = self.fill_more().err();
         }
+        // A document is given up line by line, and what follows the line is not refused yet.
+        head.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         let chunk = Chunk {
             bytes: head,
             offset: self.offset,

@@ -98,3 +98,14 @@ fn white_space_in_front_of_an_unfinished_record_is_none_of_it() {
         assert!(chunk.ends_open && framer.next_chunk().expect("memory can be read").is_none());
     }
 }
+
+/// What is shown of a refused piece is of that piece.
+#[test]
+fn a_document_without_end_is_given_up_line_by_line() {
+    let stream = b"{\"a\":\n\"".chain(io::repeat(b'x').take(2 * MAX_RECORD as u64));
+    let mut framer =
+        Framer::new(stream, 0, blake3::Hasher::new(), Some(Framing::Documents)).expect("memory can be read");
+    let chunk = framer.next_chunk().expect("memory can be read").expect("a chunk");
+    assert!(chunk.refused.is_some());
+    assert_eq!((chunk.bytes.as_slice(), chunk.length()), (&b"{\"a\":\n"[..], 6));
+}
