@@ -312,3 +312,38 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
         std::fs::create_dir_all(to.join(entry.path().strip_prefix(from).expect("below the folder"))).expect("folder");
     }
 }
+
+/// A file system of one megabyte in a folder, unmounted at the end.
+#[cfg(target_os = "linux")]
+pub(crate) struct SmallDisk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    /// `None`, and says so, where that is not allowed.
+    pub(crate) fn mount(folder: &Path) -> Option<Self> {
+        std::fs::create_dir_all(folder).expect("folder");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder).output();
+        if !mounted.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: a file system of a fixed size cannot be mounted here");
+            return None;
+        }
+        Some(Self(folder.to_path_buf()))
+    }
+
+    pub(crate) fn grow(&self) {
+        let larger = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
+        assert!(larger.is_ok_and(|status| status.success()), "the disk grows");
+    }
+
+    /// Text that does not compress much, so that the disk fills in the middle of a commit.
+    pub(crate) fn noise(n: u32) -> String {
+        (0..40u32).map(|part| blake3::hash(&(n * 64 + part).to_le_bytes()).to_hex().to_string()).collect()
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}

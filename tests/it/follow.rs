@@ -1,6 +1,8 @@
 //! `ingest --follow`: files that grow, are rotated, cut off, removed; a slow pipe; a signal; a disk that is full for a while.
 //! Each ends with the rows of one ingest of the same bytes.
 
+#[cfg(target_os = "linux")]
+use crate::common::SmallDisk;
 use crate::common::{Contents, Place, Said, assert_same};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -240,27 +242,12 @@ fn a_pipe_that_is_slow() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_disk_that_is_full_for_a_while() {
-    struct Mounted<'a>(&'a Path);
-    impl Drop for Mounted<'_> {
-        fn drop(&mut self) {
-            let _ = Command::new("umount").arg(self.0).status();
-        }
-    }
     let place = Place::new();
-    let lake = place.lake();
-    std::fs::create_dir_all(&lake).expect("folder");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&lake).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: a file system of a fixed size cannot be mounted here");
-        return;
-    }
-    let _mounted = Mounted(&lake);
-    let noise = |n: u32| {
-        (0..40u32).map(|part| blake3::hash(&(n * 64 + part).to_le_bytes()).to_hex().to_string()).collect::<String>()
-    };
+    let Some(disk) = SmallDisk::mount(&place.lake()) else { return };
     let noisy = |ids: std::ops::Range<usize>| -> String {
-        let loud =
-            |id: usize| call(id)[0].replace("\"shelf\":", &format!("\"noise\":\"{}\",\"shelf\":", noise(id as u32)));
+        let loud = |id: usize| {
+            call(id)[0].replace("\"shelf\":", &format!("\"noise\":\"{}\",\"shelf\":", SmallDisk::noise(id as u32)))
+        };
         ids.map(|id| loud(id) + &call(id)[1]).collect()
     };
     append(&place.path("x.log"), &calls(1000..1001));
@@ -271,8 +258,7 @@ fn a_disk_that_is_full_for_a_while() {
     pipe.write_all(noisy(0..450).as_bytes()).expect("it reads");
     append(&place.path("x.log"), &noisy(450..900));
     wait_for_text(&follower, "trying again");
-    let larger = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&lake).status();
-    assert!(larger.is_ok_and(|status| status.success()), "the disk grows");
+    disk.grow();
     let (sql, wanted) = answered(901);
     wait_for(&place, &follower, sql, wanted);
     drop(pipe);

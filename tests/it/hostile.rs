@@ -1,9 +1,10 @@
 //! Input that nobody should write: each is read, or refused with the exit code of the command line's contract and a
 //! message that names the place; no byte goes unaccounted for.
 
+#[cfg(target_os = "linux")]
+use crate::common::SmallDisk;
 use crate::common::{Place, Said};
 use serde_json::Value;
-use std::path::Path;
 use std::process::Command;
 
 fn call(id: &str, arguments: &str) -> String {
@@ -278,40 +279,22 @@ fn lakes_that_cannot_be_used_are_named() {
     place.run(0, ingest);
 }
 
-/// A file system of its own, unmounted at the end.
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
-    }
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_loses_nothing() {
     let place = Place::new();
     let lake = place.lake();
-    std::fs::create_dir_all(&lake).expect("folder");
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&lake).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: a file system of a fixed size cannot be mounted here");
-        return;
-    }
-    let _mounted = Mounted(&lake);
-    // Hexadecimal digits of hashes do not compress much, so that the disk fills in the middle of a commit.
-    let noise = |n: u32| {
-        (0..40u32).map(|part| blake3::hash(&(n * 64 + part).to_le_bytes()).to_hex().to_string()).collect::<String>()
-    };
+    let Some(disk) = SmallDisk::mount(&lake) else { return };
     let text: String = (0..900)
-        .map(|n| call(&n.to_string(), &format!("{{\"n\":\"{}\"}}", noise(n))) + &answer(&n.to_string(), "ok"))
+        .map(|n| {
+            call(&n.to_string(), &format!("{{\"n\":\"{}\"}}", SmallDisk::noise(n))) + &answer(&n.to_string(), "ok")
+        })
         .collect();
     let log = place.write("large.jsonl", &text);
     let args = ["ingest".as_ref(), "--commit-every".as_ref(), "256KiB".as_ref(), log.as_os_str()];
     let said = place.run(1, args);
     assert!(said.stderr.contains(&*lake.to_string_lossy()) || said.stderr.contains("No space left"), "{}", said.stderr);
-    let larger = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&lake).status();
-    assert!(larger.is_ok_and(|status| status.success()), "the disk grows");
+    disk.grow();
     place.run(0, args);
     let whole = Place::new();
     // The same path, because rows name it.
