@@ -1,0 +1,70 @@
+-- id = "agent_config_written"
+-- title = "Agent changed the configuration or standing instructions of an agent"
+-- level = "medium"
+-- status = "stable"
+-- description = """
+--   A tool wrote a file from which agents take servers, permissions, hooks or standing instructions: .mcp.json, the configuration of
+--   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files.
+--   high: the written text adds a server command, a hook, an approval bypass or an instruction marker, and nobody asked for the file.
+--   medium: a file that configures servers or permissions. low: standing instructions only, or the attempt failed.
+--   One level less when the user named the file. Reading such files is no finding here. A command counts when it writes (redirection,
+--   copy, in-place edit, heredoc); a path that is only mentioned in a text does not. Needs arguments, no results.
+--   """
+-- tags = ["owasp.mcp03", "owasp.mcp09", "owasp.asi04", "owasp.asi06", "atlas.AML.T0081", "atlas.AML.T0080", "attack.T1554"]
+-- falsepositives = ["setting up a server or the project's instructions on the user's request, where the log holds no prompts"]
+-- window = "1h"
+-- params = { max_bytes = 262144 }
+WITH written AS (
+    SELECT call_id, session_id, agent, server, tool, time, outcome, arguments, markers,
+           regexp_replace(regexp_replace(arguments, '\\\\', '/', 'g'),
+                          '^.*?((\.mcp\.json|mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|\.claude\.json'
+                          || '|\.(claude|gemini|qwen|cursor|continue|cline|windsurf|codex|roo)/[\w./-]*|cline_mcp_settings\.json'
+                          || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.cursorrules|\.clinerules|\.windsurfrules)).*$', '\1', 's') AS file
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
+      AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes'))
+      AND regexp_like(arguments, '(mcp|mcp_config|mcp_settings|claude_desktop_config|\.claude|settings|settings\.local|config|hooks)\.(json|toml|ya?ml)'
+                                 || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules'
+                                 || '|\.(claude|cursor|gemini|qwen)/')
+      AND (-- The target of a file tool: a whole argument.
+           (NOT has_capability(capabilities, 'executes')
+            AND regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?'
+                || '(\.mcp\.json|mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|cline_mcp_settings\.json|\.claude\.json'
+                || '|\.(claude|gemini|qwen|cursor|continue|cline|windsurf|codex|roo)[/\\]+[^"]+'
+                || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules)"', 'i'))
+           -- The target of a command: behind a redirection, or the last operand of a command that writes.
+           OR (has_capability(capabilities, 'executes')
+               AND regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|ln|install|rsync)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s|Set-Content\s[^|;&]*|Out-File\s[^|;&]*)'
+                   || '[''"\\]{0,2}[^\s''"|;&]*(\.mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|cline_mcp_settings\.json|\.claude\.json'
+                   || '|\.cursor/mcp\.json|\.(claude|gemini|qwen|cursor|codex)/[\w./-]+|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules)')
+               ))
+),
+judged AS (
+    SELECT *, regexp_like(file, '(mcp\.json|mcp_config|mcp_settings|claude_desktop_config|\.claude\.json|settings|config|hooks)') AS powers,
+           coalesce(regexp_like(arguments, 'mcpServers|\\?"command\\?"\s*:|\\?"hooks\\?"\s*:|PreToolUse|PostToolUse|SessionStart|bypassPermissions|autoApprove|alwaysAllow|enableAllProjectMcpServers|dangerously|\byolo\b', 'i'), false)
+               OR has_marker(markers, 'override_phrase', 'argument') OR has_marker(markers, 'hidden_unicode', 'argument')
+               OR has_marker(markers, 'pseudo_tag', 'argument') OR has_marker(markers, 'chat_template', 'argument') AS adds_power
+    FROM written
+    -- Memory and notes that clients keep below their own folder are no configuration.
+    WHERE NOT regexp_like(file, '/(projects|todos|plans|memory|cache|logs?|shell-snapshots|statsig)/')
+),
+graded AS (
+    SELECT j.call_id, min(j.session_id) AS session_id, min(j.agent) AS agent, min(j.server) AS server, min(j.tool) AS tool, min(j.time) AS time,
+           min(j.file) AS file, bool_or(j.adds_power) AS adds_power,
+           CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
+                WHEN bool_or(j.adds_power) THEN 3 WHEN bool_or(j.powers) THEN 2 ELSE 1 END
+           - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+    FROM judged j
+    LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time
+         AND strpos(lower(q.text), lower(regexp_replace(j.file, '^.*/', ''))) > 0
+    GROUP BY j.call_id
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
+       min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || ' wrote ' || array_to_string(array_slice(array_sort(array_agg(DISTINCT file)), 1, 3), ', ')
+           || CASE WHEN bool_or(adds_power) THEN ', which now starts servers, hooks or unapproved calls, or speaks to the model' ELSE '' END AS message,
+       array_sort(array_agg(DISTINCT file)) AS files
+FROM graded
+WHERE grade > 0
+GROUP BY session_id

@@ -1,0 +1,65 @@
+-- id = "code_hook_written"
+-- title = "Agent wrote a Git hook, a CI workflow or another file that runs on others' machines"
+-- level = "medium"
+-- status = "stable"
+-- description = """
+--   A tool wrote a file that a build server or a colleague's machine runs without being asked: CI workflows, Git hooks and hook paths,
+--   editor tasks and dev container commands, install scripts of packages, pre-commit configuration.
+--   high: the written text reads secrets or talks to the network in a way that ships them, or fetches and runs code.
+--   medium: a hook or workflow, and untrusted content was read before in the session. low: none was, or the attempt failed.
+--   One level less when the user spoke of the workflow, hook or pipeline. Needs arguments, no results.
+--   """
+-- tags = ["owasp.mcp04", "owasp.mcp02", "owasp.asi04", "owasp.asi05", "atlas.AML.T0053", "attack.T1195.001", "attack.T1546"]
+-- falsepositives = ["coding agents that maintain a pipeline (low)"]
+-- window = "4h"
+-- params = { max_bytes = 262144 }
+WITH written AS (
+    SELECT call_id, session_id, agent, server, tool, time, outcome,
+           regexp_replace(arguments, '^.*?((\.github/(workflows|actions)/|\.git/hooks/|\.husky/|\.circleci/|\.buildkite/|\.gitlab-ci|Jenkinsfile|azure-pipelines|bitbucket-pipelines|\.travis\.yml|\.drone\.yml'
+                          || '|\.pre-commit-config|\.vscode/tasks|\.devcontainer/|core\.hooksPath)[^\s"''\\|;&<>]*).*$', '\1', 's') AS file,
+           coalesce(regexp_like(arguments, '\b(curl|wget|Invoke-WebRequest|iwr)\b[^\n]{0,300}(secrets\.|toJSON\(|\$\{?\{?\s*(secrets|env)\b|GITHUB_TOKEN|\$[A-Z_]*(TOKEN|KEY|SECRET|PASS)|printenv|\benv\b)'
+                                || '|(toJSON\(secrets\)|secrets\.[A-Z_]+|printenv|\benv\b)[^\n]{0,200}\|\s*(base64|curl|nc|wget)'
+                                || '|\b(curl|wget)\b[^\n|]{0,300}\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bpull_request_target\b', 'i'), false) AS ships
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
+      AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes'))
+      AND regexp_like(arguments, '\.github[/\\]+(workflows|actions)[/\\]|\.git[/\\]+hooks[/\\]|\.husky[/\\]|\.circleci[/\\]|\.buildkite[/\\]|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.ya?ml'
+                                 || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]|core\.hooksPath')
+      AND CASE WHEN has_capability(capabilities, 'executes')
+               THEN regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|ln|install|rsync)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s)[''"\\]{0,2}[^\s''"|;&]*'
+                       || '(\.github/(workflows|actions)/|\.git/hooks/|\.husky/|\.circleci/|\.buildkite/|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines|bitbucket-pipelines|\.pre-commit-config|\.vscode/tasks|\.devcontainer/)'
+                       || '|git\s+config\s+[^|;&]*core\.hooksPath\s+\S')
+               -- One file, or the files of a push; code hosts say `path` inside `files`.
+               ELSE regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?'
+                       || '(\.github[/\\]+(workflows|actions)[/\\]+[^"]+|\.git[/\\]+hooks[/\\]+[^"]+|\.husky[/\\]+[^"]+|\.circleci[/\\]+[^"]+|\.buildkite[/\\]+[^"]+|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.ya?ml'
+                       || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]+[^"]+)"', 'i') END
+      -- Sample hooks that Git itself puts there.
+      AND NOT regexp_like(arguments, '\.git/hooks/[\w-]+\.sample"')
+),
+untrusted AS (
+    SELECT session_id, min(coalesce(time_end, time)) AS since
+    FROM calls
+    WHERE event_kind = 'call' AND outcome = 'success' AND has_capability(capabilities, 'reads_untrusted')
+    GROUP BY session_id
+),
+graded AS (
+    SELECT w.call_id, min(w.session_id) AS session_id, min(w.agent) AS agent, min(w.server) AS server, min(w.tool) AS tool, min(w.time) AS time,
+           min(w.file) AS file, bool_or(w.ships) AS ships, coalesce(bool_or(u.since < w.time), false) AS after_untrusted,
+           CASE WHEN min(w.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
+                WHEN bool_or(w.ships) THEN 3 WHEN bool_or(u.since < w.time) THEN 2 ELSE 1 END
+           - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+    FROM written w
+    LEFT JOIN untrusted u ON u.session_id = w.session_id
+    LEFT JOIN prompts q ON q.session_id = w.session_id AND q.time <= w.time
+         AND regexp_like(q.text, '\b(workflows?|hooks?|pipelines?|CI|actions?|Jenkinsfile|husky|pre-commit|devcontainer|tasks\.json)\b', 'i')
+    GROUP BY w.call_id
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
+       min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || ' wrote ' || array_to_string(array_slice(array_sort(array_agg(DISTINCT file)), 1, 3), ', ')
+           || CASE WHEN bool_or(ships) THEN ', which ships secrets or runs fetched code' WHEN bool_or(after_untrusted) THEN ' after untrusted content was read' ELSE '' END AS message,
+       array_sort(array_agg(DISTINCT file)) AS files
+FROM graded
+WHERE grade > 0
+GROUP BY session_id

@@ -1,0 +1,68 @@
+-- id = "webhook_created"
+-- title = "Webhook or event subscription to an outside address was created"
+-- level = "medium"
+-- status = "stable"
+-- description = """
+--   A call registered an address that from then on gets events by itself: webhooks of code hosts, payment and chat services, event
+--   subscriptions, streams, notification endpoints. Data flows on after the session has ended.
+--   high: only untrusted content of the session had named the host, or it is a bare IP address or a service for catching requests or
+--   tunnelling. medium: a host that the session's arguments had not named before. low: a host that was in use, or the log does not hold the address.
+--   One level less when the user named the host. Internal addresses and failed attempts are left out.
+--   """
+-- tags = ["owasp.mcp02", "owasp.mcp10", "owasp.asi02", "atlas.AML.T0081", "atlas.AML.T0086", "attack.T1567.004", "attack.T1546"]
+-- falsepositives = ["setting up an integration on the user's request, where the log holds no prompts"]
+-- window = "24h"
+WITH hooks AS (
+    SELECT call_id, session_id, agent, server, tool, time, arguments IS NULL AS unlogged
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
+      AND ((regexp_like(tool, 'web_?hook|event_?(subscription|destination|sink)|notification_?(channel|endpoint|config)|callback_?url|subscri(be|ption)', 'i')
+            AND regexp_like(tool, '(^|[_.-])(create|add|register|set|update|put|new|subscribe|install|configure|enable|edit)|^(create|add|register|set|update|subscribe|configure)[A-Z]', 'i'))
+           OR (has_capability(capabilities, 'executes')
+               AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*/hooks\b|\baws\s+sns\s+subscribe\b|\bstripe\s+webhook_endpoints\s+create\b')))
+),
+aimed AS (
+    SELECT h.*, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host,
+           coalesce(is_internal_address(o.value), false) AS internal
+    FROM hooks h
+    LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip')
+),
+origin AS (
+    SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time,
+           coalesce(bool_or(f.origin = 'argument'), false) AS in_use, coalesce(bool_or(f.origin = 'result'), false) AS in_result,
+           first_value(f.call_id ORDER BY f.time, f.call_id) FILTER (WHERE f.origin = 'result') AS named_by,
+           min(f.time) FILTER (WHERE f.origin = 'result') AS named_at
+    FROM aimed a
+    LEFT JOIN observables f ON f.session_id = a.session_id AND f.type IN ('url', 'domain', 'ip') AND f.time < a.time
+         AND CASE WHEN f.type = 'url' THEN host_of(f.value) ELSE lower(f.value) END = a.host
+    WHERE NOT a.internal AND (a.host IS NOT NULL OR a.unlogged)
+    GROUP BY a.call_id, a.host
+),
+graded AS (
+    SELECT o.call_id, o.host, min(o.session_id) AS session_id, min(o.agent) AS agent, min(o.server) AS server, min(o.tool) AS tool, min(o.time) AS time,
+           bool_or(o.in_result AND NOT o.in_use) AS from_content, min(o.named_by) AS named_by, min(o.named_at) AS named_at,
+           CASE WHEN o.host IS NULL OR bool_or(o.in_use) THEN 1
+                WHEN bool_or(o.in_result) OR regexp_like(o.host, '^[0-9.]+$|:|(^|\.)(webhook\.site|requestbin\.\w+|pipedream\.net|ngrok(-free)?\.(app|dev|io)|trycloudflare\.com|loca\.lt|serveo\.net|interact\.sh|oast\.\w+|beeceptor\.com|hookbin\.com|requestcatcher\.com)$')
+                THEN 3 ELSE 2 END
+           - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+    FROM origin o
+    LEFT JOIN prompts q ON q.session_id = o.session_id AND q.time <= o.time AND strpos(lower(q.text), o.host) > 0
+    GROUP BY o.call_id, o.host
+),
+evidence AS (
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(server) AS server, min(tool) AS tool,
+           array_agg(DISTINCT host) FILTER (WHERE host IS NOT NULL) AS hosts, bool_or(from_content) AS from_content
+    FROM (SELECT *, unnest(CASE WHEN from_content THEN make_array(named_struct('id', named_by, 'at', named_at), named_struct('id', call_id, 'at', time))
+                                ELSE make_array(named_struct('id', call_id, 'at', time)) END) AS ev
+          FROM graded WHERE grade > 0)
+    GROUP BY session_id, ev['id']
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
+       min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || ' sends events to '
+           || coalesce(nullif(array_to_string(array_slice(array_sort(array_distinct(flatten(array_agg(hosts)))), 1, 3), ', '), ''), 'an address that the log does not hold')
+           || CASE WHEN bool_or(from_content) THEN ', which only a result had named' ELSE '' END AS message,
+       array_sort(array_distinct(flatten(array_agg(hosts)))) AS hosts
+FROM evidence
+GROUP BY session_id
