@@ -1,8 +1,10 @@
-//! Taxonomy tags of rules, read: ATT&CK and ATLAS tactics and techniques with their names.
+//! Taxonomy tags of rules, read: OWASP's two lists, ATT&CK's and ATLAS's techniques, with their names.
 //!
-//! A rule writes `attack.T1567.002`, `attack.exfiltration` or `atlas.AML.T0086`, in any case (Sigma's own
-//! rules write lower case). The tables name what detections over tool calls can see; an id that they lack is
-//! passed on without a name. Ids belong to a release of the framework, so the release is stated with them.
+//! A rule writes `attack.T1567.002` or `atlas.AML.T0086`; Sigma's own rules write them in lower case and name tactics
+//! (`attack.exfiltration`). Ids belong to a release of the framework, so all ids of one release are pinned in
+//! `taxonomy/*.psv`, and the release is stated with them: a typing error cannot pass for a technique.
+
+use std::sync::LazyLock;
 
 /// Release of ATT&CK that the ids are of; the next one renumbers part of defence evasion.
 pub const ATTACK_VERSION: &str = "18";
@@ -66,8 +68,117 @@ pub fn read(tag: &str) -> Tag<'_> {
 
 /// The name of a technique or sub-technique, by its id in upper case.
 pub fn technique_name(id: &str) -> Option<&'static str> {
-    TECHNIQUES.binary_search_by_key(&id, |(known, _)| known).ok().map(|at| TECHNIQUES[at].1)
+    let framework = if id.starts_with("AML.") { Framework::Atlas } else { Framework::Attack };
+    framework.title(id)
 }
+
+/// A taxonomy with pinned ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Framework {
+    OwaspMcp,
+    OwaspAsi,
+    Atlas,
+    Attack,
+}
+
+impl Framework {
+    /// All of them, in the order in which tables show them.
+    pub const ALL: [Self; 4] = [Self::OwaspMcp, Self::OwaspAsi, Self::Atlas, Self::Attack];
+
+    /// The taxonomy's name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OwaspMcp => "owasp.mcp",
+            Self::OwaspAsi => "owasp.asi",
+            Self::Atlas => "atlas",
+            Self::Attack => "attack",
+        }
+    }
+
+    /// Name and release for people.
+    pub fn title_text(self) -> &'static str {
+        match self {
+            Self::OwaspMcp => "OWASP MCP Top 10 (2025)",
+            Self::OwaspAsi => "OWASP Top 10 for Agentic Applications (2026)",
+            Self::Atlas => "MITRE ATLAS 5.6.0",
+            Self::Attack => "MITRE ATT&CK Enterprise 18",
+        }
+    }
+
+    /// Ids and titles, sorted by id: `mcp01`, `asi01`, `AML.T0086`, `T1567.002`.
+    pub fn ids(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::OwaspMcp => &MCP,
+            Self::OwaspAsi => &ASI,
+            Self::Atlas => &ATLAS,
+            Self::Attack => &ATTACK,
+        }
+    }
+
+    /// The title of an id.
+    pub fn title(self, id: &str) -> Option<&'static str> {
+        let ids = self.ids();
+        ids.binary_search_by_key(&id, |(known, _)| known).ok().map(|at| ids[at].1)
+    }
+
+    /// The tag that names this id.
+    pub fn tag(self, id: &str) -> String {
+        match self {
+            Self::OwaspMcp | Self::OwaspAsi => format!("owasp.{id}"),
+            Self::Atlas | Self::Attack => format!("{}.{id}", self.as_str()),
+        }
+    }
+}
+
+/// The taxonomy and the id that a tag names, if that id is pinned. `any_case`: as Sigma's rules write them.
+pub fn pinned(tag: &str, any_case: bool) -> Option<(Framework, &'static str)> {
+    let known = |framework: Framework, id: &str| {
+        let ids = framework.ids();
+        ids.binary_search_by_key(&id, |(known, _)| known).ok().map(|at| (framework, ids[at].0))
+    };
+    let (scheme, id) = tag.split_once('.')?;
+    let id = match (any_case, scheme) {
+        (true, "owasp") => id.to_ascii_lowercase(),
+        (true, _) => id.to_ascii_uppercase(),
+        (false, _) => id.to_owned(),
+    };
+    match scheme {
+        "owasp" => known(Framework::OwaspMcp, &id).or_else(|| known(Framework::OwaspAsi, &id)),
+        "atlas" => known(Framework::Atlas, &id),
+        "attack" => known(Framework::Attack, &id),
+        _ => None,
+    }
+}
+
+/// Says what is wrong with a rule's tag.
+///
+/// # Errors
+/// Another scheme, or an id that the pinned release does not have.
+pub fn check(tag: &str) -> Result<(), String> {
+    if pinned(tag, false).is_some() {
+        return Ok(());
+    }
+    let (framework, near) = match tag.split_once('.').map_or((tag, ""), |parts| parts) {
+        ("owasp", id) if id.to_ascii_lowercase().starts_with("asi") => (Framework::OwaspAsi, id.to_ascii_lowercase()),
+        ("owasp", id) => (Framework::OwaspMcp, id.to_ascii_lowercase()),
+        ("atlas", id) => (Framework::Atlas, format!("AML.{}", id.to_ascii_uppercase().trim_start_matches("AML."))),
+        ("attack", id) => (Framework::Attack, id.to_ascii_uppercase()),
+        _ => return Err(format!("tag `{tag}`: expected owasp.mcpNN, owasp.asiNN, atlas.AML.TNNNN or attack.TNNNN")),
+    };
+    let spelled = framework.title(&near).map(|_| format!("; write `{}`", framework.tag(&near)));
+    Err(format!("tag `{tag}`: no such id in {}{}", framework.title_text(), spelled.unwrap_or_default()))
+}
+
+fn list(text: &'static str, prefix: &'static str) -> Vec<(&'static str, &'static str)> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once('|')).filter(|(id, _)| id.starts_with(prefix)).collect()
+}
+
+type List = LazyLock<Vec<(&'static str, &'static str)>>;
+static MCP: List = List::new(|| list(include_str!("taxonomy/owasp.psv"), "mcp"));
+static ASI: List = List::new(|| list(include_str!("taxonomy/owasp.psv"), "asi"));
+static ATLAS: List = List::new(|| list(include_str!("taxonomy/atlas.psv"), "AML."));
+static ATTACK: List = List::new(|| list(include_str!("taxonomy/attack.psv"), "T"));
 
 fn is_number(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())
@@ -102,143 +213,4 @@ const TACTICS: &[(&str, &str)] = &[
     ("TA0040", "Impact"),
     ("TA0042", "Resource Development"),
     ("TA0043", "Reconnaissance"),
-];
-
-/// Sorted by id.
-const TECHNIQUES: &[(&str, &str)] = &[
-    ("AML.T0006", "Active Scanning"),
-    ("AML.T0010", "AI Supply Chain Compromise"),
-    ("AML.T0010.005", "AI Agent Tool"),
-    ("AML.T0011", "User Execution"),
-    ("AML.T0011.002", "Poisoned AI Agent Tool"),
-    ("AML.T0012", "Valid Accounts"),
-    ("AML.T0024", "Exfiltration via AI Inference API"),
-    ("AML.T0025", "Exfiltration via Cyber Means"),
-    ("AML.T0029", "Denial of AI Service"),
-    ("AML.T0034", "Cost Harvesting"),
-    ("AML.T0034.000", "Excessive Queries"),
-    ("AML.T0034.001", "Resource-Intensive Queries"),
-    ("AML.T0034.002", "Agentic Resource Consumption"),
-    ("AML.T0036", "Data from Information Repositories"),
-    ("AML.T0037", "Data from Local System"),
-    ("AML.T0048", "External Harms"),
-    ("AML.T0049", "Exploit Public-Facing Application"),
-    ("AML.T0050", "Command and Scripting Interpreter"),
-    ("AML.T0051", "LLM Prompt Injection"),
-    ("AML.T0051.000", "Direct"),
-    ("AML.T0051.001", "Indirect"),
-    ("AML.T0051.002", "Triggered"),
-    ("AML.T0053", "AI Agent Tool Invocation"),
-    ("AML.T0054", "LLM Jailbreak"),
-    ("AML.T0055", "Unsecured Credentials"),
-    ("AML.T0056", "Extract LLM System Prompt"),
-    ("AML.T0057", "LLM Data Leakage"),
-    ("AML.T0061", "LLM Prompt Self-Replication"),
-    ("AML.T0067", "LLM Trusted Output Components Manipulation"),
-    ("AML.T0068", "LLM Prompt Obfuscation"),
-    ("AML.T0069", "Discover LLM System Information"),
-    ("AML.T0070", "RAG Poisoning"),
-    ("AML.T0071", "False RAG Entry Injection"),
-    ("AML.T0072", "Reverse Shell"),
-    ("AML.T0073", "Impersonation"),
-    ("AML.T0074", "Masquerading"),
-    ("AML.T0075", "Cloud Service Discovery"),
-    ("AML.T0077", "LLM Response Rendering"),
-    ("AML.T0080", "AI Agent Context Poisoning"),
-    ("AML.T0080.000", "Memory"),
-    ("AML.T0080.001", "Thread"),
-    ("AML.T0081", "Modify AI Agent Configuration"),
-    ("AML.T0082", "RAG Credential Harvesting"),
-    ("AML.T0083", "Credentials from AI Agent Configuration"),
-    ("AML.T0084", "Discover AI Agent Configuration"),
-    ("AML.T0084.000", "Embedded Knowledge"),
-    ("AML.T0084.001", "Tool Definitions"),
-    ("AML.T0084.002", "Activation Triggers"),
-    ("AML.T0084.003", "Call Chains"),
-    ("AML.T0085", "Data from AI Services"),
-    ("AML.T0085.000", "RAG Databases"),
-    ("AML.T0085.001", "AI Agent Tools"),
-    ("AML.T0086", "Exfiltration via AI Agent Tool Invocation"),
-    ("AML.T0089", "Process Discovery"),
-    ("AML.T0090", "OS Credential Dumping"),
-    ("AML.T0091", "Use Alternate Authentication Material"),
-    ("AML.T0091.000", "Application Access Token"),
-    ("AML.T0092", "Manipulate User LLM Chat History"),
-    ("AML.T0093", "Prompt Infiltration via Public-Facing Application"),
-    ("AML.T0094", "Delay Execution of LLM Instructions"),
-    ("AML.T0096", "AI Service API"),
-    ("AML.T0098", "AI Agent Tool Credential Harvesting"),
-    ("AML.T0099", "AI Agent Tool Data Poisoning"),
-    ("AML.T0100", "AI Agent Clickbait"),
-    ("AML.T0101", "Data Destruction via AI Agent Tool Invocation"),
-    ("AML.T0102", "Generate Malicious Commands"),
-    ("AML.T0103", "Deploy AI Agent"),
-    ("AML.T0104", "Publish Poisoned AI Agent Tool"),
-    ("AML.T0105", "Escape to Host"),
-    ("AML.T0106", "Exploitation for Credential Access"),
-    ("AML.T0107", "Exploitation for Defense Evasion"),
-    ("AML.T0108", "AI Agent"),
-    ("AML.T0109", "AI Supply Chain Rug Pull"),
-    ("AML.T0110", "AI Agent Tool Poisoning"),
-    ("AML.T0111", "AI Supply Chain Reputation Inflation"),
-    ("AML.T0112", "Machine Compromise"),
-    ("AML.T0112.000", "Local AI Agent"),
-    ("AML.T0112.001", "AI Artifacts"),
-    ("T1005", "Data from Local System"),
-    ("T1020", "Automated Exfiltration"),
-    ("T1027", "Obfuscated Files or Information"),
-    ("T1030", "Data Transfer Size Limits"),
-    ("T1036", "Masquerading"),
-    ("T1041", "Exfiltration Over C2 Channel"),
-    ("T1046", "Network Service Discovery"),
-    ("T1048", "Exfiltration Over Alternative Protocol"),
-    ("T1053", "Scheduled Task/Job"),
-    ("T1059", "Command and Scripting Interpreter"),
-    ("T1070", "Indicator Removal"),
-    ("T1071", "Application Layer Protocol"),
-    ("T1074", "Data Staged"),
-    ("T1078", "Valid Accounts"),
-    ("T1082", "System Information Discovery"),
-    ("T1083", "File and Directory Discovery"),
-    ("T1087", "Account Discovery"),
-    ("T1098", "Account Manipulation"),
-    ("T1110", "Brute Force"),
-    ("T1114", "Email Collection"),
-    ("T1119", "Automated Collection"),
-    ("T1132", "Data Encoding"),
-    ("T1133", "External Remote Services"),
-    ("T1136", "Create Account"),
-    ("T1190", "Exploit Public-Facing Application"),
-    ("T1195", "Supply Chain Compromise"),
-    ("T1195.001", "Compromise Software Dependencies and Development Tools"),
-    ("T1195.002", "Compromise Software Supply Chain"),
-    ("T1199", "Trusted Relationship"),
-    ("T1213", "Data from Information Repositories"),
-    ("T1485", "Data Destruction"),
-    ("T1486", "Data Encrypted for Impact"),
-    ("T1496", "Resource Hijacking"),
-    ("T1498", "Network Denial of Service"),
-    ("T1499", "Endpoint Denial of Service"),
-    ("T1528", "Steal Application Access Token"),
-    ("T1530", "Data from Cloud Storage"),
-    ("T1539", "Steal Web Session Cookie"),
-    ("T1546", "Event Triggered Execution"),
-    ("T1547", "Boot or Logon Autostart Execution"),
-    ("T1550", "Use Alternate Authentication Material"),
-    ("T1550.001", "Application Access Token"),
-    ("T1552", "Unsecured Credentials"),
-    ("T1552.001", "Credentials In Files"),
-    ("T1555", "Credentials from Password Stores"),
-    ("T1557", "Adversary-in-the-Middle"),
-    ("T1562", "Impair Defenses"),
-    ("T1562.001", "Disable or Modify Tools"),
-    ("T1562.008", "Disable or Modify Cloud Logs"),
-    ("T1565", "Data Manipulation"),
-    ("T1567", "Exfiltration Over Web Service"),
-    ("T1567.002", "Exfiltration to Cloud Storage"),
-    ("T1567.004", "Exfiltration Over Webhook"),
-    ("T1572", "Protocol Tunneling"),
-    ("T1574", "Hijack Execution Flow"),
-    ("T1611", "Escape to Host"),
-    ("T1657", "Financial Theft"),
 ];

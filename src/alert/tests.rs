@@ -226,9 +226,39 @@ fn tags_name_their_techniques() {
     assert!(matches!(taxonomy::read("attack.T9999.001"), Tag::SubTechnique { id, name: None, .. } if id == "T9999"));
     assert_eq!(taxonomy::read("attack.s0001"), Tag::Other { scheme: "attack", value: "s0001" });
     assert_eq!(taxonomy::read("owasp.mcp10"), Tag::Other { scheme: "owasp", value: "mcp10" });
-    for id in ["AML.T0006", "AML.T0051.001", "T1005", "T1059", "T1567.004", "T1657"] {
-        assert!(taxonomy::technique_name(id).is_some(), "{id}: is the table sorted?");
+    assert_eq!(taxonomy::technique_name("T1567.004"), Some("Exfiltration Over Webhook"));
+    assert_eq!(taxonomy::technique_name("AML.T0051.001"), Some("Indirect"));
+}
+
+#[test]
+fn only_ids_of_the_pinned_releases_pass() {
+    use taxonomy::Framework;
+    for (framework, count) in Framework::ALL.into_iter().zip([10, 10, 170, 691]) {
+        let ids = framework.ids();
+        assert_eq!(ids.len(), count, "{framework:?}");
+        assert!(ids.windows(2).all(|pair| pair[0].0 < pair[1].0), "{framework:?} is not sorted");
+        for (id, title) in ids {
+            assert!(!title.is_empty() && taxonomy::check(&framework.tag(id)) == Ok(()), "{id}");
+        }
     }
+    for tag in [
+        "owasp.mcp11",
+        "owasp.mcp1",
+        "owasp.llm01",
+        "atlas.T0086",
+        "atlas.AML.T9999",
+        "attack.t1567",
+        "attack.T0001",
+        "attack.T1567.2",
+        "attack.T1567.005",
+        "mcp10",
+        "",
+    ] {
+        assert!(taxonomy::check(tag).is_err(), "{tag}");
+    }
+    let hint = taxonomy::check("attack.t1567").expect_err("lower case");
+    assert!(hint.ends_with("write `attack.T1567`"), "{hint}");
+    assert_eq!(taxonomy::pinned("attack.t1567.002", true), Some((Framework::Attack, "T1567.002")));
 }
 
 #[test]

@@ -4,12 +4,14 @@
 //! was registered and nothing else: no DDL, no DML, no settings, no file or URL as a table. A session for rules is
 //! also deterministic: functions that depend on the clock or on chance do not exist in it.
 
+mod names;
 pub mod output;
 mod range;
 pub mod shell;
 pub mod udf;
 mod views;
 
+pub use names::UnknownName;
 pub use range::{TimeRange, parse_duration};
 
 use arrow::array::RecordBatch;
@@ -135,8 +137,7 @@ impl Session {
 
     /// Plans one query, with values for its `$name` parameters.
     pub(crate) async fn plan(&self, text: &str, params: Option<ParamValues>) -> Result<DataFrame, QueryError> {
-        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let planned = self.context.sql_with_options(text, read_only).await;
+        let planned = self.context.sql_with_options(text, read_only()).await;
         let mut frame = planned.map_err(|error| self.explain(error))?;
         if let Some(params) = params {
             frame = frame.with_param_values(params)?;
@@ -273,6 +274,20 @@ impl From<arrow::error::ArrowError> for QueryError {
             other => Self::Execution(other.to_string()),
         }
     }
+}
+
+/// Queries only: no DDL, no DML, no settings.
+fn read_only() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+/// The name among several that is so near to a wrong one that it may have been meant.
+pub(crate) fn near<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let wrong = wrong.to_lowercase();
+    let distance = |name: &str| strsim::osa_distance(&wrong, &name.to_lowercase());
+    let best = names.map(|name| (distance(name), name)).min()?;
+    // A third of the word may be wrong.
+    (best.0 * 3 <= wrong.chars().count().max(3)).then_some(best.1)
 }
 
 /// The line that the SQL parser names in its message.

@@ -30,6 +30,13 @@ pub struct Case {
     expect: Vec<toml::Table>,
 }
 
+impl Case {
+    /// Names of the columns that it expects.
+    pub(super) fn expected(&self) -> impl Iterator<Item = &str> {
+        self.expect.iter().flat_map(toml::Table::keys).map(String::as_str)
+    }
+}
+
 /// JSON lines with the line of the file at which they start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lines {

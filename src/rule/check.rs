@@ -1,17 +1,23 @@
 //! Checks rules without data: every problem of every rule at once.
 //!
 //! A rule must plan against the empty lake, read nothing but its tables, use nothing that changes from day to day,
-//! give the columns that a finding is made of, and have cases that show when it fires and when it does not.
+//! give the columns that a finding is made of, say what it needs of a log, and have cases that show when it fires and
+//! when it does not.
 
-use super::{Params, Problem, Rule, load, rows};
-use crate::query::{QueryError, Session};
+use super::{Params, Problem, Rule, load, needs, rows};
+use crate::query::{QueryError, Session, near};
 use arrow::datatypes::{DataType, Schema};
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::LogicalPlan;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 const ENTITY: [&str; 5] = ["session_id", "agent", "user_id", "server", "tool"];
 
 /// Checks the rules below some folders, and the built-in ones; gives how many rules could be read, and the problems.
+/// A rule whose header is broken is checked as far as it can be.
 pub async fn check(dirs: &[PathBuf], builtin: bool) -> (usize, Vec<Problem>) {
     let (rules, mut problems) = load::read(dirs, builtin);
     match rows::empty_session().await {
@@ -33,7 +39,7 @@ fn cases(rule: &Rule) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut missing = |holds: bool, message: &str| {
         if !holds {
-            problems.push(Problem::new(&path, 0, message));
+            problems.push(Problem::new(&path, usize::from(!rule.cases.is_empty()), message));
         }
     };
     if rule.cases.is_empty() {
@@ -53,19 +59,28 @@ fn cases(rule: &Rule) -> Vec<Problem> {
     for case in rule.cases.iter().filter(|case| !names.insert(&case.name)) {
         problems.push(Problem::new(&path, case.line, format!("case `{}`: the name is taken", case.name)));
     }
+    for (line, message) in rule.cases.iter().flat_map(rows::problems) {
+        problems.push(Problem::new(&path, line, message));
+    }
     problems
 }
 
 /// The rule's query.
 async fn plan(rule: &Rule, session: &Session) -> Vec<Problem> {
     let problem = |line: usize, message: String| Problem::new(&rule.path, line, message);
-    let planned = match session.for_rule(Default::default()).await {
-        Ok(session) => session.plan(&rule.sql, None).await,
-        Err(error) => Err(error),
+    let session = match session.for_rule(Default::default()).await {
+        Ok(session) => session,
+        Err(error) => return vec![problem(0, error.to_string())],
     };
-    let frame = match planned {
+    let frame = match session.plan(&rule.sql, None).await {
         Ok(frame) => frame,
-        Err(error) => return vec![problem(error.line(), error.to_string())],
+        Err(error) => {
+            let names = session.unknown_names(&rule.sql).await;
+            if names.is_empty() {
+                return vec![problem(error.line(), error.to_string())];
+            }
+            return names.into_iter().map(|name| problem(name.line, name.message)).collect();
+        }
     };
     let query_problem = |error| {
         let error = QueryError::from(error);
@@ -74,40 +89,90 @@ async fn plan(rule: &Rule, session: &Session) -> Vec<Problem> {
     let used = frame.logical_plan().get_parameter_names().unwrap_or_default();
     let used: BTreeSet<&str> = used.iter().map(|name| name.trim_start_matches('$')).collect();
     let declared: BTreeSet<&str> = rule.header.params.keys().map(String::as_str).collect();
-    let mut problems: Vec<Problem> = used
-        .difference(&declared)
-        .map(|name| problem(0, format!("`${name}` is not among the header's params")))
-        .chain(
-            declared
-                .difference(&used)
-                .map(|name| problem(0, format!("the parameter `{name}` is not used in the query"))),
-        )
-        .collect();
-    if used.is_subset(&declared) {
-        match frame.with_param_values(Params::default().of(rule)) {
-            Ok(frame) => {
-                problems.extend(contract(frame.schema().as_arrow()).map(|message| problem(0, message)));
-                // Types are compared only when the plan becomes executable.
-                problems.extend(frame.create_physical_plan().await.err().map(query_problem));
+    let undeclared = used.difference(&declared).map(|name| {
+        let near = near(name, declared.iter().copied());
+        let hint = near.map(|name| format!("; did you mean `${name}`?")).unwrap_or_default();
+        problem(rule.line_of(&format!("${name}")), format!("`${name}` is not among the header's params{hint}"))
+    });
+    let unused = declared
+        .difference(&used)
+        .map(|name| problem(rule.line_of_key("params"), format!("the parameter `{name}` is not used in the query")));
+    let mut problems: Vec<Problem> = undeclared.chain(unused).collect();
+    if !used.is_subset(&declared) {
+        return problems;
+    }
+    match frame.with_param_values(Params::default().of(rule)) {
+        Ok(frame) => {
+            let schema = frame.schema().as_arrow().clone();
+            problems.extend(contract(&schema).map(|(column, message)| {
+                let line = column.map_or(0, |name| rule.line_of(&name));
+                problem(if line == 0 { rule.query_line() } else { line }, message)
+            }));
+            problems.extend(expected(rule, &schema));
+            match reads(&frame) {
+                Ok(reads) => {
+                    let line = ["needs", "helps"].into_iter().map(|key| rule.line_of_key(key)).find(|line| *line > 0);
+                    let of_header = needs::compare(rule.header.needs.as_deref(), &rule.header.helps, &reads);
+                    problems.extend(of_header.into_iter().map(|message| problem(line.unwrap_or(1), message)));
+                }
+                Err(error) => problems.push(query_problem(error)),
             }
-            Err(error) => problems.push(query_problem(error)),
+            // Types are compared only when the plan becomes executable.
+            problems.extend(frame.create_physical_plan().await.err().map(query_problem));
+        }
+        Err(error) => problems.push(query_problem(error)),
+    }
+    problems
+}
+
+/// The stored columns that a query reads, as `table.column`.
+fn reads(frame: &DataFrame) -> Result<BTreeSet<String>, DataFusionError> {
+    let plan = frame.clone().into_optimized_plan()?;
+    let mut columns = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let table = scan.table_name.table();
+            let fields = scan.projected_schema.fields().iter();
+            columns.extend(fields.map(|field| format!("{table}.{}", field.name())));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(columns)
+}
+
+/// Columns that cases expect and the result does not have.
+fn expected(rule: &Rule, schema: &Schema) -> Vec<Problem> {
+    let path = rule.path.with_extension("test.toml");
+    // A finding has these whatever the query selects.
+    let known = |name: &str| schema.field_with_name(name).is_ok() || matches!(name, "level" | "message" | "score");
+    let mut problems = Vec::new();
+    for case in &rule.cases {
+        for name in case.expected().filter(|name| !known(name)).collect::<BTreeSet<_>>() {
+            let hint = near(name, schema.fields().iter().map(|field| field.name().as_str()));
+            let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            problems.push(Problem::new(
+                &path,
+                case.line,
+                format!("case `{}` expects `{name}`, which the result does not have{hint}", case.name),
+            ));
         }
     }
     problems
 }
 
-/// What the result's columns lack to be findings.
-fn contract(schema: &Schema) -> impl Iterator<Item = String> {
+/// What the result's columns lack to be findings, each with the column that is to blame.
+fn contract(schema: &Schema) -> impl Iterator<Item = (Option<String>, String)> {
     let has = |name: &str| schema.field_with_name(name).ok();
     let is_text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let mut problems = Vec::new();
     if !ENTITY.iter().any(|name| has(name).is_some()) {
-        problems.push(format!("the result has no entity: name at least one of {}", ENTITY.join(", ")));
+        problems.push((None, format!("the result has no entity: name at least one of {}", ENTITY.join(", "))));
     }
     let mut typed = |name: &str, required: bool, fits: &dyn Fn(&DataType) -> bool, wanted: &str| match has(name) {
-        None if required => problems.push(format!("the result has no column `{name}` ({wanted})")),
+        None if required => problems.push((None, format!("the result has no column `{name}` ({wanted})"))),
         Some(field) if !fits(field.data_type()) && field.data_type() != &DataType::Null => {
-            problems.push(format!("column `{name}` must be {wanted}, not {}", field.data_type()));
+            let message = format!("column `{name}` must be {wanted}, not {}", field.data_type());
+            problems.push((Some(name.to_owned()), message));
         }
         _ => {}
     };
@@ -128,7 +193,8 @@ fn contract(schema: &Schema) -> impl Iterator<Item = String> {
     typed("score", false, &DataType::is_numeric, "a number");
     let mut seen = BTreeSet::new();
     for field in schema.fields().iter().filter(|field| !seen.insert(field.name())) {
-        problems.push(format!("the result has two columns `{}`", field.name()));
+        let name = field.name();
+        problems.push((Some(name.clone()), format!("the result has two columns `{name}`")));
     }
     problems.into_iter()
 }

@@ -3,8 +3,8 @@
 //! The block of comment lines at the top of the file, up to the first line that is none. All problems are found at
 //! once, each with its line in the file.
 
-use super::tags;
-use crate::alert::Level;
+use super::needs::{self, Need};
+use crate::alert::{Level, taxonomy};
 use crate::query::parse_duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -52,6 +52,12 @@ pub struct Header {
     pub window: i64,
     /// Values of the query's `$name` parameters unless the user sets others.
     pub params: Table,
+    /// What a log must carry for the rule to see anything; `None`: the rule does not say.
+    pub needs: Option<Vec<Need>>,
+    /// What it makes use of where the log has it.
+    pub helps: Vec<Need>,
+    /// Microseconds of history before the range without which the rule stays quiet.
+    pub history: i64,
 }
 
 /// A problem and its 1-based line.
@@ -98,6 +104,9 @@ const KEYS: &[&str] = &[
     "date",
     "window",
     "params",
+    "needs",
+    "helps",
+    "history",
 ];
 
 fn unknown_keys<'a>(spans: &'a Spanned<DeTable<'_>>) -> impl Iterator<Item = (usize, String)> + 'a {
@@ -130,7 +139,7 @@ impl Fields<'_> {
         if !self.values.contains_key("tags") || tags.as_ref().is_some_and(Vec::is_empty) {
             self.fault("tags", "`tags` is missing or empty: name what the rule detects in a taxonomy".to_owned());
         }
-        for problem in tags.iter().flatten().filter_map(|tag| tags::check(tag).err()) {
+        for problem in tags.iter().flatten().filter_map(|tag| taxonomy::check(tag).err()) {
             self.fault("tags", problem);
         }
         let falsepositives = self.texts("falsepositives");
@@ -140,10 +149,10 @@ impl Fields<'_> {
             Some(Value::Datetime(date)) => Some(date.to_string()),
             _ => self.text("date"),
         };
-        let window = self.text("window").map(|text| parse_duration(&text).ok_or(text));
-        if let Some(Err(text)) = &window {
-            self.fault("window", format!("`window = \"{text}\"` is no duration: write 90s, 10m, 24h or 7d"));
-        }
+        let window = self.duration("window");
+        let history = self.duration("history");
+        let needs = self.needs("needs");
+        let helps = self.needs("helps");
         let params = self.params();
         Some(Header {
             id: id?,
@@ -156,8 +165,11 @@ impl Fields<'_> {
             author,
             references: references.unwrap_or_default(),
             date,
-            window: window.and_then(Result::ok).unwrap_or(0),
+            window: window.unwrap_or(0),
             params,
+            needs,
+            helps: helps.unwrap_or_default(),
+            history: history.unwrap_or(0),
         })
     }
 
@@ -206,6 +218,27 @@ impl Fields<'_> {
         texts
     }
 
+    fn duration(&mut self, key: &str) -> Option<i64> {
+        let text = self.text(key)?;
+        let micros = parse_duration(&text);
+        if micros.is_none() {
+            self.fault(key, format!("`{key} = \"{text}\"` is no duration: write 90s, 10m, 24h or 7d"));
+        }
+        micros
+    }
+
+    fn needs(&mut self, key: &str) -> Option<Vec<Need>> {
+        let texts = self.texts(key)?;
+        let mut read = Vec::with_capacity(texts.len());
+        for text in &texts {
+            match needs::read(text) {
+                Ok(need) => read.push(need),
+                Err(problem) => self.fault(key, format!("`{key}`: {problem}")),
+            }
+        }
+        Some(read)
+    }
+
     fn params(&mut self) -> Table {
         match self.values.get("params").cloned() {
             None => Table::new(),
@@ -249,6 +282,9 @@ mod tests {
 -- date = 2026-02-03
 -- window = "10m"
 -- params = { min_bytes = 256, hosts = ["a", "b"] }
+-- needs = ["arguments|results", "approvals"]
+-- helps = ["prompts"]
+-- history = "7d"
 SELECT 1"#;
 
     #[test]
@@ -261,6 +297,11 @@ SELECT 1"#;
         assert_eq!(header.tags, ["owasp.mcp10", "attack.T1567"]);
         assert_eq!(header.date.as_deref(), Some("2026-02-03"));
         assert_eq!(header.params["min_bytes"].as_integer(), Some(256));
+        let needs: Vec<String> = header.needs.iter().flatten().map(ToString::to_string).collect();
+        assert_eq!(
+            (needs, header.history),
+            (vec!["arguments|results".to_owned(), "approvals".to_owned()], 604_800_000_000)
+        );
     }
 
     #[test]

@@ -8,10 +8,10 @@ mod case;
 mod check;
 mod header;
 mod load;
+pub mod needs;
 mod params;
 mod rows;
 mod run;
-mod tags;
 
 pub use case::{Case, CaseResult};
 pub use check::check;
@@ -94,6 +94,35 @@ impl Rule {
     /// Runs the rule's cases, each alone in an empty lake of its own.
     pub async fn test(&self) -> Vec<CaseResult> {
         case::test(self).await
+    }
+
+    /// The last line of the query, from 1, that has this word, because a result's columns are named at its end or
+    /// not at all; 0 if none has.
+    fn line_of(&self, word: &str) -> usize {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let has = |line: &str| {
+            line.match_indices(word).any(|(at, _)| {
+                let whole_before = word.starts_with('$') || !line[..at].ends_with(is_word);
+                whole_before && !line[at + word.len()..].starts_with(is_word)
+            })
+        };
+        let lines = self.sql.lines().enumerate().skip(self.query_line().saturating_sub(1));
+        lines.filter(|(_, line)| has(line)).last().map_or(0, |(at, _)| at + 1)
+    }
+
+    /// The line of a key of the header; 0 if it is not there.
+    fn line_of_key(&self, key: &str) -> usize {
+        let is_key = |line: &str| {
+            let rest = line.strip_prefix("--").map(str::trim_start).and_then(|line| line.strip_prefix(key));
+            rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+        };
+        self.sql.lines().position(is_key).map_or(0, |at| at + 1)
+    }
+
+    /// The line on which the query begins.
+    fn query_line(&self) -> usize {
+        let is_query = |line: &str| !line.trim().is_empty() && !line.starts_with("--");
+        self.sql.lines().position(is_query).map_or(0, |at| at + 1)
     }
 
     /// The folder that the rule stands in, which groups rules.

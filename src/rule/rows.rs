@@ -6,7 +6,7 @@ use crate::call::{
 };
 use crate::enrich::{EnrichOptions, Enricher};
 use crate::lake::tables::{self, TABLES};
-use crate::query::{QueryError, Session, SessionOptions, parse_duration};
+use crate::query::{QueryError, Session, SessionOptions, near, parse_duration};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::json::ReaderBuilder;
@@ -69,6 +69,51 @@ pub(super) fn lake(case: &Case) -> Result<CaseLake, String> {
         Ok((table.name.to_owned(), provider.map_err(|e| e.to_string())?))
     });
     Ok(CaseLake { tables: tables.collect::<Result<_, String>>()?, call_ids })
+}
+
+/// What is wrong with the rows of a case, each with its line in the case's file.
+pub(super) fn problems(case: &Case) -> Vec<(usize, String)> {
+    let parts = [
+        ("calls", &case.calls),
+        ("tool_definitions", &case.tools),
+        ("connections", &case.servers),
+        ("prompts", &case.prompts),
+    ];
+    let mut problems = Vec::new();
+    for (table, lines) in parts {
+        let Ok(schema) = schema(table) else { continue };
+        let columns = || schema.fields().iter().map(|field| field.name().as_str());
+        for (at, text) in lines.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let line = lines.line + at;
+            match serde_json::from_str::<Row>(text) {
+                Err(error) => problems.push((line, format!("no JSON object: {error}"))),
+                Ok(row) => {
+                    if let Some(moment) = row.get("at").filter(|at| at.as_str().and_then(parse_duration).is_none()) {
+                        problems.push((line, bad_moment(moment)));
+                    }
+                    let spelled = |name: &&String| {
+                        !columns().any(|column| column == name.as_str())
+                            && name.as_str() != "at"
+                            && !(table == "calls" && name.as_str() == "args")
+                    };
+                    for name in row.keys().filter(spelled) {
+                        let hint = near(name, columns()).map(|near| format!("; did you mean `{near}`?"));
+                        problems.push((line, format!("`{table}` has no column `{name}`{}", hint.unwrap_or_default())));
+                    }
+                }
+            }
+        }
+    }
+    if problems.is_empty()
+        && let Err(message) = lake(case)
+    {
+        problems.push((case.line, format!("case `{}`: {message}", case.name)));
+    }
+    problems
+}
+
+fn bad_moment(moment: &Value) -> String {
+    format!("`at` must be like \"90s\" or \"10m\", not {moment}")
 }
 
 fn schema(name: &str) -> Result<SchemaRef, String> {
@@ -203,7 +248,7 @@ fn rows(lines: &Lines, complete: impl Fn(usize, Row) -> Result<Row, String>) -> 
         let mut row: Row = serde_json::from_str(text).map_err(|e| place(format!("no JSON object: {e}")))?;
         if let Some(moment) = row.shift_remove("at") {
             let micros = moment.as_str().and_then(parse_duration);
-            let micros = micros.ok_or_else(|| place(format!("`at` must be like \"90s\" or \"10m\", not {moment}")))?;
+            let micros = micros.ok_or_else(|| place(bad_moment(&moment)))?;
             row.insert("time".to_owned(), (START + micros).into());
         }
         complete(at, row).map_err(place)

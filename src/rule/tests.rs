@@ -11,6 +11,7 @@ const RULE: &str = r#"-- id = "secret_then_egress"
 -- description = "A file with credentials is read, then something goes out."
 -- tags = ["owasp.mcp10", "attack.T1567"]
 -- window = "10m"
+-- needs = ["arguments"]
 -- params = { min_bytes = 10, minutes = 10 }
 SELECT
     r.session_id,
@@ -145,12 +146,58 @@ async fn every_problem_is_named_with_its_place() {
         );
         assert!(problems.iter().any(|p| p.starts_with(&format!("{name}.test.toml: there are no cases"))), "{name}");
     }
-    assert!(problems.iter().any(|p| p.starts_with("broken.sql:18: ") && p.contains("argument_bytes")), "{problems:#?}");
+    assert!(problems.iter().any(|p| p.starts_with("broken.sql:19: ") && p.contains("argument_bytes")), "{problems:#?}");
     assert!(
         problems.iter().any(|p| p.starts_with("broken.sql:1: the id `secret_then_egress` differs")),
         "{problems:#?}"
     );
-    assert!(problems.iter().any(|p| p.starts_with("untyped.sql: column `call_ids` must be a list")), "{problems:#?}");
+    assert!(problems.iter().any(|p| p.starts_with("untyped.sql:7: column `call_ids` must be a list")), "{problems:#?}");
+}
+
+#[tokio::test]
+async fn all_unknown_names_of_a_query_are_named_with_what_was_meant() {
+    let sql = RULE
+        .replace("r.session_id,", "r.sesion_id,")
+        .replace("host_of(", "hostof(")
+        .replace("w.tool =", "w.tol =")
+        .replace("$min_bytes AND", "$min_byte AND")
+        .replace("needs = [\"arguments\"]", "needs = [\"argument\"]");
+    let cases =
+        CASES.replace("destination =", "destinations =").replace("\"tool\":\"http_post\"", "\"tol\":\"http_post\"");
+    let found = problems(&[("secret_then_egress.sql", &sql), ("secret_then_egress.test.toml", &cases)]).await;
+    let line = |needle: &str| sql.lines().position(|line| line.contains(needle)).expect("there") + 1;
+    for expected in [
+        format!(
+            "secret_then_egress.sql:{}: there is no column `r.sesion_id`; did you mean `r.session_id`?",
+            line("r.sesion_id")
+        ),
+        format!("secret_then_egress.sql:{}: there is no function `hostof`; did you mean `host_of`?", line("hostof")),
+        format!("secret_then_egress.sql:{}: there is no column `w.tol`; did you mean `w.tool`?", line("w.tol")),
+        "secret_then_egress.sql:8: `needs`: `argument` is nothing that a log carries; did you mean `arguments`?"
+            .to_owned(),
+        "secret_then_egress.test.toml:7: `calls` has no column `tol`; did you mean `tool`?".to_owned(),
+    ] {
+        assert!(found.contains(&expected), "{expected}: {found:#?}");
+    }
+    let tables = sql.replace("FROM calls AS r", "FROM cals AS r");
+    let found = problems(&[("secret_then_egress.sql", &tables)]).await;
+    assert!(found.iter().any(|p| p.contains("there is no table `cals`; did you mean `calls`?")), "{found:#?}");
+    assert!(found.iter().any(|p| p.contains("`w.tol`")), "{found:#?}");
+    // Once the names are right, the rest of the rule is looked at.
+    let sql = RULE.replace("$min_bytes AND", "$min_byte AND");
+    let found = problems(&[("secret_then_egress.sql", &sql), ("secret_then_egress.test.toml", CASES)]).await;
+    assert!(
+        found.iter().any(|p| p.contains("`$min_byte` is not among the header's params; did you mean `$min_bytes`?")),
+        "{found:#?}"
+    );
+    let cases = CASES.replace("destination =", "destinations =");
+    let found = problems(&[("secret_then_egress.sql", RULE), ("secret_then_egress.test.toml", &cases)]).await;
+    assert_eq!(
+        found,
+        [
+            "secret_then_egress.test.toml:2: case `credentials, then a post` expects `destinations`, which the result does not have; did you mean `destination`?"
+        ]
+    );
 }
 
 #[tokio::test]
