@@ -1,0 +1,52 @@
+-- id = "environment_dumped"
+-- title = "Agent listed the environment variables or searched the machine for secrets"
+-- level = "medium"
+-- status = "stable"
+-- description = """
+--   A command prints all environment variables, reads another process's environment, asks whether variables with the names of keys are set, greps files
+--   for the names of secrets, or asks a store of secrets for its content.
+--   high: the result held a secret, or the output of the same command goes to the network. medium: a whole environment, a process's environment, a
+--   recursive search, a store of secrets. low: the command failed, a single variable, or the user asked for it.
+--   """
+-- tags = ["owasp.mcp01", "owasp.asi03", "atlas.AML.T0055", "atlas.AML.T0098", "attack.T1552.001", "attack.T1082", "attack.T1555"]
+-- falsepositives = ["debugging of a build or deployment"]
+-- window = "1h"
+-- params = { max_bytes = 65536 }
+WITH hit AS (
+    SELECT call_id, session_id, agent, server, tool, time, outcome,
+           regexp_replace(arguments, '^.*?(\b(printenv|env|set|export\s+-p|declare\s+-[xp]+|Get-ChildItem\s+env:|gci\s+env:|dir\s+env:|os\.environ|process\.env|ENV\.(to_h|each)|/proc/[^\s/]+/environ|security\s+(dump-keychain|find-\S+)|pass\s+show|secret-tool|cmdkey|(grep|rg|ag|findstr|Select-String)\s[^|;&"]*|find\s[^|;&"]*|gh\s+auth\s+token|gcloud\s+auth\s+\S+|aws\s+(secretsmanager|ssm|configure)\s\S+|az\s+\S+\s+\S+|kubectl\s+get\s+secrets?|vault\s+\S+|op\s+\S+|docker\s+inspect)\b?[^;&"]{0,80}).*$', '\1', 'is') AS what,
+           regexp_like(arguments, '\b(printenv|env|set|export\s+-p|declare\s+-[xp]+|os\.environ|process\.env|environ|env:)\b[^"]*(\||>|\$\()[^"]*\b(curl|wget|nc|ncat|Invoke-WebRequest|iwr|http)\b|\b(curl|wget|nc)\b[^"]*(\$\(|`|<\()\s*(printenv|env|set|cat\s+/proc)\b', 'i') AS sends,
+           regexp_like(arguments, '\b(printenv|echo)\s+\$?\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)[A-Z_]*\}?|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)') AS single
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+      AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND regexp_like(arguments, '["\s;&|(`](printenv|export\s+-p|declare\s+-(x|p|xp))\s*("|$|\||;|&|>|\)|`|\\n)|(["`;&|(]|\\n)\s*(sudo\s+)?(env|set)\s*("\s*[,}]|\||;|&&|>|\)|`|\\n)|\bprintenv\s+[A-Z_]*(KEY|TOKEN|SECRET|PASS)|\becho\s+\\?"?\$\{?[A-Z_]*(API_KEY|TOKEN|SECRET|PASSWORD)|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)'
+          || '|\b(Get-ChildItem|gci|dir|ls)\s+env:|\bprint\((dict\()?os\.environ|json\.dumps\((dict\()?os\.environ|console\.log\((JSON\.stringify\()?process\.env\s*\)|/proc/(\d+|self|\*|1)/environ|\bps\s+\S*e\S*ww|\bENV\.(to_h|each)'
+          || '|\bsecurity\s+(dump-keychain|find-(generic|internet)-password)|\bcmdkey\s+/list|\bsecret-tool\s+(search|lookup)|\bgh\s+auth\s+token|\bgcloud\s+auth\s+(application-default\s+)?print-access-token|\baws\s+(secretsmanager\s+(get-secret-value|batch-get-secret-value)|ssm\s+get-parameters?[^|;&"]*--with-decryption|configure\s+export-credentials)|\baz\s+(account\s+get-access-token|keyvault\s+secret\s+show)|\bkubectl\s+get\s+secrets?\s[^|;&"]*-o\s*(yaml|json)|\bvault\s+(kv\s+get|read)|\bop\s+(read|item\s+get)'
+          || '|\b(grep|rg|ag|git\s+grep|findstr|Select-String)\s[^|;"]*(password|passwd|secret|api[_-]?key|apikey|access[_-]?token|private[_-]?key|AKIA|ghp_|BEGIN\s\S*\s?PRIVATE)[^|;"]*(\s(/|~|\$HOME|\.\s|\.$|\.\.|/home|/etc|/srv|/opt)|-\w*r|-\w*R)|\bfind\s+(/|~|\$HOME|/home|/etc)\S*\s[^|;"]*-name\s+\S*(\.env|id_rsa|\.pem|credentials|\.key|\.kdbx|wallet|\.npmrc|\.netrc|kubeconfig)')
+),
+answered AS (
+    SELECT h.*, s.call_id IS NOT NULL AS got_secret
+    FROM hit h LEFT JOIN (SELECT DISTINCT call_id FROM observables WHERE type = 'secret' AND origin = 'result') s ON s.call_id = h.call_id
+),
+graded AS (
+    SELECT a.call_id, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, min(a.what) AS what,
+           bool_or(a.got_secret) AS got_secret, bool_or(a.sends) AS sends,
+           CASE WHEN bool_or(a.sends) THEN 3
+                WHEN min(a.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
+                ELSE CASE WHEN bool_or(a.got_secret) THEN 3 WHEN bool_or(a.single) THEN 1 ELSE 2 END
+                     - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END END AS grade
+    FROM answered a
+    LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time
+         AND regexp_like(q.text, '\b(env(ironment)?( var\w*)?|secrets?|credentials?|api[ _-]?keys?|tokens?|passwords?|key ?chain|vault)\b', 'i')
+    GROUP BY a.call_id
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
+       min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || ' looked for secrets on the machine: ' || array_to_string(array_slice(array_sort(array_agg(DISTINCT left(what, 100))), 1, 3), '; ')
+           || CASE WHEN bool_or(sends) THEN ', and sent the output away' WHEN bool_or(got_secret) THEN ', and got some' ELSE '' END AS message,
+       array_sort(array_agg(DISTINCT left(what, 200))) AS commands
+FROM graded
+WHERE grade > 0
+GROUP BY session_id

@@ -1,0 +1,70 @@
+-- id = "mass_deletion"
+-- title = "One agent deleted many things in a short time"
+-- level = "medium"
+-- status = "stable"
+-- description = """
+--   In one session an agent's destructive calls succeeded on many different targets of one server within a short time: files, mails, records, users.
+--   high: four times the limit, or the limit after untrusted content was read. medium: the limit. One level less when the same agent did as
+--   much at that server in an earlier session within the window, and when the user asked for a deletion.
+--   Different targets are different arguments (by hash, so payloads are not needed). Shells and query tools are another rule's matter
+--   (wide_destruction), and a tool that takes a list of targets counts once: spread over many sessions or agents this stays quiet.
+--   """
+-- tags = ["owasp.mcp02", "owasp.asi02", "owasp.asi08", "atlas.AML.T0101", "attack.T1485"]
+-- falsepositives = ["clean-up jobs in their first run", "tests that remove what they made"]
+-- window = "14d"
+-- params = { min_targets = 10, within = "10 minutes" }
+WITH deletions AS (
+    SELECT session_id, server, coalesce(arguments_hash, 'none') AS target, min(agent) AS agent, min(time) AS time, min(call_id) AS call_id, min(tool) AS tool,
+           date_bin(CAST($within AS INTERVAL), min(time)) AS bin
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown')
+      AND has_capability(capabilities, 'destructive') AND NOT array_has_any(capabilities, make_array('executes', 'reads_private'))
+      AND regexp_like(tool, 'delete|remove|destroy|purge|trash|erase|wipe|drop|unlink|terminate|revoke|archive|clear|cancel', 'i')
+    GROUP BY session_id, server, coalesce(arguments_hash, 'none')
+),
+bins AS (                        -- a burst may lie across the border of two spans
+    SELECT session_id, server, bin, count(*) AS targets, min(agent) AS agent, min(time) AS started, max(time) AS ended,
+           array_agg(call_id ORDER BY time, call_id) AS call_ids, min(tool) AS tool
+    FROM deletions GROUP BY session_id, server, bin
+),
+spans AS (
+    SELECT *, targets + CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(targets) OVER turn ELSE 0 END AS together,
+           CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(call_ids) OVER turn END AS before_ids,
+           CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(started) OVER turn END AS before_started
+    FROM bins
+    WINDOW turn AS (PARTITION BY session_id, server ORDER BY bin)
+),
+burst AS (
+    SELECT session_id, server, min(agent) AS agent, min(coalesce(before_started, started)) AS started, max(ended) AS ended, max(together) AS targets, min(tool) AS tool,
+           array_distinct(flatten(array_agg(array_concat(coalesce(before_ids, make_array()), call_ids) ORDER BY bin))) AS call_ids
+    FROM spans WHERE together >= $min_targets
+    GROUP BY session_id, server
+),
+usual AS (                       -- what this agent did at this server in earlier sessions
+    SELECT *, max(targets) OVER (PARTITION BY agent, server ORDER BY started ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS most_before
+    FROM burst
+),
+untrusted AS (
+    SELECT session_id, min(coalesce(time_end, time)) AS since
+    FROM calls
+    WHERE event_kind = 'call' AND outcome = 'success' AND has_capability(capabilities, 'reads_untrusted')
+    GROUP BY session_id
+),
+graded AS (
+    SELECT b.session_id, b.server, min(b.agent) AS agent, min(b.started) AS started, max(b.ended) AS ended, max(b.targets) AS targets, min(b.tool) AS tool,
+           first_value(b.call_ids) AS call_ids, max(b.most_before) AS most_before, coalesce(bool_or(u.since < b.started), false) AS after_untrusted,
+           CASE WHEN max(b.targets) >= 4 * $min_targets OR bool_or(u.since < b.started) THEN 3 ELSE 2 END
+           - CASE WHEN 2 * max(b.most_before) >= max(b.targets) THEN 1 ELSE 0 END - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+    FROM usual b
+    LEFT JOIN untrusted u ON u.session_id = b.session_id
+    LEFT JOIN prompts q ON q.session_id = b.session_id AND q.time <= b.started
+         AND regexp_like(q.text, '\b(delet\w*|remov\w*|clean\w*|purge|empty|clear|archive|trash|unsubscribe|get rid|revoke|cancel)\b', 'i')
+    GROUP BY b.session_id, b.server
+)
+SELECT session_id, agent, server, started AS first_seen, ended AS last_seen, array_slice(call_ids, 1, 100) AS call_ids,
+       CASE grade WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       CAST(targets AS VARCHAR) || ' things were deleted with ' || concat_ws('/', server, tool) || CASE WHEN after_untrusted THEN ' after untrusted content was read' ELSE '' END
+           || coalesce('; most in an earlier session: ' || CAST(most_before AS VARCHAR), '; no earlier session of this agent did so') AS message,
+       targets, most_before
+FROM graded
+WHERE grade > 0

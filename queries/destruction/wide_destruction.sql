@@ -1,0 +1,51 @@
+-- id = "wide_destruction"
+-- title = "Command or statement destroys a whole tree, database or environment"
+-- level = "high"
+-- status = "stable"
+-- description = """
+--   A command or statement that cannot be taken back and whose reach is a whole thing: recursive deletion of a root, home or parent folder or a
+--   bare wildcard, disks and file systems, a database or schema, a table without a condition, a cluster's namespace, an infrastructure.
+--   high: it worked. medium: it failed or was cut off. One level less when the user named the means or the thing. Whether somebody approved it
+--   is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out.
+--   A program whose own code deletes is not seen.
+--   """
+-- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi05", "atlas.AML.T0101", "attack.T1485", "attack.T1561"]
+-- falsepositives = ["throw-away test databases and environments"]
+-- window = "1h"
+-- params = { max_bytes = 65536 }
+WITH hit AS (
+    SELECT call_id, session_id, agent, server, tool, time, outcome,
+           regexp_replace(arguments, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*-delete|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)).*$', '\1', 'is') AS what
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive'))
+      AND regexp_like(arguments, '\brm\s+(-[\w-]+\s+)*-\w*[rR]\w*\s+(-[\w-]+\s+)*(--\s+)?[''"\\]{0,2}(/|~/?|\$HOME|\$\{HOME\}|\.\.?|/\*|\*|\./\*|~/\*|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''"\\]{0,2}\s*($|["\s;&|\\])'
+          || '|\brm\s+[^|;&"]*--no-preserve-root|\bfind\s+(/|~|\$HOME|/(etc|home|opt|srv|usr|var|data)\S*)\s[^|;&"]*-delete\b'
+          || '|\bmkfs(\.\w+)?\s+(-\S+\s+)*/dev/|\bdd\s+[^|;&"]*of=/dev/(sd|nvme|vd|hd|disk|mmcblk)|\b(shred|wipefs)\s[^|;&"]*/dev/'
+          || '|\bdrop\s+(database|schema)\s+(if\s+exists\s+)?[^\s;"]+|\btruncate\s+(table\s+)?[\w."\\`]+\s*(cascade|restart|;|"|$)|\bdelete\s+from\s+[\w.\\"`]+\s*(;|"|\\n|$|where\s+(1\s*=\s*1|true))'
+          || '|\b(terraform|tofu)\s+(-\S+\s+)*(destroy|apply\s+[^|;&"]*-destroy)[^|;&"]*-auto-approve|\bpulumi\s+destroy[^|;&"]*(-y|--yes)'
+          || '|\bkubectl\s+delete\s+(ns|namespaces?|[^|;&"]*--all\b|[^|;&"]*--all-namespaces|pvc?|crds?)|\baws\s+s3\s+(rb\s+s3://\S+\s+[^|;&"]*--force|rm\s+s3://[\w.-]+/?\s+[^|;&"]*--recursive)|\bgsutil\s+(-m\s+)?rm\s+-r\s+gs://[\w.-]+/?["\s*]'
+          || '|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete|\bRemove-Item\s[^|;&"]*-Recurse[^|;&"]*\s[''"]?([A-Z]:\\\\?(Users|Windows|inetpub)?|~|\$HOME|\$env:USERPROFILE)\\*[''"*]?\s*($|["\s;&|-])|\bformat\s+[a-z]:\s*/|\b(rd|rmdir)\s+/s\s+(/q\s+)?[a-z]:\\\\?["\s]'
+          || '|\bFLUSH(ALL|DB)\b|\bdropDatabase\s*\(|\bdeleteMany\s*\(\s*\{\s*\}\s*\)', 'i')
+      AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false)
+      -- The words stand in a quoted text: a commit message, an echo, a search.
+      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\]|\\[^"])*\\")[^|;&''"]*"\s*[,}]')
+      AND NOT regexp_like(arguments, '--dry-run\b')
+),
+graded AS (
+    SELECT h.call_id, min(h.session_id) AS session_id, min(h.agent) AS agent, min(h.server) AS server, min(h.tool) AS tool, min(h.time) AS time, min(h.what) AS what,
+           min(h.outcome) IN ('success', 'unknown', 'no_response') AS worked,
+           CASE WHEN min(h.outcome) IN ('success', 'unknown', 'no_response') THEN 3 ELSE 2 END - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+    FROM hit h
+    LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
+         AND (regexp_like(q.text, '\b(destroy|tear ?down|wipe|drop|truncate|rm -r\w*|format|flush|purge|reset the (database|cluster|environment)|delete (all|every\w*|the (database|namespace|bucket|cluster|environment|table)))\b', 'i'))
+    GROUP BY h.call_id
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
+       min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || CASE WHEN bool_or(worked) THEN ' destroyed: ' ELSE ' tried to destroy: ' END
+           || array_to_string(array_slice(array_sort(array_agg(DISTINCT left(what, 120))), 1, 3), '; ') AS message,
+       array_sort(array_agg(DISTINCT left(what, 300))) AS statements
+FROM graded
+GROUP BY session_id

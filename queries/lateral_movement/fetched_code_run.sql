@@ -1,0 +1,73 @@
+-- id = "fetched_code_run"
+-- title = "Command runs code straight from the network, or opens a reverse shell"
+-- level = "high"
+-- status = "stable"
+-- description = """
+--   A command pipes a download or a decoded text into an interpreter, or connects a shell to a remote host.
+--   critical: a reverse shell. high: decoded text is run; or a download is run whose host only a result of this session had named, or that is a
+--   bare address or plain HTTP. medium: any other download that is run. low: the command failed, or the user named the host.
+--   Well-known installers are run in just this way: their hosts can be allow-listed with `installers`. The payload itself is not looked at.
+--   """
+-- tags = ["owasp.mcp05", "owasp.asi05", "atlas.AML.T0050", "atlas.AML.T0072", "attack.T1059", "attack.T1105", "attack.T1140"]
+-- falsepositives = ["installation instructions of tools that are not among the installers"]
+-- window = "24h"
+-- params = { max_bytes = 65536, installers = ["sh.rustup.rs", "get.docker.com", "astral.sh", "install.python-poetry.org", "get.pnpm.io", "bun.sh", "deno.land", "deb.nodesource.com", "fnm.vercel.app", "get.helm.sh", "get.k3s.io"] }
+WITH hit AS (
+    SELECT call_id, session_id, agent, server, tool, time, outcome,
+           regexp_like(arguments, '/dev/(tcp|udp)/|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|-c|--exec|--sh-exec)\s|\bmkfifo\b|\bsocat\b|pty\.spawn|socket\.socket|TCPSocket|fsockopen|IO\.popen|Net\.Sockets\.TCPClient', 'i') AS shell,
+           regexp_like(arguments, '\b(base64\s+(-d|-D|--decode)|xxd\s+-r|openssl\s+(enc\s+)?(-d|base64\s+-d)|FromBase64String|b64decode|-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,})', 'i') AS decoded,
+           regexp_replace(arguments, '^.*?((curl|wget|iwr|irm|nc|ncat|netcat|socat|bash\s+-i|base64\s+-\w|powershell|pwsh|python\d?|ruby|perl|php|exec\s+\d+<>)\b.{0,160}).*$', '\1', 'is') AS what
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+      AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND regexp_like(arguments, '\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee\s+\S+\s*\|\s*)?(sudo\s+(-\w+\s+)*)?(env\s+\S+\s+)?(/bin/|/usr/bin/)?(ba|z|da|k|fi)?sh\b|\|\s*(sudo\s+)?(python\d?|perl|ruby|node|php|lua)\b)'
+          || '|\b(ba|z|da)?sh\s+(-c\s+)?[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(source|eval|\.)\s+[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(python\d?|perl|ruby|node|php)\s+(-c|-e)\s+[^|;"]{0,40}\$\(\s*(curl|wget)'
+          || '|\b(iex|Invoke-Expression)\b[^|;"]{0,60}(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)|(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)\b[^|;]{0,200}\|\s*(iex|Invoke-Expression)\b|\bmshta\s+https?:|\bregsvr32\b[^|;&"]*https?:|\bcertutil\b[^|;&"]*-urlcache'
+          || '|\b(curl|wget)\s[^|;"]*-[oO]\s*(\S+)[^"]*(&&|;)\s*(chmod\s[^;&"]*(&&|;)\s*)?(sudo\s+)?((ba|z)?sh|python\d?|\./|/tmp/)\S*'
+          || '|\|\s*(base64\s+(-d|-D|--decode)|xxd\s+-r\S*|openssl\s+base64\s+-d)[^|;&"]*\|\s*(sudo\s+)?((ba|z|da)?sh|python\d?|perl|ruby|node)\b|\beval\s+[''"\\]{0,3}\$\([^)]*base64\s+(-d|--decode)|\b(powershell|pwsh)(\.exe)?\s[^|;&"]*-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}|exec\(\s*(base64\.b64decode|__import__\(.base64)'
+          || '|>&?\s*/dev/(tcp|udp)/[\w.-]+/\d+|<>\s*/dev/tcp/|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|--exec|--sh-exec)\s*\S*(sh|bash|cmd)|\bmkfifo\b[^"]*\|\s*(nc|ncat|netcat)\b|\bsocat\b[^|;&"]*exec:[^|;&"]*(sh|bash)|socket\.socket\([^"]{0,400}(dup2|pty\.spawn|subprocess)|TCPSocket\.(open|new)[^"]{0,200}(exec|IO)|fsockopen\([^"]{0,200}(exec|proc_open)|Net\.Sockets\.TCPClient', 'i')
+      -- The words stand in a quoted text: a commit message, an echo, a search.
+      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\]|\\[^"])*\\")[^|;&''"]*"\s*[,}]')
+),
+aimed AS (
+    SELECT h.*, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host, o.type = 'url' AND starts_with(lower(o.value), 'http://') AS plain
+    FROM hit h LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip')
+),
+origin AS (                      -- did a result of the session name the host, and no argument before?
+    SELECT a.call_id, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, min(a.outcome) AS outcome,
+           bool_or(a.shell) AS shell, bool_or(a.decoded) AS decoded, min(a.what) AS what, array_agg(DISTINCT a.host) FILTER (WHERE a.host IS NOT NULL) AS hosts,
+           coalesce(bool_or(a.plain OR regexp_like(a.host, '^[0-9.]+$|:')), false) AS rough,
+           coalesce(bool_and(array_position($installers, a.host) IS NOT NULL) FILTER (WHERE a.host IS NOT NULL), false) AS installer,
+           coalesce(bool_or(f.origin = 'result') AND NOT bool_or(f.origin = 'argument'), false) AS from_content,
+           first_value(named_struct('id', f.call_id, 'at', f.time) ORDER BY f.time, f.call_id) FILTER (WHERE f.origin = 'result') AS named_by
+    FROM aimed a
+    LEFT JOIN observables f ON f.session_id = a.session_id AND f.type IN ('url', 'domain', 'ip') AND f.time < a.time
+         AND CASE WHEN f.type = 'url' THEN host_of(f.value) ELSE lower(f.value) END = a.host
+    GROUP BY a.call_id
+),
+graded AS (
+    SELECT o.call_id, min(o.session_id) AS session_id, min(o.agent) AS agent, min(o.server) AS server, min(o.tool) AS tool, min(o.time) AS time, min(o.what) AS what,
+           bool_or(o.shell) AS shell, bool_or(o.from_content) AS from_content, first_value(o.named_by) AS named_by,
+           CASE WHEN bool_or(o.shell) THEN 4
+                WHEN bool_or(o.installer) THEN 0
+                WHEN min(o.outcome) NOT IN ('success', 'unknown', 'no_response', 'timeout') OR count(q.session_id) > 0 THEN 1
+                WHEN bool_or(o.decoded OR o.from_content OR o.rough) THEN 3 ELSE 2 END AS grade
+    FROM origin o
+    LEFT JOIN prompts q ON q.session_id = o.session_id AND q.time <= o.time AND strpos(lower(q.text), o.hosts[1]) > 0
+    GROUP BY o.call_id
+),
+evidence AS (
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(what) AS what,
+           bool_or(shell) AS shell, bool_or(from_content) AS from_content
+    FROM (SELECT *, unnest(CASE WHEN from_content THEN make_array(named_by, named_struct('id', call_id, 'at', time))
+                                ELSE make_array(named_struct('id', call_id, 'at', time)) END) AS ev FROM graded WHERE grade > 0)
+    GROUP BY session_id, ev['id']
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
+       min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
+       CASE max(grade) WHEN 4 THEN 'critical' WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || CASE WHEN bool_or(shell) THEN ' opened a shell to a remote host: ' ELSE ' ran fetched or decoded code: ' END || left(min(what), 160)
+           || CASE WHEN bool_or(from_content) THEN '; only a result had named the host' ELSE '' END AS message,
+       array_sort(array_agg(DISTINCT left(what, 300))) AS commands
+FROM evidence
+GROUP BY session_id
