@@ -105,6 +105,9 @@ impl Session {
         for function in udf::all() {
             context.register_udf(function);
         }
+        for function in udf::aggregates() {
+            context.register_udaf(function);
+        }
         let mut removed = Vec::new();
         if options.deterministic {
             let state = context.state();

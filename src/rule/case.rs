@@ -21,11 +21,15 @@ pub struct Case {
     pub near_miss: bool,
     /// Line of the case in its file.
     pub line: usize,
-    /// JSON lines: rows of `calls`, of `tool_definitions`, `connections` and `prompts`.
+    /// JSON lines: rows of `calls`, of `tool_definitions`, `connections`, `prompts`, `rejects` and `sources`.
     pub(super) calls: Lines,
     pub(super) tools: Lines,
     pub(super) servers: Lines,
     pub(super) prompts: Lines,
+    pub(super) rejects: Lines,
+    pub(super) sources: Lines,
+    /// Parameters as a user would set them.
+    params: toml::Table,
     /// What findings must hold, one entry per finding: a subset of its columns.
     expect: Vec<toml::Table>,
 }
@@ -72,6 +76,10 @@ struct WrittenCase {
     tools: Option<Spanned<String>>,
     servers: Option<Spanned<String>>,
     prompts: Option<Spanned<String>>,
+    rejects: Option<Spanned<String>>,
+    sources: Option<Spanned<String>>,
+    #[serde(default)]
+    params: toml::Table,
     #[serde(default)]
     expect: Vec<toml::Table>,
 }
@@ -115,6 +123,9 @@ pub(super) fn read(text: &str) -> (Vec<Case>, Vec<Fault>) {
             tools: lines(case.tools),
             servers: lines(case.servers),
             prompts: lines(case.prompts),
+            rejects: lines(case.rejects),
+            sources: lines(case.sources),
+            params: case.params,
             expect: case.expect,
         }
     });
@@ -136,8 +147,8 @@ async fn run_case(rule: &Rule, case: &Case) -> Result<(), String> {
     // One thread: what a case tests is the query, and many small cases run faster without the exchange of batches.
     let options = SessionOptions { threads: Some(1), ..SessionOptions::default() };
     let session = Session::new(lake.tables, options).await.map_err(|e| e.to_string())?;
-    let found =
-        run(rule, &session, TimeRange::default(), &Params::default()).await.map_err(|error| error.cause.to_string())?;
+    let params = Params::of_one(rule, &case.params)?;
+    let found = run(rule, &session, TimeRange::default(), &params).await.map_err(|error| error.cause.to_string())?;
     if found.len() != case.fires {
         let shown: String =
             found.iter().take(5).map(|finding| format!("\n  {}", shown(finding, &lake.call_ids))).collect();

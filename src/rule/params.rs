@@ -40,6 +40,15 @@ impl RuleSet {
 }
 
 impl Params {
+    /// Values for one rule alone, checked like a user's.
+    pub(super) fn of_one(rule: &Rule, values: &Table) -> Result<Self, String> {
+        let fitted = values.iter().map(|(name, value)| {
+            let value = fit(rule, name, value).map_err(|problem| format!("params.{name}: {problem}"))?;
+            Ok((name.clone(), value))
+        });
+        Ok(Self(BTreeMap::from([(rule.header.id.clone(), fitted.collect::<Result<Table, String>>()?)])))
+    }
+
     /// The values for one rule's query.
     pub(super) fn of(&self, rule: &Rule) -> ParamValues {
         let overrides = self.0.get(&rule.header.id);

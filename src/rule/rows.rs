@@ -56,10 +56,12 @@ pub(super) fn lake(case: &Case) -> Result<CaseLake, String> {
         ("observables", decode(schema("observables")?, observables)?),
     ]);
     type Complete = fn(&Enricher, usize, Row) -> Result<Row, String>;
-    let others: [(&str, &Lines, Complete); 3] = [
+    let others: [(&str, &Lines, Complete); 5] = [
         ("tool_definitions", &case.tools, tool_row),
         ("connections", &case.servers, server_row),
         ("prompts", &case.prompts, prompt_row),
+        ("rejects", &case.rejects, |_, _, row| Ok(row)),
+        ("sources", &case.sources, |_, _, row| Ok(row)),
     ];
     for (name, lines, complete) in others {
         batches.insert(name, decode(schema(name)?, rows(lines, |at, row| complete(enricher, at, row))?)?);

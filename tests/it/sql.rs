@@ -37,8 +37,9 @@ fn root(path: &str) -> PathBuf {
 
 #[tokio::test]
 async fn functions_answer_as_written_down() {
-    for function in udf::all() {
-        let file = root("tests/slt").join(format!("{}.slt", function.name()));
+    let names = udf::all().into_iter().map(|f| f.name().to_owned());
+    for name in names.chain(udf::aggregates().into_iter().map(|f| f.name().to_owned())) {
+        let file = root("tests/slt").join(format!("{name}.slt"));
         let mut runner = Runner::new(async || Ok(Database(Session::new(Vec::new(), SessionOptions::default()).await?)));
         if let Err(error) = runner.run_file_async(&file).await {
             panic!("{}", error.display(false));
@@ -49,8 +50,10 @@ async fn functions_answer_as_written_down() {
 #[test]
 fn functions_are_documented() {
     let page = std::fs::read_to_string(root("docs/sql.md")).expect("docs/sql.md");
-    for function in udf::all() {
-        let syntax = function.documentation().expect("documentation").syntax_example.clone();
+    let (scalars, aggregates) = (udf::all(), udf::aggregates());
+    let documented = scalars.iter().map(|f| f.documentation()).chain(aggregates.iter().map(|f| f.documentation()));
+    for documentation in documented {
+        let syntax = &documentation.expect("documentation").syntax_example;
         assert!(page.contains(&format!("`{syntax}`")), "docs/sql.md lacks `{syntax}`");
     }
 }

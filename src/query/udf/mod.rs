@@ -2,9 +2,11 @@
 //!
 //! All are immutable and see nothing but their arguments, so a rule answers the same tomorrow and the functions can
 //! be registered on a remote executor. NULL in any argument gives NULL. To add one: a file with `udf()`, a line in
-//! [`all`], a `tests/slt/<name>.slt` and a row in `docs/sql.md`.
+//! [`all`] or [`aggregates`], a `tests/slt/<name>.slt` and a row in `docs/sql.md`.
 
 pub mod address;
+mod aggregate;
+mod beacon_score;
 mod entropy;
 mod has_capability;
 mod has_marker;
@@ -13,6 +15,7 @@ mod is_credential_path;
 mod is_internal_address;
 mod is_metadata_address;
 mod json_strings;
+mod mad;
 mod path_escapes;
 mod registrable_domain;
 mod result_text;
@@ -24,7 +27,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    AggregateUDF, ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -44,6 +48,11 @@ pub fn all() -> Vec<ScalarUDF> {
         registrable_domain::udf(),
         result_text::udf(),
     ]
+}
+
+/// Every aggregate function of ours; they work as window functions too.
+pub fn aggregates() -> Vec<AggregateUDF> {
+    vec![beacon_score::udaf(), mad::udaf()]
 }
 
 /// What a function's documentation says; DataFusion shows it in `information_schema.routines`.
