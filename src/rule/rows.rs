@@ -80,6 +80,8 @@ pub(super) fn problems(case: &Case) -> Vec<(usize, String)> {
         ("tool_definitions", &case.tools),
         ("connections", &case.servers),
         ("prompts", &case.prompts),
+        ("rejects", &case.rejects),
+        ("sources", &case.sources),
     ];
     let mut problems = Vec::new();
     for (table, lines) in parts {
