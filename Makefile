@@ -5,7 +5,7 @@ BIN := $(CARGO_TARGET_DIR)/debug/calltrail
 DEMO_LAKE ?= $(CARGO_TARGET_DIR)/demo-lake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint bench crash fuzz clean
+.PHONY: help demo test check fmt lint bench eval crash fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -31,6 +31,11 @@ bench: ## Measure ingest and queries on generated captures (release build; SIZES
 	@bash tests/install.sh
 	cargo build --release --bin calltrail
 	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail $(CARGO_TARGET_DIR)/test-venv/bin/python benches/run.py $(SIZES)
+
+eval: ## Measure the rules on labelled sessions (release build; LABELLED=folder, else ../shared/datasets/labelled; VARIANTS="unframed")
+	@bash tests/install.sh
+	cargo build --release --bin calltrail
+	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail LABELLED="$(LABELLED)" VARIANTS="$(or $(VARIANTS),as-is unframed prompts)" $(CARGO_TARGET_DIR)/test-venv/bin/python eval/rules.py
 
 crash: ## Kill ingest at random instants (ROUNDS=200) and compare the rows with an undisturbed run
 	CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) cargo test --test it crash -- --nocapture

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust: DuckDB with its Delta extension, Polars, and moto's S3 server, from PyPI, into a virtual
-# environment in the target folder. Safe to run again.
+# Installs what the tests need beside Rust: DuckDB with its Delta extension, Polars, moto's S3 server, and Zstandard for `make eval`, from PyPI,
+# into a virtual environment in the target folder. Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${CARGO_TARGET_DIR:-target}/test-venv"
@@ -17,3 +17,4 @@ serves() {
 }
 serves || "$python" -m pip install --quiet --disable-pip-version-check "moto[s3]==5.2.5" "flask==3.1.3" "flask-cors==6.0.5"
 serves || echo "moto's S3 server does not start: the test of object stores will be skipped" >&2
+"$python" -c 'import zstandard' 2>/dev/null || "$python" -m pip install --quiet --disable-pip-version-check "zstandard==0.25.0"
