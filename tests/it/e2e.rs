@@ -6,8 +6,11 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Alerts that a planted incident may raise beside its own, as the README says below the table; no session: a derived one.
-const OVERLAPS: &[(&str, &str)] =
-    &[("secret_then_egress", "2291b10a-0a06-4110-b6e5-da623145d718"), ("definition_asks_for_context", "")];
+const OVERLAPS: &[(&str, &str)] = &[
+    ("secret_then_egress", "2291b10a-0a06-4110-b6e5-da623145d718"),
+    ("secret_written_down", "2291b10a-0a06-4110-b6e5-da623145d718"),
+    ("definition_asks_for_context", ""),
+];
 
 /// The sample logs in a lake.
 fn ingested() -> Place {

@@ -1,0 +1,52 @@
+-- id = "secret_written_down"
+-- title = "Secret was written into a command, file, repository, ticket or message"
+-- level = "medium"
+-- status = "stable"
+-- description = """
+--   A secret stands in the arguments of a call that keeps or shows what it is given: code or a file that is committed, a page, ticket, comment, chat, a memory, or a command line that ends in shell
+--   histories and process lists.
+--   high: it goes to a repository, page, ticket, chat or mail, and came out of a result. medium: it goes there and did not, or into a memory. low: into a local file or a command.
+--   Arguments that are named for a credential (token, password, Authorization) of tools that need one are its proper place. From one server to another: secret_across_servers.
+--   """
+-- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0055", "attack.T1552.001", "attack.T1552.003"]
+-- falsepositives = ["writing a configuration file with its key, as asked (low)", "examples with keys that look real"]
+-- window = "24h"
+WITH carried AS (
+    SELECT o.call_id, o.session_id, min(o.value) AS secret, min(o.time) AS time
+    FROM observables o
+    WHERE o.type = 'secret' AND o.origin = 'argument'
+      AND NOT regexp_like(o.path, '(token|password|passwd|secret|api_?key|authorization|auth|credential\w*|key|cookie|bearer|headers/[^/]*|env/[^/]*)$', 'i')
+    GROUP BY o.call_id, o.session_id
+),
+kept AS (
+    SELECT d.call_id, d.session_id, d.secret, d.time, c.agent, c.server, c.tool,
+           has_capability(c.capabilities, 'executes') AS command,
+           has_capability(c.capabilities, 'egress') AND NOT has_capability(c.capabilities, 'executes') AS shown,
+           coalesce(regexp_like(c.tool, 'memor|remember|observation|entit|knowledge|note', 'i'), false) AS memory
+    FROM carried d
+    JOIN calls c ON c.call_id = d.call_id
+    WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND array_has_any(c.capabilities, make_array('writes', 'executes', 'egress')) AND NOT has_capability(c.capabilities, 'credentials')
+      AND NOT (has_capability(c.capabilities, 'reads_untrusted') AND NOT has_capability(c.capabilities, 'writes'))
+),
+traced AS (
+    SELECT k.call_id, min(k.session_id) AS session_id, min(k.secret) AS secret, min(k.time) AS time, min(k.agent) AS agent, min(k.server) AS server, min(k.tool) AS tool,
+           bool_or(k.command) AS command, bool_or(k.shown) AS shown, bool_or(k.memory) AS memory,
+           first_value(named_struct('id', r.call_id, 'at', r.time) ORDER BY r.time, r.call_id) FILTER (WHERE r.call_id IS NOT NULL) AS source
+    FROM kept k
+    LEFT JOIN observables r ON r.type = 'secret' AND r.origin = 'result' AND r.session_id = k.session_id AND r.value = k.secret AND r.time < k.time
+    GROUP BY k.call_id
+),
+graded AS (
+    SELECT *, CASE WHEN shown THEN CASE WHEN source IS NOT NULL THEN 3 ELSE 2 END WHEN memory THEN 2 ELSE 1 END AS grade FROM traced
+),
+evidence AS (
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(secret) AS secret, bool_or(command AND NOT shown) AS command
+    FROM (SELECT *, unnest(CASE WHEN source IS NOT NULL THEN make_array(source, named_struct('id', call_id, 'at', time)) ELSE make_array(named_struct('id', call_id, 'at', time)) END) AS ev FROM graded)
+    GROUP BY session_id, ev['id']
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(secret) || ' was written down with ' || min(concat_ws('/', server, tool)) AS message, min(secret) AS secret
+FROM evidence
+GROUP BY session_id

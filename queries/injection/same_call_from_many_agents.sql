@@ -1,0 +1,35 @@
+-- id = "same_call_from_many_agents"
+-- title = "Agents of different users do the same thing within minutes"
+-- level = "medium"
+-- status = "test"
+-- description = """
+--   Calls with side effects and exactly the same arguments (by hash, so payloads are not needed) come from sessions of different agents or users within a short time: one planted text
+--   that several agents read and follow, or one attacker behind several of them.
+--   high: four and more different users or agents, or three and the call sends, pays or deletes. medium: two and three. low: the same call was made by several
+--   agents before, in the window, at another time (a routine).
+--   Calls with small or no arguments, and sessions of one user and one agent, say nothing and are left out.
+--   """
+-- tags = ["owasp.mcp06", "owasp.asi07", "owasp.asi01", "atlas.AML.T0061", "atlas.AML.T0053", "attack.T1534"]
+-- falsepositives = ["a fleet that runs one job everywhere (low from the second time on)", "a training course"]
+-- window = "7d"
+-- params = { within = "15 minutes", min_bytes = 24 }
+WITH effects AS (
+    SELECT arguments_hash, tool, session_id, min(call_id) AS call_id, min(time) AS time, min(coalesce(user_id, agent)) AS who, min(agent) AS agent, min(server) AS server,
+           bool_or(array_has_any(capabilities, make_array('egress', 'pays', 'destructive'))) AS grave, date_bin(CAST($within AS INTERVAL), min(time)) AS bin
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND arguments_bytes >= $min_bytes AND arguments_hash IS NOT NULL
+      AND array_has_any(capabilities, make_array('egress', 'pays', 'destructive', 'writes')) AND NOT array_has_any(capabilities, make_array('reads_untrusted', 'reads_private', 'executes'))
+    GROUP BY arguments_hash, tool, session_id
+),
+together AS (
+    SELECT arguments_hash, tool, bin, count(DISTINCT who) AS people, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
+           array_agg(DISTINCT who) AS who, min(agent) AS agent, min(server) AS server, bool_or(grave) AS grave,
+           count(*) OVER (PARTITION BY arguments_hash, tool) AS times
+    FROM effects GROUP BY arguments_hash, tool, bin
+)
+SELECT agent, server, tool, first_seen, last_seen, array_slice(call_ids, 1, 100) AS call_ids,
+       CASE WHEN times > 1 THEN 'low' WHEN people >= 4 OR (people >= 3 AND grave) THEN 'high' ELSE 'medium' END AS level,
+       CAST(people AS VARCHAR) || ' users or agents called ' || concat_ws('/', server, tool) || ' with the same arguments: ' || array_to_string(array_slice(array_sort(who), 1, 5), ', ') AS message,
+       people, array_slice(array_sort(who), 1, 20) AS who, arguments_hash
+FROM together
+WHERE people >= 2
