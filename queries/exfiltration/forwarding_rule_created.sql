@@ -1,0 +1,54 @@
+-- id = "forwarding_rule_created"
+-- title = "Mail is forwarded or shared to an outside address from now on"
+-- level = "high"
+-- status = "stable"
+-- description = """
+--   A call created a rule, filter, delegate or forwarding address by which mail or messages go to an address by themselves, or hides what comes in (delete, mark as read, archive at once).
+--   high: an address outside the user's own domain that the user did not name. medium: a rule that hides messages, an address of the own domain, or the log does not show the address.
+--   low: the user named the address. The own domain is that of the user or of earlier senders of the session, where the log has one. Needs arguments for the address.
+--   """
+-- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1114.003", "attack.T1564.008", "attack.T1098.002"]
+-- falsepositives = ["holiday cover that the user sets up, where the log holds no prompts"]
+-- window = "24h"
+WITH rules AS (
+    SELECT call_id, session_id, agent, server, tool, time, arguments, user_email, arguments IS NULL OR arguments_bytes <= 2 AS unlogged,
+           regexp_like(tool, 'forward|redirect|delegat|auto_?reply', 'i') OR coalesce(regexp_like(arguments, '"(forward\w*|redirect\w*|delegate\w*|copy_?to|bcc_?all|send_?to)"\s*:|-ForwardingS?mtp?Address|DeliverToMailboxAndForward', 'i'), false) AS forwards,
+           coalesce(regexp_like(arguments, '"(delete|trash|markAsRead|mark_?as_?read|skip_?inbox|archive|stopProcessingRules|removeLabelIds|moveToFolder|move_?to)"\s*:\s*(true|"[^"]+"|\[[^\]]*(INBOX|UNREAD))', 'i'), false) AS hides
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
+      AND (regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?\w*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')
+           OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(New-InboxRule|Set-Mailbox\b[^|;"]*Forwarding|Add-MailboxPermission|gam\s[^|;"]*(forward|filter|delegate))|>\s*~/\.forward\b', 'i')))
+      AND NOT regexp_like(tool, 'firewall|alert|lint|security_?group|network|routing|dns|port_?forward', 'i')
+),
+aimed AS (
+    SELECT r.*, lower(o.value) AS address
+    FROM rules r LEFT JOIN observables o ON o.call_id = r.call_id AND o.origin = 'argument' AND o.type = 'email'
+),
+own AS (                         -- domains that the session's user writes from
+    SELECT DISTINCT session_id, registrable_domain(lower(split_part(value, '@', 2))) AS domain
+    FROM observables WHERE type = 'email' AND origin = 'argument' AND regexp_like(path, '(from|sender|user_?id|mailbox|account)[^/]*$', 'i') AND session_id IN (SELECT session_id FROM rules)
+),
+asked AS (
+    SELECT a.call_id, coalesce(a.address, '') AS address, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time,
+           bool_or(a.forwards) AS forwards, bool_or(a.hides) AS hides, bool_or(a.unlogged) AS unlogged,
+           coalesce(bool_or(registrable_domain(split_part(a.address, '@', 2)) = registrable_domain(lower(split_part(a.user_email, '@', 2))) OR registrable_domain(split_part(a.address, '@', 2)) = w.domain), false) AS inside,
+           count(q.session_id) > 0 AS asked
+    FROM aimed a
+    LEFT JOIN own w ON w.session_id = a.session_id
+    LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time AND strpos(lower(q.text), a.address) > 0
+    GROUP BY a.call_id, coalesce(a.address, '')
+),
+graded AS (
+    SELECT *, CASE WHEN asked THEN 1
+                   WHEN forwards AND address <> '' AND NOT inside THEN 3
+                   WHEN hides OR (forwards AND (address <> '' OR unlogged)) THEN 2
+                   ELSE 0 END AS grade
+    FROM asked
+)
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen, array_sort(array_agg(DISTINCT call_id)) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || CASE WHEN max(nullif(address, '')) IS NOT NULL THEN ' lets mail go on to ' || max(address) WHEN bool_or(hides) THEN ' hides incoming messages' ELSE ' lets mail go on to an address that the log does not hold' END AS message,
+       array_sort(array_agg(DISTINCT address) FILTER (WHERE address <> '')) AS addresses
+FROM graded
+WHERE grade > 0
+GROUP BY session_id
