@@ -17,6 +17,7 @@ pub mod detect;
 pub mod enrich;
 pub mod ingest;
 pub mod lake;
+pub mod lineage;
 pub mod query;
 pub mod rule;
 pub mod sink;

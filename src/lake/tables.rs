@@ -28,6 +28,7 @@ pub static TABLES: &[Table] = &[
     Table { name: "tool_definitions", by_day: false, schema: tool_definitions },
     Table { name: "connections", by_day: false, schema: connections },
     Table { name: "prompts", by_day: true, schema: prompts },
+    Table { name: "flows", by_day: true, schema: flows },
     Table { name: "rejects", by_day: false, schema: rejects },
     Table { name: "alerts", by_day: false, schema: alerts_schema },
     Table { name: "sources", by_day: false, schema: sources },
@@ -119,6 +120,40 @@ fn prompts() -> SchemaRef {
         ("source_format", Utf8),
         ("source_file", Utf8),
         ("source_line", Int64),
+        ("day", Date32),
+    ])
+}
+
+fn flows() -> SchemaRef {
+    use DataType::{Boolean, Date32, Float64, Int64, Utf8};
+    schema(&[
+        ("flow_id", Utf8),
+        ("session_id", Utf8),
+        ("agent", Utf8),
+        ("time", utc_timestamp()),
+        ("kind", Utf8),
+        ("encoding", Utf8),
+        ("source_call_id", Utf8),
+        ("source_time", utc_timestamp()),
+        ("source_server", Utf8),
+        ("source_tool", Utf8),
+        ("source_capabilities", list_of_texts()),
+        ("sink_call_id", Utf8),
+        ("sink_server", Utf8),
+        ("sink_tool", Utf8),
+        ("sink_capabilities", list_of_texts()),
+        ("sink_path", Utf8),
+        ("destination", Utf8),
+        ("bytes", Int64),
+        ("sink_share", Float64),
+        ("source_share", Float64),
+        ("calls_between", Int64),
+        ("first_origin", Boolean),
+        ("user_named", Boolean),
+        ("value", Utf8),
+        ("value_hash", Utf8),
+        ("sentence", Utf8),
+        ("score", Float64),
         ("day", Date32),
     ])
 }

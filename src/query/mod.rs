@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 /// Stored tables whose rows a session's range limits. Definitions and connections stay whole: what a tool looked
 /// like before the range is what a change in the range is judged by.
-const RANGED: &[&str] = &["calls", "observables", "prompts"];
+const RANGED: &[&str] = &["calls", "observables", "prompts", "flows"];
 
 const CATALOG: &str = "calltrail";
 

@@ -6,9 +6,10 @@ use crate::call::{
 };
 use crate::enrich::{EnrichOptions, Enricher};
 use crate::lake::tables::{self, TABLES};
+use crate::lineage::{Moment, PromptText, flows_of, flows_to_batch};
 use crate::query::{QueryError, Session, SessionOptions, near, parse_duration};
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::json::ReaderBuilder;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -46,10 +47,12 @@ pub(super) fn lake(case: &Case) -> Result<CaseLake, String> {
     let mut calls = CallBatchBuilder::new("case", START * 1000);
     let mut observables = Vec::new();
     let mut call_ids = Vec::new();
+    let mut all = Vec::new();
     for (call, found) in self::calls(enricher, &case.calls)? {
         observables.extend(found.iter().map(|observable| observable_row(&call, observable)));
         call_ids.push(call.call_id.to_string());
         calls.append(&call);
+        all.push(call);
     }
     let mut batches = BTreeMap::from([
         ("calls", Some(calls.finish().map_err(|e| e.to_string())?)),
@@ -66,6 +69,9 @@ pub(super) fn lake(case: &Case) -> Result<CaseLake, String> {
     for (name, lines, complete) in others {
         batches.insert(name, decode(schema(name)?, rows(lines, |at, row| complete(enricher, at, row))?)?);
     }
+    let prompts = batches.get("prompts").and_then(Option::as_ref).map(prompt_texts).unwrap_or_default();
+    let flows = flows_to_batch(&schema("flows")?, &flows_of(&all, &prompts)).map_err(|e| e.to_string())?;
+    batches.insert("flows", Some(flows));
     let tables = TABLES.iter().map(|table| {
         let provider = mem_table(table.schema(), batches.remove(table.name).flatten());
         Ok((table.name.to_owned(), provider.map_err(|e| e.to_string())?))
@@ -233,6 +239,22 @@ fn prompt_row(enricher: &Enricher, at: usize, mut row: Row) -> Result<Row, Strin
         );
     }
     Ok(row)
+}
+
+/// The prompts as lineage looks at them.
+fn prompt_texts(batch: &RecordBatch) -> Vec<PromptText> {
+    let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+    let times = batch.column_by_name("time").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    let (Some(sessions), Some(texts)) = (text("session_id"), text("text")) else { return Vec::new() };
+    let rows = sessions.iter().zip(texts).enumerate().filter_map(|(row, (session, text))| {
+        let time = times.filter(|times| times.is_valid(row)).map(|times| times.value(row));
+        Some(PromptText {
+            session_id: session?.into(),
+            at: Moment { time, ..Moment::default() },
+            text: text?.to_owned(),
+        })
+    });
+    rows.collect()
 }
 
 fn marker_kinds(markers: &[Marker]) -> Vec<String> {

@@ -11,17 +11,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("enrich", &["call", "source"]),
     ("lake", &["call"]),
     ("ingest", &["call", "source", "enrich", "lake"]),
+    ("lineage", &["call", "source", "enrich", "lake"]),
     ("query", &["call", "source", "enrich", "lake", "visible"]),
     ("alert", &["call", "lake", "visible"]),
-    ("rule", &["call", "source", "enrich", "lake", "query", "alert"]),
-    ("detect", &["call", "lake", "query", "rule", "alert"]),
+    ("rule", &["call", "source", "enrich", "lake", "lineage", "query", "alert"]),
+    ("detect", &["call", "lake", "lineage", "query", "rule", "alert"]),
     ("sink", &["alert", "visible"]),
     ("config", &["call", "source", "lake", "alert", "sink"]),
     (
         "cli",
         &[
-            "call", "source", "enrich", "lake", "ingest", "query", "alert", "rule", "detect", "sink", "config",
-            "visible",
+            "call", "source", "enrich", "lake", "ingest", "lineage", "query", "alert", "rule", "detect", "sink",
+            "config", "visible",
         ],
     ),
 ];

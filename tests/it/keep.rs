@@ -315,7 +315,7 @@ fn make_older(place: &Place) {
     }
     let identity = place.lake().join("_calltrail/lake.json");
     let text = std::fs::read_to_string(&identity).expect("an identity");
-    std::fs::write(identity, text.replace("\"schema_version\": 1", "\"schema_version\": 0")).expect("written");
+    std::fs::write(identity, text.replace("\"schema_version\": 2", "\"schema_version\": 0")).expect("written");
 }
 
 /// Rows without what an older version did not have.
@@ -363,7 +363,7 @@ fn a_lake_of_an_older_version_is_read_and_brought_up_to_date() {
     // A lake of a newer version is left alone.
     let identity = place.lake().join("_calltrail/lake.json");
     let text = std::fs::read_to_string(&identity).expect("an identity");
-    std::fs::write(&identity, text.replace("\"schema_version\": 1", "\"schema_version\": 9")).expect("written");
+    std::fs::write(&identity, text.replace("\"schema_version\": 2", "\"schema_version\": 9")).expect("written");
     let refused = place.run(1, ["query", "SELECT 1"]);
     assert!(refused.stderr.contains("newer version"), "{}", refused.stderr);
 }

@@ -1,0 +1,26 @@
+//! Sessions → flows: which data of a call's result went into a later call's arguments.
+//!
+//! Texts are compared as words ([`words`]), arguments first: they are small, and what they hold decides what to look for in results,
+//! which are read once each. Nothing of a payload is kept but the short values that `flows` shows.
+
+mod batch;
+mod decode;
+mod flow;
+mod index;
+mod memory;
+mod scan;
+mod session;
+mod sink;
+mod value;
+mod words;
+
+pub use batch::flows_to_batch;
+pub use decode::Encoding;
+pub use flow::{End, Flow, Kind};
+pub use index::{CallText, Moment};
+pub use memory::{PromptText, flows_of};
+pub use scan::Scratch;
+pub use session::Session;
+
+#[cfg(test)]
+mod tests;
