@@ -1,0 +1,86 @@
+-- id = "private_content_to_new_place"
+-- title = "Content of a private result is sent to a place that is new or that only a stranger named"
+-- level = "high"
+-- status = "test"
+-- description = """
+--   A longer piece of what a private source returned (mail, files, database, account, memory) stands in what a tool sends to an outside destination.
+--   high: only content that others wrote had named the destination, in this session, and neither the user nor an earlier argument had (private data, untrusted content, way
+--   out). medium: the agent had not sent anything to that destination within the window, nobody had named it, and the payload is mostly that content. low: the same with little of
+--   it, or the destination is within the domain of the user.
+--   Answers to the sender of what was read are left out where the result names the destination as its sender. Re-encoded content is content_sent_encoded. Needs payloads; paraphrases are not seen.
+--   """
+-- tags = ["owasp.mcp10", "owasp.mcp06", "owasp.asi02", "owasp.asi01", "atlas.AML.T0086", "atlas.AML.T0085.001", "attack.T1567", "attack.T1114"]
+-- falsepositives = ["forwarding on the user's request, where the log holds no prompts (medium)"]
+-- window = "14d"
+-- params = { min_bytes = 80, min_share = 0.3 }
+WITH sent AS (
+    SELECT session_id, agent, sink_call_id, min(time) AS time, min(destination) AS destination, min(source_call_id) AS source_call_id, min(source_time) AS source_time,
+           min(concat_ws('/', source_server, source_tool)) AS source, min(concat_ws('/', sink_server, sink_tool)) AS sink, sum(bytes) AS bytes, least(1.0, sum(sink_share)) AS share,
+           coalesce(bool_or(user_named), false) AS user_named
+    FROM flows
+    WHERE kind = 'content' AND destination IS NOT NULL AND encoding NOT IN ('base64', 'hex', 'url') AND array_has_any(source_capabilities, make_array('reads_private', 'credentials'))
+      AND array_has_any(sink_capabilities, make_array('egress')) AND NOT array_has_any(sink_capabilities, make_array('executes'))
+    GROUP BY session_id, agent, sink_call_id
+    HAVING sum(bytes) >= $min_bytes
+),
+outside AS (
+    SELECT * FROM sent WHERE NOT is_internal_address(destination)
+),
+named AS (                       -- who named the destination: flows of its value into the same call
+    SELECT o.sink_call_id, min(o.session_id) AS session_id, min(o.agent) AS agent, min(o.time) AS time, min(o.destination) AS destination, min(o.source_call_id) AS source_call_id, min(o.source_time) AS source_time,
+           min(o.source) AS source, min(o.sink) AS sink, max(o.bytes) AS bytes, max(o.share) AS share,
+           coalesce(bool_or(v.first_origin AND array_has_any(v.source_capabilities, make_array('reads_untrusted'))), false) AS by_stranger, coalesce(bool_or(v.user_named), false) AS user_named,
+           count(v.sink_call_id) > 0 AS in_result, min(v.source_call_id) FILTER (WHERE array_has_any(v.source_capabilities, make_array('reads_untrusted'))) AS named_by,
+           min(v.source_time) FILTER (WHERE array_has_any(v.source_capabilities, make_array('reads_untrusted'))) AS named_at
+    FROM outside o
+    LEFT JOIN flows v ON v.sink_call_id = o.sink_call_id AND v.kind = 'value' AND (lower(v.value) = lower(o.destination) OR host_of(v.value) = o.destination)
+    GROUP BY o.sink_call_id
+),
+used AS (                        -- what the agent, and the session, sent there before
+    SELECT n.sink_call_id, min(n.session_id) AS session_id, min(n.agent) AS agent, min(n.time) AS time, min(n.destination) AS destination, min(n.source_call_id) AS source_call_id, min(n.source_time) AS source_time,
+           min(n.source) AS source, min(n.sink) AS sink, max(n.bytes) AS bytes, max(n.share) AS share, bool_or(n.by_stranger) AS by_stranger, bool_or(n.in_result) AS in_result, bool_or(n.user_named) AS user_named,
+           min(n.named_by) AS named_by, min(n.named_at) AS named_at, count(f.call_id) > 0 AS in_use
+    FROM named n
+    LEFT JOIN (SELECT b.call_id, b.time, k.agent, CASE b.type WHEN 'url' THEN host_of(b.value) ELSE lower(b.value) END AS place
+               FROM observables b JOIN calls k ON k.call_id = b.call_id
+               WHERE b.origin = 'argument' AND b.type IN ('url', 'domain', 'ip', 'email') AND has_capability(k.capabilities, 'egress')) f
+           ON f.agent = n.agent AND f.time < n.source_time AND f.place = lower(n.destination)
+    GROUP BY n.sink_call_id
+),
+asked AS (
+    SELECT u.sink_call_id, min(u.session_id) AS session_id, min(u.agent) AS agent, min(u.time) AS time, min(u.destination) AS destination, min(u.source_call_id) AS source_call_id, min(u.source_time) AS source_time,
+           min(u.source) AS source, min(u.sink) AS sink, max(u.bytes) AS bytes, max(u.share) AS share, bool_or(u.by_stranger) AS by_stranger, bool_or(u.in_result) AS in_result, min(u.named_by) AS named_by,
+           min(u.named_at) AS named_at, bool_or(u.in_use) AS in_use,
+           coalesce(bool_or(registrable_domain(lower(split_part(k.user_email, '@', 2))) = registrable_domain(CASE WHEN strpos(u.destination, '@') > 0 THEN lower(split_part(u.destination, '@', 2)) ELSE u.destination END)), false) AS own_domain
+    FROM used u
+    LEFT JOIN calls k ON k.call_id = u.sink_call_id
+    LEFT JOIN prompts q ON q.session_id = u.session_id AND q.time <= u.time AND strpos(lower(q.text), lower(u.destination)) > 0
+    WHERE NOT u.user_named
+    GROUP BY u.sink_call_id
+    HAVING count(q.session_id) = 0
+),
+-- The sender of what was read, as its result says it.
+answers AS (
+    SELECT a.*, coalesce(regexp_like(s.result, '(from|sender|reply_?to|author|organizer)\W{1,8}[^"\n]{0,60}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS answer
+    FROM asked a JOIN calls s ON s.call_id = a.source_call_id
+),
+graded AS (
+    SELECT *, CASE WHEN in_use OR (answer AND share < 0.9) THEN 0 WHEN own_domain THEN 1 WHEN by_stranger AND named_by <> source_call_id THEN 3 WHEN by_stranger THEN 2
+                   WHEN in_result THEN 1 WHEN share >= $min_share THEN 2 ELSE 1 END AS grade
+    FROM answers
+),
+evidence AS (
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(destination) AS destination, max(bytes) AS bytes,
+           bool_or(by_stranger) AS by_stranger
+    FROM (SELECT *, unnest(CASE WHEN by_stranger THEN make_array(named_struct('id', named_by, 'at', named_at), named_struct('id', source_call_id, 'at', source_time), named_struct('id', sink_call_id, 'at', time))
+                                ELSE make_array(named_struct('id', source_call_id, 'at', source_time), named_struct('id', sink_call_id, 'at', time)) END) AS ev
+          FROM graded WHERE grade > 0)
+    GROUP BY session_id, ev['id']
+)
+SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       CAST(max(bytes) AS VARCHAR) || ' bytes that ' || min(source) || ' returned went to ' || min(destination) || ' with ' || min(sink)
+           || CASE WHEN bool_or(by_stranger) THEN '; only content that others wrote had named that destination' ELSE '; nobody had named that destination' END AS message,
+       min(destination) AS destination, max(bytes) AS bytes
+FROM evidence
+GROUP BY session_id
