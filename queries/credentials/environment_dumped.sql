@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp01", "owasp.asi03", "atlas.AML.T0055", "atlas.AML.T0098", "attack.T1552.001", "attack.T1082", "attack.T1555"]
 -- falsepositives = ["debugging of a build or deployment"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts", "results"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH hit AS (

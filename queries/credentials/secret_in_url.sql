@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0055", "attack.T1552", "attack.T1567"]
 -- falsepositives = ["services that take their key only in the address"]
+-- needs = ["arguments"]
+-- helps = ["results"]
 -- window = "24h"
 WITH carried AS (
     SELECT call_id, session_id, server, tool, time, value AS url, host_of(value) AS host,

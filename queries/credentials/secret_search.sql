@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp01", "owasp.asi03", "atlas.AML.T0055", "atlas.AML.T0082", "atlas.AML.T0085.000", "attack.T1552.001", "attack.T1213"]
 -- falsepositives = ["secret scanning on the user's request, where the log holds no prompts", "developers who search for a configuration key"]
+-- needs = ["arguments"]
+-- helps = ["argument_sizes", "prompts", "results"]
 -- window = "24h"
 -- params = { several = 3, max_bytes = 1024 }
 WITH searched AS (

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp01", "owasp.asi03", "atlas.AML.T0091.000", "attack.T1550.001", "attack.T1528"]
 -- falsepositives = ["a service account that a team shares on purpose", "one person with two accounts"]
+-- needs = ["arguments", "users"]
+-- helps = ["client_addresses"]
 -- window = "14d"
 -- params = { within = "1 day", shared_by = 5 }
 WITH used AS (

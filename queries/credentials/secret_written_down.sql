@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0055", "attack.T1552.001", "attack.T1552.003"]
 -- falsepositives = ["writing a configuration file with its key, as asked (low)", "examples with keys that look real"]
+-- needs = ["arguments"]
+-- helps = ["results"]
 -- window = "24h"
 WITH carried AS (
     SELECT o.call_id, o.session_id, min(o.value) AS secret, min(o.time) AS time

@@ -9,6 +9,8 @@
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0098", "attack.T1552"]
 -- falsepositives = ["documentation with example keys", "a configuration that the user works on"]
+-- needs = ["results"]
+-- helps = ["arguments"]
 -- window = "24h"
 -- params = { many = 3 }
 WITH held AS (

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp08", "owasp.asi10", "owasp.asi02", "atlas.AML.T0101", "attack.T1490", "attack.T1070", "attack.T1562.008"]
 -- falsepositives = ["clean-up of old snapshots on the user's request, where the log holds no prompts"]
+-- needs = []
+-- helps = ["argument_sizes", "arguments", "prompts"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH hit AS (

@@ -10,6 +10,7 @@
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi10", "atlas.AML.T0101", "attack.T1486"]
 -- falsepositives = ["encrypting secrets for a repository (sops, git-crypt) with removal of the plain files"]
+-- needs = ["argument_sizes", "arguments"]
 -- window = "4h"
 -- params = { min_files = 5, max_bytes = 65536 }
 WITH touched AS (

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi02", "atlas.AML.T0101", "attack.T1485", "attack.T1070"]
 -- falsepositives = ["rebasing of one's own feature branch (low)"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts"]
 -- window = "4h"
 -- params = { max_bytes = 65536 }
 WITH pushes AS (

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi02", "owasp.asi08", "atlas.AML.T0101", "attack.T1485"]
 -- falsepositives = ["clean-up jobs in their first run", "tests that remove what they made"]
+-- needs = []
+-- helps = ["argument_sizes", "durations", "prompts"]
 -- window = "14d"
 -- params = { min_targets = 10, within = "10 minutes" }
 WITH deletions AS (

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi05", "atlas.AML.T0101", "attack.T1485", "attack.T1561"]
 -- falsepositives = ["throw-away test databases and environments"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH hit AS (

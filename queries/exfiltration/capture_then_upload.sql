@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0086", "atlas.AML.T0037", "attack.T1113", "attack.T1115", "attack.T1560", "attack.T1567"]
 -- falsepositives = ["bug reports with a screenshot, as asked, where the log holds no prompts"]
+-- needs = ["arguments"]
+-- helps = ["durations", "prompts"]
 -- window = "4h"
 -- params = { within = "10 minutes" }
 WITH captured AS (

@@ -10,6 +10,7 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0086", "atlas.AML.T0068", "attack.T1132.001", "attack.T1027", "attack.T1567"]
 -- falsepositives = ["uploads by an interface that wants Base64 (files of a code host)"]
+-- needs = ["arguments", "results"]
 -- window = "24h"
 -- params = { min_bytes = 40, min_url_bytes = 160 }
 WITH encoded AS (

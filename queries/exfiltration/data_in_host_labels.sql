@@ -9,6 +9,7 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0086", "attack.T1048", "attack.T1071.004", "attack.T1132.001"]
 -- falsepositives = ["hosts of previews and tenants (long generated labels)"]
+-- needs = ["arguments"]
 -- window = "24h"
 -- params = { min_label = 24, few = 3, many = 10 }
 WITH hosts AS (

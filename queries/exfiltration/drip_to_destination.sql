@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "owasp.asi10", "atlas.AML.T0086", "attack.T1030", "attack.T1029", "attack.T1020"]
 -- falsepositives = ["an agent that files tickets out of mails one by one"]
+-- needs = ["arguments", "results"]
+-- helps = ["prompts"]
 -- window = "7d"
 -- params = { pieces = 8, max_piece = 600 }
 WITH sent AS (

@@ -9,6 +9,8 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1114.003", "attack.T1564.008", "attack.T1098.002"]
 -- falsepositives = ["holiday cover that the user sets up, where the log holds no prompts"]
+-- needs = []
+-- helps = ["argument_sizes", "arguments", "prompts", "users"]
 -- window = "24h"
 WITH rules AS (
     SELECT call_id, session_id, agent, server, tool, time, arguments, user_email, arguments IS NULL OR arguments_bytes <= 2 AS unlogged,

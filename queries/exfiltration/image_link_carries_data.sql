@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp06", "owasp.asi02", "atlas.AML.T0077", "atlas.AML.T0086", "attack.T1567"]
 -- falsepositives = ["badges and charts that are built from parameters"]
+-- needs = ["arguments|results"]
+-- helps = ["durations"]
 -- window = "4h"
 WITH marked AS (
     SELECT call_id, session_id, agent, server, tool, time, time_end, capabilities, unnest(markers)['kind'] AS kind, unnest(markers)['origin'] AS origin

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0086", "atlas.AML.T0077", "attack.T1567", "attack.T1041", "attack.T1132.001"]
 -- falsepositives = ["search pages and maps whose state stands in the address", "tracking links that the agent builds"]
+-- needs = ["arguments"]
+-- helps = ["durations", "prompts", "results"]
 -- window = "7d"
 -- params = { min_value = 64, long = 300, several = 3, min_sessions = 5 }
 WITH urls AS (

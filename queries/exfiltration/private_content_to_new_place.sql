@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp06", "owasp.asi02", "owasp.asi01", "atlas.AML.T0086", "atlas.AML.T0085.001", "attack.T1567", "attack.T1114"]
 -- falsepositives = ["forwarding on the user's request, where the log holds no prompts (medium)"]
+-- needs = ["arguments", "results"]
+-- helps = ["prompts", "users"]
 -- window = "14d"
 -- params = { min_bytes = 80, min_share = 0.3 }
 WITH sent AS (

@@ -9,6 +9,8 @@
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1567.002", "attack.T1537"]
 -- falsepositives = ["publishing that is the agent's work"]
+-- needs = ["arguments"]
+-- helps = ["durations", "prompts", "users"]
 -- window = "24h"
 WITH shares AS (
     SELECT call_id, session_id, agent, server, tool, time, user_email,

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp06", "owasp.asi01", "atlas.AML.T0068", "atlas.AML.T0051.001", "attack.T1027"]
 -- falsepositives = ["web pages with soft hyphens and zero-width spaces as line-break hints (low)"]
+-- needs = ["results"]
+-- helps = ["durations"]
 -- window = "4h"
 -- params = { within = "30 minutes" }
 WITH marked AS (

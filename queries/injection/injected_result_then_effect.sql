@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
 -- falsepositives = ["agents that work on prompt injection", "tickets that rightly ask for an action and quote a prompt"]
+-- needs = ["results"]
+-- helps = ["arguments", "durations", "prompts"]
 -- window = "4h"
 -- params = { within = "20 minutes", min_length = 4 }
 WITH marked AS (

@@ -9,6 +9,8 @@
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp10", "owasp.asi07", "owasp.asi06", "atlas.AML.T0061", "atlas.AML.T0093", "attack.T1534"]
 -- falsepositives = ["writing about prompt injection", "agents that write prompts for agents", "quoting a mail in an answer (high only with markers)"]
+-- needs = ["arguments"]
+-- helps = ["durations", "prompts", "results"]
 -- window = "4h"
 WITH marked AS (
     SELECT call_id, session_id, agent, server, tool, time, time_end, capabilities, event_kind, method, outcome, unnest(markers)['kind'] AS kind, unnest(markers)['origin'] AS origin

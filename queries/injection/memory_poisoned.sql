@@ -9,6 +9,8 @@
 --   """
 -- tags = ["owasp.mcp06", "owasp.asi06", "atlas.AML.T0080.000", "atlas.AML.T0070", "attack.T1565.001"]
 -- falsepositives = ["research agents whose memory is meant to hold what they read"]
+-- needs = ["arguments", "results"]
+-- helps = ["prompts"]
 -- window = "24h"
 WITH flowed AS (
     SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, min(source_call_id) AS source_call_id, min(source_time) AS source_time,

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0048.000", "atlas.AML.T0051.001", "attack.T1657"]
 -- falsepositives = ["paying a bill whose page names the account, where the log holds no prompts"]
+-- needs = ["arguments", "results"]
+-- helps = ["prompts"]
 -- window = "30d"
 WITH named AS (
     SELECT session_id, agent, sink_call_id, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, min(value) AS account, min(value_hash) AS account_hash,

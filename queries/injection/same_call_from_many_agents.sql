@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp06", "owasp.asi07", "owasp.asi01", "atlas.AML.T0061", "atlas.AML.T0053", "attack.T1534"]
 -- falsepositives = ["a fleet that runs one job everywhere (low from the second time on)", "a training course"]
+-- needs = ["argument_sizes"]
+-- helps = ["users"]
 -- window = "7d"
 -- params = { within = "15 minutes", min_bytes = 24 }
 WITH effects AS (

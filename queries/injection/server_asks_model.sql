@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp10", "owasp.asi01", "owasp.asi02", "atlas.AML.T0034.002", "atlas.AML.T0051.001", "attack.T1056.002"]
 -- falsepositives = ["servers that summarise with the client's model (low)"]
+-- needs = ["arguments"]
+-- helps = ["approvals"]
 -- window = "24h"
 -- params = { burst = 3, within = "5 minutes", max_tokens = 4000 }
 WITH asked AS (

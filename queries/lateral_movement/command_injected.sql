@@ -10,6 +10,7 @@
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0050", "atlas.AML.T0049", "attack.T1059", "attack.T1190"]
 -- falsepositives = ["tools that run commands under a name that does not say so", "security tests"]
+-- needs = ["argument_sizes", "arguments"]
 -- window = "24h"
 -- params = { max_bytes = 4096, max_value = 400 }
 WITH hit AS (

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp05", "owasp.mcp02", "owasp.asi05", "owasp.asi03", "atlas.AML.T0105", "attack.T1611"]
 -- falsepositives = ["building images with a mounted runtime socket", "agents that administer clusters"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH hit AS (

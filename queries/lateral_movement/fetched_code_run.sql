@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "atlas.AML.T0050", "atlas.AML.T0072", "attack.T1059", "attack.T1105", "attack.T1140"]
 -- falsepositives = ["installation instructions of tools that are not among the installers"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts", "results"]
 -- window = "24h"
 -- params = { max_bytes = 65536, installers = ["sh.rustup.rs", "get.docker.com", "astral.sh", "install.python-poetry.org", "get.pnpm.io", "bun.sh", "deno.land", "deb.nodesource.com", "fnm.vercel.app", "get.helm.sh", "get.k3s.io"] }
 WITH hit AS (

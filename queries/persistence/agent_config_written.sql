@@ -12,6 +12,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp09", "owasp.asi04", "owasp.asi06", "atlas.AML.T0081", "atlas.AML.T0080", "attack.T1554"]
 -- falsepositives = ["setting up a server or the project's instructions on the user's request, where the log holds no prompts"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts"]
 -- window = "1h"
 -- params = { max_bytes = 262144 }
 WITH written AS (

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi09", "owasp.asi10", "atlas.AML.T0081", "atlas.AML.T0107", "attack.T1562.001", "attack.T1562.004"]
 -- falsepositives = ["CI images that start agents unguarded inside a container"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH started AS (

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp04", "owasp.mcp02", "owasp.asi04", "owasp.asi05", "atlas.AML.T0053", "attack.T1195.001", "attack.T1546"]
 -- falsepositives = ["coding agents that maintain a pipeline (low)"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["durations", "prompts"]
 -- window = "4h"
 -- params = { max_bytes = 262144 }
 WITH written AS (

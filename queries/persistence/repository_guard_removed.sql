@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi02", "owasp.asi03", "atlas.AML.T0081", "atlas.AML.T0107", "attack.T1562.001", "attack.T1195.001"]
 -- falsepositives = ["moving a repository to rule sets", "administration on the user's request, where the log holds no prompts"]
+-- needs = []
+-- helps = ["arguments", "prompts"]
 -- window = "1h"
 WITH changed AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,

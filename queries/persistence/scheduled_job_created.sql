@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi02", "owasp.asi03", "atlas.AML.T0094", "attack.T1053"]
 -- falsepositives = ["agents whose work is to schedule jobs"]
+-- needs = []
+-- helps = ["argument_sizes", "arguments", "durations", "prompts"]
 -- window = "7d"
 -- params = { max_bytes = 65536 }
 WITH jobs AS (

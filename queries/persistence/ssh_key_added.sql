@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp02", "owasp.mcp01", "owasp.asi03", "atlas.AML.T0053", "attack.T1098.004", "attack.T1098.001", "attack.T1136"]
 -- falsepositives = ["provisioning agents", "deploy keys that a pipeline rotates"]
+-- needs = []
+-- helps = ["arguments", "prompts"]
 -- window = "1h"
 WITH added AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,

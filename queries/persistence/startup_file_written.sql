@@ -12,6 +12,8 @@
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0112.000", "attack.T1546.004", "attack.T1547", "attack.T1543", "attack.T1053"]
 -- falsepositives = ["agents that set up machines", "installing a service on the user's request, where the log holds no prompts"]
+-- needs = ["argument_sizes", "arguments"]
+-- helps = ["prompts"]
 -- window = "1h"
 -- params = { max_bytes = 262144 }
 WITH written AS (

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp02", "owasp.mcp10", "owasp.asi02", "atlas.AML.T0081", "atlas.AML.T0086", "attack.T1567.004", "attack.T1546"]
 -- falsepositives = ["setting up an integration on the user's request, where the log holds no prompts"]
+-- needs = []
+-- helps = ["arguments", "prompts", "results"]
 -- window = "24h"
 WITH hooks AS (
     SELECT call_id, session_id, agent, server, tool, time, arguments IS NULL AS unlogged

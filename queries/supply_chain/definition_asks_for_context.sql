@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp10", "owasp.asi04", "atlas.AML.T0110", "atlas.AML.T0056", "atlas.AML.T0098", "attack.T1195.002"]
 -- falsepositives = ["feedback and hand-over tools that are meant to get the conversation"]
+-- needs = ["definitions", "tool_lists"]
+-- helps = ["arguments"]
 -- window = "7d"
 WITH properties AS (
     SELECT server, tool, definition_hash, min(time) AS at, first_value(session_id ORDER BY time, definition_id) AS session_id, min(input_schema) AS schema

@@ -10,6 +10,7 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp06", "owasp.asi04", "owasp.asi01", "atlas.AML.T0110", "attack.T1195.002"]
 -- falsepositives = ["a suite of servers of one maker that refer to one another"]
+-- needs = ["definitions", "tool_lists"]
 -- window = "7d"
 WITH named AS (                  -- names that say enough to be meant when they are written
     SELECT server, tool, min(session_id) AS a_session, first_value(capabilities ORDER BY time, definition_id) AS capabilities

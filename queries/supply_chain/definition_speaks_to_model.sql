@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.asi01", "owasp.asi04", "atlas.AML.T0110", "atlas.AML.T0051.001", "attack.T1195.002"]
 -- falsepositives = ["servers about prompts and agents, whose descriptions quote such phrases", "descriptions that say when a tool must be called first (medium)"]
+-- needs = ["definitions", "tool_lists"]
+-- helps = ["connections"]
 -- window = "24h"
 WITH offered AS (
     SELECT server, tool, definition_hash, min(time) AS at, first_value(session_id ORDER BY time, definition_id) AS session_id, min(description) AS text,

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.asi04", "owasp.asi01", "atlas.AML.T0110", "atlas.AML.T0068", "attack.T1027"]
 -- falsepositives = ["descriptions generated from HTML or Markdown pages (low)"]
+-- needs = ["definitions", "tool_lists"]
+-- helps = ["connections"]
 -- window = "24h"
 -- params = { min_encoded = 40 }
 WITH offered AS (

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp04", "owasp.mcp10", "owasp.asi04", "owasp.asi02", "atlas.AML.T0073", "atlas.AML.T0086", "attack.T1036", "attack.T1583.001", "attack.T1567"]
 -- falsepositives = ["organisations with similar names that both are partners"]
+-- needs = ["arguments"]
+-- helps = ["connections", "prompts", "server_addresses", "users"]
 -- window = "30d"
 -- params = { min_sessions = 3 }
 WITH used AS (

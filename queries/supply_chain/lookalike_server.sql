@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp04", "owasp.mcp09", "owasp.asi04", "atlas.AML.T0010.005", "atlas.AML.T0074", "attack.T1036.005", "attack.T1195.002"]
 -- falsepositives = ["a fork or successor that took over the work"]
+-- needs = ["connections"]
+-- helps = ["server_addresses"]
 -- window = "24h"
 -- params = { packages = ["@modelcontextprotocol/server-filesystem", "@modelcontextprotocol/server-github", "@modelcontextprotocol/server-memory", "@modelcontextprotocol/server-sequential-thinking", "@modelcontextprotocol/server-everything", "@modelcontextprotocol/server-postgres", "@modelcontextprotocol/server-slack", "@modelcontextprotocol/server-puppeteer", "@modelcontextprotocol/server-brave-search", "mcp-server-fetch", "mcp-server-git", "mcp-server-time", "mcp-server-sqlite", "@playwright/mcp", "@upstash/context7-mcp", "@notionhq/notion-mcp-server", "@supabase/mcp-server-supabase", "@stripe/mcp", "@sentry/mcp-server", "postmark-mcp", "firecrawl-mcp", "tavily-mcp", "exa-mcp-server", "figma-developer-mcp", "mcp-remote", "mongodb-mcp-server", "chrome-devtools-mcp", "@azure/mcp", "@cloudflare/mcp-server-cloudflare", "mcp-atlassian"] }
 WITH known AS (

@@ -11,6 +11,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp02", "owasp.asi04", "owasp.asi02", "atlas.AML.T0110", "attack.T1036"]
 -- falsepositives = ["tools with a sloppy name (run_query, send_request that only reads)"]
+-- needs = ["annotations", "definitions", "tool_lists"]
+-- helps = ["approvals"]
 -- window = "24h"
 WITH claimed AS (
     SELECT server, tool, definition_hash, min(time) AS at, first_value(session_id ORDER BY time, definition_id) AS session_id, min(description) AS description,

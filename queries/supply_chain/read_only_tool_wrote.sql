@@ -9,6 +9,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp02", "owasp.asi02", "owasp.asi04", "atlas.AML.T0110", "attack.T1036"]
 -- falsepositives = ["explaining a statement without running it"]
+-- needs = ["annotations", "argument_sizes", "arguments"]
+-- helps = ["result_sizes", "results"]
 -- window = "1h"
 -- params = { max_bytes = 65536, max_result = 2000 }
 WITH claimed AS (

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp04", "owasp.mcp09", "owasp.asi04", "atlas.AML.T0010.005", "atlas.AML.T0011.002", "attack.T1195.002", "attack.T1059"]
 -- falsepositives = ["servers under development, started from a folder of the developer"]
+-- needs = ["server_addresses"]
+-- helps = ["connections"]
 -- window = "24h"
 WITH started AS (
     SELECT server, server_command AS command, min(time) AS at, first_value(session_id ORDER BY time, identity) AS session_id

@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp02", "owasp.asi04", "atlas.AML.T0109", "atlas.AML.T0110", "attack.T1195.002"]
 -- falsepositives = ["updates of a server (low)", "a user with more rights who connects later"]
+-- needs = ["tool_lists"]
+-- helps = ["connections"]
 -- window = "24h"
 -- params = { known_for = "1 day" }
 WITH first_offer AS (

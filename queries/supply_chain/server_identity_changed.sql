@@ -10,6 +10,8 @@
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp04", "owasp.asi04", "atlas.AML.T0109", "atlas.AML.T0074", "attack.T1195.002", "attack.T1557"]
 -- falsepositives = ["moves of a server to another host", "updates"]
+-- needs = ["connections"]
+-- helps = ["server_addresses"]
 -- window = "24h"
 WITH identities AS (
     SELECT server, coalesce(client_name, '') AS client, coalesce(server_info_name, '') AS name, coalesce(server_info_version, '') AS version,
