@@ -5,6 +5,7 @@
 
 mod batch;
 mod decode;
+pub mod directive;
 mod flow;
 mod index;
 mod memory;
