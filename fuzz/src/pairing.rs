@@ -189,7 +189,7 @@ impl Log {
         let mut rows = Vec::new();
         self.pairing.end_run(u64::MAX, &mut rows);
         self.take(rows);
-        let saved = serde_json::to_vec(&self.pairing.save()).expect("state is plain data");
+        let saved = serde_json::to_vec(&self.pairing).expect("state is plain data");
         self.pairing = Pairing::new(options, serde_json::from_slice(&saved).expect("state is read back"));
     }
 
@@ -224,7 +224,7 @@ impl Log {
             let rows = answered(mark);
             assert!(fine(mark, rows), "the response {mark} is in {rows} rows\n{}", self.lines.join("\n"));
         }
-        let state = serde_json::to_value(self.pairing.save()).expect("state is plain data");
+        let state = serde_json::to_value(&self.pairing).expect("state is plain data");
         let waiting: usize = state["open"].as_array().into_iter().flatten().map(|entry| {
             let halves = |name: &str| entry[1][name].as_array().map_or(0, Vec::len);
             halves("requests") + halves("responses")

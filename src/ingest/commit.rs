@@ -2,7 +2,7 @@
 
 use super::{IngestError, Ingester, digest_of};
 use crate::call::Call;
-use crate::lake::data_file;
+use crate::lake::{State, data_file};
 
 impl Ingester<'_> {
     pub(super) fn commit(&mut self) -> Result<(), IngestError> {
@@ -36,7 +36,7 @@ impl Ingester<'_> {
         }
         transaction.add("sources", file.add);
         transaction.set_sources(link);
-        transaction.set_state(serde_json::to_vec(&self.pairing.save()).map_err(IngestError::State)?);
+        transaction.set_state(State::of(&self.pairing).map_err(IngestError::StateNotKept)?);
         runtime.block_on(transaction.commit(self.lake))?;
         Ok(())
     }

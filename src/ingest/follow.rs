@@ -289,6 +289,6 @@ fn may_pass(error: &IngestError) -> bool {
                 | LakeError::Delta { .. }
                 | LakeError::Parquet(_)
         ),
-        IngestError::State(_) => false,
+        IngestError::State(_) | IngestError::StateNotKept(_) => false,
     }
 }

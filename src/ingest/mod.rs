@@ -79,6 +79,8 @@ pub enum IngestError {
     Lake(#[from] LakeError),
     #[error("what the last ingest left open cannot be read: {0}: the lake's `_calltrail/state.zst` is damaged")]
     State(serde_json::Error),
+    #[error("what this ingest leaves open cannot be kept: {0}")]
+    StateNotKept(std::io::Error),
 }
 
 /// An input that could not be read to its end.

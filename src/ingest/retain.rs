@@ -2,7 +2,7 @@
 
 use super::{IngestError, Ingester};
 use crate::call::{Nanos, partition_day};
-use crate::lake::Lake;
+use crate::lake::{Lake, State};
 use crate::source::pairing::Saved;
 use chrono::NaiveDate;
 
@@ -24,7 +24,7 @@ impl Ingester<'_> {
 ///
 /// # Errors
 /// The state cannot be read.
-pub fn state_without(lake: &Lake, before: NaiveDate) -> Result<Option<(Vec<u8>, usize)>, IngestError> {
+pub fn state_without(lake: &Lake, before: NaiveDate) -> Result<Option<(State, usize)>, IngestError> {
     let state = lake.state()?;
     if state.is_empty() {
         return Ok(None);
@@ -34,5 +34,6 @@ pub fn state_without(lake: &Lake, before: NaiveDate) -> Result<Option<(Vec<u8>, 
     if forgotten == 0 {
         return Ok(None);
     }
-    Ok(Some((serde_json::to_vec(&saved).map_err(IngestError::State)?, forgotten)))
+    let kept = State::of(&saved).map_err(IngestError::StateNotKept)?;
+    Ok(Some((kept, forgotten)))
 }

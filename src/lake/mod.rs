@@ -24,7 +24,7 @@ pub use link::Head;
 pub use lock::Patience;
 pub use signature::{PublicKey, Signer};
 pub use store::{Location, Lock, StorageOptions, Store, TablePath};
-pub use transaction::{Purpose, Transaction};
+pub use transaction::{Purpose, State, Transaction};
 pub use verify::{Problem, Signatures, Since, Verification, VerifyOptions, Witness, has_changed, verify};
 
 use crate::call::SCHEMA_VERSION;

@@ -5,7 +5,7 @@
 
 use super::data_file::{self, GrowingFile};
 use super::tables::TABLES;
-use super::{Identity, Lake, LakeError, Purpose, Transaction, erase};
+use super::{Identity, Lake, LakeError, Purpose, State, Transaction, erase};
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
@@ -119,7 +119,7 @@ impl Plan {
     ///
     /// # Errors
     /// The disk refuses. After the change is written down, the next writer finishes it.
-    pub async fn apply(self, lake: &Lake, state: Option<Vec<u8>>) -> Result<(), LakeError> {
+    pub async fn apply(self, lake: &Lake, state: Option<State>) -> Result<(), LakeError> {
         let (before, now_ms) = (self.options.before, self.options.now_ms);
         let rows = self.parts.values().map(|part| part.rows).sum();
         let files = self.parts.values().map(|part| part.files).sum();

@@ -12,6 +12,7 @@ use deltalake::kernel::{Action, Add, MetadataExt as _, Remove, StructField, Stru
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use std::io::{self, BufWriter};
 
 /// `appId` of our Delta `txn` actions.
 const APP_ID: &str = "calltrail";
@@ -75,7 +76,23 @@ pub struct Transaction {
     #[serde(default)]
     sources: Option<String>,
     #[serde(skip)]
-    state: Option<Vec<u8>>,
+    state: Option<State>,
+}
+
+/// What an ingest keeps for the next one, compressed.
+#[derive(Debug)]
+pub struct State(Vec<u8>);
+
+impl State {
+    /// The state as JSON, compressed while it is written: at full length it may be as large as all else in memory.
+    ///
+    /// # Errors
+    /// It cannot be put as JSON.
+    pub fn of(state: &impl Serialize) -> io::Result<Self> {
+        let mut packed = BufWriter::new(zstd::Encoder::new(Vec::new(), 1)?);
+        serde_json::to_writer(&mut packed, state)?;
+        Ok(Self(packed.into_inner()?.finish()?))
+    }
 }
 
 impl Transaction {
@@ -130,7 +147,7 @@ impl Transaction {
     }
 
     /// Replaces the state that the next ingest starts from.
-    pub fn set_state(&mut self, state: Vec<u8>) {
+    pub fn set_state(&mut self, state: State) {
         self.state = Some(state);
     }
 
@@ -182,11 +199,7 @@ impl Transaction {
         for (table, change) in &mut self.tables {
             change.adds.iter_mut().try_for_each(|add| chain::tagged(&lake.store, table, add))?;
         }
-        let mut state = None;
-        if let Some(new) = self.state.take() {
-            let packed = zstd::encode_all(&new[..], 1);
-            state = Some(packed.map_err(|cause| LakeError::Io { action: "pack", path: lake.root(), cause })?);
-        }
+        let state = self.state.take().map(|State(packed)| packed);
         self.has_state = state.is_some();
         self.state_digest = state.as_deref().map(FileDigest::of);
         let change = serde_json::to_vec(self).expect("actions are JSON");

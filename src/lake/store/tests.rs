@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lake::verify::verify_store;
-use crate::lake::{Lake, Transaction, VerifyOptions, data_file};
+use crate::lake::{Lake, State, Transaction, VerifyOptions, data_file};
 use arrow::array::{RecordBatch, StringArray, new_null_array};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -62,7 +62,7 @@ async fn a_change_in_an_object_store() {
     for (number, name) in ["a", "b"].into_iter().enumerate() {
         let mut transaction = Transaction::default();
         transaction.add("rejects", rejects(&one, name, 1).add);
-        transaction.set_state(vec![number as u8; 9]);
+        transaction.set_state(State::of(&number).unwrap());
         transaction.commit(&one).await.unwrap();
     }
     // The holder lives, whatever time passes.
@@ -74,7 +74,7 @@ async fn a_change_in_an_object_store() {
     let lock = two.lock(&patience(3)).await.unwrap();
     assert_eq!(
         (two.key(), two.state().unwrap(), rows(&two).await),
-        (one.key(), vec![1; 9], vec!["a0".into(), "b0".into()])
+        (one.key(), b"1".to_vec(), vec!["a0".into(), "b0".into()])
     );
     assert_eq!((objects(two.store(), "/state-"), objects(two.store(), "/intent-")), (1, 0));
     assert!(lock.follows(turn) && !lock.follows(turn - 1));
@@ -97,12 +97,12 @@ async fn tampering_shows_in_an_object_store() {
     let lock = one.lock(&patience(3)).await.unwrap();
     let mut transaction = Transaction::default();
     transaction.add("rejects", rejects(&one, "a", 1).add);
-    transaction.set_state(vec![1; 9]);
+    transaction.set_state(State::of(&1).unwrap());
     transaction.commit(&one).await.unwrap();
     // A change that is written down, and in one table so far.
     let mut begun = Transaction::default();
     begun.add("rejects", rejects(&one, "b", 1).add);
-    begun.set_state(vec![2; 9]);
+    begun.set_state(State::of(&2).unwrap());
     begun.write_down(&one).await.unwrap();
     begun.commit_one(&one, "rejects").await.unwrap();
     let verified = || verify_store(one.store(), &VerifyOptions::default()).unwrap();
@@ -161,7 +161,7 @@ async fn a_copy_of_a_folder_goes_on() {
     let lock = local.lock(&patience(1)).await.unwrap();
     let mut transaction = Transaction::default();
     transaction.add("rejects", rejects(&local, "a", 1).add);
-    transaction.set_state(b"waiting".to_vec());
+    transaction.set_state(State::of(&"waiting").unwrap());
     transaction.commit(&local).await.unwrap();
     drop(lock);
     let copy = bucket(&memory, LEASE);
@@ -172,7 +172,7 @@ async fn a_copy_of_a_folder_goes_on() {
     let lock = remote.lock(&patience(1)).await.unwrap();
     assert_eq!(
         (remote.key(), remote.state().unwrap(), rows(&remote).await),
-        (local.key(), b"waiting".to_vec(), vec!["a0".to_owned()])
+        (local.key(), b"\"waiting\"".to_vec(), vec!["a0".to_owned()])
     );
     lock.release().unwrap();
 }
@@ -186,17 +186,17 @@ async fn a_change_whose_writer_died_is_finished_and_not_twice() {
     lease.stop_renewing();
     let mut transaction = Transaction::default();
     transaction.add("rejects", rejects(&dead, "a", 2).add);
-    transaction.set_state(b"waiting".to_vec());
+    transaction.set_state(State::of(&"waiting").unwrap());
     // It has happened, and one of the tables has it.
     transaction.write_down(&dead).await.unwrap();
     transaction.commit_one(&dead, "rejects").await.unwrap();
 
     let taken_over = next.lock(&patience(3)).await.unwrap();
     assert_eq!(rows(&next).await, ["a0", "a1"]);
-    assert_eq!(next.state().unwrap(), b"waiting");
+    assert_eq!(next.state().unwrap(), b"\"waiting\"");
     // The dead one was only asleep, and goes on where it was: all is done and nothing is there twice. It can do no more.
     transaction.finish(&dead).await.unwrap();
-    assert_eq!((rows(&next).await, next.state().unwrap()), (vec!["a0".into(), "a1".into()], b"waiting".to_vec()));
+    assert_eq!((rows(&next).await, next.state().unwrap()), (vec!["a0".into(), "a1".into()], b"\"waiting\"".to_vec()));
     let mut transaction = Transaction::default();
     transaction.add("rejects", rejects(&dead, "b", 1).add);
     assert!(matches!(transaction.commit(&dead).await, Err(LakeError::TakenOver(_))));

@@ -69,11 +69,9 @@ impl Lanes {
         lanes
     }
 
-    pub(super) fn save(&self) -> Vec<((u64, Text), Lane)> {
-        let of_stream = |(stream, lanes): (&u64, &HashMap<Text, Lane, _>)| {
-            lanes.iter().map(|(name, lane)| ((*stream, name.clone()), lane.clone())).collect::<Vec<_>>()
-        };
-        self.streams.iter().flat_map(of_stream).collect()
+    /// What [`Lanes::restore`] takes.
+    pub(super) fn saved(&self) -> impl Iterator<Item = ((u64, &Text), &Lane)> {
+        self.streams.iter().flat_map(|(stream, lanes)| lanes.iter().map(move |(name, lane)| ((*stream, name), lane)))
     }
 
     fn known(&self, stream: u64, name: &Text) -> Option<&Lane> {

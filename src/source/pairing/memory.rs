@@ -1,9 +1,10 @@
 //! What pairing remembers beside open halves: conversations of traces, chains of round trips, spans that asked before, and the
 //! user's requests of a source that counts them.
 
-use super::{SourceContext, finish};
+use super::{Each, SourceContext, finish};
 use crate::call::{Call, Flag, Nanos, SessionSource, Text, TimeSource};
 use crate::source::Turn;
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -42,12 +43,11 @@ impl Memory {
         }
     }
 
-    pub(super) fn save(&self) -> SavedMemory {
-        SavedMemory {
-            traces: self.traces.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            round_trips: self.round_trips.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            spans: self.spans.iter().map(|(k, v)| (*k, *v)).collect(),
-        }
+    /// Writes the members of [`SavedMemory`].
+    pub(super) fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("traces", &Each(|| self.traces.iter()))?;
+        map.serialize_entry("round_trips", &Each(|| self.round_trips.iter()))?;
+        map.serialize_entry("spans", &Each(|| self.spans.iter()))
     }
 
     pub(super) fn name_trace(&mut self, trace_id: Text, session_id: Text, agent: Option<Text>) {

@@ -2,7 +2,7 @@
 //!
 //! Halves find each other by [`PairKey`]: a JSON-RPC id inside one lane of one stream, or an id that is unique by itself.
 //! Ids start over with each connection, several connections may share a lane, requests may stay unanswered and responses may stand
-//! before their requests. What is still open at the end of a run is kept (see [`Pairing::save`]) and pairs with what
+//! before their requests. What is still open at the end of a run is kept (see [`Saved`]) and pairs with what
 //! a later run reads.
 
 mod connection;
@@ -17,7 +17,8 @@ use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, Ti
 use connection::Lanes;
 use memory::{Memory, SavedMemory};
 use open::{Half, Open, OpenKey};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One event with what enrichment found in its payload.
 #[derive(Debug)]
@@ -117,12 +118,33 @@ pub struct Saved {
     sequence: u64,
 }
 
+/// Written as a [`Saved`], for a later run. Nothing is copied, because it can be as large as all else in memory.
+impl Serialize for Pairing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("open", &Each(|| self.open.saved()))?;
+        map.serialize_entry("lanes", &Each(|| self.lanes.saved()))?;
+        self.memory.serialize_into(&mut map)?;
+        map.serialize_entry("sequence", &self.sequence)?;
+        map.end()
+    }
+}
+
+/// What an iterator gives, as a list.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
 impl Saved {
     /// Drops halves of before a day (days since the epoch); gives how many. What has no time stays.
     pub fn forget_before(&mut self, day: i32) -> usize {
         let mut open = Open::restore(std::mem::take(&mut self.open));
         let forgotten = open.forget_before(day);
-        self.open = open.save();
+        self.open = open.into_saved();
         forgotten
     }
 }
@@ -138,11 +160,6 @@ impl Pairing {
             sequence: saved.sequence,
             foreign: (0, 0),
         }
-    }
-
-    /// What a later run needs.
-    pub fn save(&self) -> Saved {
-        Saved { open: self.open.save(), lanes: self.lanes.save(), memory: self.memory.save(), sequence: self.sequence }
     }
 
     /// Takes one event; finished rows go to `out`.

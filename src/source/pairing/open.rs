@@ -113,9 +113,13 @@ impl Open {
         Self { entries: saved.into_iter().collect(), halves, orphans }
     }
 
-    pub(super) fn save(&self) -> Vec<(OpenKey, Entry)> {
-        let waits = |e: &Entry| !e.requests.is_empty() || !e.responses.is_empty();
-        self.entries.iter().filter(|(_, e)| waits(e)).map(|(k, e)| (k.clone(), e.clone())).collect()
+    /// What [`Open::restore`] takes, without notes about halves to come.
+    pub(super) fn saved(&self) -> impl Iterator<Item = (&OpenKey, &Entry)> {
+        self.entries.iter().filter(|(_, e)| !e.requests.is_empty() || !e.responses.is_empty())
+    }
+
+    pub(super) fn into_saved(self) -> Vec<(OpenKey, Entry)> {
+        self.entries.into_iter().collect()
     }
 
     pub(super) fn len(&self) -> usize {

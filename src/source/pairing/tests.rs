@@ -204,7 +204,7 @@ fn halves_in_two_files_of_a_stream_pair_in_either_order() {
         assert_eq!(open.len(), 1);
         log.next_file();
         // What a new process would start from.
-        let saved = serde_json::to_vec(&log.pairing.save()).expect("state is JSON");
+        let saved = serde_json::to_vec(&log.pairing).expect("state is JSON");
         log.pairing = Pairing::new(PairingOptions::default(), serde_json::from_slice(&saved).expect("and back"));
         let found = log.read(&parts[1]);
         assert_eq!(summary(&found), ["1 success t"], "swapped: {swapped}");
@@ -303,7 +303,7 @@ fn a_span_that_asks_again_identifies_nothing() {
     // Read on after a break, and a part of the capture that stands in another file of the stream.
     let mut log = Log::new();
     let mut parts = of(log.read(text[..text.len() / 2 + 200].rsplit_once('\n').expect("lines").0));
-    let saved = serde_json::to_vec(&log.pairing.save()).expect("state is plain data");
+    let saved = serde_json::to_vec(&log.pairing).expect("state is plain data");
     log.pairing = Pairing::new(PairingOptions::default(), serde_json::from_slice(&saved).expect("state is read back"));
     log.next_file();
     parts.extend(of(log.read(&text)));
