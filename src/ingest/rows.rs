@@ -38,22 +38,29 @@ impl From<&Option<Text>> for Value {
 pub(super) struct Rows {
     table: &'static str,
     rows: Vec<Vec<Value>>,
+    bytes: usize,
 }
 
 impl Rows {
     pub(super) fn of(table: &'static str) -> Self {
-        Self { table, rows: Vec::new() }
+        Self { table, rows: Vec::new(), bytes: 0 }
     }
 
     pub(super) fn push(&mut self, row: Vec<Value>) {
+        let texts = row.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 0 });
+        self.bytes += size_of::<Value>() * row.len() + texts.sum::<usize>();
         self.rows.push(row);
     }
 
-    /// All rows as a batch; none are left.
-    pub(super) fn take(&mut self) -> Result<RecordBatch, LakeError> {
+    /// About how much memory the rows take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All rows as a batch.
+    pub(super) fn finish(self) -> Result<RecordBatch, LakeError> {
         let schema = tables::table(self.table).expect("rows are made for a table of the lake").schema();
-        let rows = std::mem::take(&mut self.rows);
-        let columns = schema.fields().iter().enumerate().map(|(at, field)| column(&rows, at, field));
+        let columns = schema.fields().iter().enumerate().map(|(at, field)| column(&self.rows, at, field));
         Ok(RecordBatch::try_new(schema.clone(), columns.collect())?)
     }
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 
 /// Payload bytes of one data file before compression; two or three such batches are in memory at once.
-const FLUSH_BYTES: usize = 20 << 20;
+const FLUSH_BYTES: usize = 16 << 20;
 /// Calls of one data file at most, so that rows without payloads do not pile up either.
 const FLUSH_ROWS: usize = 100_000;
 /// Encoders at work at once; more would only hold more batches in memory.
@@ -219,6 +219,18 @@ impl<'a> Writer<'a> {
         if self.observables.values().map(ObservableRows::bytes).sum::<usize>() >= FLUSH_BYTES / 2 {
             self.flush_observables()?;
         }
+        // A reject may be taken back until the commit.
+        self.flush_small(|table, rows| table != "rejects" && rows.bytes() >= FLUSH_BYTES / 2)
+    }
+
+    /// Writes the small tables for which the condition holds.
+    fn flush_small(&mut self, due: impl Fn(&str, &Rows) -> bool) -> Result<(), LakeError> {
+        for (table, rows) in self.small.extract_if(.., |table, rows| due(table, rows)).collect::<Vec<_>>() {
+            let batch = rows.finish()?;
+            for (day, batch) in data_file::split_by_day(&batch)? {
+                self.encode(table, day, Vec::new(), || Ok(batch))?;
+            }
+        }
         Ok(())
     }
 
@@ -296,12 +308,7 @@ impl<'a> Writer<'a> {
     pub(super) async fn stage(&mut self, resolve: &dyn Fn(&mut Call)) -> Result<Transaction, LakeError> {
         self.flush(resolve)?;
         self.flush_observables()?;
-        for (table, mut rows) in std::mem::take(&mut self.small) {
-            let batch = rows.take()?;
-            for (day, batch) in data_file::split_by_day(&batch)? {
-                self.encode(table, day, Vec::new(), || Ok(batch))?;
-            }
-        }
+        self.flush_small(|_, _| true)?;
         self.collect_all()?;
         let mut transaction = Transaction::default();
         let now_ms = self.now / 1_000_000;

@@ -11,7 +11,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
@@ -32,6 +32,23 @@ const PLAIN: &[&str] = &[
     "first_bytes",
     "text",
     "context",
+    "trace_id",
+    "span_id",
+];
+
+/// Columns of numbers that grow, or spread wide: differences are shorter than the numbers, and no dictionary is built in vain.
+const DELTAS: &[&str] = &[
+    "time",
+    "time_end",
+    "duration_ns",
+    "arguments_bytes",
+    "result_bytes",
+    "source_line",
+    "source_offset",
+    "source_length",
+    "response_line",
+    "response_offset",
+    "response_length",
 ];
 
 /// Columns whose least and greatest value help to skip row groups. Of texts they do not: names of servers and tools, ids and
@@ -62,6 +79,11 @@ fn properties(table: &TablePath, zstd_level: i32) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::None);
     for name in PLAIN.iter().filter(|name| !repeats(name)) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(*name), false);
+    }
+    for name in DELTAS {
+        let path = ColumnPath::from(*name);
+        properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+        properties = properties.set_column_dictionary_enabled(path, false);
     }
     for name in STATISTICS {
         properties = properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::Page);

@@ -2,7 +2,8 @@
 
 use crate::common::{Place, copy_folder, files, repository, sample_logs};
 use calltrail::lake::{
-    Lake, Location, Patience, Problem, PublicKey, Signer, Transaction, Verification, VerifyOptions, Witness, verify,
+    Lake, Location, Patience, Problem, PublicKey, Signer, State, Transaction, Verification, VerifyOptions, Witness,
+    verify,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -58,9 +59,11 @@ fn lake(home: &Place) {
     runtime.block_on(async {
         let lake = Lake::open(&location(&home.lake())).expect("opens");
         let _lock = lake.lock(&Patience::silent("test", Duration::ZERO)).await.expect("free");
+        let mut state: Value = serde_json::from_slice(&lake.state().expect("state")).expect("JSON");
         for n in 0..100 {
+            state["sequence"] = n.into();
             let mut change = Transaction::default();
-            change.set_state(lake.state().expect("state").into_iter().chain(vec![b' '; n]).collect());
+            change.set_state(State::of(&state).expect("packs"));
             change.commit(&lake).await.expect("commits");
         }
     });

@@ -1,9 +1,11 @@
 //! Lanes and the connections inside them: where ids start over, and what a connection's records say for all of its calls.
 
+use super::context::Context;
 use super::{ConnectionInfo, PairingOptions, Scope, finish};
 use crate::call::{Call, IdType, Nanos, SessionSource, Side, Text, ToolDefinition};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
 
 /// Connections of one lane that are remembered; concurrent ones are few.
 const MAX_CONNECTIONS: usize = 8;
@@ -13,12 +15,14 @@ const MAX_LANES: usize = 50_000;
 const MAX_TOOLS: usize = 2_000;
 
 /// What is known of a tool that the connection offered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Offered {
     hash: Option<[u8; 32]>,
     capabilities: crate::call::Bits,
     annotations: Option<String>,
 }
+
+type Tools = HashMap<Text, Offered, ahash::RandomState>;
 
 /// One connection of a lane.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,14 +31,14 @@ pub(super) struct Connection {
     /// 16 hex digits; empty until the first record.
     id: Text,
     /// Fields that the connection's own records fill for its calls.
-    context: Box<Call>,
+    context: Context,
     /// It began with `initialize`, so silence does not end it.
     hello: bool,
     closed: bool,
     last_time: Option<Nanos>,
     last_id: Option<i64>,
     last_used: u64,
-    tools: HashMap<Text, Offered, ahash::RandomState>,
+    tools: Arc<Tools>,
 }
 
 /// One lane.
@@ -56,13 +60,33 @@ pub(super) struct Lanes {
     /// Lanes of all streams.
     count: usize,
     clock: u64,
+    offers: Offers,
+}
+
+/// What connections offer, by a sum over it. Thousands of them are to the same servers, and offer the same.
+#[derive(Debug, Default)]
+struct Offers(HashMap<u64, Weak<Tools>, ahash::RandomState>);
+
+impl Offers {
+    fn share(&mut self, tools: &mut Arc<Tools>) {
+        if self.0.len() >= MAX_LANES {
+            self.0.clear();
+        }
+        let hash = |(name, offered): (&Text, &Offered)| self.0.hasher().hash_one((name, offered.hash));
+        let sum = tools.iter().map(hash).fold(0, u64::wrapping_add);
+        match self.0.get(&sum).and_then(Weak::upgrade).filter(|same| same == tools) {
+            Some(same) => *tools = same,
+            None => drop(self.0.insert(sum, Arc::downgrade(tools))),
+        }
+    }
 }
 
 impl Lanes {
     pub(super) fn restore(saved: Vec<((u64, Text), Lane)>) -> Self {
         let clock = saved.iter().map(|(_, lane)| lane.touched).max().unwrap_or(0);
         let mut lanes = Self { clock, ..Self::default() };
-        for ((stream, name), lane) in saved {
+        for ((stream, name), mut lane) in saved {
+            lane.connections.iter_mut().for_each(|connection| lanes.offers.share(&mut connection.tools));
             lanes.streams.entry(stream).or_default().insert(name, lane);
             lanes.count += 1;
         }
@@ -110,7 +134,7 @@ impl Lanes {
         scope: &Scope<'_>,
         lane: &Text,
         call: &Call,
-        seed: [u8; 32],
+        seed: impl FnOnce() -> [u8; 32],
         options: &PairingOptions,
     ) -> u32 {
         let lane = self.lane(scope.stream, lane);
@@ -133,7 +157,7 @@ impl Lanes {
         };
         let Some(connection) = connection else { return 0 };
         if connection.id.is_empty() {
-            connection.id = finish::connection_key(&seed);
+            connection.id = finish::connection_key(&seed());
         }
         connection.hello |= hello;
         connection.last_used = clock;
@@ -145,15 +169,7 @@ impl Lanes {
             connection.last_id = Some(id);
         }
         if hello {
-            finish::overlay(
-                &mut connection.context,
-                Call {
-                    client_name: call.client_name.clone(),
-                    client_version: call.client_version.clone(),
-                    mcp_protocol_version: call.mcp_protocol_version.clone(),
-                    ..Call::default()
-                },
-            );
+            connection.context.overlay(Context::of_client(call));
         }
         connection.number
     }
@@ -194,22 +210,14 @@ impl Lanes {
             lane.open();
         }
         if let Some(connection) = lane.connections.back_mut() {
-            finish::overlay(&mut connection.context, call);
+            connection.context.overlay(call.into());
         }
     }
 
     /// The connection's hello was answered: who the server says it is.
     pub(super) fn identify(&mut self, stream: u64, lane: &Text, number: u32, call: &Call) {
         if let Some(connection) = self.lane(stream, lane).get(number) {
-            finish::overlay(
-                &mut connection.context,
-                Call {
-                    server_info_name: call.server_info_name.clone(),
-                    server_info_version: call.server_info_version.clone(),
-                    mcp_protocol_version: call.mcp_protocol_version.clone(),
-                    ..Call::default()
-                },
-            );
+            connection.context.overlay(Context::of_server(call));
         }
     }
 
@@ -225,9 +233,17 @@ impl Lanes {
         {
             let offered =
                 Offered { hash: tool.hash, capabilities: tool.capabilities, annotations: tool.annotations.clone() };
-            connection.tools.insert(tool.tool.clone(), offered);
+            Arc::make_mut(&mut connection.tools).insert(tool.tool.clone(), offered);
         }
         self.info(scope, lane)
+    }
+
+    /// Keeps what the lane's current connection offers once, whoever else offers the same.
+    pub(super) fn share_offer(&mut self, stream: u64, lane: &Text) {
+        let lane = self.streams.get_mut(&stream).and_then(|lanes| lanes.get_mut(lane));
+        if let Some(connection) = lane.and_then(|lane| lane.connections.back_mut()) {
+            self.offers.share(&mut connection.tools);
+        }
     }
 
     /// Identity of the lane's current connection.
@@ -254,7 +270,7 @@ impl Lanes {
         let Some(connection) = lane.and_then(|lane| lane.get(number)) else {
             return;
         };
-        finish::fill(call, &connection.context);
+        connection.context.fill(call);
         if call.connection_id.is_none() && !connection.id.is_empty() {
             call.connection_id = Some(connection.id.clone());
         }
@@ -290,6 +306,8 @@ impl Lane {
     fn open(&mut self) {
         self.next += 1;
         self.opened_at = self.clock;
+        // Nearly every lane has one connection only.
+        self.connections.reserve_exact(1);
         self.connections.push_back(Connection { number: self.next, last_used: self.clock, ..Connection::default() });
         if self.connections.len() > MAX_CONNECTIONS {
             self.connections.pop_front();

@@ -1,6 +1,7 @@
 //! The last step of a call: halves put together, empty columns filled from the context, ids derived.
 
 use super::Scope;
+use super::context::fill_from_half;
 use crate::call::{
     Approval, Call, DurationSource, EventKind, Flag, Nanos, Observer, Outcome, PayloadState, SessionSource, Text,
     TimeSource,
@@ -12,8 +13,7 @@ pub(super) fn complete(request: &mut Call, mut response: Call) {
     if request.more.is_none() {
         request.more = response.more.take();
     }
-    // Some logs name the server, the user or the session only where the call ends.
-    fill(request, &response);
+    fill_from_half(request, &response);
     request.tool = request.tool.take().or_else(|| response.tool.clone());
     request.tool_raw = request.tool_raw.take().or_else(|| response.tool_raw.clone());
     request.time_end = response.time_end.or(request.time_end);
@@ -88,60 +88,6 @@ pub(super) fn amend(call: &mut Call, amend: Call) {
         more.approval_source = theirs.approval_source.or_else(|| more.approval_source.take());
         more.approval_wait_ns = theirs.approval_wait_ns.or(more.approval_wait_ns);
     }
-}
-
-/// Fills empty fields of a call from a context.
-pub(super) fn fill(call: &mut Call, context: &Call) {
-    macro_rules! fill {
-        ($($field:ident),*) => { $( if call.$field.is_none() { call.$field.clone_from(&context.$field); } )* };
-    }
-    if call.session_id.is_none() && context.session_id.is_some() {
-        call.session_source = context.session_source;
-    }
-    fill!(
-        session_id,
-        mcp_session_id,
-        agent,
-        client_name,
-        client_version,
-        user_id,
-        server,
-        server_info_name,
-        server_info_version,
-        transport,
-        server_address,
-        mcp_protocol_version
-    );
-    if call.approval == Approval::Unknown {
-        call.approval = context.approval;
-    }
-    if let Some(context) = &context.more {
-        let more = call.more();
-        macro_rules! fill_more {
-            ($($field:ident),*) => { $( if more.$field.is_none() { more.$field.clone_from(&context.$field); } )* };
-        }
-        fill_more!(
-            gen_ai_agent_id,
-            agent_is_subagent,
-            gen_ai_request_model,
-            user_name,
-            user_email,
-            cwd,
-            git_branch,
-            server_url,
-            server_command,
-            approval_policy,
-            approval_source,
-            host_name,
-            source_format_version
-        );
-    }
-}
-
-/// Lets newer context win over older.
-pub(super) fn overlay(context: &mut Call, mut newer: Call) {
-    fill(&mut newer, context);
-    *context = newer;
 }
 
 /// What can be said once everything is known.

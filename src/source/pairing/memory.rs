@@ -1,6 +1,7 @@
 //! What pairing remembers beside open halves: conversations of traces, chains of round trips, spans that asked before, and the
 //! user's requests of a source that counts them.
 
+use super::context::Context;
 use super::{Each, SourceContext, finish};
 use crate::call::{Call, Flag, Nanos, SessionSource, Text, TimeSource};
 use crate::source::Turn;
@@ -104,22 +105,22 @@ impl Memory {
 }
 
 /// What is known of a source that says nothing of itself.
-static NOTHING: LazyLock<Call> = LazyLock::new(Call::default);
+static NOTHING: LazyLock<Context> = LazyLock::new(Context::default);
 
 impl SourceContext {
     /// What the source's records of this format say for all later ones.
-    pub(super) fn context(&self, format: &str) -> &Call {
+    pub(super) fn context(&self, format: &str) -> &Context {
         self.contexts.iter().find(|context| context.source_format == format).unwrap_or(&NOTHING)
     }
 
     /// The same where no record of a format asks: of a file with several formats that is nothing.
-    pub(super) fn only_context(&self) -> &Call {
+    pub(super) fn only_context(&self) -> &Context {
         if let [only] = self.contexts.as_slice() { only } else { &NOTHING }
     }
 
-    pub(super) fn add_context(&mut self, context: Call) {
+    pub(super) fn add_context(&mut self, context: Context) {
         match self.contexts.iter_mut().find(|known| known.source_format == context.source_format) {
-            Some(known) => finish::overlay(known, context),
+            Some(known) => known.overlay(context),
             None => self.contexts.push(context),
         }
     }

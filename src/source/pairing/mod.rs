@@ -6,6 +6,7 @@
 //! a later run reads.
 
 mod connection;
+mod context;
 mod finish;
 mod memory;
 mod open;
@@ -15,6 +16,7 @@ pub use finish::{connection_key, prompt_id};
 use super::{Event, Id, PairKey, Turn};
 use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
 use connection::Lanes;
+use context::Context;
 use memory::{Memory, SavedMemory};
 use open::{Half, Open, OpenKey};
 use serde::ser::SerializeMap as _;
@@ -39,7 +41,7 @@ pub struct SourceContext {
     chain: [u8; 32],
     /// What fills empty columns of the source's later calls, one for each format in it.
     #[serde(default)]
-    contexts: Vec<Call>,
+    contexts: Vec<Context>,
     /// The user's requests, where the log counts them.
     #[serde(default)]
     turns: Vec<Turn>,
@@ -186,7 +188,7 @@ impl Pairing {
                 } else {
                     // A gateway's record that names no session: who talks to what, until they are silent for long.
                     let lane = finish::principal_lane(&lane, &call);
-                    let seed = finish::seed(&call, identity, chain);
+                    let seed = || finish::seed(&call, identity, chain);
                     let connection = self.lanes.for_request(scope, &lane, &call, seed, &self.options);
                     (lane, connection)
                 };
@@ -201,7 +203,7 @@ impl Pairing {
             Event::Cancel { key, time } => self.open.cancel(&OpenKey::new(scope.stream, key), time),
             Event::Context { lane, whole_source, call } => {
                 if whole_source {
-                    scope.source.add_context(*call);
+                    scope.source.add_context((*call).into());
                 } else {
                     self.lanes.context(scope.stream, &lane, *call);
                 }
@@ -231,6 +233,7 @@ impl Pairing {
                     tool.server = tool.server.take().or_else(|| connection.server.clone());
                     out.push(Row::Tool { tool: Box::new(tool), time: time.or(scope.mtime), connection });
                 }
+                self.lanes.share_offer(scope.stream, &lane);
             }
             Event::Instructions { lane, session, server, time, text } => {
                 let mut connection = self.lanes.info(scope, &lane);
@@ -259,8 +262,8 @@ impl Pairing {
     ) {
         let chain = finish::advance(scope, &call);
         self.memory.note_span(scope.stream, &mut call);
-        let connection =
-            self.lanes.for_request(scope, lane, &call, finish::seed(&call, identity, chain), &self.options);
+        let seed = || finish::seed(&call, identity, chain);
+        let connection = self.lanes.for_request(scope, lane, &call, seed, &self.options);
         let Some(key) = key else {
             self.finish(scope, lane, connection, &mut call, identity, chain);
             out.push(Row::Call { call, observables });
@@ -321,11 +324,11 @@ impl Pairing {
             self.count_foreign(dropped);
             return;
         }
-        let alive = self.lanes.alive(scope.stream, lane);
-        let found = self.open.take_request(&key, &half.call, &alive).or_else(|| {
+        let alive = || self.lanes.alive(scope.stream, lane);
+        let found = self.open.take_request(&key, &half.call, alive).or_else(|| {
             // Without a direction in the log the asking side was a guess.
             let other = key.other_side()?;
-            self.open.take_request(&other, &half.call, &alive)
+            self.open.take_request(&other, &half.call, alive)
         });
         match found {
             Some(request) => self.pair(scope, request, half, None, out),
@@ -376,7 +379,7 @@ impl Pairing {
         chain: Option<[u8; 32]>,
     ) {
         self.lanes.fill(scope.stream, lane, connection, call);
-        finish::fill(call, scope.source.context(&call.source_format));
+        scope.source.context(&call.source_format).fill(call);
         self.lanes.name_session(scope.stream, lane, connection, call);
         if call.time.is_none() && call.time_end.is_none() {
             call.time = scope.mtime;
@@ -457,8 +460,7 @@ impl Pairing {
     /// Applies the source's context to its halves that stay open, so that they can be published without it.
     pub fn leave_source(&mut self, scope: &Scope<'_>) {
         self.open.each_of(scope.number, |half| {
-            let context = scope.source.context(&half.call.source_format);
-            finish::fill(&mut half.call, context);
+            scope.source.context(&half.call.source_format).fill(&mut half.call);
             if half.call.time.is_none() && half.call.time_end.is_none() && scope.mtime.is_some() {
                 half.call.time = scope.mtime;
                 half.call.time_source = TimeSource::FileMtime;

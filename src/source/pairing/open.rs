@@ -209,9 +209,16 @@ impl Open {
         }
     }
 
-    /// The request that a response answers. `alive` tells which connections of the lane are in use.
-    pub(super) fn take_request(&mut self, key: &OpenKey, response: &Call, alive: &[u32]) -> Option<Half> {
+    /// The request that a response answers. `alive` tells which connections of the lane are in use; it is asked only if several
+    /// requests could be meant.
+    pub(super) fn take_request(
+        &mut self,
+        key: &OpenKey,
+        response: &Call,
+        alive: impl FnOnce() -> Vec<u32>,
+    ) -> Option<Half> {
         let entry = self.entries.get_mut(key)?;
+        let alive = if entry.requests.len() > 1 { alive() } else { Vec::new() };
         let in_time = |half: &Half| match (half.call.time, response.time_end) {
             (Some(asked), Some(answered)) => answered >= asked,
             _ => true,
