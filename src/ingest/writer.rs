@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 
 /// Payload bytes of one data file before compression; two or three such batches are in memory at once.
-const FLUSH_BYTES: usize = 16 << 20;
+const FLUSH_BYTES: usize = 14 << 20;
 /// Calls of one data file at most, so that rows without payloads do not pile up either.
 const FLUSH_ROWS: usize = 100_000;
 /// Encoders at work at once; more would only hold more batches in memory.
@@ -220,7 +220,7 @@ impl<'a> Writer<'a> {
             self.flush_observables()?;
         }
         // A reject may be taken back until the commit.
-        self.flush_small(|table, rows| table != "rejects" && rows.bytes() >= FLUSH_BYTES / 2)
+        self.flush_small(|table, rows| table != "rejects" && rows.bytes() >= FLUSH_BYTES / 4)
     }
 
     /// Writes the small tables for which the condition holds.

@@ -148,6 +148,8 @@ impl Open {
             half.call.flag(Flag::IdReused);
             entry.requests.push_back(half);
         } else {
+            // One is the rule, and there are many entries.
+            entry.requests.reserve_exact(1);
             entry.requests.push_back(half);
         }
         self.halves += 1;
