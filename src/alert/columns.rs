@@ -8,7 +8,7 @@ use super::{Alert, CallEvidence, Delivery, Entity, Finding, Kind, Level, Observa
 use crate::lake::tables::alerts_schema;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::{ArrayWriter, ReaderBuilder};
 use serde::de::DeserializeOwned;
@@ -18,11 +18,21 @@ use std::sync::Arc;
 
 /// Turns alerts into one batch of [`alerts_schema`].
 pub fn alerts_to_batch(alerts: &[Alert]) -> Result<RecordBatch, ArrowError> {
-    let schema = alerts_schema();
-    if alerts.is_empty() {
+    let rows = alerts.iter().map(Row::of).collect::<Result<Vec<_>, _>>().map_err(json_error)?;
+    rows_to_batch(alerts_schema(), &rows)
+}
+
+/// Reads alerts back, from whatever text and time types the query engine returned; unknown columns are left out.
+pub fn alerts_from_batch(batch: &RecordBatch) -> Result<Vec<Alert>, ArrowError> {
+    let rows: Vec<Row> = rows_from_batch(&alerts_schema(), batch)?;
+    rows.into_iter().map(Row::into_alert).collect::<Result<_, _>>().map_err(json_error)
+}
+
+/// Turns structs whose members are the columns of a schema into one batch; times are microseconds.
+pub(crate) fn rows_to_batch<T: Serialize>(schema: SchemaRef, rows: &[T]) -> Result<RecordBatch, ArrowError> {
+    if rows.is_empty() {
         return Ok(RecordBatch::new_empty(schema));
     }
-    let rows = alerts.iter().map(Row::of).collect::<Result<Vec<_>, _>>().map_err(json_error)?;
     // Times pass as numbers: as text they would need a time zone database on the way back.
     let plain: Vec<Field> = schema
         .fields()
@@ -33,21 +43,21 @@ pub fn alerts_to_batch(alerts: &[Alert]) -> Result<RecordBatch, ArrowError> {
         })
         .collect();
     let mut decoder = ReaderBuilder::new(Arc::new(Schema::new(plain))).with_batch_size(rows.len()).build_decoder()?;
-    decoder.serialize(&rows)?;
+    decoder.serialize(rows)?;
     let Some(batch) = decoder.flush()? else { return Ok(RecordBatch::new_empty(schema)) };
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
     let columns = columns.collect::<Result<_, _>>()?;
     RecordBatch::try_new(schema, columns)
 }
 
-/// Reads alerts back, from whatever text and time types the query engine returned; unknown columns are left out.
-pub fn alerts_from_batch(batch: &RecordBatch) -> Result<Vec<Alert>, ArrowError> {
+/// The reverse of [`rows_to_batch`]. Columns that are NULL or missing are members that are missing.
+pub(crate) fn rows_from_batch<T: DeserializeOwned>(schema: &Schema, batch: &RecordBatch) -> Result<Vec<T>, ArrowError> {
     if batch.num_rows() == 0 {
         return Ok(Vec::new());
     }
     let mut fields = Vec::new();
     let mut columns = Vec::new();
-    for wanted in alerts_schema().fields() {
+    for wanted in schema.fields() {
         let Some(mut column) = batch.column_by_name(wanted.name()).cloned() else { continue };
         if let DataType::Timestamp(_, zone) = column.data_type() {
             let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
@@ -60,12 +70,11 @@ pub fn alerts_from_batch(batch: &RecordBatch) -> Result<Vec<Alert>, ArrowError> 
     let mut writer = ArrayWriter::new(Vec::new());
     writer.write(&plain)?;
     writer.finish()?;
-    let rows: Vec<Row> = serde_json::from_slice(&writer.into_inner()).map_err(json_error)?;
-    rows.into_iter().map(Row::into_alert).collect::<Result<_, _>>().map_err(json_error)
+    serde_json::from_slice(&writer.into_inner()).map_err(json_error)
 }
 
 fn json_error(error: serde_json::Error) -> ArrowError {
-    ArrowError::JsonError(format!("row of the alerts table: {error}"))
+    ArrowError::JsonError(format!("row of a table of alerts or rules: {error}"))
 }
 
 /// One row; field names are the column names.
@@ -101,6 +110,11 @@ struct Row {
     lake_versions: Option<String>,
     suppressed_by: Option<String>,
     delivery: Option<String>,
+    rule_group: Option<String>,
+    settings: Option<String>,
+    incident_id: Option<String>,
+    superseded_by: Option<String>,
+    resolved: Option<String>,
 }
 
 impl Row {
@@ -132,17 +146,23 @@ impl Row {
             lake_versions: Some(serde_json::to_string(&alert.lake_versions)?),
             suppressed_by: alert.suppressed_by.clone(),
             delivery: Some(serde_json::to_string(&alert.delivery)?),
+            rule_group: Some(finding.rule_group),
+            settings: Some(serde_json::to_string(&finding.settings)?),
+            incident_id: Some(alert.incident_id.clone()),
+            superseded_by: alert.superseded_by.clone(),
+            resolved: alert.resolved.clone(),
         })
     }
 
     fn into_alert(self) -> Result<Alert, serde_json::Error> {
         Ok(Alert {
-            alert_id: self.alert_id,
             finding: Finding {
                 kind: self.kind,
                 rule_id: self.rule_id,
                 rule_title: self.rule_title,
                 rule_version: self.rule_version,
+                rule_group: self.rule_group.unwrap_or_default(),
+                settings: read(self.settings)?,
                 level: self.level,
                 status: self.status,
                 tags: self.tags,
@@ -163,6 +183,11 @@ impl Row {
             lake_versions: read(self.lake_versions)?,
             suppressed_by: self.suppressed_by,
             delivery: read::<BTreeMap<String, Delivery>>(self.delivery)?,
+            // Alerts of an older version are an incident each until they are found again.
+            incident_id: self.incident_id.unwrap_or_else(|| self.alert_id.clone()),
+            alert_id: self.alert_id,
+            superseded_by: self.superseded_by,
+            resolved: self.resolved,
         })
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod columns;
 mod fingerprint;
+mod incident;
 mod suppress;
 pub mod taxonomy;
 mod wildcard;
@@ -122,6 +123,10 @@ pub struct Finding {
     pub rule_title: String,
     /// Hash of the rule's text (or of the model's file).
     pub rule_version: String,
+    /// What goes wrong, in one word: the folder that the rule stands in.
+    pub rule_group: String,
+    /// What else the answer depends on and an alert must name to be proved again: the rule's parameters, the user's level, the range.
+    pub settings: serde_json::Map<String, serde_json::Value>,
     pub level: Level,
     /// Sigma's status of the rule: `experimental`, `test`, `stable`, `deprecated`.
     pub status: String,
@@ -210,6 +215,12 @@ pub struct Alert {
     pub suppressed_by: Option<String>,
     /// Delivery state by sink.
     pub delivery: BTreeMap<String, Delivery>,
+    /// Same for all alerts that are one thing to look at, 32 hex digits.
+    pub incident_id: String,
+    /// The alert that took its place when later data showed more of the same.
+    pub superseded_by: Option<String>,
+    /// Why its finding is no longer true, if it is not.
+    pub resolved: Option<String>,
 }
 
 impl Alert {
@@ -223,6 +234,7 @@ impl Alert {
         finding.call_ids = distinct(std::mem::take(&mut finding.call_ids));
         finding.score = finding.score.filter(|score| score.is_finite());
         let alert_id = alert_id(&finding);
+        let incident_id = incident::incident_id(&finding, &calls);
         let entity = &mut finding.entity;
         let named =
             [&mut entity.session_id, &mut entity.agent, &mut entity.user_id, &mut entity.server, &mut entity.tool];
@@ -254,7 +266,15 @@ impl Alert {
             lake_versions,
             suppressed_by: None,
             delivery: BTreeMap::new(),
+            incident_id,
+            superseded_by: None,
+            resolved: None,
         }
+    }
+
+    /// Whether it holds: nothing took its place, and its finding is still true.
+    pub fn is_current(&self) -> bool {
+        self.superseded_by.is_none() && self.resolved.is_none()
     }
 
     /// When the alert counts as raised: the last thing seen. No clock, so that a re-run says the same.

@@ -29,6 +29,8 @@ pub(crate) fn sample() -> Alert {
         rule_id: "secret_then_egress".into(),
         rule_title: "Secret read, then data sent out in the same session".into(),
         rule_version: "0f3a".into(),
+        rule_group: "exfiltration".into(),
+        settings: serde_json::from_str(r#"{"params":{"min_bytes":256}}"#).unwrap(),
         level: Level::High,
         status: "stable".into(),
         tags: ["owasp.mcp10", "atlas.AML.T0086", "attack.t1567.002", "attack.exfiltration", "odd"]

@@ -39,6 +39,9 @@ pub(super) struct Selection {
     /// Suppressed ones too
     #[arg(long)]
     suppressed: bool,
+    /// Superseded and resolved ones too
+    #[arg(long)]
+    history: bool,
 }
 
 pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, CommandError> {
@@ -80,6 +83,7 @@ fn select(context: &Context, alerts: Vec<Alert>, selection: &Selection) -> Vec<A
         .filter(|alert| range.until.is_none_or(|until| alert.time() <= until))
         .filter(|alert| alert.finding.level >= min_level)
         .filter(|alert| selection.rules.is_empty() || selection.rules.contains(&alert.finding.rule_id))
+        .filter(|alert| selection.history || alert.is_current())
         .filter(|alert| selection.suppressed || alert.suppressed_by.is_none())
         .collect()
 }

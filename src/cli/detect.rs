@@ -4,8 +4,8 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, ui};
 use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
-use crate::detect::{Detected, detect, rule_detectors, store};
-use crate::query::TimeRange;
+use crate::detect::{Detected, Request, detect, rule_detectors};
+use crate::query::{SessionOptions, TimeRange};
 use crate::rule::RuleSet;
 use crate::sink::{self, Encoding, encode::table};
 use clap::Args;
@@ -28,6 +28,9 @@ pub(super) struct DetectArgs {
     /// Calls up to this time
     #[arg(long, value_parser = When::parse)]
     until: Option<When>,
+    /// Run every rule over everything again, not only over what is new
+    #[arg(long, conflicts_with_all = ["since", "until"])]
+    full: bool,
     /// Leave the behaviour model out (there is none yet: accepted so that scripts written for it run)
     #[arg(long, hide = true)]
     no_model: bool,
@@ -103,15 +106,20 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
     let detectors = rule_detectors(&rules, &params, &levels);
     let range: TimeRange = context.range(args.since.or(config.detect.since), args.until.or(config.detect.until));
     let lake = context.signed(context.open_lake()?)?;
-    let session = context.session(&lake)?;
-    let now = ui::now();
     let notice = |text: &str| context.ui.say(visible(text));
-    let detected = context.runtime.block_on(async {
-        let versions = lake.versions().await?;
-        let mut detected = detect(&session, &detectors, range, &versions, &config.suppress, now).await?;
-        store(&lake, &context.patience("detect", &notice), &mut detected, now).await?;
-        Ok::<_, crate::detect::DetectError>(detected)
-    })?;
+    let request = Request {
+        range,
+        full: args.full,
+        session: SessionOptions {
+            memory_limit: usize::try_from(config.query.memory_limit).ok(),
+            ..SessionOptions::default()
+        },
+        suppressions: &config.suppress,
+        now: ui::now(),
+        clock: ui::clock,
+    };
+    let patience = context.patience("detect", &notice);
+    let detected = context.runtime.block_on(detect(&lake, &patience, &detectors, request))?;
     for failed in &detected.failed {
         context.ui.warn(visible(&failed.to_string()));
     }
@@ -188,11 +196,16 @@ fn counted(outcome: &Outcome) -> (usize, usize, usize) {
 /// The one-line summary.
 pub(super) fn line(outcome: &Outcome) -> String {
     let (failed, new, suppressed) = counted(outcome);
+    let Detected { findings, alerts, superseded, resolved, .. } = &outcome.detected;
+    let gone = if superseded + resolved > 0 {
+        format!(" {superseded} superseded, {resolved} resolved,")
+    } else {
+        String::new()
+    };
     format!(
-        "{} rules ({failed} failed): {} findings, {} alerts, {new} new, {suppressed} suppressed in {:.1} s",
+        "{} rules ({failed} failed): {findings} findings, {} alerts, {new} new,{gone} {suppressed} suppressed in {:.1} s",
         outcome.rules,
-        outcome.detected.findings,
-        outcome.detected.alerts.len(),
+        alerts.len(),
         outcome.seconds
     )
 }
@@ -207,6 +220,8 @@ pub(super) fn json(outcome: &Outcome) -> serde_json::Value {
         "alerts": outcome.detected.alerts.len(),
         "new_alerts": new,
         "suppressed": suppressed,
+        "superseded": outcome.detected.superseded,
+        "resolved": outcome.detected.resolved,
         "seconds": outcome.seconds,
     })
 }

@@ -63,8 +63,10 @@ pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, CommandEr
         let alerts = stored(&lake).await?;
         Ok::<_, CommandError>((id, entries, alerts))
     })?;
-    let alerts: Vec<Alert> =
-        alerts.into_iter().filter(|a| a.finding.entity.session_id.as_deref() == Some(id.as_str())).collect();
+    let alerts: Vec<Alert> = alerts
+        .into_iter()
+        .filter(|a| a.is_current() && a.finding.entity.session_id.as_deref() == Some(id.as_str()))
+        .collect();
     let mut out = context.ui.data();
     if format == OutputFormat::Json {
         let calls = context.runtime.block_on(session.collect(&select_calls(&id)))?;

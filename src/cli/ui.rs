@@ -10,6 +10,12 @@ use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _, Write};
 
+/// Time since the program first asked for it.
+pub(super) fn clock() -> std::time::Duration {
+    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    START.elapsed()
+}
+
 /// Where messages and data go.
 #[derive(Clone, Debug)]
 pub(super) struct Ui {

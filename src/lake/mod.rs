@@ -10,6 +10,7 @@ pub mod data_file;
 mod erase;
 mod link;
 mod lock;
+mod moment;
 pub mod retain;
 mod signature;
 mod sorted;
@@ -22,21 +23,20 @@ mod verify;
 pub use data_file::DataFile;
 pub use link::Head;
 pub use lock::Patience;
+pub use moment::{Lost, Moment, Providers};
 pub use signature::{PublicKey, Signer};
 pub use store::{Location, Lock, StorageOptions, Store, TablePath};
 pub use transaction::{Purpose, State, Transaction};
 pub use verify::{Problem, Signatures, Since, Verification, VerifyOptions, Witness, has_changed, verify};
 
 use crate::call::SCHEMA_VERSION;
-use datafusion::catalog::TableProvider;
-use deltalake::kernel::{Add, StructType, engine::arrow_conversion::TryIntoKernel as _};
+pub use deltalake::kernel::Add;
+use deltalake::kernel::{StructType, engine::arrow_conversion::TryIntoKernel as _};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::{DeltaTable, DeltaTableError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Folder beside the tables with what is CallTrail's own.
@@ -287,43 +287,12 @@ impl Lake {
         Ok(adds)
     }
 
-    /// Every table as DataFusion reads it, with its Delta version.
+    /// Every table as DataFusion reads it now.
     ///
     /// # Errors
     /// A table's log cannot be read.
-    pub async fn providers(&self) -> Result<Vec<(String, Arc<dyn TableProvider>)>, LakeError> {
-        let mut providers = Vec::new();
-        for table in tables::TABLES {
-            if self.lacks(table.name)? {
-                providers.push((table.name.to_owned(), upgrade::absent(table)));
-                continue;
-            }
-            let failed = |cause: String| LakeError::Delta {
-                table: table.name.to_owned(),
-                cause: Box::new(DeltaTableError::generic(cause)),
-            };
-            let delta = self.table(table.name).await?;
-            let provider = delta.table_provider().await.map_err(|cause| failed(cause.to_string()))?;
-            let provider = upgrade::complete(provider, &table.schema()).map_err(|cause| failed(cause.to_string()))?;
-            providers.push((table.name.to_owned(), provider));
-        }
-        Ok(providers)
-    }
-
-    /// The Delta version of every table.
-    ///
-    /// # Errors
-    /// A table's log cannot be read.
-    pub async fn versions(&self) -> Result<BTreeMap<String, i64>, LakeError> {
-        let mut versions = BTreeMap::new();
-        for table in tables::TABLES {
-            if self.lacks(table.name)? {
-                continue;
-            }
-            let version = self.table(table.name).await?.version().unwrap_or_default();
-            versions.insert(table.name.to_owned(), version as i64);
-        }
-        Ok(versions)
+    pub async fn providers(&self) -> Result<Providers, LakeError> {
+        Ok(self.moment().await?.providers)
     }
 
     /// Sizes of every table.

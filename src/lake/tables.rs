@@ -31,6 +31,8 @@ pub static TABLES: &[Table] = &[
     Table { name: "flows", by_day: true, schema: flows },
     Table { name: "rejects", by_day: false, schema: rejects },
     Table { name: "alerts", by_day: false, schema: alerts_schema },
+    Table { name: "rule_versions", by_day: false, schema: rule_versions },
+    Table { name: "rule_runs", by_day: false, schema: rule_runs },
     Table { name: "sources", by_day: false, schema: sources },
 ];
 
@@ -210,7 +212,39 @@ pub fn alerts_schema() -> SchemaRef {
         optional("lake_versions", DataType::Utf8),
         optional("suppressed_by", DataType::Utf8),
         optional("delivery", DataType::Utf8),
+        optional("rule_group", DataType::Utf8),
+        optional("settings", DataType::Utf8),
+        optional("incident_id", DataType::Utf8),
+        optional("superseded_by", DataType::Utf8),
+        optional("resolved", DataType::Utf8),
     ]))
+}
+
+fn rule_versions() -> SchemaRef {
+    use DataType::Utf8;
+    schema(&[
+        ("rule_version", Utf8),
+        ("rule_id", Utf8),
+        ("title", Utf8),
+        ("path", Utf8),
+        ("text", Utf8),
+        ("first_run", utc_timestamp()),
+    ])
+}
+
+fn rule_runs() -> SchemaRef {
+    use DataType::{Float64, Int64, Utf8};
+    schema(&[
+        ("rule_id", Utf8),
+        ("rule_version", Utf8),
+        ("settings", Utf8),
+        ("reads", list_of_texts()),
+        ("lake_versions", Utf8),
+        ("run_at", utc_timestamp()),
+        ("seconds", Float64),
+        ("rows_read", Int64),
+        ("findings", Int64),
+    ])
 }
 
 fn sources() -> SchemaRef {

@@ -4,6 +4,7 @@
 //! was registered and nothing else: no DDL, no DML, no settings, no file or URL as a table. A session for rules is
 //! also deterministic: functions that depend on the clock or on chance do not exist in it.
 
+mod meter;
 mod names;
 pub mod output;
 mod range;
@@ -11,6 +12,8 @@ pub mod shell;
 pub mod udf;
 mod views;
 
+pub use meter::Cost;
+pub(crate) use meter::tables_read;
 pub use names::UnknownName;
 pub use range::{TimeRange, parse_duration};
 
@@ -25,6 +28,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::prelude::Column;
+use meter::Metered;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -55,6 +59,8 @@ pub struct Session {
     options: SessionOptions,
     /// Functions that a deterministic session lacks.
     removed: Vec<String>,
+    /// What a rule's session holds in memory.
+    meter: Option<Arc<Metered>>,
 }
 
 impl Session {
@@ -82,7 +88,15 @@ impl Session {
     pub async fn for_rule(&self, range: TimeRange) -> Result<Self, QueryError> {
         let range = (!range.is_everything()).then_some(range);
         let options = SessionOptions { range, deterministic: true, ..self.options };
-        Self::build(self.tables.clone(), Arc::clone(&self.runtime), options).await
+        let meter = Arc::new(Metered::new(Arc::clone(&self.runtime.memory_pool)));
+        let runtime = RuntimeEnv { memory_pool: Arc::clone(&meter) as Arc<_>, ..RuntimeEnv::clone(&self.runtime) };
+        let session = Self::build(self.tables.clone(), Arc::new(runtime), options).await?;
+        Ok(Self { meter: Some(meter), ..session })
+    }
+
+    /// Most bytes that the queries of a rule's session held at once; 0 for other sessions.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.meter.as_ref().map_or(0, |meter| meter.peak())
     }
 
     async fn build(
@@ -119,7 +133,7 @@ impl Session {
             removed.push("current_timestamp".to_owned());
         }
         views::register(&context, &tables, &options).await?;
-        Ok(Self { context, tables, runtime, options, removed })
+        Ok(Self { context, tables, runtime, options, removed, meter: None })
     }
 
     /// Runs one query.

@@ -50,6 +50,14 @@ pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>)
     (rules, problems)
 }
 
+/// A rule from its text alone.
+pub(super) fn from_text(path: &Path, text: &str) -> Result<Rule, Vec<Problem>> {
+    match read_rule(&File { path: path.to_owned(), text: text.to_owned() }, None) {
+        (Some(rule), problems) if problems.is_empty() => Ok(rule),
+        (_, problems) => Err(problems),
+    }
+}
+
 fn read_rule(file: &File, cases: Option<&File>) -> (Option<Rule>, Vec<Problem>) {
     let (header, faults) = header::read(&file.text);
     let mut problems: Vec<Problem> = faults.into_iter().map(|(line, m)| Problem::new(&file.path, line, m)).collect();

@@ -17,7 +17,7 @@ pub use case::{Case, CaseResult};
 pub use check::check;
 pub use header::{Header, Status};
 pub use params::Params;
-pub use run::{RawFinding, RuleError, run, run_all};
+pub use run::{Ran, RawFinding, RuleError, measured, run, run_all};
 
 use std::path::{Path, PathBuf};
 use tokio::task::JoinSet;
@@ -123,6 +123,14 @@ impl Rule {
     fn query_line(&self) -> usize {
         let is_query = |line: &str| !line.trim().is_empty() && !line.starts_with("--");
         self.sql.lines().position(is_query).map_or(0, |at| at + 1)
+    }
+
+    /// Reads a rule's text again, without cases: as a lake keeps it.
+    ///
+    /// # Errors
+    /// The text is no rule; it was one to another version of this program.
+    pub fn from_text(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
+        load::from_text(path, text)
     }
 
     /// The folder that the rule stands in, which groups rules.

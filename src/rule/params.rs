@@ -41,12 +41,24 @@ impl RuleSet {
 
 impl Params {
     /// Values for one rule alone, checked like a user's.
-    pub(super) fn of_one(rule: &Rule, values: &Table) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// A parameter that the rule does not have, or a value of another type.
+    pub fn of_one(rule: &Rule, values: &Table) -> Result<Self, String> {
         let fitted = values.iter().map(|(name, value)| {
             let value = fit(rule, name, value).map_err(|problem| format!("params.{name}: {problem}"))?;
             Ok((name.clone(), value))
         });
         Ok(Self(BTreeMap::from([(rule.header.id.clone(), fitted.collect::<Result<Table, String>>()?)])))
+    }
+
+    /// The values that one rule's query gets, as JSON: what an alert keeps of them.
+    pub fn values(&self, rule: &Rule) -> serde_json::Map<String, serde_json::Value> {
+        let overrides = self.0.get(&rule.header.id);
+        let value = |name: &String, default: &Value| {
+            serde_json::to_value(overrides.and_then(|o| o.get(name)).unwrap_or(default)).unwrap_or_default()
+        };
+        rule.header.params.iter().map(|(name, default)| (name.clone(), value(name, default))).collect()
     }
 
     /// The values for one rule's query.

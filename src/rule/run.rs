@@ -3,12 +3,15 @@
 use super::{Params, Rule, RuleSet};
 use crate::alert::{Entity, Level};
 use crate::query::output::json_lines;
-use crate::query::{QueryError, Session, TimeRange};
+use crate::query::{Cost, QueryError, Session, TimeRange, tables_read};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
+use datafusion::physical_plan::execute_stream;
 use futures::StreamExt as _;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Findings of one rule in one run before it counts as broken: nobody reads more, and memory is bounded.
 const MAX_FINDINGS: usize = 100_000;
@@ -29,6 +32,15 @@ pub struct RawFinding {
     pub message: Option<String>,
     /// Every other column that is not NULL.
     pub evidence: Map<String, Value>,
+}
+
+/// What a run of one rule gave.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    pub findings: Vec<RawFinding>,
+    /// Names of the stored tables that the rule reads: where none of them has news, it would find the same.
+    pub reads: BTreeSet<String>,
+    pub cost: Cost,
 }
 
 /// Why a rule gave no findings.
@@ -74,19 +86,25 @@ pub async fn run(
     range: TimeRange,
     params: &Params,
 ) -> Result<Vec<RawFinding>, RuleError> {
+    Ok(measured(rule, session, range, params).await?.findings)
+}
+
+/// As [`run`], and says what it cost.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn measured(rule: &Rule, session: &Session, range: TimeRange, params: &Params) -> Result<Ran, RuleError> {
     let result = findings(rule, session, range, params).await;
     result.map_err(|cause| RuleError { rule_id: rule.header.id.clone(), cause })
 }
 
-async fn findings(
-    rule: &Rule,
-    session: &Session,
-    range: TimeRange,
-    params: &Params,
-) -> Result<Vec<RawFinding>, RuleFault> {
+async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Params) -> Result<Ran, RuleFault> {
     let session = session.for_rule(range.widened(rule.header.window)).await?;
     let frame = session.plan(&rule.sql, Some(params.of(rule))).await?;
-    let mut batches = frame.execute_stream().await.map_err(QueryError::from)?;
+    let reads = tables_read(frame.logical_plan());
+    let context = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await.map_err(QueryError::from)?;
+    let mut batches = execute_stream(Arc::clone(&plan), context).map_err(QueryError::from)?;
     let mut found = Vec::new();
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(QueryError::from)?;
@@ -97,7 +115,8 @@ async fn findings(
             return Err(RuleFault::TooMany);
         }
     }
-    Ok(found)
+    let cost = Cost { peak_bytes: session.peak_bytes(), ..Cost::of(&plan) };
+    Ok(Ran { findings: found, reads, cost })
 }
 
 /// Reads findings from the rows of a rule's result.

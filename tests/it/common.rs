@@ -22,6 +22,11 @@ static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     builder.worker_threads(2).thread_stack_size(8 << 20).enable_all().build().expect("worker threads")
 });
 
+/// Waits for what the library does asynchronously.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(future)
+}
+
 /// A temporary folder with a lake in it.
 pub(crate) struct Place {
     dir: tempfile::TempDir,

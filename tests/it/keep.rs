@@ -1,6 +1,7 @@
 //! The lake's keep: compaction changes no row, retention none of those that stay, and a process killed in between none at all.
 
 use crate::common::{Contents, Place, assert_same, copy_folder, files, sample_logs};
+use calltrail::call::SCHEMA_VERSION;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -315,7 +316,12 @@ fn make_older(place: &Place) {
     }
     let identity = place.lake().join("_calltrail/lake.json");
     let text = std::fs::read_to_string(&identity).expect("an identity");
-    std::fs::write(identity, text.replace("\"schema_version\": 2", "\"schema_version\": 0")).expect("written");
+    std::fs::write(identity, text.replace(&version(SCHEMA_VERSION), &version(0))).expect("written");
+}
+
+/// How `lake.json` says of which version it is.
+fn version(number: i32) -> String {
+    format!("\"schema_version\": {number}")
 }
 
 /// Rows without what an older version did not have.
@@ -363,7 +369,7 @@ fn a_lake_of_an_older_version_is_read_and_brought_up_to_date() {
     // A lake of a newer version is left alone.
     let identity = place.lake().join("_calltrail/lake.json");
     let text = std::fs::read_to_string(&identity).expect("an identity");
-    std::fs::write(&identity, text.replace("\"schema_version\": 2", "\"schema_version\": 9")).expect("written");
+    std::fs::write(&identity, text.replace(&version(SCHEMA_VERSION), &version(SCHEMA_VERSION + 1))).expect("written");
     let refused = place.run(1, ["query", "SELECT 1"]);
     assert!(refused.stderr.contains("newer version"), "{}", refused.stderr);
 }

@@ -8,6 +8,7 @@ mod architecture; // who may use whom, what documents name
 mod claims; // whose every record is
 mod corpus; // real logs beside the repository: counts, order, one run seen from three points
 mod crash; // kill -9 at random instants, then again
+mod detect; // any order of ingesting and detecting gives the same alerts; a killed detection gives none
 mod e2e; // ingest, detect, alerts on the sample logs
 mod engines; // other engines read the lake as it is
 mod follow; // an ingest without end

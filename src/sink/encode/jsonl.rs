@@ -39,6 +39,11 @@ pub struct Wire<'a> {
     evidence: &'a serde_json::Map<String, serde_json::Value>,
     lake_versions: &'a BTreeMap<String, i64>,
     suppressed_by: Option<&'a str>,
+    rule_group: &'a str,
+    settings: &'a serde_json::Map<String, serde_json::Value>,
+    incident_id: &'a str,
+    superseded_by: Option<&'a str>,
+    resolved: Option<&'a str>,
 }
 
 /// A call with its time as text.
@@ -90,6 +95,11 @@ impl<'a> Wire<'a> {
             evidence: &finding.evidence,
             lake_versions: &alert.lake_versions,
             suppressed_by: alert.suppressed_by.as_deref(),
+            rule_group: &finding.rule_group,
+            settings: &finding.settings,
+            incident_id: &alert.incident_id,
+            superseded_by: alert.superseded_by.as_deref(),
+            resolved: alert.resolved.as_deref(),
         }
     }
 }

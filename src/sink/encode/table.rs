@@ -69,6 +69,8 @@ fn block(alert: &Alert, width: u16) -> String {
         several => facts.push(format!("{several} calls")),
     }
     facts.extend(alert.suppressed_by.as_deref().map(|id| format!("suppressed by {}", clip(id, room))));
+    facts.extend(alert.superseded_by.as_deref().map(|id| format!("superseded by {}", clip(id, room))));
+    facts.extend(alert.resolved.is_some().then(|| "resolved".to_owned()));
     facts.push(alert.alert_id.clone());
     lines.push(facts.join(" · "));
     lines.extend(finding.message.as_deref().filter(|m| !m.is_empty()).map(|m| clip(m, room * MESSAGE_LINES)));

@@ -1,0 +1,245 @@
+//! Detectors over the lake → alerts: what each finds, with enough of the calls to judge it, kept in the lake once.
+//!
+//! A run without a range lets each detector that something is new for look at everything, and brings its alerts in line with what it
+//! finds now; so after any number of runs the current alerts are those that one run at the end would make. A detector for which
+//! nothing is new does not run. See `docs/detect.md`.
+
+mod evidence;
+mod marks;
+mod rules;
+mod settle;
+mod store;
+
+pub use marks::{Mark, RuleText, marks, rule_text};
+pub use rules::{RuleDetector, rule_detectors};
+pub use store::stored;
+
+use crate::alert::{Alert, Finding, Suppression, SuppressionUse};
+use crate::lake::{Lake, LakeError, Patience};
+use crate::query::{Cost, QueryError, Session, SessionOptions, TimeRange};
+use crate::rule::RuleError;
+use async_trait::async_trait;
+use chrono::{DateTime, NaiveDate, Utc};
+use evidence::Evidence;
+use settle::Scope;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+use store::Answered;
+
+/// Something that finds things in a range of time: a rule, or the model.
+#[async_trait]
+pub trait Detector: Send + Sync {
+    /// The rule's or model's id.
+    fn id(&self) -> &str;
+    /// What its answer depends on beside the rows of the lake.
+    fn stamp(&self) -> Stamp;
+    /// Microseconds that it looks back from what it finds.
+    fn window(&self) -> i64;
+    /// What it sees in the range. An error concerns this detector only; the others run.
+    async fn detect(&self, session: &Session, range: TimeRange) -> Result<Answer, RuleError>;
+}
+
+/// What a detector's answer depends on beside the rows of the lake: if it changes, the detector starts over.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stamp {
+    /// Hash of the rule's text or the model's file.
+    pub version: String,
+    /// Parameters, and the user's level.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// Title, path and text, if an old version is to be run again.
+    pub source: Option<[String; 3]>,
+}
+
+impl Stamp {
+    fn text(&self) -> String {
+        serde_json::Value::Object(self.settings.clone()).to_string()
+    }
+}
+
+/// What a detector found.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub findings: Vec<Finding>,
+    /// Stored tables that it reads.
+    pub reads: BTreeSet<String>,
+    pub cost: Cost,
+}
+
+/// What a run is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Calls of this time only, whether new or not. Everything: what is new since the last such run.
+    pub range: TimeRange,
+    /// Every detector runs, whether there is something new for it or not.
+    pub full: bool,
+    pub session: SessionOptions,
+    pub suppressions: &'a [Suppression],
+    pub now: DateTime<Utc>,
+    /// Time since some start, to measure with.
+    pub clock: fn() -> Duration,
+}
+
+/// What a run found.
+#[derive(Debug, Default)]
+pub struct Detected {
+    /// Current alerts of the detectors, new or known, suppressed or not, by time. Of a run over a range, those that it found.
+    pub alerts: Vec<Alert>,
+    /// Ids of those that the lake did not have.
+    pub new: HashSet<String>,
+    /// Of detectors that did not run, the current alerts count.
+    pub findings: u64,
+    /// Alerts whose place another took, and those that no longer hold.
+    pub superseded: u64,
+    pub resolved: u64,
+    /// Detectors that gave no answer, and why.
+    pub failed: Vec<RuleError>,
+    pub suppressions: SuppressionUse,
+    /// What each detector cost, in the order given.
+    pub profile: Vec<Profile>,
+}
+
+/// What one detector cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    pub id: String,
+    /// `None`: it did not run, because nothing was new for it.
+    pub ran: Option<Effort>,
+    pub findings: usize,
+}
+
+/// Effort of a detector that ran.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effort {
+    /// By the clock, planning included.
+    pub seconds: f64,
+    pub cost: Cost,
+}
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+/// Runs the detectors that have something to look at, makes alerts of what they find, and keeps them.
+///
+/// # Errors
+/// The lake or the calls behind the findings cannot be read, or other writers had the lake for too long. Then nothing is kept. A
+/// detector that fails is in [`Detected::failed`].
+pub async fn detect(
+    lake: &Lake,
+    patience: &Patience<'_>,
+    detectors: &[Box<dyn Detector>],
+    request: Request<'_>,
+) -> Result<Detected, DetectError> {
+    let moment = lake.moment().await?;
+    let whole = request.range.is_everything();
+    let marks = if whole { marks(lake).await? } else { BTreeMap::new() };
+    let mut news = BTreeMap::new();
+    let mut pending = Vec::new();
+    for detector in detectors {
+        let holds = match marks.get(detector.id()).filter(|_| !request.full) {
+            Some(mark) => mark.still_holds(&detector.stamp(), lake, &moment.versions, &mut news)?,
+            None => false,
+        };
+        pending.push(!holds);
+    }
+
+    let mut detected = Detected::default();
+    let mut answers = Vec::new();
+    if pending.contains(&true) {
+        let session = Session::new(moment.providers, request.session).await?;
+        let mut answered = Vec::new();
+        for (detector, _) in detectors.iter().zip(&pending).filter(|(_, pending)| **pending) {
+            let started = (request.clock)();
+            let answer = detector.detect(&session, request.range).await;
+            let seconds = ((request.clock)() - started).as_secs_f64();
+            match answer {
+                Ok(answer) => {
+                    let effort = Effort { seconds, cost: answer.cost };
+                    let findings = answer.findings.len();
+                    let profile = Profile { id: detector.id().to_owned(), ran: Some(effort), findings };
+                    detected.profile.push(profile);
+                    answered.push((detector, answer, effort));
+                }
+                Err(error) => detected.failed.push(error),
+            }
+        }
+        let findings: Vec<Finding> = answered.iter().flat_map(|(_, answer, _)| &answer.findings).cloned().collect();
+        let evidence = Evidence::of(&session, &findings).await?;
+        let kept_from = lake.kept_from()?.map(midnight);
+        for (detector, answer, effort) in answered {
+            let stamp = detector.stamp();
+            let found = answer.findings.len();
+            let mark = Mark::new(detector.id(), &stamp, &answer.reads, &moment.versions, request.now);
+            answers.push(Answered {
+                id: detector.id().to_owned(),
+                found: alerts(answer.findings, &evidence, &request.range, &moment.versions),
+                scope: match whole {
+                    true => Scope::Everything { since: kept_from.map(|day| day.saturating_add(detector.window())) },
+                    false => Scope::Part,
+                },
+                mark: whole.then(|| mark.with_cost(effort.seconds, &effort.cost, found)),
+                text: RuleText::of(detector.id(), stamp, request.now),
+            });
+        }
+    }
+
+    let found: Vec<Alert> = answers.iter().flat_map(|answer| &answer.found).cloned().collect();
+    let stored = store::keep(lake, patience, answers, request.suppressions, request.now).await?;
+    detected.new = stored.settled.new;
+    detected.superseded = stored.settled.superseded;
+    detected.resolved = stored.settled.resolved;
+    detected.suppressions = stored.suppressions;
+    if whole {
+        let own: HashSet<&str> = detectors.iter().map(|detector| detector.id()).collect();
+        let is_own = |alert: &Alert| alert.is_current() && own.contains(alert.finding.rule_id.as_str());
+        detected.alerts = stored.alerts.into_values().filter(is_own).collect();
+    } else {
+        let known = |alert: Alert| stored.alerts.get(&alert.alert_id).cloned().unwrap_or(alert);
+        detected.alerts = found.into_iter().map(known).collect();
+    }
+    detected.alerts.sort_by(|a, b| (a.time(), &a.alert_id).cmp(&(b.time(), &b.alert_id)));
+    for (detector, _) in detectors.iter().zip(&pending).filter(|(_, pending)| !**pending) {
+        let of_rule = |alert: &&Alert| alert.finding.rule_id == detector.id();
+        let findings = detected.alerts.iter().filter(of_rule).count();
+        detected.profile.push(Profile { id: detector.id().to_owned(), ran: None, findings });
+    }
+    detected.profile.sort_by(|a, b| a.id.cmp(&b.id));
+    detected.findings = detected.profile.iter().map(|profile| profile.findings as u64).sum();
+    Ok(detected)
+}
+
+/// Makes alerts of findings, each once.
+fn alerts(
+    findings: Vec<Finding>,
+    evidence: &Evidence,
+    range: &TimeRange,
+    versions: &BTreeMap<String, i64>,
+) -> Vec<Alert> {
+    let mut seen = HashSet::new();
+    let made = findings.into_iter().map(|mut finding| {
+        for (name, bound) in [("since", range.since), ("until", range.until)] {
+            finding.settings.extend(bound.map(|micros| (name.to_owned(), micros.into())));
+        }
+        let (calls, observables) = evidence.for_finding(&finding);
+        Alert::new(finding, calls, observables, versions.clone())
+    });
+    made.filter(|alert| seen.insert(alert.alert_id.clone())).collect()
+}
+
+impl RuleText {
+    fn of(id: &str, stamp: Stamp, now: DateTime<Utc>) -> Option<Self> {
+        let Stamp { version, source, .. } = stamp;
+        let [title, path, text] = source?;
+        let rule_id = id.to_owned();
+        Some(Self { rule_version: version, rule_id, title, path, text, first_run: now.timestamp_micros() })
+    }
+}
+
+fn midnight(day: NaiveDate) -> i64 {
+    day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
+}

@@ -1,0 +1,288 @@
+//! Detecting step by step: logs may come in any pieces, in any order, with a detection after each, and the current alerts are those
+//! of one detection at the end. A detection that is killed has not happened. Alerts are proved again from the lake of their time.
+
+use crate::common::{Place, block_on, copy_folder, repository, sample_logs};
+use calltrail::alert::{Alert, alerts_to_batch};
+use calltrail::detect::{Detected, Request, detect, rule_detectors, stored};
+use calltrail::lake::{Lake, Location, Patience};
+use calltrail::query::{SessionOptions, TimeRange};
+use calltrail::rule::{Params, RuleSet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Rules that look at what grows, at what is known of all sessions, and at what later calls explain.
+const RULES: [(&str, &str); 4] = [
+    (
+        "session_grows",
+        "SELECT session_id, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id) AS call_ids,
+                CASE WHEN count(*) > 8 THEN 'high' ELSE 'low' END AS level, count(*) AS calls
+         FROM calls WHERE event_kind = 'call' GROUP BY session_id HAVING count(*) > 4",
+    ),
+    (
+        "tool_of_one_session",
+        "SELECT server, tool, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id) AS call_ids
+         FROM calls WHERE tool IS NOT NULL GROUP BY server, tool HAVING count(DISTINCT session_id) = 1",
+    ),
+    (
+        "never_answered",
+        "SELECT session_id, time AS first_seen, time AS last_seen, make_array(call_id) AS call_ids
+         FROM calls WHERE event_kind = 'call' AND outcome = 'no_response'",
+    ),
+    (
+        "definition_seen",
+        "SELECT server, min(time) AS first_seen, max(time) AS last_seen, array_agg(session_id) AS call_ids
+         FROM tool_definitions WHERE server IS NOT NULL GROUP BY server",
+    ),
+];
+
+fn rules(place: &Place) -> (PathBuf, RuleSet) {
+    for (id, sql) in RULES {
+        let header = format!(
+            "-- id = \"{id}\"\n-- title = \"{id}\"\n-- level = \"low\"\n-- status = \"test\"\n-- description = \"test\"\n-- tags = [\"owasp.mcp08\"]\n"
+        );
+        place.write(&format!("rules/test/{id}.sql"), header + sql + "\n");
+    }
+    let dir = place.path("rules");
+    let own = RULES.map(|(id, _)| id);
+    // Some of the built-in rules in turn, all of them on demand: planning them takes most of the time.
+    let every = if std::env::var_os("CALLTRAIL_DETECT_ALL").is_some() { 1 } else { 9 };
+    let mut number = 0;
+    let set = RuleSet::load(std::slice::from_ref(&dir), true).expect("rules").filtered(|rule| {
+        number += 1;
+        own.contains(&rule.header.id.as_str()) || number % every == 0
+    });
+    (dir, set)
+}
+
+fn open(place: &Place) -> Lake {
+    Lake::open(&Location::from(place.lake().to_string_lossy().as_ref())).expect("a lake")
+}
+
+fn detect_here(place: &Place, rules: &RuleSet, full: bool) -> Detected {
+    let detectors = rule_detectors(rules, &Params::default(), &BTreeMap::new());
+    let request = Request {
+        range: TimeRange::default(),
+        full,
+        session: SessionOptions { threads: Some(1), ..SessionOptions::default() },
+        suppressions: &[],
+        now: chrono::DateTime::from_timestamp(1_794_474_000, 0).expect("a time"),
+        clock: || Duration::ZERO,
+    };
+    let patience = Patience::silent("test", Duration::from_secs(60));
+    let detected = block_on(detect(&open(place), &patience, &detectors, request)).expect("it runs");
+    assert!(detected.failed.is_empty(), "{:?}", detected.failed);
+    detected
+}
+
+/// What the current alerts of a lake say, without the versions of the lake.
+fn current(place: &Place) -> BTreeMap<String, String> {
+    let alerts = block_on(stored(&open(place))).expect("alerts");
+    assert_eq!(alerts.len(), alerts.iter().map(|alert| &alert.alert_id).collect::<BTreeSet<_>>().len(), "ids repeat");
+    let ids: BTreeSet<&String> = alerts.iter().map(|alert| &alert.alert_id).collect();
+    for alert in &alerts {
+        assert!(alert.superseded_by.as_ref().is_none_or(|by| ids.contains(by)), "superseded by nobody: {alert:?}");
+    }
+    let alerts = alerts.into_iter().filter(Alert::is_current);
+    alerts
+        .map(|alert| (alert.alert_id.clone(), format!("{:?}", Alert { lake_versions: BTreeMap::new(), ..alert })))
+        .collect()
+}
+
+#[track_caller]
+fn assert_alerts(what: &str, expected: &BTreeMap<String, String>, found: &BTreeMap<String, String>) {
+    let differ: Vec<String> = expected
+        .keys()
+        .chain(found.keys())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .filter(|id| expected.get(*id) != found.get(*id))
+        .map(|id| format!("  expected {:?}\n  found    {:?}", expected.get(id), found.get(id)))
+        .collect();
+    assert!(
+        differ.is_empty(),
+        "{what}: {} of {} alerts differ:\n{}",
+        differ.len(),
+        expected.len(),
+        differ[..differ.len().min(3)].join("\n")
+    );
+}
+
+/// A fixed row of numbers: a test that fails must fail again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % limit
+    }
+}
+
+/// The logs in pieces: whole files and, for some, first a part of their lines. Each step is a set of files as they then are.
+fn pieces(random: &mut Random) -> Vec<Vec<(String, Vec<u8>)>> {
+    let root = repository("sample-logs");
+    let mut steps: Vec<Vec<(String, Vec<u8>)>> = vec![Vec::new(); 2 + random.below(3)];
+    for log in sample_logs() {
+        let name = log.strip_prefix(&root).expect("below").to_string_lossy().into_owned();
+        let bytes = std::fs::read(&log).expect("readable");
+        let step = random.below(steps.len());
+        let lines: Vec<usize> =
+            bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+        if lines.len() > 3 && step + 1 < steps.len() && random.below(2) == 0 {
+            let cut = lines[1 + random.below(lines.len() - 2)];
+            steps[step].push((name.clone(), bytes[..cut].to_vec()));
+            let later = step + 1 + random.below(steps.len() - step - 1);
+            steps[later].push((name, bytes));
+        } else {
+            steps[step].push((name, bytes));
+        }
+    }
+    steps
+}
+
+/// A lake without rows: fingerprints of secrets depend on its key, so every run starts from a copy.
+fn empty_lake() -> Place {
+    let place = Place::new();
+    let nothing = place.write("empty/nothing.txt", "nothing that is a log\n");
+    place.ingest_here([nothing]);
+    place
+}
+
+fn write_logs(place: &Place, files: &[(String, Vec<u8>)]) {
+    for (name, bytes) in files {
+        let path = place.write(&format!("logs/{name}"), bytes);
+        // Some formats have no other time.
+        let written = std::time::UNIX_EPOCH + Duration::from_secs(1_794_470_000);
+        let file = std::fs::File::options().write(true).open(path).expect("the file");
+        file.set_modified(written).expect("its time");
+    }
+}
+
+#[test]
+fn any_pieces_in_any_order_give_the_alerts_of_one_run() {
+    let empty = empty_lake();
+    let logs = empty.path("logs");
+    let root = repository("sample-logs");
+    let whole: Vec<_> = sample_logs()
+        .into_iter()
+        .map(|log| {
+            (
+                log.strip_prefix(&root).expect("below").to_string_lossy().into_owned(),
+                std::fs::read(&log).expect("readable"),
+            )
+        })
+        .collect();
+    let untouched = empty.path("untouched");
+    copy_folder(&empty.lake(), &untouched);
+    let (_, rules) = rules(&empty);
+
+    write_logs(&empty, &whole);
+    empty.ingest_here([&logs]);
+    let first = detect_here(&empty, &rules, false);
+    let expected = current(&empty);
+    assert!(
+        first.new.len() == expected.len() && expected.len() > 20,
+        "{} new, {} alerts",
+        first.new.len(),
+        expected.len()
+    );
+
+    // Nothing is new: nobody runs. Everything again: nothing changes.
+    let before = actions(&empty);
+    let idle = detect_here(&empty, &rules, false);
+    assert!(idle.new.is_empty() && idle.profile.iter().all(|of_rule| of_rule.ran.is_none()), "{:?}", idle.profile);
+    assert_eq!((idle.alerts.len(), idle.findings), (expected.len(), first.findings));
+    assert_eq!(actions(&empty), before, "a run over nothing new writes nothing");
+    let again = detect_here(&empty, &rules, true);
+    assert!(again.new.is_empty() && again.superseded + again.resolved == 0, "{again:?}");
+    assert_alerts("everything again", &expected, &current(&empty));
+    empty.run(0, ["lake", "verify"]);
+
+    let mut random = Random(7);
+    let mut marked = (0, 0);
+    for round in 0..rounds(3) {
+        std::fs::remove_dir_all(empty.lake()).expect("removed");
+        std::fs::remove_dir_all(&logs).expect("removed");
+        copy_folder(&untouched, &empty.lake());
+        let mut seen = BTreeSet::new();
+        for step in pieces(&mut random) {
+            write_logs(&empty, &step);
+            empty.ingest_here([&logs]);
+            let detected = detect_here(&empty, &rules, false);
+            // An alert is new once, unless it was resolved in between.
+            let alerts = block_on(stored(&open(&empty))).expect("alerts");
+            assert!(
+                detected.new.iter().all(|id| alerts.iter().any(|alert| &alert.alert_id == id && alert.is_current()))
+            );
+            seen.extend(detected.new);
+            marked = (marked.0 + detected.superseded, marked.1 + detected.resolved);
+            assert_eq!(alerts.len(), seen.len(), "nothing is deleted, nothing comes unannounced");
+        }
+        assert_alerts(&format!("round {round}"), &expected, &current(&empty));
+    }
+    assert!(marked.0 > 0 && marked.1 > 0, "nothing was superseded or resolved: {marked:?}");
+}
+
+fn rounds(default: u32) -> u32 {
+    std::env::var("CALLTRAIL_DETECT_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Commits of the tables that a detection writes.
+fn actions(place: &Place) -> usize {
+    let commits =
+        |table: &str| std::fs::read_dir(place.lake().join(table).join("_delta_log")).expect("a table").count();
+    ["alerts", "rule_runs", "rule_versions"].into_iter().map(commits).sum()
+}
+
+#[test]
+fn a_killed_detection_has_not_happened() {
+    let place = empty_lake();
+    let (dir, _) = rules(&place);
+    let logs: Vec<PathBuf> = sample_logs().into_iter().take(12).collect();
+    place.ingest_here(&logs);
+    let untouched = place.path("untouched");
+    copy_folder(&place.lake(), &untouched);
+    let own = || {
+        let rules = RULES.iter().flat_map(|(id, _)| ["--rule", *id]);
+        let args: Vec<&str> =
+            ["detect", "-q", "--rules", dir.to_str().expect("UTF-8")].into_iter().chain(rules).collect();
+        place.command(args)
+    };
+    let started = std::time::Instant::now();
+    assert!(own().status().expect("it starts").success());
+    let whole = started.elapsed();
+    let expected = current(&place);
+    assert!(expected.len() > 5, "{}", expected.len());
+
+    let mut random = Random(u64::from(std::process::id()));
+    for round in 0..rounds(8) {
+        std::fs::remove_dir_all(place.lake()).expect("removed");
+        copy_folder(&untouched, &place.lake());
+        // Most of the time goes into planning; what is written is written at the end.
+        let after = whole.mul_f64(0.5 + random.below(600) as f64 / 1000.0);
+        let mut child = own().spawn().expect("it starts");
+        std::thread::sleep(after);
+        let _ = child.kill();
+        child.wait().expect("ended");
+        place.run(0, ["lake", "verify"]);
+        let found = current_after_recovery(&place, own);
+        assert_alerts(&format!("round {round}, killed after {after:?} of {whole:?}"), &expected, &found);
+        place.run(0, ["lake", "verify"]);
+    }
+}
+
+fn current_after_recovery(place: &Place, detect: impl Fn() -> std::process::Command) -> BTreeMap<String, String> {
+    assert!(detect().status().expect("it starts").success());
+    current(place)
+}
+
+/// Rows of the table and back say the same.
+#[test]
+fn alerts_survive_the_table() {
+    let place = empty_lake();
+    let (_, rules) = rules(&place);
+    place.ingest_here(sample_logs().iter().take(5).map(Path::new));
+    let detected = detect_here(&place, &rules, false);
+    assert!(alerts_to_batch(&detected.alerts).is_ok());
+    assert_eq!(block_on(stored(&open(&place))).expect("alerts"), detected.alerts);
+}
