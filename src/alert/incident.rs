@@ -2,9 +2,40 @@
 //!
 //! The id is derived from that alone, so it does not change as an incident grows, nor with the order in which its alerts were found.
 
-use super::{CallEvidence, Finding};
+use super::{CallEvidence, Finding, Level};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
+
+/// One row of the view `incidents`. Times are microseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    pub incident_id: String,
+    /// From 0 to 100, the sum of the four parts.
+    pub risk: f64,
+    /// The worst alert's level, by how far its rule has proved itself.
+    pub risk_level: f64,
+    /// Several kinds of things that go wrong.
+    pub risk_groups: f64,
+    /// Several rules of one kind.
+    pub risk_rules: f64,
+    /// A rule that few incidents have.
+    pub risk_rarity: f64,
+    pub level: Level,
+    /// Title of the worst alert's rule.
+    pub title: String,
+    pub session_id: Option<String>,
+    pub agent: Option<String>,
+    pub user_id: Option<String>,
+    #[serde(default)]
+    pub servers: Vec<String>,
+    pub first_seen: i64,
+    pub last_seen: i64,
+    pub alerts: u64,
+    pub groups: Vec<String>,
+    pub rules: Vec<String>,
+    pub alert_ids: Vec<String>,
+}
 
 const DAY: i64 = 86_400_000_000;
 

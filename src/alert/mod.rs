@@ -14,6 +14,7 @@ mod wildcard;
 pub use crate::visible::{shorten, visible};
 pub use columns::{alerts_from_batch, alerts_to_batch};
 pub use fingerprint::alert_id;
+pub use incident::Incident;
 pub use suppress::{Suppression, SuppressionUse, suppress};
 pub use wildcard::Wildcard;
 

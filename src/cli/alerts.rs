@@ -1,13 +1,16 @@
 //! `calltrail alerts`: what was found so far.
 
-use super::detect::{level, write_alerts};
+use super::detect::{level, load, style, write_alerts};
 use super::exit::CommandError;
 use super::{Context, OutputFormat};
-use crate::alert::{Alert, Level};
+use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
-use crate::detect::stored;
-use crate::sink::Encoding;
+use crate::detect::{Proof, RuleFrom, incidents, replay, stored};
+use crate::lake::Lake;
+use crate::query::SessionOptions;
+use crate::sink::{self, Encoding};
 use clap::{Args, Subcommand};
+use std::io::Write as _;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AlertsCommand {
@@ -17,9 +20,24 @@ pub(super) enum AlertsCommand {
     Show {
         /// The alert's id, or its first digits
         id: String,
+        /// Prove it again: run the rule of its hash over the lake as it was
+        #[arg(long)]
+        replay: bool,
     },
+    /// List incidents: alerts that are one thing to look at, with their risk
+    Incidents(IncidentArgs),
     /// Write alerts as JSONL or OCSF
     Export(Selection),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct IncidentArgs {
+    /// Incidents of this risk and above, from 0 to 100
+    #[arg(long, value_name = "RISK", default_value_t = 0.0)]
+    min_risk: f64,
+    /// With their alerts
+    #[arg(long)]
+    alerts: bool,
 }
 
 #[derive(Debug, Args)]
@@ -45,6 +63,9 @@ pub(super) struct Selection {
 }
 
 pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, CommandError> {
+    if let AlertsCommand::Incidents(args) = command {
+        return list_incidents(context, args);
+    }
     let known = [OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl, OutputFormat::Ocsf];
     let format = context.format(&known)?;
     let lake = context.open_lake()?;
@@ -52,7 +73,8 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
     let (alerts, default) = match command {
         AlertsCommand::List(selection) => (select(context, alerts, selection), Encoding::Table),
         AlertsCommand::Export(selection) => (select(context, alerts, selection), Encoding::Jsonl),
-        AlertsCommand::Show { id } => {
+        AlertsCommand::Incidents(_) => return Ok(0),
+        AlertsCommand::Show { id, .. } => {
             let found: Vec<Alert> =
                 alerts.into_iter().filter(|alert| alert.alert_id.starts_with(id.as_str())).collect();
             match found.len() {
@@ -63,6 +85,9 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
             (found, Encoding::Json)
         }
     };
+    if let (AlertsCommand::Show { replay: true, .. }, Some(alert)) = (command, alerts.first()) {
+        return prove(context, &lake, alert);
+    }
     let encoding = match (context.global.format, format) {
         (None, _) => default,
         (_, OutputFormat::Json) => Encoding::Json,
@@ -72,6 +97,87 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
     };
     write_alerts(context, &alerts, encoding, None)?;
     Ok(0)
+}
+
+/// Lists incidents, the greatest risk first.
+fn list_incidents(context: &Context, args: &IncidentArgs) -> Result<u8, CommandError> {
+    let format = context.format(&[OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl])?;
+    let lake = context.open_lake()?;
+    let session = context.session(&lake)?;
+    let mut found = context.runtime.block_on(incidents(&session))?;
+    found.retain(|incident| incident.risk >= args.min_risk);
+    let mut data = context.ui.data();
+    match format {
+        OutputFormat::Jsonl => {
+            for incident in &found {
+                writeln!(data, "{}", json(incident)?)?;
+            }
+        }
+        OutputFormat::Json => writeln!(data, "{}", json(&found)?)?,
+        _ => {
+            let mut alerts = Vec::new();
+            if args.alerts {
+                alerts = context.runtime.block_on(stored(&lake))?;
+                alerts.retain(|alert| {
+                    alert.is_current()
+                        && alert.suppressed_by.is_none()
+                        && found.iter().any(|incident| incident.incident_id == alert.incident_id)
+                });
+            }
+            let text = sink::encode::incident::encode(&found, &alerts, style(context), args.alerts);
+            data.write_all(text.as_bytes())?;
+        }
+    }
+    data.flush()?;
+    Ok(0)
+}
+
+/// Runs the rule of an alert again as it ran then, and says whether it finds the same.
+fn prove(context: &Context, lake: &Lake, alert: &Alert) -> Result<u8, CommandError> {
+    let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
+    let rules = load(&context.config.detect.rules)?;
+    let options = SessionOptions {
+        memory_limit: usize::try_from(context.config.query.memory_limit).ok(),
+        ..SessionOptions::default()
+    };
+    let replay = context.runtime.block_on(replay(lake, &rules, options, alert))?;
+    let mut data = context.ui.data();
+    if format == OutputFormat::Json {
+        writeln!(data, "{}", json(&replay)?)?;
+    } else {
+        let versions: Vec<String> =
+            replay.lake_versions.iter().map(|(table, version)| format!("{table} {version}")).collect();
+        let text = match replay.rule_from {
+            RuleFrom::Current => "its text today",
+            RuleFrom::Lake => "its text as the lake keeps it",
+            RuleFrom::Missing => "its text is not known",
+        };
+        writeln!(data, "rule     {} {} ({text})", visible(&replay.rule_id), visible(&replay.rule_version))?;
+        writeln!(data, "lake     {}", visible(&versions.join(", ")))?;
+        match &replay.result {
+            Proof::Same => writeln!(data, "proved   the finding comes out the same")?,
+            Proof::NotFound => writeln!(data, "refuted  the rule does not find it in the lake as it was")?,
+            Proof::Differs { differences } => {
+                writeln!(data, "differs  the rule finds it, but not everything is the same")?;
+                for difference in differences {
+                    let line = format!("{}: was {}, is {}", difference.column, difference.was, difference.is);
+                    writeln!(data, "         {}", visible(&line))?;
+                }
+            }
+            Proof::Impossible { reasons } => {
+                writeln!(data, "unknown  it cannot be run again as it was")?;
+                for reason in reasons {
+                    writeln!(data, "         {}", visible(reason))?;
+                }
+            }
+        }
+    }
+    data.flush()?;
+    Ok(u8::from(replay.result != Proof::Same))
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, CommandError> {
+    serde_json::to_string(value).map_err(|error| CommandError::failure(format!("cannot write JSON: {error}")))
 }
 
 fn select(context: &Context, alerts: Vec<Alert>, selection: &Selection) -> Vec<Alert> {

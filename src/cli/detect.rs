@@ -4,7 +4,7 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, ui};
 use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
-use crate::detect::{Detected, Request, detect, rule_detectors};
+use crate::detect::{Detected, Effort, Profile, Request, detect, incidents, rule_detectors};
 use crate::query::{SessionOptions, TimeRange};
 use crate::rule::RuleSet;
 use crate::sink::{self, Encoding, encode::table};
@@ -31,6 +31,9 @@ pub(super) struct DetectArgs {
     /// Run every rule over everything again, not only over what is new
     #[arg(long, conflicts_with_all = ["since", "until"])]
     full: bool,
+    /// Say what each rule cost: time, rows read, memory
+    #[arg(long)]
+    profile: bool,
     /// Leave the behaviour model out (there is none yet: accepted so that scripts written for it run)
     #[arg(long, hide = true)]
     no_model: bool,
@@ -64,9 +67,16 @@ pub(super) fn run(context: &Context, args: &DetectArgs) -> Result<u8, CommandErr
     show(context, args, &outcome, format)?;
     if format == OutputFormat::Json {
         let mut data = context.ui.data();
-        writeln!(data, "{}", json(&outcome))?;
+        let mut summary = json(&outcome);
+        if args.profile {
+            summary["profile"] = profile_json(&outcome).into();
+        }
+        writeln!(data, "{summary}")?;
         data.flush()?;
     } else {
+        if args.profile {
+            show_profile(context, &outcome);
+        }
         context.ui.say(line(&outcome));
     }
     Ok(exit_code(context, args, &outcome))
@@ -162,7 +172,63 @@ pub(super) fn show(
         (OutputFormat::Json, _, configured) => configured.unwrap_or(Encoding::Json),
         _ => Encoding::Table,
     };
+    if encoding == Encoding::Table && configured.file.is_none() && !shown.is_empty() {
+        let lake = context.open_lake()?;
+        let incidents = context.runtime.block_on(incidents(&context.session(&lake)?))?;
+        let text = sink::encode::incident::encode(&incidents, &shown, style(context), true);
+        let mut out = context.ui.data();
+        out.write_all(text.as_bytes())?;
+        return Ok(out.flush()?);
+    }
     write_alerts(context, &shown, encoding, configured.file.as_deref())
+}
+
+/// How tables look on standard output.
+pub(super) fn style(context: &Context) -> table::Style {
+    table::Style { width: context.ui.width().unwrap_or(110), color: context.ui.colors() }
+}
+
+/// What each rule cost, the slowest first.
+fn show_profile(context: &Context, outcome: &Outcome) {
+    let mut profile: Vec<&Profile> = outcome.detected.profile.iter().collect();
+    profile.sort_by(|a, b| seconds(b).total_cmp(&seconds(a)).then(a.id.cmp(&b.id)));
+    context.ui.say(format!(
+        "{:<40} {:>8} {:>8} {:>10} {:>8} {:>8}",
+        "rule", "seconds", "compute", "rows read", "MiB", "findings"
+    ));
+    for of_rule in profile {
+        let id = visible(&of_rule.id);
+        context.ui.say(match of_rule.ran {
+            Some(Effort { seconds, cost }) => format!(
+                "{id:<40} {seconds:>8.3} {:>8.3} {:>10} {:>8.1} {:>8}",
+                cost.compute_seconds,
+                cost.rows_read,
+                cost.peak_bytes as f64 / f64::from(1 << 20),
+                of_rule.findings
+            ),
+            None => format!("{id:<40} {:>8} {:>8} {:>10} {:>8} {:>8}", "-", "-", "-", "-", of_rule.findings),
+        });
+    }
+}
+
+fn seconds(of_rule: &Profile) -> f64 {
+    of_rule.ran.map_or(0.0, |effort| effort.seconds)
+}
+
+fn profile_json(outcome: &Outcome) -> Vec<serde_json::Value> {
+    let of_rule = |of_rule: &Profile| {
+        let cost = of_rule.ran.map(|effort| effort.cost);
+        serde_json::json!({
+            "rule": of_rule.id,
+            "ran": of_rule.ran.is_some(),
+            "seconds": of_rule.ran.map(|effort| effort.seconds),
+            "compute_seconds": cost.map(|cost| cost.compute_seconds),
+            "rows_read": cost.map(|cost| cost.rows_read),
+            "peak_bytes": cost.map(|cost| cost.peak_bytes),
+            "findings": of_rule.findings,
+        })
+    };
+    outcome.detected.profile.iter().map(of_rule).collect()
 }
 
 /// Writes alerts to a file, or to standard output.
@@ -172,7 +238,7 @@ pub(super) fn write_alerts(
     encoding: Encoding,
     file: Option<&std::path::Path>,
 ) -> Result<(), CommandError> {
-    let style = table::Style { width: context.ui.width().unwrap_or(110), color: context.ui.colors() && file.is_none() };
+    let style = table::Style { color: context.ui.colors() && file.is_none(), ..style(context) };
     match file {
         Some(path) => {
             let failed = |cause| CommandError::failure(format!("cannot write `{}`: {cause}", path.display()));

@@ -5,12 +5,16 @@
 //! nothing is new does not run. See `docs/detect.md`.
 
 mod evidence;
+mod incidents;
 mod marks;
+mod replay;
 mod rules;
 mod settle;
 mod store;
 
+pub use incidents::incidents;
 pub use marks::{Mark, RuleText, marks, rule_text};
+pub use replay::{Difference, Proof, Replay, RuleFrom, replay};
 pub use rules::{RuleDetector, rule_detectors};
 pub use store::stored;
 

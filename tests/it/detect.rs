@@ -286,3 +286,66 @@ fn alerts_survive_the_table() {
     assert!(alerts_to_batch(&detected.alerts).is_ok());
     assert_eq!(block_on(stored(&open(&place))).expect("alerts"), detected.alerts);
 }
+
+#[test]
+fn alerts_are_proved_again_from_the_lake_of_their_time() {
+    let place = empty_lake();
+    let (dir, _) = rules(&place);
+    place.write("calltrail.toml", "[detect]\nrules = [\"rules\"]\n");
+    let own: Vec<&str> = RULES.iter().flat_map(|(id, _)| ["--rule", *id]).collect();
+    let detect = || place.run(0, ["detect", "--format", "json"].into_iter().chain(own.iter().copied())).json();
+    let logs: Vec<PathBuf> = sample_logs();
+    let log = logs.iter().find(|log| log.ends_with("stdio_tracker_mon.jsonl")).expect("a log");
+    let text = std::fs::read_to_string(log).expect("readable");
+    let half: String = text.lines().take(text.lines().count() / 2).map(|line| format!("{line}\n")).collect();
+    place.write("logs/tracker.jsonl", &half);
+    place.ingest([place.path("logs")]);
+    detect();
+    place.write("logs/tracker.jsonl", &text);
+    place.ingest([place.path("logs")]);
+    let later = detect();
+    assert!(later["superseded"].as_u64() > Some(0), "{later}");
+
+    let replay = |id: &str, code: i32| place.run(code, ["alerts", "show", id, "--replay", "--format", "json"]).json();
+    let alerts = place.rows("SELECT alert_id, superseded_by FROM alerts WHERE rule_id = 'session_grows' ORDER BY superseded_by IS NULL");
+    let old = alerts[0]["alert_id"].as_str().expect("an id").to_owned();
+    assert_eq!(alerts[0]["superseded_by"], alerts.last().expect("two")["alert_id"], "{alerts:?}");
+    for alert in &alerts {
+        let proof = replay(alert["alert_id"].as_str().expect("an id"), 0);
+        assert_eq!((&proof["result"]["proof"], &proof["rule_from"]), (&"same".into(), &"current".into()), "{proof}");
+    }
+    // The rule changes: the lake has its old text.
+    let path = dir.join("test/session_grows.sql");
+    let rule = std::fs::read_to_string(&path).expect("the rule");
+    std::fs::write(&path, rule.replace("count(*) > 4", "count(*) > 4000")).expect("written");
+    let proof = replay(&old, 0);
+    assert_eq!((&proof["result"]["proof"], &proof["rule_from"]), (&"same".into(), &"lake".into()), "{proof}");
+    let changed = detect();
+    assert!(changed["resolved"].as_u64() > Some(0), "{changed}");
+    // An alert that says something else than its rule is not proved.
+    let said = place.run(0, ["alerts", "show", &old, "--replay"]).stdout;
+    assert!(said.contains("proved") && said.contains(&old[..0]), "{said}");
+    // What retention removes cannot be run again, and is not called untrue.
+    place.run(0, ["lake", "retain", "--older-than", "2035-01-01"]);
+    let proof = replay(&old, 1);
+    assert_eq!(proof["result"]["proof"], "impossible", "{proof}");
+    assert!(proof["result"]["reasons"].to_string().contains("calls"), "{proof}");
+    let full = place.run(0, ["detect", "--full", "--format", "json"].into_iter().chain(own.iter().copied())).json();
+    assert_eq!(full["resolved"], 0, "alerts on what retention removed stay: {full}");
+}
+
+#[test]
+fn alerts_of_one_session_are_one_incident() {
+    let place = crate::keep::scattered();
+    let counted = place.one("SELECT count(*) FROM alerts");
+    assert_eq!(place.one("SELECT sum(alerts) FROM incidents"), counted);
+    let odd = "SELECT * FROM incidents WHERE NOT (risk BETWEEN 0 AND 100) OR abs(risk - risk_level - risk_groups - risk_rules - risk_rarity) > 0.1";
+    assert_eq!(place.rows(odd), Vec::<serde_json::Value>::new());
+    let several = "SELECT session_id, count(*) FROM incidents WHERE session_id IS NOT NULL GROUP BY session_id HAVING count(*) > 1";
+    assert_eq!(place.rows(several), Vec::<serde_json::Value>::new());
+    let listed = place.run(0, ["alerts", "incidents", "--format", "jsonl"]).lines();
+    let risks: Vec<f64> = listed.iter().map(|incident| incident["risk"].as_f64().expect("a risk")).collect();
+    assert!(risks.len() > 3 && risks.is_sorted_by(|a, b| a >= b), "{risks:?}");
+    let table = place.run(0, ["alerts", "incidents", "--alerts"]).stdout;
+    assert_eq!(table.matches("RISK ").count(), listed.len(), "{table}");
+}

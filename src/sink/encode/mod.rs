@@ -1,5 +1,6 @@
 //! Alert → text, one file per encoding; no I/O.
 
+pub mod incident;
 pub mod jsonl;
 pub mod ocsf;
 pub mod table;

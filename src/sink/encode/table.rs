@@ -110,7 +110,7 @@ fn color(alert: &Alert) -> &'static str {
 }
 
 /// Seconds are enough to find the place.
-fn short_time(micros: i64) -> String {
+pub(super) fn short_time(micros: i64) -> String {
     match chrono::DateTime::from_timestamp_micros(micros) {
         Some(time) => time.format("%Y-%m-%d %H:%M:%SZ").to_string(),
         None => micros.to_string(),
@@ -118,7 +118,7 @@ fn short_time(micros: i64) -> String {
 }
 
 /// At most `max` characters of a text, made visible.
-fn clip(text: &str, max: usize) -> String {
+pub(super) fn clip(text: &str, max: usize) -> String {
     // The text may be a megabyte: escape only what can be shown.
     let head: String = text.chars().take(max + 1).collect();
     let shown = visible(&head);
