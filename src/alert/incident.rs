@@ -27,8 +27,7 @@ pub struct Incident {
     pub session_id: Option<String>,
     pub agent: Option<String>,
     pub user_id: Option<String>,
-    #[serde(default)]
-    pub servers: Vec<String>,
+    pub servers: Option<Vec<String>>,
     pub first_seen: i64,
     pub last_seen: i64,
     pub alerts: u64,

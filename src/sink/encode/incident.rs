@@ -49,7 +49,9 @@ fn head(out: &mut String, incident: &Incident, style: Style) {
         facts.extend(value.as_deref().map(|value| format!("{name} {}", clip(value, MAX_NAME))));
     }
     if facts.is_empty() {
-        facts.extend(incident.servers.iter().take(3).map(|server| format!("server {}", clip(server, MAX_NAME))));
+        facts.extend(
+            incident.servers.iter().flatten().take(3).map(|server| format!("server {}", clip(server, MAX_NAME))),
+        );
     }
     let plural = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let alerts = usize::try_from(incident.alerts).unwrap_or(usize::MAX);
