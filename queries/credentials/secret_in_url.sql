@@ -19,18 +19,23 @@ WITH carried AS (
     FROM observables
     WHERE type = 'url' AND origin = 'argument' AND strpos(value, '[secret:') > 0
 ),
-traced AS (                      -- whence the secret, and whence the whole link?
-    SELECT c.call_id, c.url, min(c.session_id) AS session_id, min(c.server) AS server, min(c.tool) AS tool, min(c.time) AS time, min(c.host) AS host, min(c.secret) AS secret,
-           coalesce(bool_or(r.type = 'secret'), false) AS from_result, coalesce(bool_or(r.type = 'url'), false) AS same_link,
+traced AS (                      -- whence the secret?
+    SELECT c.call_id, c.url, min(c.session_id) AS session_id, min(c.server) AS server, min(c.tool) AS tool, min(c.time) AS time, min(c.host) AS host, min(c.secret) AS secret, count(r.call_id) > 0 AS from_result,
            first_value(named_struct('id', r.call_id, 'at', r.time) ORDER BY r.time, r.call_id) FILTER (WHERE r.call_id IS NOT NULL) AS source
     FROM carried c
-    LEFT JOIN observables r ON r.session_id = c.session_id AND r.origin = 'result' AND r.time <= c.time AND r.call_id <> c.call_id
-         AND ((r.type = 'secret' AND r.value = c.secret) OR (r.type = 'url' AND r.value = c.url))
+    LEFT JOIN observables r ON r.type = 'secret' AND r.origin = 'result' AND r.session_id = c.session_id AND r.value = c.secret AND r.time <= c.time AND r.call_id <> c.call_id
     GROUP BY c.call_id, c.url
+),
+linked AS (                      -- and the whole link?
+    SELECT t.call_id, t.url, min(t.session_id) AS session_id, min(t.server) AS server, min(t.tool) AS tool, min(t.time) AS time, min(t.host) AS host, min(t.secret) AS secret, bool_or(t.from_result) AS from_result,
+           first_value(t.source) AS source, count(f.flow_id) > 0 AS same_link
+    FROM traced t
+    LEFT JOIN flows f ON f.sink_call_id = t.call_id AND f.kind = 'value' AND starts_with(t.url, f.value) AND octet_length(f.value) >= least(octet_length(t.url), 200)
+    GROUP BY t.call_id, t.url
 ),
 graded AS (
     SELECT t.*, a.agent, CASE WHEN t.same_link OR coalesce(is_internal_address(t.host), true) THEN 1 WHEN t.from_result THEN 3 ELSE 2 END AS grade
-    FROM traced t JOIN calls a ON a.call_id = t.call_id
+    FROM linked t JOIN calls a ON a.call_id = t.call_id
     WHERE a.event_kind = 'call' AND a.method = 'tools/call' AND a.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
       AND (array_has_any(a.capabilities, make_array('egress', 'reads_untrusted', 'executes')) OR strpos(a.arguments, '"' || t.url || '"') > 0)
 ),

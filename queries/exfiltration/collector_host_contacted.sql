@@ -40,9 +40,9 @@ reached AS (
 ),
 named AS (
     SELECT r.call_id, min(r.session_id) AS session_id, min(r.time) AS time, min(r.host) AS host, min(r.agent) AS agent, min(r.server) AS server, min(r.tool) AS tool, coalesce(bool_or(r.after_private), false) AS after_private, bool_or(r.sends) AS sends,
-           count(o.call_id) > 0 AS in_result
+           coalesce(bool_or(f.first_origin), false) AS in_result
     FROM reached r
-    LEFT JOIN observables o ON o.session_id = r.session_id AND o.origin = 'result' AND o.type IN ('url', 'domain') AND o.time < r.time AND CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END = r.host
+    LEFT JOIN flows f ON f.sink_call_id = r.call_id AND f.kind = 'value' AND coalesce(host_of(f.value), lower(f.value)) = r.host
     GROUP BY r.call_id
 ),
 graded AS (

@@ -29,9 +29,10 @@ encoded AS (                     -- words joined by hyphens are titles
 ),
 candidates AS (
     SELECT e.call_id, min(e.session_id) AS session_id, min(e.time) AS time, min(e.host) AS host, max(octet_length(e.value)) AS bytes, min(e.value) AS url,
-           count(r.call_id) > 0 AS given
+           count(r.flow_id) > 0 AS given
     FROM encoded e
-    LEFT JOIN observables r ON r.session_id = e.session_id AND r.origin = 'result' AND r.type = 'url' AND r.value = e.value AND r.time <= e.time
+    -- Of a long value a flow holds the beginning.
+    LEFT JOIN flows r ON r.sink_call_id = e.call_id AND ((r.kind = 'value' AND starts_with(e.value, r.value) AND octet_length(r.value) >= least(octet_length(e.value), 200)) OR (r.kind = 'content' AND r.bytes >= octet_length(e.value)))
     GROUP BY e.call_id
 ),
 hosts AS (

@@ -22,6 +22,7 @@ WITH hit AS (
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
       AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND regexp_like(arguments, 'curl|wget|fetch|iwr|irm|IWR|IRM|Invoke|DownloadString|mshta|regsvr32|certutil|base64|b64decode|xxd|openssl|/dev/tcp|/dev/udp|nc |ncat|netcat|mkfifo|socat|socket|TCPSocket|fsockopen|owershell|pwsh|__import__|Sockets')
       AND regexp_like(arguments, '\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee\s+\S+\s*\|\s*)?(sudo\s+(-\w+\s+)*)?(env\s+\S+\s+)?(/bin/|/usr/bin/)?(ba|z|da|k|fi)?sh\b|\|\s*(sudo\s+)?(python\d?|perl|ruby|node|php|lua)\b)'
           || '|\b(ba|z|da)?sh\s+(-c\s+)?[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(source|eval|\.)\s+[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(python\d?|perl|ruby|node|php)\s+(-c|-e)\s+[^|;"]{0,40}\$\(\s*(curl|wget)'
           || '|\b(iex|Invoke-Expression)\b[^|;"]{0,60}(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)|(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)\b[^|;]{0,200}\|\s*(iex|Invoke-Expression)\b|\bmshta\s+https?:|\bregsvr32\b[^|;&"]*https?:|\bcertutil\b[^|;&"]*-urlcache'
@@ -40,11 +41,10 @@ origin AS (                      -- did a result of the session name the host, a
            bool_or(a.shell) AS shell, bool_or(a.decoded) AS decoded, min(a.what) AS what, array_agg(DISTINCT a.host) FILTER (WHERE a.host IS NOT NULL) AS hosts,
            coalesce(bool_or(a.plain OR regexp_like(a.host, '^[0-9.]+$|:')), false) AS rough,
            coalesce(bool_and(array_position($installers, a.host) IS NOT NULL) FILTER (WHERE a.host IS NOT NULL), false) AS installer,
-           coalesce(bool_or(f.origin = 'result') AND NOT bool_or(f.origin = 'argument'), false) AS from_content,
-           first_value(named_struct('id', f.call_id, 'at', f.time) ORDER BY f.time, f.call_id) FILTER (WHERE f.origin = 'result') AS named_by
+           coalesce(bool_or(f.first_origin), false) AS from_content,
+           first_value(named_struct('id', f.source_call_id, 'at', f.source_time) ORDER BY f.source_time, f.source_call_id) FILTER (WHERE f.first_origin) AS named_by
     FROM aimed a
-    LEFT JOIN observables f ON f.session_id = a.session_id AND f.type IN ('url', 'domain', 'ip') AND f.time < a.time
-         AND CASE WHEN f.type = 'url' THEN host_of(f.value) ELSE lower(f.value) END = a.host
+    LEFT JOIN flows f ON f.sink_call_id = a.call_id AND f.kind = 'value' AND coalesce(host_of(f.value), lower(f.value)) = a.host
     GROUP BY a.call_id
 ),
 graded AS (

@@ -14,36 +14,32 @@
 -- helps = ["prompts"]
 -- window = "24h"
 -- params = { max_bytes = 65536 }
-WITH commands AS (
-    SELECT call_id, session_id, agent, server, tool, time, arguments
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND regexp_like(arguments, '["\s;&|](\./|/|~/|\$HOME/)[\w./-]+|\b(ba|z|da)?sh\s+[\w./~-]+|\b(python\d?|node|perl|ruby|php|pwsh|powershell)\s+[\w./~-]+|\bchmod\s')
+WITH written AS (                -- by a download, by being made executable, or by a file tool where programs do not belong
+    SELECT o.session_id, o.call_id, o.time, regexp_replace(o.value, '^.*[/\\]', '') AS base,
+           has_capability(c.capabilities, 'executes') AND regexp_like(c.arguments, '\b(curl|wget|iwr|Invoke-WebRequest)\s[^|;&"]*(-[oO]\s*|--output[= -]|-OutFile\s+)') AS fetched,
+           has_capability(c.capabilities, 'executes') AND regexp_like(c.arguments, '\bchmod\s+(-\w+\s+)*(\+x|[0-7]*[1357][0-7]{0,2}\s|[ua]\+x)') AS made_executable
+    FROM observables o
+    JOIN calls c ON c.call_id = o.call_id
+    WHERE o.type = 'file_path' AND o.origin = 'argument' AND c.event_kind = 'call' AND c.outcome IN ('success', 'unknown', 'no_response')
+      AND CASE WHEN has_capability(c.capabilities, 'executes') THEN regexp_like(c.arguments, 'curl|wget|iwr|Invoke-WebRequest|chmod')
+               ELSE has_capability(c.capabilities, 'writes') AND regexp_like(o.value, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+') END
 ),
 ran AS (                         -- what stands where a program stands
     SELECT call_id, session_id, agent, server, tool, time, arguments,
            regexp_replace(arguments, '^.*?(["`;&|(]|\\n|\bsudo\b|\bnohup\b)\s*((ba|z|da)?sh\s+|python\d?\s+|node\s+|perl\s+|ruby\s+|php\s+|pwsh\s+(-File\s+)?)?((\./|/tmp/|/var/tmp/|/dev/shm/|~/|\$HOME/|/home/|/Users/|/opt/|/srv/)[\w./+-]*[\w+-]|[\w+-]+\.(sh|py|pl|rb|js|ps1|bin|run|exe|AppImage))(\s.*|["\s;&|\\].*)$', '\5', 's') AS program
-    FROM commands
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND regexp_like(arguments, '["\s;&|](\./|/|~/|\$HOME/)|sh |python|node |perl |ruby |php |pwsh ')
+      AND session_id IN (SELECT session_id FROM written WHERE base <> '')
 ),
 named AS (
     SELECT *, regexp_replace(program, '^.*/', '') AS base FROM ran WHERE program <> arguments AND length(program) <= 300
 ),
-written AS (                     -- by a file tool, by a download, or by being made executable
-    SELECT o.session_id, o.call_id, o.time, regexp_replace(o.value, '^.*[/\\]', '') AS base, o.value AS file,
-           has_capability(c.capabilities, 'executes') AND regexp_like(c.arguments, '\b(curl|wget|iwr|Invoke-WebRequest)\s[^|;&"]*(-[oO]\s*|--output[= -]|-OutFile\s+)') AS fetched,
-           has_capability(c.capabilities, 'executes') AND regexp_like(c.arguments, '\bchmod\s+(-\w+\s+)*(\+x|[0-7]*[1357][0-7]{0,2}|u\+x|a\+x)') AS made_executable,
-           has_capability(c.capabilities, 'writes') AND NOT has_capability(c.capabilities, 'executes') AS by_tool
-    FROM observables o
-    JOIN calls c ON c.call_id = o.call_id
-    WHERE o.type = 'file_path' AND o.origin = 'argument' AND c.event_kind = 'call' AND c.outcome IN ('success', 'unknown', 'no_response')
-      AND array_has_any(c.capabilities, make_array('writes', 'executes')) AND o.session_id IN (SELECT session_id FROM named)
-),
 pairs AS (
-    SELECT n.call_id AS run_id, n.session_id, n.agent, n.server, n.tool, n.time, n.program, w.call_id AS source_id, w.time AS source_time, w.fetched, w.made_executable, w.by_tool,
+    SELECT n.call_id AS run_id, n.session_id, n.agent, n.server, n.tool, n.time, n.program, w.call_id AS source_id, w.time AS source_time, w.fetched, w.made_executable,
            regexp_like(n.program, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+') AS odd_place
     FROM named n
     JOIN written w ON w.session_id = n.session_id AND w.base = n.base AND w.time < n.time AND w.call_id <> n.call_id
-    WHERE w.fetched OR w.made_executable OR w.by_tool
 ),
 judged AS (
     SELECT run_id, min(session_id) AS session_id, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(time) AS time, min(program) AS program, min(source_id) AS source_id, min(source_time) AS source_time,

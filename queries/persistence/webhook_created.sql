@@ -29,16 +29,20 @@ aimed AS (
     FROM hooks h
     LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip')
 ),
-origin AS (
-    SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time,
-           coalesce(bool_or(f.origin = 'argument'), false) AS in_use, coalesce(bool_or(f.origin = 'result'), false) AS in_result,
-           first_value(f.call_id ORDER BY f.time, f.call_id) FILTER (WHERE f.origin = 'result') AS named_by,
-           min(f.time) FILTER (WHERE f.origin = 'result') AS named_at
+used AS (                        -- did an argument name the host before?
+    SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, count(f.call_id) > 0 AS in_use
     FROM aimed a
-    LEFT JOIN observables f ON f.session_id = a.session_id AND f.type IN ('url', 'domain', 'ip') AND f.time < a.time
+    LEFT JOIN observables f ON f.session_id = a.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip') AND f.time < a.time
          AND CASE WHEN f.type = 'url' THEN host_of(f.value) ELSE lower(f.value) END = a.host
     WHERE NOT a.internal AND (a.host IS NOT NULL OR a.unlogged)
     GROUP BY a.call_id, a.host
+),
+origin AS (                      -- or a result?
+    SELECT u.call_id, u.host, min(u.session_id) AS session_id, min(u.agent) AS agent, min(u.server) AS server, min(u.tool) AS tool, min(u.time) AS time, bool_or(u.in_use) AS in_use,
+           count(v.flow_id) > 0 AS in_result, first_value(v.source_call_id ORDER BY v.source_time, v.source_call_id) AS named_by, min(v.source_time) AS named_at
+    FROM used u
+    LEFT JOIN flows v ON v.sink_call_id = u.call_id AND v.kind = 'value' AND coalesce(host_of(v.value), lower(v.value)) = u.host
+    GROUP BY u.call_id, u.host
 ),
 graded AS (
     SELECT o.call_id, o.host, min(o.session_id) AS session_id, min(o.agent) AS agent, min(o.server) AS server, min(o.tool) AS tool, min(o.time) AS time,

@@ -16,9 +16,10 @@
 -- window = "30d"
 -- params = { min_sessions = 3 }
 WITH used AS (
-    SELECT registrable_domain(host) AS domain, session_id, min(time) AS at, array_agg(DISTINCT call_id) AS call_ids
-    FROM (SELECT session_id, call_id, time, CASE type WHEN 'url' THEN host_of(value) WHEN 'email' THEN lower(split_part(value, '@', 2)) ELSE lower(value) END AS host
-          FROM observables WHERE origin = 'argument' AND type IN ('url', 'email', 'domain'))
+    SELECT registrable_domain(host) AS domain, session_id, min(time) AS at
+    FROM (SELECT session_id, min(time) AS time, CASE type WHEN 'url' THEN host_of(value) WHEN 'email' THEN lower(split_part(value, '@', 2)) ELSE lower(value) END AS host
+          FROM observables WHERE origin = 'argument' AND type IN ('url', 'email', 'domain')
+          GROUP BY session_id, CASE type WHEN 'url' THEN host_of(value) WHEN 'email' THEN lower(split_part(value, '@', 2)) ELSE lower(value) END)
     WHERE strpos(host, '.') > 0
     GROUP BY registrable_domain(host), session_id
 ),
