@@ -21,7 +21,7 @@ WITH searched AS (
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND arguments_bytes <= $max_bytes
       AND regexp_like(tool, 'search|find|grep|query|lookup|glob|list', 'i') AND NOT array_has_any(capabilities, make_array('executes', 'credentials'))
       AND regexp_like(arguments, '[Pp][Aa][Ss][Ss]|[Ss][Ee][Cc][Rr][Ee][Tt]|[Kk][Ee][Yy]|[Tt][Oo][Kk][Ee][Nn]|[Bb]earer|[Cc]redential|id_rsa|\.env|\.pem|\.npmrc|kubeconfig|AKIA|ghp_|sk-|xox|BEGIN')
-      AND regexp_like(arguments, '"(q|query|search\w*|pattern|regex|glob|keyword\w*|term\w*|text|filter|name|filename|path|phrase|s)"\s*:\s*"[^"]{0,120}(passw(or)?ds?\b|passphrase|secrets?\b|api[ _-]?keys?\b|apikey|access[ _-]?key|auth[ _-]?token|access[ _-]?token|bearer\b|private[ _-]?key|credentials?\b|id_rsa|\.env\b|\.pem\b|\.npmrc|kubeconfig|aws_secret|AKIA|ghp_|\bsk-|xox[bp]-|BEGIN (RSA|OPENSSH|EC))', 'i')
+      AND regexp_like(arguments, '"(q|query|search\w*|pattern|regex|glob|keyword\w*|term\w*|text|filter|name|filename|path|phrase|s)"\s*:\s*"[^"]*(passw(or)?ds?\b|passphrase|secrets?\b|api[ _-]?keys?\b|apikey|access[ _-]?key|auth[ _-]?token|access[ _-]?token|bearer\b|private[ _-]?key|credentials?\b|id_rsa|\.env\b|\.pem\b|\.npmrc|kubeconfig|aws_secret|AKIA|ghp_|\bsk-|xox[bp]-|BEGIN (RSA|OPENSSH|EC))', 'i')
       -- A question, or a help topic.
       AND NOT regexp_like(arguments, '"\s*:\s*"\s*(how|what|why|where|when|can|does|is|should|best|which)\s|reset|forgot|manager|policy|rotation|hygiene|secret santa|documentation|tutorial', 'i')
 ),
@@ -32,7 +32,7 @@ found AS (
 opened AS (
     SELECT session_id, min(time) AS at, first_value(call_id ORDER BY time, call_id) AS call_id
     FROM observables
-    WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value) AND session_id IN (SELECT session_id FROM searched)
+    WHERE type = 'file_path' AND origin = 'argument' AND regexp_like(value, '[/\\]\.|credential|secret|id_|passw|shadow|\.pem|\.key|token', 'i') AND is_credential_path(value)
     GROUP BY session_id
 ),
 asked AS (

@@ -23,7 +23,7 @@ WITH hit AS (
           WHERE event_kind = 'call' AND method = 'tools/call' AND arguments_bytes <= $max_bytes AND NOT has_capability(capabilities, 'executes')
             AND outcome <> 'cancelled'
             AND regexp_like(arguments, '(;|\||&&|\$\(|`|%0a|\\n|\$\{|\{\{)\s*(\\")?\s*(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc|7\s*\*\s*7|__|self|request|config)\b'))
-    WHERE regexp_like(rest, '[:\[,]\s*"([^"\\]|\\.){0,400}?((;|\||&&)\s*(/usr)?(/bin/)?(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc)\b(\s|;|\||&|"|\\|$|-)'
+    WHERE regexp_like(rest, '[:\[,]\s*"([^"\\]|\\.)*?((;|\||&&)\s*(/usr)?(/bin/)?(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc)\b(\s|;|\||&|"|\\|$|-)'
           || '|\$\((\s|/usr|/bin/)*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|python\d?|perl|env|printenv|echo|open)\b|`\s*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|python\d?|env|printenv|echo|open)\b[^`"]*`|%0a\s*(id|whoami|cat|curl|wget|bash|sh|rm)\b'
           || '|\$\{(IFS|jndi:)|\{\{\s*(7\s*\*\s*7|config|self\.|request\.|\S*__(class|globals|import)__))', 'i')
 ),

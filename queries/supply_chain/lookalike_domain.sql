@@ -15,50 +15,43 @@
 -- helps = ["connections", "prompts", "server_addresses", "users"]
 -- window = "30d"
 -- params = { min_sessions = 3 }
-WITH used AS (
-    SELECT registrable_domain(host) AS domain, session_id, min(time) AS at
+WITH named AS (
+    SELECT registrable_domain(host) AS domain, session_id, min(time) AS at, false AS own
     FROM (SELECT session_id, min(time) AS time, CASE type WHEN 'url' THEN host_of(value) WHEN 'email' THEN lower(split_part(value, '@', 2)) ELSE lower(value) END AS host
           FROM observables WHERE origin = 'argument' AND type IN ('url', 'email', 'domain')
           GROUP BY session_id, CASE type WHEN 'url' THEN host_of(value) WHEN 'email' THEN lower(split_part(value, '@', 2)) ELSE lower(value) END)
     WHERE strpos(host, '.') > 0
     GROUP BY registrable_domain(host), session_id
+    UNION ALL                    -- the users' domains, and the servers'
+    SELECT registrable_domain(lower(split_part(user_email, '@', 2))), CAST(NULL AS VARCHAR), min(time), true FROM calls WHERE user_email IS NOT NULL GROUP BY registrable_domain(lower(split_part(user_email, '@', 2)))
+    UNION ALL
+    SELECT registrable_domain(host_of(server_url)), CAST(NULL AS VARCHAR), min(time), true FROM connections WHERE server_url IS NOT NULL GROUP BY registrable_domain(host_of(server_url))
 ),
 prevalence AS (
-    SELECT domain, min(at) AS since, count(*) AS sessions, array_agg(session_id ORDER BY at, session_id) AS in_sessions FROM used WHERE domain IS NOT NULL GROUP BY domain
-),
-trusted AS (
-    SELECT domain, since FROM prevalence WHERE sessions >= $min_sessions
-    UNION ALL
-    SELECT registrable_domain(lower(split_part(user_email, '@', 2))), min(time) FROM calls WHERE user_email IS NOT NULL GROUP BY registrable_domain(lower(split_part(user_email, '@', 2)))
-    UNION ALL
-    SELECT registrable_domain(host_of(server_url)), min(time) FROM connections WHERE server_url IS NOT NULL GROUP BY registrable_domain(host_of(server_url))
-),
-known AS (
-    SELECT domain, min(since) AS since, regexp_replace(domain, '\.[^.]+$', '') AS name, -- What a glance takes for the same.
+    SELECT domain, min(at) AS since, min(at) FILTER (WHERE NOT own) AS used_since, bool_or(own) OR count(session_id) >= $min_sessions AS known,
+           regexp_replace(domain, '\.[^.]+$', '') AS name,
+           -- What a glance takes for the same.
            replace(replace(replace(replace(replace(replace(regexp_replace(domain, '[-.]', '', 'g'), '0', 'o'), '1', 'l'), '5', 's'), 'rn', 'm'), 'vv', 'w'), 'i', 'l') AS glance
-    FROM trusted WHERE domain IS NOT NULL GROUP BY domain
+    FROM named WHERE domain IS NOT NULL GROUP BY domain
 ),
-suspects AS (
-    SELECT domain, since, in_sessions, regexp_replace(domain, '\.[^.]+$', '') AS name,
-           replace(replace(replace(replace(replace(replace(regexp_replace(domain, '[-.]', '', 'g'), '0', 'o'), '1', 'l'), '5', 's'), 'rn', 'm'), 'vv', 'w'), 'i', 'l') AS glance
-    FROM prevalence WHERE sessions < $min_sessions AND length(domain) >= 8
+beside AS (                      -- each domain beside all known ones; read once
+    SELECT *, array_agg(CASE WHEN known THEN named_struct('domain', domain, 'since', since, 'name', name, 'glance', glance) END) OVER () AS all_known FROM prevalence
 ),
-likened AS (
-    SELECT s.domain, min(s.since) AS since, first_value(s.in_sessions) AS in_sessions, min(k.domain) AS other
-    FROM suspects s
-    JOIN known k ON k.domain <> s.domain AND k.since < s.since AND abs(length(k.domain) - length(s.domain)) <= 9
-    WHERE length(k.name) >= 6 AND k.name <> s.name
-      AND (k.glance = s.glance
-           OR (levenshtein(k.name, s.name) = 1 AND regexp_replace(k.name, '[0-9]', '', 'g') <> regexp_replace(s.name, '[0-9]', '', 'g'))
-           -- The known name, and a word joined on to it.
-           OR (length(k.name) >= 8 AND starts_with(s.name, k.name || '-') AND regexp_like(s.name, '-(login|secure|security|support|verify|account|auth|sso|mail|update|pay|billing)$')))
-    GROUP BY s.domain
+pairs AS (
+    SELECT domain, used_since, name, glance, unnest(all_known) AS k FROM beside WHERE NOT known AND length(domain) >= 8
 ),
 suspicious AS (
-    SELECT domain, since, in_sessions, other FROM likened
-    UNION ALL                    -- punycode whose letters beside it are Latin: a mixture
-    SELECT domain, since, in_sessions, CAST(NULL AS VARCHAR) FROM prevalence
-    WHERE regexp_like(domain, '(^|\.)xn--[a-z0-9]{3,}-[a-z0-9]{2,5}\.(com|net|org|io|dev|ai|app|co|info|cloud|example|local)$')
+    SELECT domain, min(used_since) AS since, min(CASE WHEN mixed THEN NULL ELSE k['domain'] END) AS other
+    FROM (SELECT *, -- Punycode under a Latin top-level domain, with Latin letters beside the others: a mixture.
+                 regexp_like(domain, '(^|\.)xn--[a-z0-9]{3,}-[a-z0-9]{2,5}\.(com|net|org|io|dev|ai|app|co|info|cloud|example|local)$') AS mixed
+          FROM pairs)
+    WHERE mixed
+       OR (k['domain'] <> domain AND k['since'] < used_since AND abs(length(k['domain']) - length(domain)) <= 9 AND length(k['name']) >= 6 AND k['name'] <> name
+           AND (k['glance'] = glance
+                OR (levenshtein(k['name'], name) = 1 AND regexp_replace(k['name'], '[0-9]', '', 'g') <> regexp_replace(name, '[0-9]', '', 'g'))
+                -- The known name, and a word joined on to it.
+                OR (length(k['name']) >= 8 AND starts_with(name, k['name'] || '-') AND regexp_like(name, '-(login|secure|security|support|verify|account|auth|sso|mail|update|pay|billing)$'))))
+    GROUP BY domain
 ),
 hits AS (
     SELECT s.domain, s.other, o.session_id, o.call_id, o.value, c.agent, c.server, c.tool, c.time,
