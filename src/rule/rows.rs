@@ -3,6 +3,7 @@
 use super::case::{Case, Lines};
 use crate::call::{
     Call, CallBatchBuilder, Capability, Marker, Observable, PayloadState, calls_from_batch, calls_schema, hex,
+    partition_day,
 };
 use crate::enrich::{EnrichOptions, Enricher};
 use crate::lake::tables::{self, TABLES};
@@ -229,6 +230,8 @@ fn prompt_row(enricher: &Enricher, at: usize, mut row: Row) -> Result<Row, Strin
     default(&mut row, "session_id", "s1");
     default(&mut row, "agent", "agent-1");
     default(&mut row, "prompt_id", format!("prompt-{at}"));
+    let time = row.get("time").and_then(Value::as_i64).map(|micros| micros * 1000);
+    default(&mut row, "day", partition_day(time));
     if let Some(text) = row.get("text").map(as_text) {
         let enriched = enricher.text(&text, "prompt");
         row.insert("text".to_owned(), enriched.text.into());
@@ -297,6 +300,7 @@ fn observable_row(call: &Call, found: &Observable) -> Row {
         "type": found.kind.as_str(),
         "value": found.value.as_str(),
         "path": found.path.as_str(),
+        "day": partition_day(call.time),
     });
     row.as_object().cloned().unwrap_or_default()
 }

@@ -1,0 +1,50 @@
+-- id = "database_dumped"
+-- title = "Database dumped: whole tables, or a copy of all of it"
+-- level = "medium"
+-- status = "test"
+-- description = """
+--   A query or a command took a whole table or database: pg_dump, mysqldump, COPY … TO, INTO OUTFILE, BACKUP, .dump, or SELECT * without a condition or limit from table after table.
+--   high: the copy went to a program, an address or a folder that others see (COPY TO PROGRAM, a pipe to curl, /tmp, /var/www), or a whole table was read and data was sent out afterwards. medium: a dump, or
+--   min_tables whole tables, or one with min_bytes of results. low: COPY of one table into a file. One finding per session.
+--   """
+-- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0085.001", "atlas.AML.T0086", "attack.T1213.006", "attack.T1005", "attack.T1074"]
+-- falsepositives = ["backups that are meant to be made by an agent", "small tables of constants"]
+-- window = "24h"
+-- needs = ["arguments"]
+-- helps = ["argument_sizes", "result_sizes"]
+-- params = { min_tables = 4, min_bytes = 1000000, max_bytes = 8192 }
+WITH asked AS (
+    SELECT call_id, session_id, agent, server, tool, time, result_bytes, lower(replace(replace(arguments, '\n', ' '), '\t', ' ')) AS sql
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND arguments_bytes <= $max_bytes AND outcome = 'success'
+      AND (has_capability(capabilities, 'executes') OR regexp_like(tool, 'query|sql|select|statement|execute|dump|backup', 'i'))
+      AND regexp_like(replace(arguments, '\n', ' '), 'select\s+\*\s+from|_dump\b|mysqldump|pg_dumpall|mongodump|mongoexport|\bcopy\b.{0,400}\bto\b|into\s+(out|dump)file|backup\s+database|\.dump\b|bcp\s|expdp\s|unload\s*\(', 'i')
+),
+taken AS (
+    SELECT *, regexp_match(sql, 'select\s+\*\s+from\s+["`\[]?([\w.]+)["`\]]?\s*(;|"|\\n|$|order\s+by)')[1] AS whole_table,
+           regexp_like(sql, '\b(pg_dump|pg_dumpall|mysqldump|mongodump|mongoexport|expdp|sqlite3\s[^|]*\.dump)\b|backup\s+database|into\s+(out|dump)file|\bunload\s*\(|\bbcp\s.*\b(out|queryout)\b') AS dumped,
+           regexp_like(sql, '\bcopy\s+(\(.{3,300}\)|["`\w.]+(\s*\([^)]*\))?)\s+to\s') AS copied,
+           regexp_like(sql, 'to\s+program|dump\w*[^|;]{0,200}[|>]\s*(curl|nc|ncat|wget|ssh|aws|gsutil|rclone|/tmp/|/var/www|/dev/tcp)|(to|outfile)\s+[''\\"]+(/tmp|/var/www|/srv/www|/usr/share/nginx|//|\\\\\\\\|https?:|s3:)|unload\s*\(.{0,400}s3:') AS away
+    FROM asked
+),
+sent AS (
+    SELECT e.session_id, max(e.time) AS sent_at FROM calls e
+    WHERE e.session_id IN (SELECT session_id FROM taken WHERE whole_table IS NOT NULL OR dumped OR copied) AND has_capability(e.capabilities, 'egress')
+      AND NOT array_has_any(e.capabilities, make_array('executes', 'reads_untrusted')) AND e.outcome = 'success' AND e.arguments_bytes >= 1024 AND e.event_kind = 'call'
+    GROUP BY e.session_id
+),
+summed AS (
+    SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,
+           count(DISTINCT whole_table) AS tables, max(result_bytes) FILTER (WHERE whole_table IS NOT NULL) AS largest, bool_or(dumped) AS dumped, bool_or(copied) AS copied, bool_or(away) AS away,
+           array_agg(DISTINCT whole_table) FILTER (WHERE whole_table IS NOT NULL) AS names, array_slice(array_agg(call_id ORDER BY away DESC, dumped DESC, time, call_id), 1, 40) AS call_ids
+    FROM taken WHERE whole_table IS NOT NULL OR dumped OR copied OR away
+    GROUP BY session_id
+)
+SELECT t.session_id, t.agent, t.server, t.first_seen, greatest(t.last_seen, s.sent_at) AS last_seen, t.call_ids,
+       CASE WHEN t.away OR (s.sent_at > t.first_seen AND (t.dumped OR t.copied OR t.tables >= $min_tables OR t.largest >= $min_bytes)) THEN 'high'
+            WHEN t.dumped OR t.tables >= $min_tables OR t.largest >= $min_bytes THEN 'medium' ELSE 'low' END AS level,
+       CASE WHEN t.dumped THEN 'The database was dumped' WHEN t.copied THEN 'A table was copied out' ELSE CAST(t.tables AS VARCHAR) || ' whole tables were read: ' || array_to_string(array_slice(array_sort(t.names), 1, 5), ', ') END
+           || CASE WHEN t.away THEN ', to where others can take it' WHEN s.sent_at > t.first_seen THEN ', and data was sent out' ELSE '' END AS message,
+       t.tables, t.largest AS largest_result_bytes, s.sent_at
+FROM summed t LEFT JOIN sent s ON s.session_id = t.session_id
+WHERE t.away OR t.dumped OR t.copied OR t.tables >= $min_tables OR t.largest >= $min_bytes

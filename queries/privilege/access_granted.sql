@@ -1,0 +1,59 @@
+-- id = "access_granted"
+-- title = "Agent gave somebody rights, or widened its own"
+-- level = "low"
+-- status = "test"
+-- description = """
+--   A tool that manages users, roles, members, policies, keys or sharing worked, or a statement granted rights in a database: what an attacker does first with an
+--   agent that has the rights of an administrator.
+--   high: untrusted content was read in the session before, nobody allowed the call, and no prompt names whom it is for. medium: one of these, or the grant is to everybody, to administrators or to a superuser.
+--   low: anything else. Calls that only read, and those that take rights away, are left out.
+--   """
+-- tags = ["owasp.mcp02", "owasp.mcp07", "owasp.asi03", "atlas.AML.T0053", "attack.T1098", "attack.T1136", "attack.T1548"]
+-- falsepositives = ["agents for the administration of users"]
+-- window = "24h"
+-- needs = []
+-- helps = ["arguments", "prompts", "approvals", "annotations", "users"]
+-- params = { max_bytes = 4096 }
+WITH granted AS (
+    SELECT call_id, session_id, agent, user_id, server, tool, time, approval, by_name,
+           CASE WHEN by_name OR by_sql THEN left(arguments, 4000) END AS arguments, by_sql
+    FROM (SELECT call_id, session_id, agent, user_id, server, tool, time, approval, arguments,
+                 regexp_like(regexp_replace(tool, '([a-z])([A-Z])', '\1_\2', 'g'),
+                     '(^|[_.-])(grant|assign|add|create|invite|attach|promote|elevate|enable|set|update|put)([_.-][a-z]+){0,2}[_.-](roles?|permissions?|polic(y|ies)|members?|collaborators?|admins?|owners?|users?|groups?|membership|access|privileges?|scopes?|acl|iam|service_accounts?|api_keys?|access_keys?|access_tokens?|deploy_keys?)($|[_.-])|(^|[_.-])(grant|elevate|impersonate|make_public|share_publicly)($|[_.-])', 'i')
+                   AND NOT regexp_like(tool, 'remove|revoke|delete|list|get|search|message|comment|note|task|event|calendar|channel_member|preference', 'i') AS by_name,
+                 coalesce(arguments_bytes <= $max_bytes AND (has_capability(capabilities, 'executes') OR regexp_like(tool, 'query|sql|statement|execute', 'i'))
+                          AND regexp_like(replace(replace(arguments, '\n', ' '), '\t', ' '), '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+iam\s+(attach|put|create|add)|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-R\s+)?[0-7]?777)', 'i'), false) AS by_sql
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome = 'success' AND NOT coalesce(ann_read_only, false)
+            AND array_has_any(capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress')))
+    WHERE by_name OR by_sql
+),
+around AS (
+    SELECT c.session_id, min(c.time) AS untrusted_at FROM calls c
+    WHERE c.session_id IN (SELECT session_id FROM granted) AND has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success' GROUP BY c.session_id
+),
+asked AS (
+    SELECT g.call_id, count(*) AS prompts, bool_or(array_has_any(array_remove_all(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''),
+                                                                 array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named
+    FROM granted g JOIN prompts q ON q.session_id = g.session_id WHERE q.time <= g.time GROUP BY g.call_id
+),
+judged AS (
+    SELECT g.*, coalesce(a.untrusted_at < g.time, false) AS untrusted, g.approval = 'user_allowed' AS allowed, p.named, p.prompts,
+           coalesce(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|"[^"]*\b(admin|administrator|owner|root)\b[^"]*"|\*:\*|administratoraccess|777', 'i'), false) AS wide
+    FROM granted g LEFT JOIN around a ON a.session_id = g.session_id LEFT JOIN asked p ON p.call_id = g.call_id
+),
+graded AS (
+    SELECT *, CASE WHEN untrusted AND NOT allowed AND NOT coalesce(named, false) THEN 3
+                   WHEN wide AND NOT coalesce(named, false) AND NOT allowed THEN 2
+                   WHEN (untrusted OR prompts > 0) AND NOT allowed AND NOT coalesce(named, false) THEN 2
+                   ELSE 1 END AS grade
+    FROM judged
+)
+SELECT session_id, min(agent) AS agent, min(user_id) AS user_id, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,
+       array_slice(array_agg(call_id ORDER BY grade DESC, time, call_id), 1, 30) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       concat_ws('/', first_value(server ORDER BY grade DESC, time), first_value(tool ORDER BY grade DESC, time)) || ' gave rights: ' || coalesce(left(first_value(arguments ORDER BY grade DESC, time), 160), 'arguments are not in the log')
+           || CASE WHEN bool_or(untrusted) THEN ', after untrusted content' ELSE '' END AS message,
+       count(*) AS grants
+FROM graded
+GROUP BY session_id
