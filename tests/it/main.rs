@@ -6,6 +6,7 @@ mod common; // the binary in a clean environment, or the library; rows as JSON
 
 mod architecture; // who may use whom, what documents name
 mod claims; // whose every record is
+mod clock; // a clock that jumps between ingests and within one
 mod corpus; // real logs beside the repository: counts, order, one run seen from three points
 mod crash; // kill -9 at random instants, then again
 mod detect; // any order of ingesting and detecting gives the same alerts; a killed detection gives none
