@@ -37,6 +37,7 @@ use std::sync::Arc;
 const RANGED: &[&str] = &["calls", "observables", "prompts", "flows"];
 
 const CATALOG: &str = "calltrail";
+const SCHEMA: &str = "public";
 
 /// What a session may use and see.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,7 +106,7 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, QueryError> {
         let mut config = SessionConfig::new()
-            .with_default_catalog_and_schema(CATALOG, "public")
+            .with_default_catalog_and_schema(CATALOG, SCHEMA)
             .with_information_schema(!options.deterministic)
             // Errors say where in the text the name stands.
             .set_bool("datafusion.sql_parser.collect_spans", true)
@@ -132,7 +133,7 @@ impl Session {
             // SQL's own spelling of now(), which without it is taken for a column.
             removed.push("current_timestamp".to_owned());
         }
-        views::register(&context, &tables, &options).await?;
+        views::register(&context, &tables, &options)?;
         Ok(Self { context, tables, runtime, options, removed, meter: None })
     }
 
@@ -178,7 +179,7 @@ impl Session {
 
     /// Every table and view that SQL sees, with its columns, sorted by name.
     pub async fn tables(&self) -> Vec<(String, SchemaRef)> {
-        let Some(schema) = self.context.catalog(CATALOG).and_then(|c| c.schema("public")) else { return Vec::new() };
+        let Some(schema) = self.context.catalog(CATALOG).and_then(|c| c.schema(SCHEMA)) else { return Vec::new() };
         let mut tables = Vec::new();
         for name in schema.table_names() {
             if let Ok(Some(table)) = schema.table(&name).await {

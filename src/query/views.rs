@@ -4,12 +4,19 @@
 //! whose tables the lake does not have yet is left out.
 
 use super::{QueryError, RANGED, SessionOptions};
-use datafusion::catalog::{MemorySchemaProvider, SchemaProvider as _, TableProvider, view::ViewTable};
+use async_trait::async_trait;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider, view::ViewTable};
 use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlanBuilder;
-use std::sync::Arc;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::fmt::{Debug, Formatter};
+use std::sync::{Arc, Weak};
+use tokio::sync::OnceCell;
 
 /// A view: its name, its SQL and the stored tables that it reads.
 struct View {
@@ -29,27 +36,67 @@ const VIEWS: &[View] = &[
 const STORED: &str = "stored";
 
 /// Registers stored tables, limited to the session's range, and everything that SQL sees.
-pub(super) async fn register(
+pub(super) fn register(
     context: &SessionContext,
     tables: &[(String, Arc<dyn TableProvider>)],
     options: &SessionOptions,
 ) -> Result<(), QueryError> {
     let stored = Arc::new(MemorySchemaProvider::new());
+    let mut names = Names { tables: HashMap::new(), views: HashMap::new(), state: context.state_weak_ref() };
     for (name, provider) in tables {
         let provider = limited(name, provider, options)?;
         if !VIEWS.iter().any(|view| view.name == name) {
-            context.register_table(name.as_str(), Arc::clone(&provider))?;
+            names.tables.insert(name.clone(), Arc::clone(&provider));
         }
         stored.register_table(name.clone(), provider)?;
     }
+    let has = |name: &&str| tables.iter().any(|(table, _)| table == name);
+    let views = VIEWS.iter().filter(|view| view.reads.iter().all(has));
+    names.views.extend(views.map(|view| (view.name, (view, OnceCell::new()))));
     let catalog = context.catalog(super::CATALOG).ok_or_else(|| QueryError::internal("the catalog is missing"))?;
     catalog.register_schema(STORED, stored)?;
-    let has = |name: &&str| tables.iter().any(|(table, _)| table == name);
-    for view in VIEWS.iter().filter(|view| view.reads.iter().all(has)) {
-        let plan = context.state().create_logical_plan(view.sql).await?;
-        context.register_table(view.name, Arc::new(ViewTable::new(plan, Some(view.sql.to_owned()))))?;
-    }
+    catalog.register_schema(super::SCHEMA, Arc::new(names))?;
     Ok(())
+}
+
+/// The default schema. A view is planned when a query names it: most queries name one, and planning all of them takes longer than
+/// planning the query.
+struct Names {
+    tables: HashMap<String, Arc<dyn TableProvider>>,
+    views: HashMap<&'static str, (&'static View, OnceCell<Arc<dyn TableProvider>>)>,
+    /// Of the session that this is a schema of.
+    state: Weak<RwLock<SessionState>>,
+}
+
+impl Debug for Names {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.table_names()).finish()
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Names {
+    fn table_names(&self) -> Vec<String> {
+        self.tables.keys().cloned().chain(self.views.keys().map(|&name| name.to_owned())).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if let Some(table) = self.tables.get(name) {
+            return Ok(Some(Arc::clone(table)));
+        }
+        let Some((view, planned)) = self.views.get(name) else { return Ok(None) };
+        let plan = async || {
+            let gone = || DataFusionError::Internal("the session has ended".to_owned());
+            let state = self.state.upgrade().ok_or_else(gone)?.read().clone();
+            let plan = state.create_logical_plan(view.sql).await?;
+            Ok::<_, DataFusionError>(Arc::new(ViewTable::new(plan, Some(view.sql.to_owned()))) as Arc<dyn TableProvider>)
+        };
+        planned.get_or_try_init(plan).await.cloned().map(Some)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.contains_key(name) || self.views.contains_key(name)
+    }
 }
 
 /// The table, or a view of its rows in the range.
