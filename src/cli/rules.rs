@@ -100,22 +100,20 @@ fn test(context: &Context, args: &TestArgs) -> Result<u8, CommandError> {
     }
     let mut out = context.ui.data();
     let (mut passed, mut failed) = (0, 0);
-    for rule in rules.rules() {
-        for result in context.runtime.block_on(rule.test()) {
-            let verdict = match &result.failure {
-                None => {
-                    passed += 1;
-                    "ok"
-                }
-                Some(_) => {
-                    failed += 1;
-                    "FAILED"
-                }
-            };
-            writeln!(out, "{verdict:<7} {}: {}", visible(&rule.header.id), visible(&result.name))?;
-            for line in result.failure.iter().flat_map(|text| text.lines()) {
-                writeln!(out, "          {}", visible(line))?;
+    for result in context.runtime.block_on(rules.test()) {
+        let verdict = match &result.failure {
+            None => {
+                passed += 1;
+                "ok"
             }
+            Some(_) => {
+                failed += 1;
+                "FAILED"
+            }
+        };
+        writeln!(out, "{verdict:<7} {}: {}", visible(&result.rule_id), visible(&result.name))?;
+        for line in result.failure.iter().flat_map(|text| text.lines()) {
+            writeln!(out, "          {}", visible(line))?;
         }
     }
     out.flush()?;

@@ -52,7 +52,7 @@ pub(super) fn register(
     }
     let has = |name: &&str| tables.iter().any(|(table, _)| table == name);
     let views = VIEWS.iter().filter(|view| view.reads.iter().all(has));
-    names.views.extend(views.map(|view| (view.name, (view, OnceCell::new()))));
+    names.views.extend(views.map(|view| (view.name, Named { view, planned: OnceCell::new() })));
     let catalog = context.catalog(super::CATALOG).ok_or_else(|| QueryError::internal("the catalog is missing"))?;
     catalog.register_schema(STORED, stored)?;
     catalog.register_schema(super::SCHEMA, Arc::new(names))?;
@@ -63,9 +63,15 @@ pub(super) fn register(
 /// planning the query.
 struct Names {
     tables: HashMap<String, Arc<dyn TableProvider>>,
-    views: HashMap<&'static str, (&'static View, OnceCell<Arc<dyn TableProvider>>)>,
+    views: HashMap<&'static str, Named>,
     /// Of the session that this is a schema of.
     state: Weak<RwLock<SessionState>>,
+}
+
+/// A view, and its plan once there is one.
+struct Named {
+    view: &'static View,
+    planned: OnceCell<Arc<dyn TableProvider>>,
 }
 
 impl Debug for Names {
@@ -84,7 +90,7 @@ impl SchemaProvider for Names {
         if let Some(table) = self.tables.get(name) {
             return Ok(Some(Arc::clone(table)));
         }
-        let Some((view, planned)) = self.views.get(name) else { return Ok(None) };
+        let Some(Named { view, planned }) = self.views.get(name) else { return Ok(None) };
         let plan = async || {
             let gone = || DataFusionError::Internal("the session has ended".to_owned());
             let state = self.state.upgrade().ok_or_else(gone)?.read().clone();
