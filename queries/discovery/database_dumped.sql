@@ -13,12 +13,17 @@
 -- needs = ["arguments"]
 -- helps = ["argument_sizes", "result_sizes"]
 -- params = { min_tables = 4, min_bytes = 1000000, max_bytes = 8192 }
-WITH asked AS (
-    SELECT call_id, session_id, agent, server, tool, time, result_bytes, lower(replace(replace(arguments, '\n', ' '), '\t', ' ')) AS sql
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND arguments_bytes <= $max_bytes AND outcome = 'success'
-      AND (has_capability(capabilities, 'executes') OR regexp_like(tool, 'query|sql|select|statement|execute|dump|backup', 'i'))
-      AND regexp_like(replace(arguments, '\n', ' '), 'select\s+\*\s+from|_dump\b|mysqldump|pg_dumpall|mongodump|mongoexport|\bcopy\b.{0,400}\bto\b|into\s+(out|dump)file|backup\s+database|\.dump\b|bcp\s|expdp\s|unload\s*\(', 'i')
+WITH tools AS (
+    SELECT tool, regexp_like(tool, 'query|sql|select|statement|exec|run|shell|bash|terminal|command|dump|backup', 'i') AS takes_queries
+    FROM (SELECT DISTINCT tool FROM calls WHERE event_kind = 'call' AND method = 'tools/call' AND tool IS NOT NULL)
+),
+asked AS (
+    -- The conditions on arguments name a column of tools, so that they are tried on calls of these tools only.
+    SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.result_bytes, lower(replace(replace(c.arguments, '\n', ' '), '\t', ' ')) AS sql
+    FROM (SELECT * FROM tools WHERE takes_queries) t
+    JOIN calls c ON c.tool = t.tool
+    WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.arguments_bytes <= $max_bytes AND c.outcome = 'success'
+      AND CASE WHEN t.takes_queries THEN regexp_like(c.arguments, 'select +\*|_dump|sqldump|mongodump|mongoexport|copy |outfile|dumpfile|backup +database|\.dump|bcp |expdp |unload', 'i') END
 ),
 taken AS (
     SELECT *, regexp_match(sql, 'select\s+\*\s+from\s+["`\[]?([\w.]+)["`\]]?\s*(;|"|\\n|$|order\s+by)')[1] AS whole_table,
@@ -28,10 +33,10 @@ taken AS (
     FROM asked
 ),
 sent AS (
-    SELECT e.session_id, max(e.time) AS sent_at FROM calls e
-    WHERE e.session_id IN (SELECT session_id FROM taken WHERE whole_table IS NOT NULL OR dumped OR copied) AND has_capability(e.capabilities, 'egress')
-      AND NOT array_has_any(e.capabilities, make_array('executes', 'reads_untrusted')) AND e.outcome = 'success' AND e.arguments_bytes >= 1024 AND e.event_kind = 'call'
-    GROUP BY e.session_id
+    SELECT session_id, max(time) AS sent_at FROM calls
+    WHERE has_capability(capabilities, 'egress') AND NOT array_has_any(capabilities, make_array('executes', 'reads_untrusted')) AND outcome = 'success'
+      AND arguments_bytes >= 1024 AND event_kind = 'call'
+    GROUP BY session_id
 ),
 summed AS (
     SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,

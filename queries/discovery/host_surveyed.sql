@@ -55,8 +55,8 @@ survey AS (
     GROUP BY b.session_id
 ),
 tainted AS (
-    SELECT c.session_id, min(c.time) AS untrusted_at FROM calls c
-    WHERE c.session_id IN (SELECT session_id FROM survey) AND has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success' GROUP BY c.session_id
+    SELECT session_id, min(time) AS untrusted_at FROM calls
+    WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call' GROUP BY session_id
 )
 SELECT s.session_id, s.agent, s.server, s.first_seen, s.last_seen, array_slice(s.call_ids, 1, 30) AS call_ids,
        CASE WHEN array_length(s.kinds) >= $many OR (array_has_any(s.kinds, make_array('rights', 'credentials')) AND t.untrusted_at < s.last_seen) THEN 'high' ELSE 'medium' END AS level,

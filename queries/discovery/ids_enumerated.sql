@@ -6,14 +6,14 @@
 --   In one session a tool was called with many numbers that lie close together or have one distance (1001, 1002, 1003 …, or every
 --   tenth), in any order: somebody walks through the ids. The number is the end of one argument's value, so that "ORD-1001" and "/orders/1001"
 --   count too. The argument's name must be one for ids, numbers, names, paths, addresses or queries, so that pages and limits do not count.
---   high: bulk or more ids, or a fifth of them do not exist, which shows that they are guessed. medium: at least min_ids. One less if results of other
---   tools in the session held the first, middle and last id, as when an agent goes through a list.
+--   high: bulk or more ids, or a fifth of them do not exist, which shows that they are guessed. medium: at least min_ids. One less if another
+--   tool of the session had listed or searched before, as when an agent goes through a list.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0085.001", "attack.T1119", "attack.T1213"]
 -- falsepositives = ["an export or migration that was asked for, from a list that the log does not show"]
 -- window = "24h"
 -- needs = ["arguments"]
--- helps = ["results", "argument_sizes"]
+-- helps = ["argument_sizes", "result_sizes"]
 -- params = { min_ids = 20, bulk = 100, max_bytes = 256 }
 WITH many AS (
     SELECT session_id, server, tool
@@ -49,29 +49,30 @@ walk AS (
 judged AS (
     SELECT session_id, server, tool, key, prefix, min(agent) AS agent, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
            max(ids) AS ids, min(id) AS lowest, max(id) AS highest, count(*) FILTER (WHERE missing) AS missing,
-           array_slice(array_agg(call_id ORDER BY first_seen, call_id), 1, 50) AS call_ids,
-           array_agg(id ORDER BY id) AS all_ids
+           array_slice(array_agg(call_id ORDER BY first_seen, call_id), 1, 50) AS call_ids
     FROM walk
     WHERE ids >= $min_ids
     GROUP BY session_id, server, tool, key, prefix
     HAVING max(ids) >= 0.5 * (max(id) - min(id) + 1) OR count(*) FILTER (WHERE gap = usual_gap) >= 0.6 * max(ids)
 ),
 listed AS (
-    SELECT DISTINCT j.session_id, j.server, j.tool, j.key, j.prefix
+    SELECT session_id, tool, min(time) AS listed_at FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome = 'success' AND result_bytes >= 200 AND regexp_like(tool, 'list|search|find|query', 'i')
+    GROUP BY session_id, tool
+),
+placed AS (
+    SELECT j.session_id, j.server, j.tool, j.key, j.prefix, min(j.agent) AS agent, min(j.first_seen) AS first_seen, max(j.last_seen) AS last_seen, min(j.call_ids) AS call_ids,
+           max(j.ids) AS ids, min(j.lowest) AS lowest, max(j.highest) AS highest, max(j.missing) AS missing, count(l.tool) > 0 AS listed
     FROM judged j
-    JOIN calls c ON c.session_id = j.session_id
-    WHERE c.tool <> j.tool AND c.event_kind = 'call' AND c.time <= j.last_seen
-      AND strpos(c.result, CAST(j.lowest AS VARCHAR)) > 0 AND strpos(c.result, CAST(j.highest AS VARCHAR)) > 0
-      AND strpos(c.result, CAST(j.all_ids[CAST(j.ids / 2 AS BIGINT)] AS VARCHAR)) > 0
+    LEFT JOIN listed l ON l.session_id = j.session_id AND l.tool <> j.tool AND l.listed_at < j.first_seen
+    GROUP BY j.session_id, j.server, j.tool, j.key, j.prefix
 )
-SELECT j.session_id, j.agent, j.server, j.tool, j.first_seen, j.last_seen, j.call_ids,
-       CASE CASE WHEN j.ids >= $bulk OR j.missing >= 0.2 * j.ids THEN 3 ELSE 2 END - CASE WHEN l.tool IS NOT NULL THEN 1 ELSE 0 END
+SELECT session_id, agent, server, tool, first_seen, last_seen, call_ids,
+       CASE CASE WHEN ids >= $bulk OR missing >= 0.2 * ids THEN 3 ELSE 2 END - CASE WHEN listed THEN 1 ELSE 0 END
            WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
-       concat_ws('/', j.server, j.tool) || ' was called with ' || CAST(j.ids AS VARCHAR) || ' ids from ' || j.prefix || CAST(j.lowest AS VARCHAR)
-           || ' to ' || j.prefix || CAST(j.highest AS VARCHAR) || ' as ' || j.key
-           || CASE WHEN j.missing > 0 THEN ', ' || CAST(j.missing AS VARCHAR) || ' of which failed' ELSE '' END
-           || CASE WHEN l.tool IS NOT NULL THEN '; another result lists them' ELSE '' END AS message,
-       j.key AS argument, j.ids, j.missing, l.tool IS NOT NULL AS listed_before
-FROM judged j
-LEFT JOIN listed l ON l.session_id = j.session_id AND (l.server IS NOT DISTINCT FROM j.server) AND l.tool = j.tool AND l.key = j.key
-     AND (l.prefix IS NOT DISTINCT FROM j.prefix)
+       concat_ws('/', server, tool) || ' was called with ' || CAST(ids AS VARCHAR) || ' ids from ' || prefix || CAST(lowest AS VARCHAR)
+           || ' to ' || prefix || CAST(highest AS VARCHAR) || ' as ' || key
+           || CASE WHEN missing > 0 THEN ', ' || CAST(missing AS VARCHAR) || ' of which failed' ELSE '' END
+           || CASE WHEN listed THEN '; something was listed before' ELSE '' END AS message,
+       key AS argument, ids, missing, listed AS listed_before
+FROM placed

@@ -38,8 +38,8 @@ call AS (
     WHERE f.fresh_fields <= 5
 ),
 tainted AS (
-    SELECT c.session_id, min(c.time) AS untrusted_at FROM calls c
-    WHERE c.session_id IN (SELECT session_id FROM call) AND has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success' GROUP BY c.session_id
+    SELECT session_id, min(time) AS untrusted_at FROM calls
+    WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call' GROUP BY session_id
 )
 SELECT k.session_id, k.agent, k.server, k.tool, k.time AS first_seen, k.time AS last_seen, make_array(k.call_id) AS call_ids,
        CASE WHEN k.secret OR (k.sends AND t.untrusted_at < k.time) THEN 'high' WHEN k.sends THEN 'medium' ELSE 'low' END AS level,

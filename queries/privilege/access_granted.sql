@@ -14,33 +14,40 @@
 -- needs = []
 -- helps = ["arguments", "prompts", "approvals", "annotations", "users"]
 -- params = { max_bytes = 4096 }
-WITH granted AS (
-    SELECT call_id, session_id, agent, user_id, server, tool, time, approval, by_name,
-           CASE WHEN by_name OR by_sql THEN left(arguments, 4000) END AS arguments, by_sql
-    FROM (SELECT call_id, session_id, agent, user_id, server, tool, time, approval, arguments,
-                 regexp_like(regexp_replace(tool, '([a-z])([A-Z])', '\1_\2', 'g'),
+WITH tools AS (
+    SELECT tool, regexp_like(regexp_replace(tool, '([a-z])([A-Z])', '\1_\2', 'g'),
                      '(^|[_.-])(grant|assign|add|create|invite|attach|promote|elevate|enable|set|update|put)([_.-][a-z]+){0,2}[_.-](roles?|permissions?|polic(y|ies)|members?|collaborators?|admins?|owners?|users?|groups?|membership|access|privileges?|scopes?|acl|iam|service_accounts?|api_keys?|access_keys?|access_tokens?|deploy_keys?)($|[_.-])|(^|[_.-])(grant|elevate|impersonate|make_public|share_publicly)($|[_.-])', 'i')
-                   AND NOT regexp_like(tool, 'remove|revoke|delete|list|get|search|message|comment|note|task|event|calendar|channel_member|preference', 'i') AS by_name,
-                 coalesce(arguments_bytes <= $max_bytes AND (has_capability(capabilities, 'executes') OR regexp_like(tool, 'query|sql|statement|execute', 'i'))
-                          AND regexp_like(replace(replace(arguments, '\n', ' '), '\t', ' '), '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+iam\s+(attach|put|create|add)|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-R\s+)?[0-7]?777)', 'i'), false) AS by_sql
-          FROM calls
-          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome = 'success' AND NOT coalesce(ann_read_only, false)
-            AND array_has_any(capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress')))
-    WHERE by_name OR by_sql
+                 AND NOT regexp_like(tool, 'remove|revoke|delete|list|get|search|message|comment|note|task|event|calendar|channel_member|preference', 'i') AS by_name,
+           regexp_like(tool, 'query|sql|statement|exec|run|shell|bash|terminal|command', 'i') AS takes_commands
+    FROM (SELECT DISTINCT tool FROM calls WHERE event_kind = 'call' AND method = 'tools/call' AND tool IS NOT NULL)
+),
+granted AS (
+    -- The conditions on arguments name a column of tools, so that they are tried on calls of these tools only.
+    SELECT c.call_id, c.session_id, c.agent, c.user_id, c.server, c.tool, c.time, c.approval, left(c.arguments, 4000) AS arguments
+    FROM (SELECT * FROM tools WHERE by_name OR takes_commands) t
+    JOIN calls c ON c.tool = t.tool
+    WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome = 'success' AND NOT coalesce(c.ann_read_only, false)
+      AND array_has_any(c.capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress'))
+      AND (t.by_name
+           OR CASE WHEN t.takes_commands AND c.arguments_bytes <= $max_bytes
+                   THEN CASE WHEN regexp_like(c.arguments, 'grant|alter|create|addrolemember|adgroupmember|usermod|localgroup|net +user|dscl|iam|assignment|setfacl|777', 'i')
+                             THEN regexp_like(replace(replace(c.arguments, '\n', ' '), '\t', ' '),
+                                 '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+iam\s+(attach|put|create|add)|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-R\s+)?[0-7]?777)', 'i') END END)
 ),
 around AS (
-    SELECT c.session_id, min(c.time) AS untrusted_at FROM calls c
-    WHERE c.session_id IN (SELECT session_id FROM granted) AND has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success' GROUP BY c.session_id
-),
-asked AS (
-    SELECT g.call_id, count(*) AS prompts, bool_or(array_has_any(array_remove_all(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''),
-                                                                 array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named
-    FROM granted g JOIN prompts q ON q.session_id = g.session_id WHERE q.time <= g.time GROUP BY g.call_id
+    SELECT session_id, min(time) AS untrusted_at FROM calls
+    WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call' GROUP BY session_id
 ),
 judged AS (
-    SELECT g.*, coalesce(a.untrusted_at < g.time, false) AS untrusted, g.approval = 'user_allowed' AS allowed, p.named, p.prompts,
-           coalesce(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|"[^"]*\b(admin|administrator|owner|root)\b[^"]*"|\*:\*|administratoraccess|777', 'i'), false) AS wide
-    FROM granted g LEFT JOIN around a ON a.session_id = g.session_id LEFT JOIN asked p ON p.call_id = g.call_id
+    SELECT g.call_id, min(g.session_id) AS session_id, min(g.agent) AS agent, min(g.user_id) AS user_id, min(g.server) AS server, min(g.tool) AS tool, min(g.time) AS time,
+           min(g.arguments) AS arguments, coalesce(bool_or(a.untrusted_at < g.time), false) AS untrusted, bool_or(g.approval = 'user_allowed') AS allowed, count(q.session_id) AS prompts,
+           bool_or(array_has_any(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '),
+                                 array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named,
+           coalesce(bool_or(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|"[^"]*\b(admin|administrator|owner|root)\b[^"]*"|\*:\*|administratoraccess|777', 'i')), false) AS wide
+    FROM granted g
+    LEFT JOIN around a ON a.session_id = g.session_id
+    LEFT JOIN prompts q ON q.session_id = g.session_id AND q.time <= g.time
+    GROUP BY g.call_id
 ),
 graded AS (
     SELECT *, CASE WHEN untrusted AND NOT allowed AND NOT coalesce(named, false) THEN 3

@@ -46,9 +46,9 @@ did AS (
     GROUP BY f.who, f.day, c.call_id
 ),
 tainted AS (
-    SELECT c.session_id, min(c.time) AS untrusted_at FROM calls c
-    WHERE c.session_id IN (SELECT session_id FROM did) AND has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success'
-    GROUP BY c.session_id
+    SELECT session_id, min(time) AS untrusted_at FROM calls
+    WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call'
+    GROUP BY session_id
 )
 SELECT min(d.agent) AS agent, CASE WHEN min(d.agent) IS NULL THEN min(d.user_id) END AS user_id, CASE WHEN count(DISTINCT d.session_id) = 1 THEN min(d.session_id) END AS session_id,
        min(d.time) AS first_seen, max(d.time) AS last_seen, array_slice(array_agg(d.call_id ORDER BY d.time, d.call_id), 1, 20) AS call_ids,

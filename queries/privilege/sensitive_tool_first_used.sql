@@ -23,22 +23,21 @@ WITH daily AS (
     GROUP BY coalesce(agent, user_id), server, tool, day
 ),
 known AS (
-    SELECT who, server, day, count(*) OVER (PARTITION BY who, server ORDER BY day RANGE BETWEEN INTERVAL '30 days' PRECEDING AND INTERVAL '1 day' PRECEDING) AS days
-    FROM (SELECT DISTINCT who, server, day FROM daily)
+    -- One row counts once a day for its server, once for its agent, and once for each agent that begins to use the tool.
+    SELECT *, row_number() OVER (PARTITION BY who, server, day ORDER BY tool) = 1 AS of_server, row_number() OVER (PARTITION BY who ORDER BY day, server, tool) = 1 AS of_agent,
+           lag(day) OVER (PARTITION BY who, server, tool ORDER BY day) AS before
+    FROM daily
 ),
-agents AS (
-    SELECT d.day, count(DISTINCT p.who) AS agents FROM (SELECT DISTINCT day FROM daily) d
-    JOIN (SELECT DISTINCT who, day FROM daily) p ON p.day <= d.day AND p.day >= d.day - INTERVAL '30 days' GROUP BY d.day
+counted AS (
+    SELECT *, count(*) FILTER (WHERE of_server) OVER (PARTITION BY who, server ORDER BY day RANGE BETWEEN INTERVAL '30 days' PRECEDING AND INTERVAL '1 day' PRECEDING) AS days,
+           count(*) FILTER (WHERE of_agent) OVER (ORDER BY day) AS agents,
+           count(*) FILTER (WHERE before IS NULL) OVER (PARTITION BY server, tool ORDER BY day) - CASE WHEN before IS NULL THEN 1 ELSE 0 END AS others
+    FROM known
 ),
 fresh AS (
-    SELECT f.who, f.server, f.tool, f.day, min(k.days) AS days, min(a.agents) AS agents, count(DISTINCT p.who) AS others
-    FROM (SELECT *, lag(day) OVER (PARTITION BY who, server, tool ORDER BY day) AS before FROM daily) f
-    JOIN known k ON k.who = f.who AND k.server = f.server AND k.day = f.day
-    JOIN agents a ON a.day = f.day
-    LEFT JOIN daily p ON p.server = f.server AND p.tool = f.tool AND p.who <> f.who AND p.day <= f.day AND p.day >= f.day - INTERVAL '30 days'
-    WHERE (f.before IS NULL OR f.before < f.day - INTERVAL '30 days') AND k.days >= $min_days
-      AND array_has_any(f.capabilities, make_array('destructive', 'executes', 'pays', 'credentials', 'egress'))
-    GROUP BY f.who, f.server, f.tool, f.day
+    SELECT * FROM counted
+    WHERE (before IS NULL OR before < day - INTERVAL '30 days') AND days >= $min_days
+      AND array_has_any(capabilities, make_array('destructive', 'executes', 'pays', 'credentials', 'egress'))
 ),
 did AS (
     SELECT f.who, f.server, f.tool, f.day, f.days, f.agents, f.others, c.call_id, c.session_id, c.agent, c.user_id, c.time, c.approval
@@ -46,9 +45,9 @@ did AS (
     WHERE f.others < $common * f.agents AND c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome = 'success'
 ),
 tainted AS (
-    SELECT c.session_id, min(c.time) AS untrusted_at FROM calls c
-    WHERE c.session_id IN (SELECT session_id FROM did) AND has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success'
-    GROUP BY c.session_id
+    SELECT session_id, min(time) AS untrusted_at FROM calls
+    WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call'
+    GROUP BY session_id
 )
 SELECT min(d.agent) AS agent, CASE WHEN min(d.agent) IS NULL THEN min(d.user_id) END AS user_id, d.server, d.tool, min(d.time) AS first_seen, max(d.time) AS last_seen,
        array_slice(array_agg(d.call_id ORDER BY d.time, d.call_id), 1, 10) AS call_ids,

@@ -15,19 +15,21 @@
 -- helps = ["result_sizes"]
 -- params = { min_repeats = 10, many = 50 }
 WITH busy AS (
-    SELECT DISTINCT session_id, tool
-    FROM (SELECT session_id, tool, count(*) AS calls
-          FROM calls WHERE event_kind = 'call' AND method = 'tools/call'
-          GROUP BY session_id, tool, date_bin(INTERVAL '5 minutes', time))
-    WHERE 2 * calls >= $min_repeats
+    -- Ten calls within five minutes lie in one slot or in two that follow each other.
+    -- The same arguments have the same size, which is cheaper to compare than hashes.
+    SELECT DISTINCT session_id, tool, bytes
+    FROM (SELECT session_id, tool, coalesce(arguments_bytes, -1) AS bytes, sum(calls) OVER (PARTITION BY session_id, tool, arguments_bytes ORDER BY slot RANGE BETWEEN INTERVAL '5 minutes' PRECEDING AND CURRENT ROW) AS calls
+          FROM (SELECT session_id, tool, arguments_bytes, date_bin(INTERVAL '5 minutes', time) AS slot, count(*) AS calls
+                FROM calls WHERE event_kind = 'call' AND method = 'tools/call'
+                GROUP BY session_id, tool, arguments_bytes, date_bin(INTERVAL '5 minutes', time)))
+    WHERE calls >= $min_repeats
 ),
 repeated AS (
     SELECT c.session_id, c.server, c.tool, c.arguments_hash, c.call_id, c.agent, c.time, c.outcome, c.result_hash, c.result_bytes,
            array_has_any(c.capabilities, make_array('writes', 'destructive', 'egress', 'executes', 'pays')) AS effect,
            lead(c.time, CAST($min_repeats - 1 AS BIGINT)) OVER same_call AS nth
-    FROM busy b JOIN calls c ON c.session_id = b.session_id AND c.tool = b.tool
+    FROM busy b JOIN calls c ON c.session_id = b.session_id AND c.tool = b.tool AND coalesce(c.arguments_bytes, -1) = b.bytes
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.arguments_hash IS NOT NULL
-      AND NOT regexp_like(c.tool, '(^|[_.-])(wait|poll|status|watch|ping|health|heartbeat|sleep|progress)', 'i')
     WINDOW same_call AS (PARTITION BY c.session_id, c.server, c.tool, c.arguments_hash ORDER BY c.time, c.call_id)
 ),
 looped AS (
@@ -47,5 +49,5 @@ SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THE
            || CASE WHEN count(*) > 1 THEN '; ' || CAST(count(*) AS VARCHAR) || ' calls repeat' ELSE '' END AS message,
        max(repeats) AS repeats, count(*) AS repeated_calls
 FROM looped
-WHERE 5 * results <= repeats
+WHERE 5 * results <= repeats AND NOT coalesce(regexp_like(tool, '(^|[_.-])(wait|poll|status|watch|ping|health|heartbeat|sleep|progress)', 'i'), false)
 GROUP BY session_id

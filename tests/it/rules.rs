@@ -37,7 +37,8 @@ fn documents_tell_of_the_rules_that_exist() {
         page.lines().filter(|line| line.starts_with("| ")).skip(1).map(|line| line.split(" | ").collect()).collect();
     assert_eq!(rows.len(), 143, "109 detections on call logs, 14 on definitions, N1 to N20");
     for row in rows {
-        let cover = row.last().expect("a cell").trim_end_matches('|');
+        let cover = row.last().expect("a cell").trim_end_matches('|').trim();
+        assert!(row.len() == 3 && !cover.is_empty(), "docs/detections.md: {row:?} has neither a rule nor a reason");
         for named in cover.split('`').skip(1).step_by(2) {
             assert!(rules.contains(named), "docs/detections.md: {row:?} names {named}, which is no rule");
         }
