@@ -56,7 +56,10 @@ asked AS (
            coalesce(bool_or(registrable_domain(lower(split_part(k.user_email, '@', 2))) = registrable_domain(CASE WHEN strpos(u.destination, '@') > 0 THEN lower(split_part(u.destination, '@', 2)) ELSE u.destination END)), false) AS own_domain
     FROM used u
     LEFT JOIN calls k ON k.call_id = u.sink_call_id
-    LEFT JOIN prompts q ON q.session_id = u.session_id AND q.time <= u.time AND strpos(lower(q.text), lower(u.destination)) > 0
+    LEFT JOIN prompts q ON q.session_id = u.session_id AND q.time <= u.time 
+         -- The address, or a person by a part of it.
+         AND (strpos(lower(q.text), lower(u.destination)) > 0
+              OR (strpos(u.destination, '@') > 0 AND regexp_like(lower(q.text), '\b(' || nullif(btrim(regexp_replace(regexp_replace(split_part(lower(u.destination), '@', 1), '[^a-z]+', '|', 'g'), '(^|\|)[a-z]{1,2}(\||$)', '|', 'g'), '|'), '') || ')\b')))
     WHERE NOT u.user_named
     GROUP BY u.sink_call_id
     HAVING count(q.session_id) = 0

@@ -31,7 +31,7 @@ paid AS (                        -- recipients of earlier payments
 asked AS (
     SELECT n.sink_call_id, min(n.session_id) AS session_id, min(n.agent) AS agent, min(n.time) AS time, min(n.server) AS server, min(n.tool) AS tool, min(n.account) AS account, min(n.source_call_id) AS source_call_id,
            min(n.source_time) AS source_time, min(n.source) AS source, bool_or(n.user_named) AS user_named, min(c.outcome) AS outcome,
-           count(q.session_id) AS prompts, coalesce(bool_or(regexp_like(q.text, '\b(pay|paid|pays|paying|payment|transfer|send .{0,40}(money|amount|\d)|wire|bill|invoice|refund|purchase|buy|order|book|rent|subscri\w+|donat\w+|settle|owe|split|fee|reserv\w+|checkout|ticket|money|transaction|renew)\b', 'i')), false) AS speaks
+           count(q.session_id) AS prompts, coalesce(bool_or(regexp_like(q.text, '\b(pay|paid|pays|paying|payment|transfer|send .{0,40}(money|amount|\d)|wire|bill|invoice|refund|purchase|buy|order|book|rent|subscri\w+|donat\w+|settle|owe|split|fee|reserv\w+|checkout|ticket|money|transaction|renew\w*|top.?up|deposit\w*|recharg\w+|credit\w*|fund\w*|charg\w+|tip|loan|debt|salary|rent\w*|balance)\b', 'i')), false) AS speaks
     FROM named n
     JOIN paid b ON b.sink_call_id = n.sink_call_id
     JOIN calls c ON c.call_id = n.sink_call_id

@@ -1,0 +1,69 @@
+-- id = "unasked_effect_on_named_target"
+-- title = "Something that only a result named was deleted, run, written to or contacted, and the user spoke of no such thing"
+-- level = "high"
+-- status = "test"
+-- description = """
+--   An identifying argument (path, address, id, account, command line) of a call with a side effect first appeared in a result that others can write, nobody else had named it, and
+--   the user's prompts neither name it nor speak of that kind of action.
+--   high: the action deletes, runs code, changes credentials or sends data to the named address. medium: it writes, schedules or invites. low: the log holds no prompts, and the action deletes or runs.
+--   What kind of action a user speaks of is told by words (English); a prompt in another script counts as speaking of it. "Do what the mail says" and the like excuse everything: then order_carried_out
+--   is the rule to look at. Payments are payment_to_named_account.
+--   """
+-- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
+-- falsepositives = ["steps that a task needs and nobody mentions (cleaning up a temporary file that a tool named)"]
+-- needs = ["arguments", "results"]
+-- helps = ["prompts"]
+-- window = "24h"
+WITH named AS (
+    SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, first_value(sink_capabilities) AS capabilities, min(value) AS value,
+           first_value(source_call_id ORDER BY source_time, source_call_id) AS source_call_id, min(source_time) AS source_time, min(concat_ws('/', source_server, source_tool)) AS source,
+           -- The target itself, not a word of a text: the value is most of its argument, or where data goes.
+           bool_or(lower(value) = lower(destination) OR host_of(value) = destination) AS is_destination, bool_or(user_named) AS user_named
+    FROM flows
+    WHERE kind = 'value' AND first_origin AND NOT coalesce(user_named, false) AND array_has_any(source_capabilities, make_array('reads_untrusted'))
+      AND array_has_any(sink_capabilities, make_array('destructive', 'executes', 'credentials', 'egress', 'writes')) AND NOT array_has_any(sink_capabilities, make_array('pays', 'reads_untrusted'))
+      AND regexp_like(value, '[@/\\.:_-]|[0-9]')
+    GROUP BY session_id, sink_call_id
+),
+kinds AS (
+    SELECT *, CASE WHEN array_has_any(capabilities, make_array('executes')) THEN 'run' WHEN array_has_any(capabilities, make_array('destructive')) THEN 'delete'
+                   WHEN array_has_any(capabilities, make_array('credentials')) THEN 'credentials' WHEN array_has_any(capabilities, make_array('egress')) AND is_destination THEN 'send' ELSE 'write' END AS kind
+    FROM named
+),
+asked AS (
+    SELECT k.session_id, k.sink_call_id, min(k.agent) AS agent, min(k.time) AS time, min(k.server) AS server, min(k.tool) AS tool, min(k.kind) AS kind, min(k.value) AS value, min(k.source_call_id) AS source_call_id,
+           min(k.source_time) AS source_time, min(k.source) AS source, min(c.outcome) AS outcome, count(q.session_id) AS prompts,
+           coalesce(bool_or(regexp_like(q.text, CASE k.kind
+               WHEN 'delete' THEN '\b(delet\w*|remov\w*|clean\w*|purg\w*|drop\w*|cancel\w*|trash\w*|unsubscrib\w*|clear\w*|empt\w+|eras\w+|revok\w*|get rid|wip\w+|move[sd]?|replac\w+|uninstall\w*|reset\w*|chang\w+|updat\w+)\b'
+               WHEN 'run' THEN '\b(run\w*|execut\w*|install\w*|buil[dt]\w*|test\w*|start\w*|deploy\w*|script\w*|command\w*|set ?up|fix\w*|debug\w*|implement\w*|refactor\w*|check\w*|code|commit\w*|updat\w*|upgrad\w*|migrat\w*|analy\w*|investigat\w*)\b'
+               WHEN 'credentials' THEN '\b(passw\w+|token\w*|key\w*|secret\w*|credential\w*|log ?in|sign ?in|account\w*|register\w*|authori\w+)\b'
+               WHEN 'send' THEN '\b(send\w*|sent|e-?mail\w*|mail\w*|messag\w*|repl\w+|answer\w*|respond\w*|forward\w*|shar\w+|post\w*|invit\w*|tell\w*|notif\w*|writ\w+|contact\w*|inform\w*|ask\w*|submit\w*|upload\w*|schedul\w*|book\w*|reserv\w*|regist\w*|sign ?up|rsvp|add\w*|creat\w*|appointment\w*|meeting\w*|event\w*)\b'
+               ELSE '\b(writ\w+|creat\w*|add\w*|sav\w+|updat\w*|chang\w*|edit\w*|mak\w+|book\w*|reserv\w*|schedul\w*|put|set|stor\w+|cop\w+|mov\w+|fil\w+|not\w+|record\w*|order\w*|cart|download\w*|appointment\w*|meeting\w*|event\w*|regist\w*|generat\w*|document\w*|report\w*|summar\w*|fix\w*|implement\w*|plan\w*)\b' END, 'i')
+               -- Whoever hands the task over to what is read, has asked for what it says.
+               OR regexp_like(q.text, '\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b', 'i')
+               -- A person is named by a part of the address.
+               OR (strpos(k.value, '@') > 0 AND regexp_like(lower(q.text), '\b(' || nullif(btrim(regexp_replace(regexp_replace(split_part(lower(k.value), '@', 1), '[^a-z]+', '|', 'g'), '(^|\|)[a-z]{1,2}(\||$)', '|', 'g'), '|'), '') || ')\b'))
+               OR regexp_like(q.text, '[\p{Han}\p{Hiragana}\p{Cyrillic}\p{Hangul}\p{Arabic}]')), false) AS speaks
+    FROM kinds k
+    JOIN calls c ON c.call_id = k.sink_call_id
+    LEFT JOIN prompts q ON q.session_id = k.session_id AND q.time <= k.time
+    GROUP BY k.session_id, k.sink_call_id
+),
+graded AS (
+    SELECT *, CASE WHEN speaks OR outcome IN ('denied', 'cancelled', 'protocol_error') THEN 0
+                   WHEN prompts = 0 THEN CASE WHEN kind IN ('delete', 'run') THEN 1 ELSE 0 END
+                   WHEN kind = 'write' THEN 2 ELSE 3 END AS grade
+    FROM asked
+),
+evidence AS (
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, first_value(server ORDER BY grade DESC, time) AS server, first_value(tool ORDER BY grade DESC, time) AS tool,
+           first_value(source ORDER BY grade DESC, time) AS source, first_value(value ORDER BY grade DESC, time) AS value, max(prompts) AS prompts
+    FROM (SELECT *, unnest(make_array(named_struct('id', source_call_id, 'at', source_time), named_struct('id', sink_call_id, 'at', time))) AS ev FROM graded WHERE grade > 0)
+    GROUP BY session_id, ev['id']
+)
+SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       min(concat_ws('/', server, tool)) || ' acted on ' || left(min(value), 100) || ', which only a result of ' || min(source) || ' had named'
+           || CASE WHEN max(prompts) > 0 THEN '; the user had spoken of no such thing' ELSE '' END AS message, left(min(value), 300) AS target
+FROM evidence
+GROUP BY session_id
