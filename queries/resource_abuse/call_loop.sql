@@ -15,22 +15,19 @@
 -- helps = ["result_sizes"]
 -- params = { min_repeats = 10, many = 50 }
 WITH busy AS (
-    -- Ten calls within five minutes lie in one slot or in two that follow each other.
     -- The same arguments have the same size, which is cheaper to compare than hashes.
-    SELECT DISTINCT session_id, tool, bytes
-    FROM (SELECT session_id, tool, coalesce(arguments_bytes, -1) AS bytes, sum(calls) OVER (PARTITION BY session_id, tool, arguments_bytes ORDER BY slot RANGE BETWEEN INTERVAL '5 minutes' PRECEDING AND CURRENT ROW) AS calls
-          FROM (SELECT session_id, tool, arguments_bytes, date_bin(INTERVAL '5 minutes', time) AS slot, count(*) AS calls
-                FROM calls WHERE event_kind = 'call' AND method = 'tools/call'
-                GROUP BY session_id, tool, arguments_bytes, date_bin(INTERVAL '5 minutes', time)))
-    WHERE calls >= $min_repeats
+    SELECT session_id, tool, coalesce(arguments_bytes, -1) AS bytes
+    FROM calls WHERE event_kind = 'call' AND method = 'tools/call'
+    GROUP BY session_id, tool, coalesce(arguments_bytes, -1)
+    HAVING count(*) >= $min_repeats
 ),
 repeated AS (
     SELECT c.session_id, c.server, c.tool, c.arguments_hash, c.call_id, c.agent, c.time, c.outcome, c.result_hash, c.result_bytes,
            array_has_any(c.capabilities, make_array('writes', 'destructive', 'egress', 'executes', 'pays')) AS effect,
-           lead(c.time, CAST($min_repeats - 1 AS BIGINT)) OVER same_call AS nth
+           lead(c.time, CAST($min_repeats - 1 AS BIGINT)) OVER (PARTITION BY c.session_id, c.server, c.tool, c.arguments_hash ORDER BY c.time, c.call_id) AS nth,
+           count(*) OVER (PARTITION BY c.session_id, c.server, c.tool, c.arguments_hash) AS repeats
     FROM busy b JOIN calls c ON c.session_id = b.session_id AND c.tool = b.tool AND coalesce(c.arguments_bytes, -1) = b.bytes
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.arguments_hash IS NOT NULL
-    WINDOW same_call AS (PARTITION BY c.session_id, c.server, c.tool, c.arguments_hash ORDER BY c.time, c.call_id)
 ),
 looped AS (
     SELECT session_id, server, tool, arguments_hash, min(agent) AS agent, min(time) FILTER (WHERE nth <= time + INTERVAL '5 minutes') AS first_seen, max(time) AS last_seen,
@@ -38,6 +35,7 @@ looped AS (
            bool_or(effect) AS effect, count(*) FILTER (WHERE outcome = 'success') AS worked,
            array_agg(call_id ORDER BY time, call_id) AS call_ids
     FROM repeated
+    WHERE repeats >= $min_repeats
     GROUP BY session_id, server, tool, arguments_hash
     HAVING bool_or(nth <= time + INTERVAL '5 minutes')
 )
