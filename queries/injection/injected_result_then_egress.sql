@@ -14,16 +14,12 @@
 -- falsepositives = ["articles and tests about prompt injection that the agent works on", "replying to a mail that quotes a prompt"]
 -- window = "4h"
 -- params = { within = "30 minutes", around = 400 }
-WITH marked AS (
+WITH noticed AS (                -- without the texts, which are large, and most of which are not looked at
     SELECT call_id, session_id, time, known_at, source_file, known_offset, operation,
            bool_or(m['kind'] NOT IN ('html_comment', 'ansi', 'bidi')) AS strong, array_agg(DISTINCT m['kind'] ORDER BY m['kind']) AS kinds,
-           -- What stands around the markers. Their offsets are bytes; texts of one script have the same width throughout.
-           lower(substr(min(result_text),
-                        greatest(1, CAST(min(m['position'] * character_length(result_text) / octet_length(result_text)) AS BIGINT) - $around),
-                        least(16384, CAST(max(m['position']) - min(m['position']) AS BIGINT) + 3 * $around))) AS vicinity
+           min(m['position']) AS first_at, max(m['position']) AS last_at
     FROM (SELECT call_id, session_id, time, coalesce(time_end, time) AS known_at, source_file,
                  coalesce(response_offset, source_offset) AS known_offset, concat_ws('/', server, tool, mcp_resource_uri) AS operation,
-                 result_text,
                  unnest(markers) AS m
           FROM calls
           WHERE event_kind = 'call' AND method IN ('tools/call', 'resources/read', 'prompts/get') AND array_length(markers) > 0)
@@ -31,6 +27,15 @@ WITH marked AS (
     GROUP BY call_id, session_id, time, known_at, source_file, known_offset, operation
     -- Half the pages of the web hold an HTML comment: one weak kind alone is no reason to look further.
     HAVING bool_or(m['kind'] NOT IN ('html_comment', 'ansi', 'bidi')) OR count(DISTINCT m['kind']) > 1
+),
+marked AS (
+    SELECT n.*,
+           -- What stands around the markers. Their offsets are bytes; texts of one script have the same width throughout.
+           lower(substr(c.result_text,
+                        greatest(1, CAST(n.first_at * character_length(c.result_text) / octet_length(c.result_text) AS BIGINT) - $around),
+                        least(16384, CAST(n.last_at - n.first_at AS BIGINT) + 3 * $around))) AS vicinity
+    FROM noticed n
+    JOIN calls c ON c.call_id = n.call_id
 ),
 pair AS (
     SELECT m.call_id AS source_id, m.session_id, m.time AS source_time, m.operation AS source, m.strong, m.kinds, m.vicinity,
@@ -58,9 +63,9 @@ traced AS (                      -- does the marked result name the place?
     SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.source_time) AS source_time,
            min(s.source) AS source, bool_or(s.strong) AS strong,
            -- In a sentence, that is: a field or a list item that happens to stand beside the marker gives no order.
-           coalesce(bool_or(strpos(s.vicinity, s.place) > 0
-                            AND regexp_like(s.vicinity, '((\p{L}+[ ,:]+){3}|[\p{Han}\p{Hiragana}\p{Katakana}]{4})[^"\[\]{}\r\n]{0,80}["''`<(]{0,2}'
-                                                        || '(https?://[^ ]{0,100})?' || regexp_replace(s.place, '[^a-z0-9]', '.', 'g'))), false) AS beside_marker,
+           coalesce(bool_or(CASE WHEN strpos(s.vicinity, s.place) > 0
+                                 THEN regexp_like(s.vicinity, '((\p{L}+[ ,:]+){3}|[\p{Han}\p{Hiragana}\p{Katakana}]{4})[^"\[\]{}\r\n]{0,80}["''`<(]{0,2}'
+                                                        || '(https?://[^ ]{0,100})?' || regexp_replace(s.place, '[^a-z0-9]', '.', 'g')) END), false) AS beside_marker,
            bool_or(s.arguments IS NULL) AS unlogged, min(s.kinds) AS kinds, min(s.sink_time) AS sink_time, min(s.sink) AS sink,
            bool_or(s.reader) AS reader, bool_or(s.command) AS command, bool_or(s.internal) AS internal, bool_or(s.whole) AS whole, bool_or(s.sends) AS sends,
            coalesce(bool_or(s.whole AND s.type = 'url'), false) AS goes_to_url,
@@ -68,7 +73,8 @@ traced AS (                      -- does the marked result name the place?
     FROM sent s
     LEFT JOIN observables r ON r.call_id = s.source_id AND r.origin = 'result'
          AND r.type IN ('url', 'domain', 'ip', 'email', 'iban', 'phone', 'wallet')
-         AND CASE WHEN r.type = 'url' THEN host_of(r.value) ELSE lower(r.value) END = s.place
+         -- A condition on the pair and no key of the join, or every value of every result would be taken apart.
+         AND CASE r.type WHEN 'url' THEN host_of(r.value) = s.place ELSE lower(r.value) = s.place END
     GROUP BY s.source_id, s.sink_id, s.place
 ),
 aimed AS (                       -- whole arguments are destinations; without any, what a text names has to do
