@@ -32,10 +32,11 @@ bench: ## Measure ingest and queries on generated captures (release build; SIZES
 	cargo build --release --bin calltrail
 	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail $(CARGO_TARGET_DIR)/test-venv/bin/python benches/run.py $(SIZES)
 
-eval: ## Measure the rules on labelled sessions (release build; LABELLED=folder, else ../shared/datasets/labelled; VARIANTS="unframed")
+eval: ## Measure rules and model on labelled sessions (release build; LABELLED=folder, else ../shared/datasets/labelled; VARIANTS="unframed")
 	@bash tests/install.sh
 	cargo build --release --bin calltrail
 	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail LABELLED="$(LABELLED)" VARIANTS="$(or $(VARIANTS),as-is unframed prompts)" $(CARGO_TARGET_DIR)/test-venv/bin/python eval/rules.py
+	@CALLTRAIL=$(CARGO_TARGET_DIR)/release/calltrail LABELLED="$(LABELLED)" $(CARGO_TARGET_DIR)/test-venv/bin/python eval/model.py
 
 crash: ## Kill ingest at random instants (ROUNDS=200) and compare the rows with an undisturbed run
 	CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) cargo test --test it crash -- --nocapture

@@ -18,6 +18,7 @@ pub mod enrich;
 pub mod ingest;
 pub mod lake;
 pub mod lineage;
+pub mod model;
 pub mod query;
 pub mod rule;
 pub mod sink;

@@ -11,6 +11,7 @@ mod lake;
 mod query;
 mod rules;
 mod run;
+mod score;
 mod session;
 mod ui;
 mod verify;
@@ -103,6 +104,13 @@ enum Command {
     /// List, show and export alerts
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
+    /// Remember how sessions of the lake usually score
+    Train(score::TrainArgs),
+    /// Find sessions in which the agent obeyed somebody else
+    Score(score::ScoreArgs),
+    /// The behaviour model
+    #[command(subcommand)]
+    Model(score::ModelCommand),
     /// Print one session as a timeline
     Session(session::SessionArgs),
     /// Look after the lake
@@ -231,6 +239,9 @@ fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Query(args) => query::run(&context, &args),
         Command::Rules(command) => rules::run(&context, &command),
         Command::Alerts(command) => alerts::run(&context, &command),
+        Command::Train(args) => score::train(&context, &args),
+        Command::Score(args) => score::score(&context, &args),
+        Command::Model(command) => score::model(&context, &command),
         Command::Session(args) => session::run(&context, &args),
         Command::Lake(command) => lake::run(&context, &command),
         Command::Formats(command) => formats::run(&context, &command),

@@ -29,6 +29,7 @@ pub static TABLES: &[Table] = &[
     Table { name: "connections", by_day: false, schema: connections },
     Table { name: "prompts", by_day: true, schema: prompts },
     Table { name: "flows", by_day: true, schema: flows },
+    Table { name: "scores", by_day: false, schema: scores },
     Table { name: "rejects", by_day: false, schema: rejects },
     Table { name: "alerts", by_day: false, schema: alerts_schema },
     Table { name: "rule_versions", by_day: false, schema: rule_versions },
@@ -157,6 +158,22 @@ fn flows() -> SchemaRef {
         ("sentence", Utf8),
         ("score", Float64),
         ("day", Date32),
+    ])
+}
+
+fn scores() -> SchemaRef {
+    use DataType::{Float64, Utf8};
+    schema(&[
+        ("subject", Utf8),
+        ("session_id", Utf8),
+        ("call_id", Utf8),
+        ("agent", Utf8),
+        ("time", utc_timestamp()),
+        ("score", Float64),
+        ("p_value", Float64),
+        ("reasons", Utf8),
+        ("message", Utf8),
+        ("model_id", Utf8),
     ])
 }
 

@@ -15,14 +15,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("query", &["call", "source", "enrich", "lake", "visible"]),
     ("alert", &["call", "lake", "visible"]),
     ("rule", &["call", "source", "enrich", "lake", "lineage", "query", "alert"]),
+    ("model", &["call", "source", "lake", "lineage", "query", "visible"]),
     ("detect", &["call", "lake", "lineage", "query", "rule", "alert"]),
     ("sink", &["alert", "visible"]),
     ("config", &["call", "source", "lake", "alert", "sink"]),
     (
         "cli",
         &[
-            "call", "source", "enrich", "lake", "ingest", "lineage", "query", "alert", "rule", "detect", "sink",
-            "config", "visible",
+            "call", "source", "enrich", "lake", "ingest", "lineage", "model", "query", "alert", "rule", "detect",
+            "sink", "config", "visible",
         ],
     ),
 ];

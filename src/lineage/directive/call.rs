@@ -122,6 +122,11 @@ impl CallText {
         Self { tool, leaves, tokens: distinct, identifiers: found }
     }
 
+    /// The distinct tokens of the values, sorted.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
     /// The identifiers among the values.
     pub fn identifiers(&self) -> &[Identifier] {
         &self.identifiers

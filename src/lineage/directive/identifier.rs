@@ -1,6 +1,6 @@
 //! Identifiers in a text: values that name one thing and hardly occur by chance.
 
-use super::words::plain_number;
+use super::words::{Token, plain_number, token};
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -229,6 +229,11 @@ pub(crate) fn stands_in(value: &str, text: &str) -> bool {
 }
 
 impl Identifier {
+    /// The tokens that a text has where the identifier stands in it as a whole.
+    pub fn tokens(&self) -> [Token; 2] {
+        [token(self.written.as_bytes()), token(self.value.as_bytes())]
+    }
+
     /// Whether the identifier stands in a text in small letters, however it is written there.
     pub fn stands_in(&self, low: &str) -> bool {
         // The folder of a path is not the path.

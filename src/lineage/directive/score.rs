@@ -11,7 +11,7 @@
 //! cosine of sentence and tool. The weights were set by hand and are no result of training.
 
 use super::call::CallText;
-use super::identifier::stands_in;
+use super::identifier::{Identifier, stands_in};
 use super::idf::Idf;
 use super::strength::{Judge, STRICT};
 use super::text::Sentences;
@@ -60,6 +60,10 @@ pub struct Match {
     pub synonym: bool,
     /// The values that order and call share, in small letters, longest first, at most 8.
     pub shared: Vec<String>,
+    /// Distinct tokens of the call's values that stand in or beside the order, sorted.
+    pub tokens: Vec<Token>,
+    /// Distinct tokens of the sentence that are plain words and none of the call's values, sorted.
+    pub words: Vec<Token>,
 }
 
 impl Match {
@@ -77,6 +81,8 @@ struct Order {
     window: Box<str>,
     /// Distinct tokens of the sentence, sorted.
     own: Box<[Token]>,
+    /// Those of them that are plain words, without digits and what is in addresses.
+    plain: Box<[Token]>,
     /// Distinct tokens of the window, sorted.
     near: Box<[Token]>,
     strength: f32,
@@ -123,23 +129,44 @@ impl<'a> Directives<'a> {
 
     /// Reads the text of a result that has arrived. `source` is the caller's name for it.
     pub fn read(&mut self, source: usize, result_text: &str) {
-        if !may_hold_order(result_text) {
-            return;
+        if may_hold_order(result_text) {
+            self.sentences(source, result_text, None);
         }
+    }
+
+    /// The same, and gives each token of the text with whether it stands in an order.
+    pub fn read_all(&mut self, source: usize, result_text: &str, give: &mut dyn FnMut(Token, bool)) {
+        self.sentences(source, result_text, Some(give));
+    }
+
+    fn sentences(&mut self, source: usize, result_text: &str, mut give: Option<&mut dyn FnMut(Token, bool)>) {
         let mut sentences = std::mem::take(&mut self.sentences);
         sentences.read(result_text);
         for (at, span) in sentences.spans.iter().enumerate() {
             let low = &sentences.low[span.start as usize..span.end as usize];
             let strength = self.judge.strength(low, self.verbs);
-            if strength.value < STRICT {
-                continue;
+            let is_order = strength.value >= STRICT;
+            if let Some(give) = &mut give {
+                tokens(low, |token| give(token, is_order));
             }
-            let window = &sentences.low[sentences.window(at)];
-            let verb = &low[strength.verb.0 as usize..strength.verb.1 as usize];
-            let sentence = &sentences.text[span.start as usize..span.end as usize];
-            self.keep(source, at, sentence, low, window, (strength.value, verb));
+            if is_order {
+                let window = &sentences.low[sentences.window(at)];
+                let verb = &low[strength.verb.0 as usize..strength.verb.1 as usize];
+                let sentence = &sentences.text[span.start as usize..span.end as usize];
+                self.keep(source, at, sentence, low, window, (strength.value, verb));
+            }
         }
         self.sentences = sentences;
+    }
+
+    /// Whether an earlier call had this token in its values or its name.
+    pub fn is_known(&self, token: Token) -> bool {
+        self.known.contains(&token)
+    }
+
+    /// Whether an earlier call had this identifier.
+    pub fn is_known_identifier(&self, identifier: &Identifier) -> bool {
+        self.known.contains(&named(&identifier.value))
     }
 
     fn keep(
@@ -166,12 +193,15 @@ impl<'a> Directives<'a> {
             found.dedup();
             found.into_boxed_slice()
         };
+        let is_plain = |word: &&str| !word.bytes().any(|b| b.is_ascii_digit() || matches!(b, b'@' | b'/' | b'_'));
+        let plain = low.split(' ').filter(is_plain).collect::<Vec<_>>().join(" ");
         let order = Order {
             source,
             position: at as u32,
             sentence: sentence[..sentence.floor_char_boundary(MAX_SENTENCE)].into(),
             window: window.into(),
             own: distinct(low),
+            plain: distinct(&plain),
             near: distinct(window),
             strength,
             verb: verbs::groups(of_word(verb)),
@@ -384,6 +414,8 @@ impl Parts {
             action: self.action,
             synonym: self.synonym,
             shared,
+            tokens: call.tokens.iter().filter(|token| order.near.binary_search(token).is_ok()).copied().collect(),
+            words: order.plain.iter().filter(|word| call.tokens.binary_search(word).is_err()).copied().collect(),
         }
     }
 }

@@ -125,16 +125,19 @@ impl Sentences {
             Some(start) if self.text.len() > start => self.both(' '),
             Some(_) => {}
         }
-        let mut space = false;
-        for c in line.chars() {
-            if c.is_whitespace() {
-                space = true;
-                continue;
-            }
-            if std::mem::take(&mut space) {
+        let mut first = true;
+        for word in line.split_whitespace() {
+            if !std::mem::take(&mut first) {
                 self.both(' ');
             }
-            self.both(c);
+            if word.is_ascii() {
+                let start = self.low.len();
+                self.text.push_str(word);
+                self.low.push_str(word);
+                self.low[start..].make_ascii_lowercase();
+            } else {
+                word.chars().for_each(|c| self.both(c));
+            }
         }
     }
 
@@ -308,7 +311,7 @@ fn field(line: &str) -> Option<&str> {
     let value = rest.strip_prefix(':').or_else(|| rest.strip_prefix('='))?;
     let mut words = key.split(' ').filter(|word| !word.is_empty());
     let first = words.next()?.to_ascii_lowercase();
-    let opens_like_order = verbs::Verbs::default().is_base(&first) && words.clone().next().is_some();
+    let opens_like_order = verbs::is_action(&first) && words.clone().next().is_some();
     let claims = matches!(
         first.as_str(),
         "please" | "note" | "important" | "urgent" | "attention" | "todo" | "reminder" | "warning" | "notice"

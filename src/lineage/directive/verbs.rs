@@ -148,9 +148,13 @@ impl Verbs {
 
     /// Whether the word, in small letters, is a verb of action in its base form.
     pub fn is_base(&self, word: &str) -> bool {
-        let token = token(word.as_bytes());
-        BASE.contains(&token) || self.more.contains(&token)
+        is_action(word) || !self.more.is_empty() && self.more.contains(&token(word.as_bytes()))
     }
+}
+
+/// Whether the word, in small letters, is a built-in verb of action in its base form.
+pub(crate) fn is_action(word: &str) -> bool {
+    BASE.contains(&token(word.as_bytes()))
 }
 
 /// Whether the word is of a kind that no order opens with.

@@ -1,0 +1,152 @@
+//! From scores to p-values that keep their promise: split-conformal calibration, and the false-discovery rate.
+//!
+//! A session's p-value is its rank among sessions that were scored before (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; for outliers
+//! Bates, Candès, Lei, Romano and Sesia, Annals of Statistics 51, 2023). If they and the session are exchangeable, at most a share p of normal sessions has p or less,
+//! whatever the score is. Many sessions have the same score, often zero: ties are broken by a number that the caller draws (smoothed p-values), else
+//! the realised rate would fall short of the promised one.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Sessions that a group needs for p-values of its own: below, a rate of 1 % cannot be promised.
+pub const ENOUGH: usize = 100;
+/// Scores kept of one group; of more, evenly spread ranks are kept.
+const MAX_SCORES: usize = 20_000;
+/// Groups kept.
+const MAX_GROUPS: usize = 10_000;
+
+/// Scores of sessions that stand for normal behaviour, sorted, by group and together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    pooled: Vec<f64>,
+    groups: BTreeMap<String, Vec<f64>>,
+}
+
+impl Calibration {
+    /// Calibrates on the scores of sessions, each with its group (an agent). Scores that are no numbers are left out.
+    pub fn new(scores: impl IntoIterator<Item = (Option<String>, f64)>) -> Self {
+        let mut pooled = Vec::new();
+        let mut groups: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for (group, score) in scores.into_iter().filter(|(_, score)| score.is_finite()) {
+            pooled.push(score);
+            if let Some(group) = group
+                && (groups.len() < MAX_GROUPS || groups.contains_key(&group))
+            {
+                groups.entry(group).or_default().push(score);
+            }
+        }
+        groups.retain(|_, scores| scores.len() >= ENOUGH);
+        for scores in groups.values_mut().chain([&mut pooled]) {
+            scores.sort_by(f64::total_cmp);
+            *scores = thinned(std::mem::take(scores));
+        }
+        Self { pooled, groups }
+    }
+
+    /// Sessions behind the p-values of a group.
+    pub fn sessions(&self, group: Option<&str>) -> usize {
+        self.of(group).len()
+    }
+
+    /// Groups with p-values of their own, and the sessions of each.
+    pub fn groups(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.groups.iter().map(|(name, scores)| (name.as_str(), scores.len()))
+    }
+
+    fn of(&self, group: Option<&str>) -> &[f64] {
+        group.and_then(|group| self.groups.get(group)).unwrap_or(&self.pooled)
+    }
+
+    /// The p-value of a session's score: (number above + u · (1 + number equal)) / (n + 1), for `u` in 0..=1. Without any history, 1.
+    pub fn p_value(&self, group: Option<&str>, score: f64, u: f64) -> f64 {
+        let scores = self.of(group);
+        if scores.is_empty() || score.is_nan() {
+            return 1.0;
+        }
+        let above = scores.len() - scores.partition_point(|known| *known <= score);
+        let equal = scores.len() - above - scores.partition_point(|known| *known < score);
+        (above as f64 + u.clamp(0.0, 1.0) * (1.0 + equal as f64)) / (scores.len() as f64 + 1.0)
+    }
+
+    /// Scores at these quantiles (0..=1) of all sessions.
+    pub fn quantile(&self, q: f64) -> f64 {
+        let at = (q.clamp(0.0, 1.0) * self.pooled.len().saturating_sub(1) as f64).round() as usize;
+        self.pooled.get(at).copied().unwrap_or_default()
+    }
+}
+
+fn thinned(scores: Vec<f64>) -> Vec<f64> {
+    if scores.len() <= MAX_SCORES {
+        return scores;
+    }
+    let last = (scores.len() - 1) as f64;
+    (0..MAX_SCORES).map(|i| scores[(i as f64 / (MAX_SCORES - 1) as f64 * last).round() as usize]).collect()
+}
+
+/// The greatest p-value that is still a discovery at false-discovery rate `q` (Benjamini and Hochberg, JRSS B 57, 1995); `None` if there is none.
+pub fn benjamini_hochberg(p_values: &[f64], q: f64) -> Option<f64> {
+    let mut sorted: Vec<f64> = p_values.iter().copied().filter(|p| p.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len() as f64;
+    let fits = |(at, p): (usize, &f64)| (*p <= q * (at + 1) as f64 / n).then_some(*p);
+    sorted.iter().enumerate().filter_map(fits).next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_values_are_ranks_with_ties_broken() {
+        let calibration =
+            Calibration::new([0.0, 0.0, 0.0, 1.0, 2.0, f64::NAN, f64::INFINITY].map(|score| (None, score)));
+        assert_eq!(calibration.sessions(None), 5);
+        assert_eq!(calibration.p_value(None, 3.0, 1.0), 1.0 / 6.0);
+        assert_eq!(calibration.p_value(None, 1.5, 1.0), 2.0 / 6.0);
+        assert_eq!(calibration.p_value(None, 0.0, 0.0), 2.0 / 6.0);
+        assert_eq!(calibration.p_value(None, 0.0, 1.0), 1.0);
+        assert_eq!(Calibration::default().p_value(None, 9.0, 0.5), 1.0);
+        assert_eq!(calibration.p_value(None, f64::NAN, 0.5), 1.0);
+    }
+
+    #[test]
+    fn groups_with_little_history_use_all_of_it() {
+        let scores = (0..300).map(|i| (Some(if i < 250 { "a" } else { "b" }.to_owned()), f64::from(i)));
+        let calibration = Calibration::new(scores);
+        assert_eq!((calibration.sessions(Some("a")), calibration.sessions(Some("b"))), (250, 300));
+    }
+
+    /// Scores with many ties, split in two: the rate on the half that was not seen is the promised one.
+    #[test]
+    fn the_promised_rate_holds_on_sessions_that_calibration_did_not_see() {
+        let mut state = 7_u64;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        let mut score = || if uniform() < 0.6 { 0.0 } else { (uniform() * 40.0).floor() / 40.0 };
+        let seen: Vec<f64> = (0..20_000).map(|_| score()).collect();
+        let unseen: Vec<f64> = (0..20_000).map(|_| score()).collect();
+        let calibration = Calibration::new(seen.into_iter().map(|score| (None, score)));
+        for promised in [0.01, 0.05] {
+            let hits = unseen
+                .iter()
+                .enumerate()
+                .filter(|(i, score)| calibration.p_value(None, **score, (*i as f64 * 0.618_034).fract()) <= promised);
+            let rate = hits.count() as f64 / unseen.len() as f64;
+            assert!((rate / promised - 1.0).abs() < 0.25, "{rate} for {promised}");
+        }
+    }
+
+    #[test]
+    fn discoveries_are_those_of_the_published_example() {
+        // Benjamini and Hochberg 1995, section 3: 15 p-values, four rejected at 0.05.
+        let p = [
+            0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528,
+            0.7590, 1.0,
+        ];
+        assert_eq!(benjamini_hochberg(&p, 0.05), Some(0.0095));
+        assert_eq!(benjamini_hochberg(&[0.9, 0.8], 0.05), None);
+        assert_eq!(benjamini_hochberg(&[], 0.05), None);
+    }
+}

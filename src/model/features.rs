@@ -1,0 +1,246 @@
+//! What is measured of each call of a session: numbers that mean the same in every deployment.
+//!
+//! A session is given as its log has it, call by call ([`SessionWatch`]). What a call's features look at has happened before the call. Nothing looks at names,
+//! identifiers, models or times of day; a payload that is not logged gives zeros. [`FEATURES`] documents each one.
+
+use crate::call::{Bits, Capability};
+use crate::lineage::directive::{CallText, Directives, Idf, Match, Token, ToolText, Verbs, tokens};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+/// Name and meaning of each feature, in order.
+pub const FEATURES: &[(&str, &str)] = &[
+    (
+        "rule",
+        "the untrained score of the order that explains the call best: min(order_score, 3.5) / 3.5 + 0.2 min(order_exact, 3) / 3",
+    ),
+    ("order_score", "how well an order that was read before fits the call, 0..4.2"),
+    ("order_exact", "short values of the call that stand in that order verbatim, at most 3"),
+    ("order_exact_share", "their share of the call's short values"),
+    (
+        "order_new_coverage",
+        "share of the values' weight, of values new in the session, that stands in or beside the order",
+    ),
+    ("order_coverage", "the same of all values"),
+    ("order_identifiers", "new identifiers of the call that stand in the order, at most 3"),
+    ("order_action", "cosine between the order and the tool's name and description"),
+    ("order_synonym", "whether the order's verb and the tool's name mean alike"),
+    ("order_strength", "how much the sentence reads like an order, 0 or 0.6..1"),
+    ("order_gap", "calls between reading the order and the call, at most 10; 10 if there is no order"),
+    ("exclusive", "share of the values' weight that was read in orders and in nothing else"),
+    ("from_results", "share of the values' weight that is new in arguments and was read in a result before"),
+    ("from_nowhere", "share of the values' weight that was neither in an argument nor in a result before"),
+    ("destination_ordered", "addresses and ids that were read in orders and in nothing else, at most 2"),
+    ("destination_read", "other new addresses and ids that were read in results, at most 2"),
+    ("destination_nowhere", "addresses and ids that were never seen in the session, at most 2"),
+    ("identifiers", "identifiers among the values, at most 8"),
+    ("reads", "the tool changes nothing as far as can be told"),
+    ("egress", "the tool sends or publishes"),
+    ("pays", "the tool moves money"),
+    ("destructive", "the tool deletes"),
+    ("writes", "the tool changes something"),
+    ("executes", "the tool runs programs"),
+    ("acts_coverage", "order_new_coverage if the tool acts, else 0"),
+    ("acts_exact", "order_exact if the tool acts, else 0"),
+    ("acts_score", "order_score if the tool acts, else 0"),
+    ("reads_destination", "destination_ordered if the tool only reads, else 0"),
+    ("user_values", "share of the order's values that the user's requests named before; 0 without requests in the log"),
+    ("user_order", "share of the order's other words that the user's requests have; 0 without requests in the log"),
+    ("user_action", "cosine between the user's requests and the tool; 0 without requests in the log"),
+];
+
+/// Features that are learned from: all but those of the user's requests, which few logs have.
+pub(super) const LEARNED: usize = FEATURES.len() - 3;
+
+/// Tokens of results, arguments and requests that one session remembers.
+const MAX_TOKENS: usize = 1 << 20;
+const IN_ORDERS: u8 = 1;
+const ELSEWHERE: u8 = 2;
+
+/// The features of one call, and the order behind them.
+#[derive(Clone, Debug)]
+pub struct CallFeatures {
+    pub values: Vec<f32>,
+    pub order: Option<Match>,
+    /// Whether the log has the user's requests up to here.
+    pub has_requests: bool,
+}
+
+impl CallFeatures {
+    /// The features that are learned from.
+    pub fn learned(&self) -> &[f32] {
+        self.values.get(..LEARNED).unwrap_or_default()
+    }
+
+    /// The value of a feature by its name.
+    pub fn get(&self, name: &str) -> f32 {
+        FEATURES
+            .iter()
+            .position(|(known, _)| *known == name)
+            .and_then(|at| self.values.get(at))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// A session as its log tells it: requests, calls, results, in the order of time.
+pub struct SessionWatch<'a> {
+    idf: &'a Idf,
+    directives: Directives<'a>,
+    /// Where each token of the results was read.
+    read: HashMap<Token, u8, ahash::RandomState>,
+    asked: HashSet<Token, ahash::RandomState>,
+    /// The distinct tokens of requests, for the cosine with a tool.
+    requests: Vec<Token>,
+    number: usize,
+}
+
+impl<'a> SessionWatch<'a> {
+    /// A session that has not begun.
+    pub fn new(idf: &'a Idf, verbs: &'a Verbs) -> Self {
+        Self {
+            idf,
+            directives: Directives::new(idf, verbs),
+            read: HashMap::default(),
+            asked: HashSet::default(),
+            requests: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// A request of the user.
+    pub fn request(&mut self, text: &str) {
+        tokens(&text.to_lowercase(), |token| {
+            if self.asked.len() < MAX_TOKENS && self.asked.insert(token) {
+                self.requests.push(token);
+            }
+        });
+    }
+
+    /// A result that has arrived; `call` is the number that [`Self::call`] gave to its call.
+    pub fn result(&mut self, call: usize, text: &str) {
+        let read = &mut self.read;
+        self.directives.read_all(call, text, &mut |token, in_order| {
+            let place = if in_order { IN_ORDERS } else { ELSEWHERE };
+            if read.len() < MAX_TOKENS {
+                *read.entry(token).or_default() |= place;
+            } else if let Some(places) = read.get_mut(&token) {
+                *places |= place;
+            }
+        });
+    }
+
+    /// The next call: its number in the session and its features.
+    pub fn call(&mut self, tool: &Rc<ToolText>, arguments: &str, capabilities: Bits) -> (usize, CallFeatures) {
+        let number = self.number;
+        self.number += 1;
+        let call = CallText::read(Rc::clone(tool), arguments, self.idf);
+        let mut total = 0.0;
+        let (mut exclusive, mut from_results, mut from_nowhere) = (0.0, 0.0, 0.0);
+        for token in call.tokens() {
+            let weight = self.idf.weight(*token);
+            total += weight;
+            if self.directives.is_known(*token) {
+                continue;
+            }
+            match self.read.get(token).copied().unwrap_or_default() {
+                0 => from_nowhere += weight,
+                IN_ORDERS => {
+                    exclusive += weight;
+                    from_results += weight;
+                }
+                _ => from_results += weight,
+            }
+        }
+        let (mut ordered, mut read, mut nowhere) = (0_u32, 0_u32, 0_u32);
+        for identifier in call.identifiers().iter().filter(|identifier| identifier.kind.is_destination()) {
+            if self.directives.is_known_identifier(identifier) {
+                continue;
+            }
+            let places =
+                identifier.tokens().iter().filter_map(|token| self.read.get(token)).fold(0, |all, place| all | place);
+            match places {
+                0 => nowhere += 1,
+                IN_ORDERS => ordered += 1,
+                _ => read += 1,
+            }
+        }
+        let order = self.directives.judge(&call);
+        let acts =
+            [Capability::Egress, Capability::Pays, Capability::Destructive, Capability::Writes, Capability::Executes];
+        let has = |capability: Capability| f64::from(u8::from(capabilities.has(capability as u32)));
+        let side = f64::from(u8::from(acts.iter().any(|capability| capabilities.has(*capability as u32))));
+        let share = |part: f64| if total > 0.0 { part / total } else { 0.0 };
+        let of = |get: fn(&Match) -> f64| order.as_ref().map_or(0.0, get);
+        let user_values = order.as_ref().map_or(0.0, |order| self.named(&order.tokens));
+        let user_order = order.as_ref().map_or(0.0, |order| self.named(&order.words));
+        let user_action = if self.requests.is_empty() { 0.0 } else { tool.cosine(&self.requests, self.idf) };
+        let values = [
+            of(Match::rule),
+            of(|order| order.score),
+            of(|order| order.exact.min(3) as f64),
+            of(|order| order.exact_share),
+            of(|order| order.new_coverage),
+            of(|order| order.coverage),
+            of(|order| order.new_identifiers.min(3) as f64),
+            of(|order| order.action),
+            of(|order| f64::from(u8::from(order.synonym))),
+            of(|order| f64::from(order.strength)),
+            order.as_ref().map_or(10.0, |order| number.saturating_sub(order.source + 1).min(10) as f64),
+            share(exclusive),
+            share(from_results),
+            share(from_nowhere),
+            f64::from(ordered.min(2)),
+            f64::from(read.min(2)),
+            f64::from(nowhere.min(2)),
+            call.identifiers().len().min(8) as f64,
+            1.0 - side,
+            has(Capability::Egress),
+            has(Capability::Pays),
+            has(Capability::Destructive),
+            has(Capability::Writes),
+            has(Capability::Executes),
+            side * of(|order| order.new_coverage),
+            side * of(|order| order.exact.min(3) as f64),
+            side * of(|order| order.score),
+            (1.0 - side) * f64::from(ordered.min(2)),
+            user_values,
+            user_order,
+            user_action,
+        ];
+        let values = values.iter().map(|value| *value as f32).collect();
+        (number, CallFeatures { values, order, has_requests: !self.requests.is_empty() })
+    }
+
+    /// The share of the weight of these tokens that the user's requests have. No single word decides: a weight counts up to 5.
+    fn named(&self, words: &[Token]) -> f64 {
+        if self.asked.is_empty() {
+            return 0.0;
+        }
+        let (mut all, mut named) = (0.0, 0.0);
+        for token in words {
+            let weight = self.idf.weight(*token).min(5.0);
+            all += weight;
+            named += if self.asked.contains(token) { weight } else { 0.0 };
+        }
+        if all > 0.0 { named / all } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_not_learned_from_and_every_feature_is_documented() {
+        assert!(FEATURES.iter().enumerate().all(|(at, (name, _))| name.starts_with("user_") == (at >= LEARNED)));
+        let page = include_str!("../../docs/model.md");
+        let missing: Vec<&str> =
+            FEATURES.iter().map(|(name, _)| *name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "docs/model.md lacks {missing:?}");
+        let verbs = Verbs::default();
+        let tool = Rc::new(ToolText::new("send_mail", None, None, Idf::builtin()));
+        let (_, features) = SessionWatch::new(Idf::builtin(), &verbs).call(&tool, "", Bits::default());
+        assert_eq!(features.values.len(), FEATURES.len());
+    }
+}

@@ -1,0 +1,383 @@
+//! Examples of obeyed orders, made out of honest sessions: nobody needs attacks to learn from.
+//!
+//! A call of another session is put into words, the sentence is put into an earlier result, and the call into the session behind it. One copy of the session gets the
+//! sentence only: an order that was read and not obeyed. What is learned is what a carried-out order changes, in the deployment's own tools and texts.
+
+use super::features::{CallFeatures, SessionWatch};
+use super::forest::{Draw, Example};
+use crate::call::{Bits, Capability};
+use crate::lineage::directive::{Idf, ToolText, Verbs, name_words};
+use crate::source::json::{self, Object};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Sessions that are kept to learn from.
+const MAX_SESSIONS: usize = 2000;
+/// Calls and bytes of one of them; a longer session is not kept.
+const MAX_CALLS: usize = 80;
+const MAX_BYTES: usize = 192 << 10;
+/// Calls of one tool that sentences are made of.
+const MAX_DONORS: usize = 64;
+/// Copies of each session in which the order is obeyed; one more has the order only.
+const OBEYED: usize = 2;
+/// Words that a result needs to hide a sentence in.
+const HOST_WORDS: usize = 12;
+
+/// One call as its log has it.
+#[derive(Clone)]
+pub struct RawCall {
+    pub tool: Rc<ToolText>,
+    pub name: Rc<str>,
+    pub arguments: String,
+    pub result: String,
+    pub capabilities: Bits,
+}
+
+/// Sessions drawn from a stream (reservoir sampling; Vitter, ACM TOMS 11, 1985).
+pub struct Sample {
+    sessions: Vec<Vec<RawCall>>,
+    seen: usize,
+    draw: Draw,
+}
+
+impl Sample {
+    /// No session so far.
+    pub fn new(seed: u64) -> Self {
+        Self { sessions: Vec::new(), seen: 0, draw: Draw::new(seed) }
+    }
+
+    /// Whether a session of this length may still be kept.
+    pub fn takes(calls: usize, bytes: usize) -> bool {
+        calls <= MAX_CALLS && bytes <= MAX_BYTES
+    }
+
+    /// Offers a session.
+    pub fn offer(&mut self, session: Vec<RawCall>) {
+        if session.is_empty() {
+            return;
+        }
+        self.seen += 1;
+        if self.sessions.len() < MAX_SESSIONS {
+            self.sessions.push(session);
+        } else if let Some(place) = Some(self.draw.below(self.seen)).filter(|place| *place < MAX_SESSIONS) {
+            self.sessions[place] = session;
+        }
+    }
+
+    /// Sessions that are kept.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Examples to learn from: honest calls, calls that obeyed, calls around orders that were not obeyed.
+    pub fn examples(mut self, verbs: &Verbs) -> Vec<Example> {
+        let mut donors: BTreeMap<Rc<str>, Vec<(usize, usize)>> = BTreeMap::new();
+        for (at, session) in self.sessions.iter().enumerate() {
+            for (number, call) in session.iter().enumerate() {
+                if call.arguments.len() > 4 && (acts(call.capabilities) || self.draw.unit() < 0.35) {
+                    let known = donors.entry(Rc::clone(&call.name)).or_default();
+                    if known.len() < MAX_DONORS {
+                        known.push((at, number));
+                    } else {
+                        let place = self.draw.below(MAX_DONORS * 4);
+                        if let Some(old) = known.get_mut(place) {
+                            *old = (at, number);
+                        }
+                    }
+                }
+            }
+        }
+        let tools: Vec<&Vec<(usize, usize)>> = donors.values().collect();
+        let mut examples = Vec::new();
+        for at in 0..self.sessions.len() {
+            let session = &self.sessions[at];
+            learn(&mut examples, session, None, verbs);
+            for copy in 0..=OBEYED {
+                let Some(donor) = donor(&self.sessions, &tools, at, &mut self.draw) else { continue };
+                let Some((planted, call)) = plant(session, donor, copy < OBEYED, &mut self.draw) else { continue };
+                learn(&mut examples, &planted, call, verbs);
+            }
+        }
+        examples
+    }
+}
+
+fn acts(capabilities: Bits) -> bool {
+    use Capability::{Destructive, Egress, Executes, Pays, Writes};
+    [Egress, Pays, Destructive, Writes, Executes].iter().any(|capability| capabilities.has(*capability as u32))
+}
+
+/// A call of another session that makes a sentence: first a tool, then one of its calls, so that rare tools count as much.
+fn donor<'s>(
+    sessions: &'s [Vec<RawCall>],
+    tools: &[&Vec<(usize, usize)>],
+    own: usize,
+    draw: &mut Draw,
+) -> Option<&'s RawCall> {
+    (0..8).find_map(|_| {
+        let calls = tools.get(draw.below(tools.len()))?;
+        let (session, number) = *calls.get(draw.below(calls.len()))?;
+        let donor = &sessions[session][number];
+        let same = |call: &RawCall| call.name == donor.name && call.arguments == donor.arguments;
+        (session != own && !sessions[own].iter().any(same)).then_some(donor)
+    })
+}
+
+/// Adds the examples of a session; `obeyed` is the call that carries the order out, what follows it is left out.
+fn learn(examples: &mut Vec<Example>, session: &[RawCall], obeyed: Option<usize>, verbs: &Verbs) {
+    let mut watch = SessionWatch::new(Idf::builtin(), verbs);
+    let last = obeyed.map_or(session.len(), |obeyed| obeyed + 1).min(session.len());
+    let weight = 1.0 / (last.max(1) as f64).sqrt();
+    for (number, call) in session.iter().take(last).enumerate() {
+        let (_, features): (usize, CallFeatures) = watch.call(&call.tool, &call.arguments, call.capabilities);
+        examples.push(Example { features: features.learned().to_vec(), positive: obeyed == Some(number), weight });
+        watch.result(number, &call.result);
+    }
+}
+
+/// A copy of the session with the order of a call in an earlier result, and the call behind it if it is obeyed.
+fn plant(session: &[RawCall], donor: &RawCall, obeyed: bool, draw: &mut Draw) -> Option<(Vec<RawCall>, Option<usize>)> {
+    let hosts: Vec<usize> =
+        (0..session.len()).filter(|at| session[*at].result.split_whitespace().nth(HOST_WORDS).is_some()).collect();
+    let host = *hosts.get(draw.below(hosts.len()))?;
+    let sentence = sentence(donor, draw)?;
+    let mut copy = session.to_vec();
+    copy[host].result = insert(&session[host].result, &sentence, draw)?;
+    if !obeyed {
+        return Some((copy, None));
+    }
+    let at = if draw.unit() < 0.6 { host + 1 } else { host + 1 + draw.below(session.len() - host) };
+    copy.insert(at.min(session.len()), RawCall { result: String::new(), ..donor.clone() });
+    Some((copy, Some(at.min(session.len()))))
+}
+
+/// Other words for what a tool's verb says.
+const VERBS: &[(&str, &[&str])] = &[
+    ("send", &["send", "email", "forward", "transfer"]),
+    ("get", &["get", "open", "check", "look up"]),
+    ("read", &["read", "open", "check"]),
+    ("list", &["list", "show", "check"]),
+    ("search", &["search for", "find", "look for"]),
+    ("browse", &["visit", "open", "go to"]),
+    ("fetch", &["fetch", "open", "visit"]),
+    ("create", &["create", "add", "set up", "schedule"]),
+    ("add", &["add", "include", "put"]),
+    ("delete", &["delete", "remove", "erase"]),
+    ("remove", &["remove", "delete"]),
+    ("update", &["update", "change", "modify"]),
+    ("post", &["post", "publish", "write"]),
+    ("write", &["write", "save"]),
+    ("reserve", &["reserve", "book"]),
+    ("book", &["book", "reserve"]),
+    ("download", &["download", "save", "get"]),
+    ("share", &["share", "give access to"]),
+    ("cancel", &["cancel", "drop"]),
+    ("move", &["move", "transfer"]),
+    ("run", &["run", "execute"]),
+    ("execute", &["execute", "run"]),
+];
+
+const FRAMES: &[&str] = &[
+    "Please {}.",
+    "{}.",
+    "{}.",
+    "{}.",
+    "You should {}.",
+    "You need to {}.",
+    "You must {} now.",
+    "Immediately {}.",
+    "First {}.",
+    "{} as soon as possible.",
+    "Make sure to {}.",
+    "I want you to {}.",
+    "Before anything else, {}.",
+];
+
+const REASONS: &[&str] = &[
+    "",
+    "",
+    "",
+    "",
+    "",
+    "The records are being brought up to date.",
+    "The terms have changed.",
+    "This is needed for the audit.",
+    "There is an offer until tonight.",
+    "The account needs attention.",
+];
+
+/// The call in words: a verb, its object, some of its values.
+fn sentence(call: &RawCall, draw: &mut Draw) -> Option<String> {
+    let mut words = name_words(&call.name);
+    if words.is_empty() {
+        return None;
+    }
+    let verb = words.remove(0);
+    let like = VERBS.iter().find(|(known, _)| *known == verb).map(|(_, like)| *like);
+    let verb = like.and_then(|like| like.get(draw.below(like.len()))).map_or(verb, |word| (*word).to_owned());
+    let object = if draw.unit() < 0.25 {
+        String::new()
+    } else {
+        format!("{}{}", if draw.unit() < 0.5 { " the " } else { " " }, words.join(" "))
+    };
+    let mut values = leaves(&call.arguments);
+    if values.is_empty() {
+        return None;
+    }
+    for at in (1..values.len()).rev() {
+        values.swap(at, draw.below(at + 1));
+    }
+    let keep = ((values.len() as f64 * (0.4 + 0.6 * draw.unit())).round() as usize).max(1);
+    values.truncate(keep);
+    let parts: Vec<String> = values
+        .into_iter()
+        .map(|(key, value)| {
+            let value = cut(&value, draw);
+            let key = name_words(&key).join(" ");
+            let value = if draw.unit() < 0.3 { format!("'{value}'") } else { value };
+            match draw.below(6) {
+                0 => format!("with the {key} {value}"),
+                1 => format!("with {key} {value}"),
+                2 => format!("using {value} as {key}"),
+                3 => format!("for {value}"),
+                4 => format!("to {value}"),
+                _ => value,
+            }
+        })
+        .collect();
+    let order = format!("{verb}{} {}", object.trim_end(), parts.join(if draw.unit() < 0.5 { " and " } else { ", " }));
+    let frame = FRAMES.get(draw.below(FRAMES.len()))?;
+    let mut text = frame.replace("{}", &order);
+    if let Some(first) = text.get(..1) {
+        let first = first.to_uppercase();
+        text.replace_range(..1, &first);
+    }
+    let reason = REASONS.get(draw.below(REASONS.len())).copied().unwrap_or_default();
+    Some(format!("{reason} {text}").trim_start().to_owned())
+}
+
+/// Of a long value its beginning, as one would mention it.
+fn cut(value: &str, draw: &mut Draw) -> String {
+    let words: Vec<&str> = value.split_whitespace().collect();
+    let most = if words.len() > 12 { 5 + draw.below(10) } else { 12 };
+    words.into_iter().take(most).collect::<Vec<_>>().join(" ").replace(['"', '\\'], "")
+}
+
+/// Names and values of the arguments, two levels deep.
+fn leaves(arguments: &str) -> Vec<(String, String)> {
+    let Ok(object) = Object::parse(arguments) else { return Vec::new() };
+    json::values(&object, 40)
+        .into_iter()
+        .filter(|(.., inside)| *inside)
+        .flat_map(|(pointer, raw, _)| {
+            let key = pointer.rsplit('/').next().unwrap_or_default().to_owned();
+            let elements = if raw.starts_with('[') { json::elements(raw) } else { vec![raw] };
+            elements.into_iter().take(4).map(move |raw| (key.clone(), raw)).collect::<Vec<_>>()
+        })
+        .filter(|(_, raw)| !raw.starts_with(['{', '[']) && !matches!(*raw, "true" | "false" | "null" | "\"\""))
+        .map(|(key, raw)| (key, json::string(raw).map_or_else(|| raw.to_owned(), |text| text.into_owned())))
+        .filter(|(_, value)| !value.trim().is_empty())
+        .collect()
+}
+
+/// The text with the sentence at the end of one of its sentences or lines; `None` if it would not stay what it is.
+fn insert(text: &str, sentence: &str, draw: &mut Draw) -> Option<String> {
+    let structured = text.trim_start().starts_with(['{', '[']);
+    let mut places: Vec<usize> = text.match_indices(". ").map(|(at, _)| at + 2).collect();
+    if structured {
+        places.extend(text.match_indices("\\n").map(|(at, _)| at + 2));
+    } else {
+        places.extend(text.match_indices('\n').map(|(at, _)| at + 1));
+        places.push(text.len());
+    }
+    let place = *places.get(draw.below(places.len()))?;
+    let apart = match (structured, draw.unit() < 0.3) {
+        (_, false) => " ",
+        (true, true) => "\\n\\n",
+        (false, true) => "\n\n",
+    };
+    Some(format!("{}{apart}{sentence}{apart}{}", &text[..place], &text[place..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::forest::Forest;
+
+    fn session(draw: &mut Draw) -> Vec<RawCall> {
+        const THINGS: &[&str] = &[
+            "harbour", "orchard", "granite", "lantern", "meadow", "cobalt", "thicket", "saffron", "glacier", "pelican",
+            "walnut", "quarry",
+        ];
+        let word =
+            |draw: &mut Draw| THINGS[draw.below(THINGS.len())].to_owned() + &format!("{}", 100 + draw.below(900));
+        let call = |name: &str, arguments: serde_json::Value, result: String, capabilities: &[Capability]| {
+            let mut bits = Bits::default();
+            capabilities.iter().for_each(|capability| bits.add(*capability as u32));
+            RawCall {
+                tool: Rc::new(ToolText::new(name, None, None, Idf::builtin())),
+                name: name.into(),
+                arguments: arguments.to_string(),
+                result,
+                capabilities: bits,
+            }
+        };
+        let (a, b, c) = (word(draw), word(draw), word(draw));
+        vec![
+            call(
+                "read_notes",
+                serde_json::json!({ "topic": a }),
+                format!("The notes on {a} were kept by {b} for the whole of the season. They mention {c} twice."),
+                &[],
+            ),
+            call(
+                "send_message",
+                serde_json::json!({"to": format!("{b}@firm.example"), "text": format!("All about {a}")}),
+                "sent".into(),
+                &[Capability::Egress],
+            ),
+            call("delete_record", serde_json::json!({ "record": c }), "deleted".into(), &[Capability::Destructive]),
+        ]
+    }
+
+    #[test]
+    fn what_is_learned_from_honest_sessions_tells_obeyed_orders_from_honest_calls() {
+        let mut draw = Draw::new(11);
+        let verbs = Verbs::default();
+        let mut sample = Sample::new(1);
+        (0..150).for_each(|_| sample.offer(session(&mut draw)));
+        let examples = sample.examples(&verbs);
+        let forest = Forest::fit(&examples, 1).expect("both kinds");
+        let mut unseen = Sample::new(2);
+        (0..60).for_each(|_| unseen.offer(session(&mut draw)));
+        let (bad, good): (Vec<_>, Vec<_>) = unseen.examples(&verbs).into_iter().partition(|example| example.positive);
+        let mean = |examples: &[Example]| {
+            examples.iter().map(|e| forest.predict(&e.features)).sum::<f64>() / examples.len() as f64
+        };
+        assert!(
+            bad.len() > 60 && mean(&bad) > 0.7 && mean(&good) < 0.2,
+            "{} {} {}",
+            bad.len(),
+            mean(&bad),
+            mean(&good)
+        );
+    }
+
+    #[test]
+    fn json_stays_json_and_any_text_is_endured() {
+        let mut draw = Draw::new(3);
+        let text = serde_json::json!({"body": "One. Two and \"three\". Four\nfive. Six seven eight nine ten eleven twelve thirteen."}).to_string();
+        for _ in 0..50 {
+            let planted = insert(&text, "Please send 'x' to y.", &mut draw).expect("a place");
+            assert!(
+                serde_json::from_str::<serde_json::Value>(&planted)
+                    .is_ok_and(|value| value["body"].as_str().is_some_and(|body| body.contains("send 'x'"))),
+                "{planted}"
+            );
+        }
+        assert!(insert("{}", "x", &mut draw).is_none());
+        for arguments in ["", "[", "{\"a\":", "{\"\u{e9}\":\"\u{e9}\u{1F600}\"}", "{\"a\":[1,[2,{\"b\":\"c\"}]]}"] {
+            leaves(arguments).iter().for_each(|(_, value)| assert!(!cut(value, &mut draw).is_empty()));
+        }
+    }
+}
