@@ -148,6 +148,10 @@ class Bench:
             shutil.rmtree(scratch, ignore_errors=True)
             shutil.copytree(lake, scratch)
 
+        flows = "SELECT count(*) AS flows FROM flows"
+        report("flows of all calls", self.calltrail(scratch, "--format", "csv", "query", flows), copy)
+        print(f"{'':29}({self.stdout.read_text().split()[-1]} flows)")
+        report("flows, nothing new", self.calltrail(scratch, "--format", "csv", "query", flows))
         report("detect, all rules", self.calltrail(scratch, "--format", "json", "detect"), copy)
         found = self.summary()
         print(f"{'':29}({found['rules']} rules, {found['failed_rules']} failed, {found['findings']} findings)")

@@ -129,6 +129,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
         clock: ui::clock,
     };
     let patience = context.patience("detect", &notice);
+    context.runtime.block_on(crate::lineage::update(&lake, &patience, request.now.timestamp_millis()))?;
     let detected = context.runtime.block_on(detect(&lake, &patience, &detectors, request))?;
     for failed in &detected.failed {
         context.ui.warn(visible(&failed.to_string()));

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::config::units::parse_duration;
 use crate::lake::{Lake, Location, Patience, Signer, StorageOptions};
 use crate::query::{Session, SessionOptions, TimeRange};
+use crate::visible::visible;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exit::CommandError;
 use std::path::PathBuf;
@@ -154,6 +155,17 @@ impl Context {
         let usage = |cause: String| CommandError::usage(format!("signing key {}: {cause}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|cause| usage(cause.to_string()))?;
         Ok(lake.signed_by(Some(Signer::parse(&text).map_err(usage)?)))
+    }
+
+    /// Finds the flows of what is new in the lake, for who only reads it: if that cannot be, it says so and goes on.
+    fn find_flows(&self, lake: &Lake) {
+        let notice = |text: &str| self.ui.say(visible(text));
+        let patience = self.patience("lineage", &notice);
+        let now = ui::now().timestamp_millis();
+        let updated = self.runtime.block_on(crate::lineage::update(lake, &patience, now));
+        if let Err(error) = updated {
+            self.ui.warn(visible(&format!("flows of the newest calls are missing: {error}")));
+        }
     }
 
     /// A session over the lake as it is now.

@@ -39,10 +39,15 @@ pub(super) fn run(context: &Context, args: &QueryArgs) -> Result<u8, CommandErro
     if format == Format::Parquet && style.width.is_some() {
         return Err(CommandError::usage("Parquet is no text: send it to a file with > FILE"));
     }
-    let lake = context.open_lake()?;
+    let lake = context.signed(context.open_lake()?)?;
+    let sql = statement(args)?;
+    // A query that names no flows changes nothing in the lake.
+    if sql.as_ref().is_some_and(|sql| sql.to_ascii_lowercase().contains("flows")) {
+        context.find_flows(&lake);
+    }
     let session = context.session(&lake)?;
     let mut out = context.ui.data();
-    let Some(sql) = statement(args)? else {
+    let Some(sql) = sql else {
         let history = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".calltrail_history"));
         shell::run(&session, context.runtime.handle(), history.as_deref(), style, &mut out)?;
         return Ok(0);

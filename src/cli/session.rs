@@ -53,15 +53,44 @@ struct Entry {
     text: Option<String>,
 }
 
+/// Data that came into a call's arguments.
+#[derive(Debug, Deserialize)]
+struct Flow {
+    kind: String,
+    encoding: Option<String>,
+    source_server: Option<String>,
+    source_tool: Option<String>,
+    #[serde(rename = "micros")]
+    source_time: Option<i64>,
+    sink_call_id: String,
+    bytes: i64,
+    sink_share: f64,
+    value: Option<String>,
+    sentence: Option<String>,
+}
+
+/// Flows into one call that a timeline shows, unless --full.
+const SHOWN_FLOWS: usize = 8;
+
 pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, CommandError> {
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
-    let lake = context.open_lake()?;
+    let lake = context.signed(context.open_lake()?)?;
+    context.find_flows(&lake);
     let session = context.session(&lake)?;
-    let (id, entries, alerts) = context.runtime.block_on(async {
+    let (id, entries, flows, alerts) = context.runtime.block_on(async {
         let id = resolve(&session, &args.id).await?;
         let entries = timeline(&session, &id).await?;
+        let flows: Vec<Flow> = rows(
+            &session,
+            &select_flows(
+                "kind, encoding, source_server, source_tool, \
+            CAST(source_time AS BIGINT) AS micros, sink_call_id, bytes, sink_share, value, sentence",
+                &id,
+            ),
+        )
+        .await?;
         let alerts = stored(&lake).await?;
-        Ok::<_, CommandError>((id, entries, alerts))
+        Ok::<_, CommandError>((id, entries, flows, alerts))
     })?;
     let alerts: Vec<Alert> = alerts
         .into_iter()
@@ -69,13 +98,12 @@ pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, CommandEr
         .collect();
     let mut out = context.ui.data();
     if format == OutputFormat::Json {
-        let calls = context.runtime.block_on(session.collect(&select_calls(&id)))?;
-        let lines = calls.iter().map(json_lines).collect::<Result<Vec<_>, _>>()?.concat();
-        let calls: Vec<serde_json::Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let calls: Vec<serde_json::Value> = context.runtime.block_on(rows(&session, &select_calls(&id)))?;
+        let flows: Vec<serde_json::Value> = context.runtime.block_on(rows(&session, &select_flows("*", &id)))?;
         let ids: Vec<_> = alerts.iter().map(|a| a.alert_id.as_str()).collect();
-        writeln!(out, "{}", serde_json::json!({"session_id": id, "calls": calls, "alerts": ids}))?;
+        writeln!(out, "{}", serde_json::json!({"session_id": id, "calls": calls, "flows": flows, "alerts": ids}))?;
     } else {
-        print(&mut out, &id, &entries, &alerts, args.full)?;
+        print(&mut out, &id, &entries, &flows, &alerts, args.full)?;
     }
     out.flush()?;
     Ok(0)
@@ -110,6 +138,11 @@ async fn resolve(session: &Session, given: &str) -> Result<String, CommandError>
 
 fn select_calls(id: &str) -> String {
     format!("SELECT * FROM calls WHERE session_id = {} ORDER BY time, source_offset", quoted(id))
+}
+
+fn select_flows(columns: &str, id: &str) -> String {
+    let order = "time, sink_call_id, source_time, source_call_id, kind, sink_path, value";
+    format!("SELECT {columns} FROM flows WHERE session_id = {} ORDER BY {order}", quoted(id))
 }
 
 async fn timeline(session: &Session, id: &str) -> Result<Vec<Entry>, CommandError> {
@@ -149,7 +182,14 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn print(out: &mut impl Write, id: &str, entries: &[Entry], alerts: &[Alert], full: bool) -> std::io::Result<()> {
+fn print(
+    out: &mut impl Write,
+    id: &str,
+    entries: &[Entry],
+    flows: &[Flow],
+    alerts: &[Alert],
+    full: bool,
+) -> std::io::Result<()> {
     let calls = entries.iter().filter(|e| e.event_kind == "call").count();
     let errors = entries.iter().filter(|e| e.outcome.ends_with("error") || e.outcome == "timeout").count();
     let first =
@@ -178,6 +218,8 @@ fn print(out: &mut impl Write, id: &str, entries: &[Entry], alerts: &[Alert], fu
             marks.entry(call.as_str()).or_default().push(alert);
         }
     }
+    let mut into: HashMap<&str, Vec<&Flow>> = HashMap::new();
+    flows.iter().for_each(|flow| into.entry(flow.sink_call_id.as_str()).or_default().push(flow));
     let mut day = String::new();
     for entry in entries {
         let today = entry.time.map_or_else(String::new, |time| moment(time, "%F"));
@@ -186,6 +228,14 @@ fn print(out: &mut impl Write, id: &str, entries: &[Entry], alerts: &[Alert], fu
             day = today;
         }
         print_entry(out, entry, full)?;
+        let flows = into.get(entry.call_id.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let shown = if full { flows.len() } else { SHOWN_FLOWS };
+        for flow in flows.iter().take(shown) {
+            print_flow(out, flow, full)?;
+        }
+        if flows.len() > shown {
+            writeln!(out, "{:17}⇐ and {} more", "", flows.len() - shown)?;
+        }
         for alert in marks.get(entry.call_id.as_str()).into_iter().flatten() {
             writeln!(out, "{:15}! {} {}", "", alert.finding.level.as_str(), visible(&alert.finding.rule_id))?;
         }
@@ -235,6 +285,18 @@ fn print_entry(out: &mut impl Write, entry: &Entry, full: bool) -> std::io::Resu
     }
     let said = entry.error_message.as_deref().or(entry.result_text.as_deref()).unwrap_or_default();
     writeln!(out, "{:17}{}: {}", "", facts.join(", "), short(said, full))
+}
+
+/// Where something in the arguments came from.
+fn print_flow(out: &mut impl Write, flow: &Flow, full: bool) -> std::io::Result<()> {
+    let server = flow.source_server.as_deref().unwrap_or("?");
+    let tool = flow.source_tool.as_deref().unwrap_or("?");
+    let at = flow.source_time.map(|time| moment(time, " at %T%.3f")).unwrap_or_default();
+    let mut facts = vec![format!("{} B", flow.bytes), format!("{:.0} % of the arguments", flow.sink_share * 100.0)];
+    facts.extend(flow.encoding.clone().filter(|encoding| encoding != "verbatim"));
+    let what = flow.value.as_deref().or(flow.sentence.as_deref()).map(|text| format!(" {}", short(text, full)));
+    let (kind, what) = (visible(&flow.kind), what.unwrap_or_default());
+    writeln!(out, "{:17}⇐ {}/{}{at}: {kind}{what}, {}", "", visible(server), visible(tool), visible(&facts.join(", ")))
 }
 
 /// Log text on one line, cut.

@@ -324,7 +324,8 @@ pub fn read_rows(
         ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied())
     };
     // Whole rows may hold two payloads of 64 KiB each.
-    let batch_rows = if columns.is_empty() { 1024 } else { 8192 };
+    let has_payloads = columns.is_empty() || columns.iter().any(|name| matches!(*name, "arguments" | "result"));
+    let batch_rows = if has_payloads { 1024 } else { 8192 };
     let reader = builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(damaged)?;
     for batch in reader {
         let batch = batch.map_err(|cause| LakeError::Damaged { path: path.clone(), cause: cause.to_string() })?;

@@ -295,6 +295,17 @@ impl Lake {
         Ok(self.moment().await?.providers)
     }
 
+    /// The Delta version of one table; 0 if an older lake lacks it.
+    ///
+    /// # Errors
+    /// The table's log cannot be read.
+    pub async fn version(&self, name: &str) -> Result<i64, LakeError> {
+        if self.lacks(name)? {
+            return Ok(0);
+        }
+        Ok(self.table(name).await?.version().unwrap_or_default() as i64)
+    }
+
     /// Sizes of every table.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ pub static TABLES: &[Table] = &[
     Table { name: "prompts", by_day: true, schema: prompts },
     Table { name: "flows", by_day: true, schema: flows },
     Table { name: "scores", by_day: false, schema: scores },
+    Table { name: "lineage", by_day: false, schema: lineage },
     Table { name: "rejects", by_day: false, schema: rejects },
     Table { name: "alerts", by_day: false, schema: alerts_schema },
     Table { name: "rule_versions", by_day: false, schema: rule_versions },
@@ -174,6 +175,19 @@ fn scores() -> SchemaRef {
         ("reasons", Utf8),
         ("message", Utf8),
         ("model_id", Utf8),
+    ])
+}
+
+/// From which calls the flows of each session were found; the last row of a session counts.
+fn lineage() -> SchemaRef {
+    use DataType::Int64;
+    schema(&[
+        ("step", Int64),
+        ("session", Int64),
+        ("digest", Int64),
+        ("flows", Int64),
+        ("calls_version", Int64),
+        ("prompts_version", Int64),
     ])
 }
 

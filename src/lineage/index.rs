@@ -75,6 +75,15 @@ pub struct CallText {
     pub own: Vec<Text>,
 }
 
+/// The order of a session's calls.
+pub(super) type Key = (Moment, Text);
+
+impl CallText {
+    pub(super) fn key(&self) -> Key {
+        (self.asked.clone(), self.call_id.clone())
+    }
+}
+
 /// A value that arguments hold.
 #[derive(Debug)]
 pub(super) struct Value {
@@ -138,6 +147,8 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn new(mut calls: Vec<CallText>) -> Self {
         calls.sort_by(|a, b| (&a.asked, &a.call_id).cmp(&(&b.asked, &b.call_id)));
+        // A call stands in the lake once; what a case writes twice must not hold itself.
+        calls.dedup_by(|a, b| a.call_id == b.call_id);
         let mut index = Self {
             by_id: calls.iter().enumerate().map(|(at, call)| (call.call_id.clone(), at as u32)).collect(),
             destinations: vec![None; calls.len()],
@@ -255,6 +266,16 @@ impl Index {
     /// The place of a call in the session.
     pub(super) fn position(&self, call_id: &str) -> Option<u32> {
         self.by_id.get(call_id).copied()
+    }
+
+    /// Bytes of what is kept, about: texts, words, values with their places, hashes.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let views = self.views.iter().map(|(_, view)| view.text.len() + view.words.len() * size_of::<Word>() + 64);
+        let calls =
+            self.calls.iter().map(|call| call.arguments.as_ref().map_or(0, String::len) + size_of::<CallText>());
+        let values = self.values.iter().map(|value| value.text.len() + value.uses.len() * size_of::<Use>() + 64);
+        let tables = self.shingles.len() * 24 + self.places.len() * size_of::<Place>() + self.firsts.len() * 16;
+        views.sum::<usize>() + calls.sum::<usize>() + values.sum::<usize>() + tables + self.filter.len() * 8
     }
 
     /// Whether any arguments come after a moment, so that a result of then can go anywhere.

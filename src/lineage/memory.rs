@@ -64,7 +64,7 @@ pub fn flows_of(calls: &[Call], prompts: &[PromptText]) -> Vec<Flow> {
     let mut flows = Vec::new();
     for (id, calls) in sessions {
         let (texts, calls): (Vec<_>, Vec<_>) = calls.into_iter().unzip();
-        let mut session = Session::new(id.clone(), texts);
+        let session = Session::new(id.clone(), texts);
         for prompt in prompts.iter().filter(|prompt| prompt.session_id == *id) {
             session.prompt(&prompt.at, &prompt.text, &mut scratch);
         }

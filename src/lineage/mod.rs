@@ -8,11 +8,17 @@ mod decode;
 pub mod directive;
 mod flow;
 mod index;
+mod known;
 mod memory;
+mod obeyed;
+mod plan;
+mod round;
 mod scan;
 mod session;
 mod sink;
+mod step;
 mod value;
+mod window;
 mod words;
 
 pub use batch::flows_to_batch;
@@ -20,8 +26,10 @@ pub use decode::Encoding;
 pub use flow::{End, Flow, Kind};
 pub use index::{CallText, Moment};
 pub use memory::{PromptText, flows_of};
+pub use round::prompt_texts;
 pub use scan::Scratch;
 pub use session::Session;
+pub use step::{Updated, is_up_to_date, update};
 
 #[cfg(test)]
 mod tests;

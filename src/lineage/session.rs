@@ -2,10 +2,13 @@
 
 use super::decode::Encoding;
 use super::flow::{End, Flow, Kind};
-use super::index::{CallText, Index, Moment, Use};
+use super::index::{CallText, Index, Key, Moment, Use};
+use super::obeyed::{Read, has_effect};
 use super::scan::{Content, Hits, Scratch};
+use super::words::hash_bytes;
 use crate::call::Text;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 /// Tools whose results are named as sources of one value: the first result of each, by time.
 const SOURCES: usize = 4;
@@ -17,6 +20,9 @@ const SAME_SINKS: usize = 16;
 const SAME_PAIR: usize = 12;
 /// Results that must hold a value, and their share of all, to make it nothing but the session's background.
 const BACKGROUND: usize = 8;
+
+/// Last uses of a value among which a call that does something is looked for.
+const LAST_USES: usize = 64;
 
 /// A result that holds a value.
 #[derive(Clone, Copy, Debug)]
@@ -44,69 +50,79 @@ struct Taken {
     first_origin: bool,
 }
 
-/// A session whose results are still to be read, in any order.
-pub struct Session {
-    id: Text,
-    index: Index,
+/// What results and requests have in common with the session's arguments, as far as they were read.
+#[derive(Default)]
+struct Found {
     values: Vec<ValueFound>,
     contents: BTreeMap<u32, Vec<(u32, Content)>>,
     /// Bytes of each call's arguments that users' requests had said before.
     said: BTreeMap<u32, u64>,
-    /// Bytes of the results that were read.
+    /// Bytes of the results that had something.
     result_bytes: BTreeMap<u32, u64>,
+    /// Results that were read.
     results: usize,
     has_prompts: bool,
+    /// What may hold orders.
+    read: Read,
+}
+
+/// A session whose results are still to be read, in any order and on several threads.
+pub struct Session {
+    id: Text,
+    index: Index,
+    found: Mutex<Found>,
+    /// Calls before this one are looked at as sources and for what they said, and their own flows are somebody else's.
+    sinks_from: u32,
 }
 
 impl Session {
     /// A session with the arguments of its calls.
     pub fn new(id: Text, calls: Vec<CallText>) -> Self {
+        Self::with_sinks_from(id, calls, None)
+    }
+
+    /// A part of a session: flows go to calls from this moment on.
+    pub(super) fn with_sinks_from(id: Text, calls: Vec<CallText>, from: Option<&Key>) -> Self {
         let index = Index::new(calls);
-        let mut values = Vec::new();
-        values.resize_with(index.values.len(), ValueFound::default);
-        Self {
-            id,
-            index,
-            values,
-            contents: BTreeMap::new(),
-            said: BTreeMap::new(),
-            result_bytes: BTreeMap::new(),
-            results: 0,
-            has_prompts: false,
-        }
+        let mut found = Found::default();
+        found.values.resize_with(index.values.len(), ValueFound::default);
+        let sinks_from = from.map_or(0, |from| index.calls.partition_point(|call| call.key() < *from) as u32);
+        Self { id, index, found: Mutex::new(found), sinks_from }
     }
 
     /// Reads the result of a call, once.
-    pub fn result(&mut self, call_id: &str, text: &str, scratch: &mut Scratch) {
+    pub fn result(&self, call_id: &str, text: &str, scratch: &mut Scratch) {
         let Some(source) = self.index.position(call_id) else { return };
-        let Some(hits) = self.look(source, text, scratch) else { return };
-        self.take(source, text.len(), hits);
-    }
-
-    /// What a result has in common with later arguments; `None` if nothing comes after it.
-    pub(super) fn look(&self, source: u32, text: &str, scratch: &mut Scratch) -> Option<Hits> {
         let known = &self.index.calls[source as usize].known;
         if !self.index.goes_on_after(known) {
-            return None;
+            return;
         }
-        Some(
-            self.index
-                .scan(text, scratch, &|sink| sink != source && known.is_before(&self.index.calls[sink as usize].asked)),
-        )
+        let follows = |sink: u32| sink != source && known.is_before(&self.index.calls[sink as usize].asked);
+        let hits = self.index.scan(text, scratch, &follows);
+        let has_effect = |sink: u32| follows(sink) && has_effect(&self.index.calls[sink as usize]);
+        let may_order = hits.content.iter().any(|content| has_effect(content.sink))
+            || hits.values.iter().any(|(value, _)| {
+                self.index.values[*value as usize].uses.iter().rev().take(LAST_USES).any(|place| has_effect(place.call))
+            });
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if may_order {
+            found.read.result(known, source, text);
+        }
+        self.take(&mut found, source, text.len(), hits);
     }
 
-    fn take(&mut self, source: u32, bytes: usize, hits: Hits) {
-        self.results += 1;
+    fn take(&self, found: &mut Found, source: u32, bytes: usize, hits: Hits) {
+        found.results += 1;
         if !hits.values.is_empty() || !hits.content.is_empty() {
-            self.result_bytes.insert(source, bytes as u64);
+            found.result_bytes.insert(source, bytes as u64);
         }
         for (value, encoding) in hits.values {
-            let found = &mut self.values[value as usize];
+            let found = &mut found.values[value as usize];
             found.results += 1;
             add_source(&self.index, &mut found.sources, Source { call: source, encoding });
         }
-        for content in hits.content {
-            let known = self.contents.entry(content.sink).or_default();
+        for content in hits.content.into_iter().filter(|content| content.sink >= self.sinks_from) {
+            let known = found.contents.entry(content.sink).or_default();
             known.push((source, content));
             // The most, then the first.
             known.sort_by(|a, b| {
@@ -118,41 +134,63 @@ impl Session {
     }
 
     /// Reads what the user asked for.
-    pub fn prompt(&mut self, at: &Moment, text: &str, scratch: &mut Scratch) {
-        self.has_prompts = true;
+    pub fn prompt(&self, at: &Moment, text: &str, scratch: &mut Scratch) {
         let hits = self.index.scan(text, scratch, &|sink| is_said_before(at, &self.index.calls[sink as usize].asked));
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.has_prompts = true;
+        found.read.request(at, text);
         for (value, _) in hits.values {
-            let first = &mut self.values[value as usize].asked_for;
+            let first = &mut found.values[value as usize].asked_for;
             if first.as_ref().is_none_or(|first| at < first) {
                 *first = Some(at.clone());
             }
         }
         for content in hits.content {
-            let said = self.said.entry(content.sink).or_default();
+            let said = found.said.entry(content.sink).or_default();
             *said = (*said).max(content.bytes);
         }
     }
 
+    /// Bytes of what is kept of the arguments, about.
+    pub fn kept_bytes(&self) -> usize {
+        self.index.kept_bytes()
+    }
+
     /// The session's flows, by sink, source, kind and place.
     pub fn finish(self) -> Vec<Flow> {
-        let mut flows = self.value_flows();
-        for (sink, contents) in &self.contents {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flows = self.value_flows(&found);
+        for (sink, contents) in &found.contents {
             for (source, content) in contents {
                 let earlier = |(other, theirs): &(u32, Content)| {
                     theirs.bytes * 2 >= content.bytes
                         && self.index.calls[*other as usize].known.is_before(&self.index.calls[*source as usize].known)
                 };
-                let said = self.said.get(sink).copied().unwrap_or_default();
+                let said = found.said.get(sink).copied().unwrap_or_default();
                 flows.push(Flow {
                     encoding: Some(content.encoding),
                     sink_path: Some(self.index.views[content.view as usize].1.path.to_string()),
                     first_origin: !content.is_old && !contents.iter().any(earlier),
-                    user_named: self.has_prompts.then_some(said * 2 >= content.bytes),
+                    user_named: found.has_prompts.then_some(said * 2 >= content.bytes),
                     value_hash: Some(format!("{:016x}", content.least)),
-                    ..self.flow(Kind::Content, *source, *sink, content.bytes)
+                    ..self.flow(&found, Kind::Content, *source, *sink, content.bytes)
                 });
             }
         }
+        found.read.obeyed(&self.index.calls, is_said_before, |sink, order, is_named| {
+            if sink < self.sinks_from {
+                return;
+            }
+            let bytes = order.shared.iter().map(|value| value.len() as u64).sum();
+            flows.push(Flow {
+                first_origin: order.new_coverage > 0.0 || order.new_identifiers > 0,
+                user_named: found.has_prompts.then_some(is_named),
+                value_hash: Some(format!("{:016x}", hash_bytes(order.sentence.as_bytes()))),
+                score: Some(order.score),
+                sentence: Some(order.sentence),
+                ..self.flow(&found, Kind::Directive, order.source as u32, sink, bytes)
+            });
+        });
         flows.sort_by_cached_key(|flow| {
             let (from, to) = (&flow.source, &flow.sink);
             (
@@ -168,12 +206,12 @@ impl Session {
         flows
     }
 
-    fn value_flows(&self) -> Vec<Flow> {
+    fn value_flows(&self, all: &Found) -> Vec<Flow> {
         let mut flows = Vec::new();
         // Of each pair of calls, the values with the places that they take.
         let mut pairs: BTreeMap<(u32, u32), Vec<Taken>> = BTreeMap::new();
-        for (at, (value, found)) in self.index.values.iter().zip(&self.values).enumerate() {
-            let is_background = found.results as usize >= BACKGROUND && found.results as usize * 2 > self.results;
+        for (at, (value, found)) in self.index.values.iter().zip(&all.values).enumerate() {
+            let is_background = found.results as usize >= BACKGROUND && found.results as usize * 2 > all.results;
             if found.sources.is_empty() || (is_background && !value.is_secret) {
                 continue;
             }
@@ -191,7 +229,7 @@ impl Session {
                 let mut sinks: BTreeMap<(&Option<Text>, &Option<Text>), HashSet<u32>> = BTreeMap::new();
                 for place in &value.uses {
                     let sink = &calls[place.call as usize];
-                    if place.call == source.call || !known.is_before(&sink.asked) {
+                    if place.call == source.call || place.call < self.sinks_from || !known.is_before(&sink.asked) {
                         continue;
                     }
                     let same = sinks.entry((&sink.server, &sink.tool)).or_default();
@@ -223,7 +261,7 @@ impl Session {
                     continue;
                 }
                 taken.push(place);
-                let found = &self.values[at];
+                let found = &all.values[at];
                 let asked = &self.index.calls[sink as usize].asked;
                 let text = if value.is_secret { format!("[{}]", value.text) } else { value.text.to_string() };
                 let kind = if value.is_secret { Kind::Secret } else { Kind::Value };
@@ -231,12 +269,12 @@ impl Session {
                     encoding: Some(view.encoding.over(encoding)),
                     sink_path: Some(view.path.to_string()),
                     first_origin,
-                    user_named: self
+                    user_named: all
                         .has_prompts
                         .then(|| found.asked_for.as_ref().is_some_and(|first| is_said_before(first, asked))),
                     value: Some(text),
                     value_hash: Some(format!("{:016x}", value.hash)),
-                    ..self.flow(kind, source, sink, value.text.len() as u64)
+                    ..self.flow(all, kind, source, sink, value.text.len() as u64)
                 });
             }
         }
@@ -244,7 +282,7 @@ impl Session {
     }
 
     /// The columns that every kind has.
-    fn flow(&self, kind: Kind, source: u32, sink: u32, bytes: u64) -> Flow {
+    fn flow(&self, found: &Found, kind: Kind, source: u32, sink: u32, bytes: u64) -> Flow {
         let end = |call: &CallText, time| End {
             call_id: call.call_id.clone(),
             time,
@@ -265,7 +303,7 @@ impl Session {
             destination: self.index.destinations[sink as usize].clone(),
             bytes: bytes as i64,
             sink_share: share(to.arguments.as_ref().map_or(0, |text| text.len() as u64)),
-            source_share: share(self.result_bytes.get(&source).copied().unwrap_or_default()),
+            source_share: share(found.result_bytes.get(&source).copied().unwrap_or_default()),
             calls_between: (i64::from(sink) - i64::from(source) - 1).max(0),
             first_origin: false,
             user_named: None,

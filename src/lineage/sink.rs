@@ -6,6 +6,8 @@ use serde_json::Value;
 
 /// Texts of one call's arguments that are looked at, and what they decode to.
 const LEAVES: usize = 256;
+/// Bytes of arguments that are looked at; where `payload_limit` lets more be stored, the rest is not.
+const ARGUMENTS: usize = 1 << 20;
 /// Bytes of a JSON pointer that are kept.
 const PATH: usize = 256;
 
@@ -22,6 +24,7 @@ pub(super) struct View {
 
 /// All texts of arguments. Arguments that are no JSON are one text.
 pub(super) fn views(arguments: &str) -> Vec<View> {
+    let arguments = &arguments[..arguments.floor_char_boundary(ARGUMENTS)];
     let mut leaves: Vec<(String, String)> = Vec::new();
     match serde_json::from_str::<Value>(arguments) {
         Ok(value) => collect(&value, &mut String::new(), &mut leaves),

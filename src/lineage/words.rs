@@ -188,6 +188,13 @@ fn mixed(text: &str, start: usize, out: &mut Vec<Word>) -> usize {
     at
 }
 
+/// Hash of any bytes; the same in every lake and on every machine.
+pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(bytes.len() as u64, |hash, chunk| {
+        mix(hash, chunk.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    })
+}
+
 /// Hash of several words in a row.
 pub(super) fn sequence(words: &[Word]) -> u64 {
     words.iter().fold(words.len() as u64, |hash, word| mix(hash, word.hash))

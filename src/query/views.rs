@@ -34,6 +34,8 @@ const VIEWS: &[View] = &[
 ];
 
 const STORED: &str = "stored";
+/// Tables that say nothing of calls and only keep other tables up to date.
+const INTERNAL: &[&str] = &["lineage"];
 
 /// Registers stored tables, limited to the session's range, and everything that SQL sees.
 pub(super) fn register(
@@ -45,7 +47,7 @@ pub(super) fn register(
     let mut names = Names { tables: HashMap::new(), views: HashMap::new(), state: context.state_weak_ref() };
     for (name, provider) in tables {
         let provider = limited(name, provider, options)?;
-        if !VIEWS.iter().any(|view| view.name == name) {
+        if !VIEWS.iter().any(|view| view.name == name) && !INTERNAL.contains(&name.as_str()) {
             names.tables.insert(name.clone(), Arc::clone(&provider));
         }
         stored.register_table(name.clone(), provider)?;

@@ -7,10 +7,10 @@ use crate::call::{
 };
 use crate::enrich::{EnrichOptions, Enricher};
 use crate::lake::tables::{self, TABLES};
-use crate::lineage::{Moment, PromptText, flows_of, flows_to_batch};
+use crate::lineage::{flows_of, flows_to_batch, prompt_texts};
 use crate::query::{QueryError, Session, SessionOptions, near, parse_duration};
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::json::ReaderBuilder;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
@@ -242,22 +242,6 @@ fn prompt_row(enricher: &Enricher, at: usize, mut row: Row) -> Result<Row, Strin
         );
     }
     Ok(row)
-}
-
-/// The prompts as lineage looks at them.
-fn prompt_texts(batch: &RecordBatch) -> Vec<PromptText> {
-    let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
-    let times = batch.column_by_name("time").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
-    let (Some(sessions), Some(texts)) = (text("session_id"), text("text")) else { return Vec::new() };
-    let rows = sessions.iter().zip(texts).enumerate().filter_map(|(row, (session, text))| {
-        let time = times.filter(|times| times.is_valid(row)).map(|times| times.value(row));
-        Some(PromptText {
-            session_id: session?.into(),
-            at: Moment { time, ..Moment::default() },
-            text: text?.to_owned(),
-        })
-    });
-    rows.collect()
 }
 
 fn marker_kinds(markers: &[Marker]) -> Vec<String> {

@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// What only some modules may name.
 const ONLY: &[(&str, &[&str])] = &[
-    ("deltalake", &["lake", "ingest"]),
+    ("deltalake", &["lake", "ingest", "lineage"]),
     ("datafusion", &["lake", "query", "rule", "alert", "detect"]),
     ("tokio", &["ingest", "lake", "query", "rule", "detect", "alert", "cli"]),
     ("SystemTime::now", &["cli"]),

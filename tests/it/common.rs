@@ -115,6 +115,15 @@ impl Place {
         ingester.run(&inputs).expect("the lake takes the rows")
     }
 
+    /// Brings `flows` up to date by the library.
+    #[track_caller]
+    pub(crate) fn find_flows(&self) -> calltrail::lineage::Updated {
+        let lake = Lake::open(&Location::from(self.lake().to_string_lossy().as_ref())).expect("the lake");
+        let patience = Patience::silent("test", Duration::from_secs(60));
+        let updated = RUNTIME.block_on(calltrail::lineage::update(&lake, &patience, 1_794_474_000_000));
+        updated.expect("the lake takes the rows")
+    }
+
     /// [`Self::rows`] of several queries by the library.
     #[track_caller]
     pub(crate) fn rows_here<const N: usize>(&self, queries: [&str; N]) -> [Vec<Value>; N] {

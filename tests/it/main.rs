@@ -12,6 +12,7 @@ mod crash; // kill -9 at random instants, then again
 mod detect; // any order of ingesting and detecting gives the same alerts; a killed detection gives none
 mod e2e; // ingest, detect, alerts on the sample logs
 mod engines; // other engines read the lake as it is
+mod flows; // where data of results went, however the logs arrive
 mod follow; // an ingest without end
 mod formats; // every format on its sample logs
 mod growth; // grown, rotated, copied, piped, sliced logs

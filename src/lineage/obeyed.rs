@@ -1,0 +1,106 @@
+//! Orders that a session read in results and then carried out, in the order in which it did: flows of the kind `directive`.
+//!
+//! Only results that share a value or a stretch of text with a later call that does something are read for orders, and only such calls
+//! are judged. The match itself is [`directive`](super::directive)'s.
+
+use super::directive::{self, Directives, Idf, Match, ToolText, Verbs};
+use super::index::{CallText, Moment};
+use super::words::{Word, words};
+use crate::call::{Capability, Text};
+use crate::enrich::result_text;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+
+/// Capabilities of a call that an order could be after.
+const EFFECTS: [Capability; 5] =
+    [Capability::Egress, Capability::Writes, Capability::Destructive, Capability::Executes, Capability::Pays];
+/// Score from which a match is kept. Below it, sentence and call share hardly more than a word; rules ask for 2 and more.
+const USEFUL: f64 = 1.5;
+/// Bytes of one result that are read for orders, and of all of one session; the first results count.
+const RESULT_BYTES: usize = 16 << 10;
+const SESSION_BYTES: usize = 2 << 20;
+/// Requests of the user that are remembered.
+const REQUESTS: usize = 256;
+
+/// Whether a call does something.
+pub(super) fn has_effect(call: &CallText) -> bool {
+    EFFECTS.iter().any(|capability| call.capabilities.has(*capability as u32))
+}
+
+/// Results that may hold orders, and what the user asked for.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    results: BTreeMap<(Moment, u32), String>,
+    bytes: usize,
+    /// The first result that there was no room for. None from there on is kept, so that the order of reading does not matter.
+    full_from: Option<(Moment, u32)>,
+    requests: Vec<(Moment, HashSet<u64>)>,
+}
+
+impl Read {
+    /// Remembers a result.
+    pub(super) fn result(&mut self, known: &Moment, source: u32, result: &str) {
+        let key = (known.clone(), source);
+        if self.full_from.as_ref().is_some_and(|full| *full <= key) {
+            return;
+        }
+        let text = result_text(result, RESULT_BYTES);
+        self.bytes += text.len();
+        self.results.insert(key, text);
+        while self.bytes > SESSION_BYTES
+            && let Some((last, text)) = self.results.pop_last()
+        {
+            self.bytes -= text.len();
+            self.full_from = Some(last);
+        }
+    }
+
+    /// Remembers a request of the user.
+    pub(super) fn request(&mut self, at: &Moment, text: &str) {
+        if self.requests.len() < REQUESTS {
+            self.requests.push((at.clone(), hashes(text)));
+        }
+    }
+
+    /// The calls that carry out an order, with the order. `is_said_before` tells of a request whether a call came after it.
+    pub(super) fn obeyed(
+        &self,
+        calls: &[CallText],
+        is_said_before: fn(&Moment, &Moment) -> bool,
+        mut each: impl FnMut(u32, Match, bool),
+    ) {
+        if self.results.is_empty() {
+            return;
+        }
+        let (idf, verbs) = (Idf::builtin(), Verbs::default());
+        let mut session = Directives::new(idf, &verbs);
+        let mut tools: HashMap<&Text, Rc<ToolText>> = HashMap::new();
+        let mut results = self.results.iter().peekable();
+        for (at, call) in calls.iter().enumerate() {
+            while let Some(((_, source), text)) = results.next_if(|((known, _), _)| known.is_before(&call.asked)) {
+                session.read(*source as usize, text);
+            }
+            let (Some(tool), Some(arguments)) = (&call.tool, &call.arguments) else { continue };
+            let tool = tools.entry(tool).or_insert_with(|| Rc::new(ToolText::new(tool, None, None, idf)));
+            let best = session.judge(&directive::CallText::read(Rc::clone(tool), arguments, idf));
+            let Some(best) = best.filter(|best| has_effect(call) && best.score >= USEFUL && best.source != at) else {
+                continue;
+            };
+            let asked = |value: &String| {
+                let wanted = hashes(value);
+                let said = |request: &(Moment, HashSet<u64>)| {
+                    is_said_before(&request.0, &call.asked) && wanted.is_subset(&request.1)
+                };
+                self.requests.iter().any(said)
+            };
+            let is_named = !best.shared.is_empty() && best.shared.iter().all(asked);
+            each(at as u32, best, is_named);
+        }
+    }
+}
+
+fn hashes(text: &str) -> HashSet<u64> {
+    let mut list: Vec<Word> = Vec::new();
+    words(text, &mut list);
+    list.iter().map(|word| word.hash).collect()
+}
