@@ -25,10 +25,16 @@ use crate::rule::RuleError;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use evidence::Evidence;
+use futures::StreamExt as _;
 use settle::Scope;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use store::Answered;
+
+/// Rules that run from which on it pays to read the columns that most of them need once, and keep them.
+const WORTH_PACKING: usize = 4;
 
 /// Something that finds things in a range of time: a rule, or the model.
 #[async_trait]
@@ -136,7 +142,7 @@ pub enum DetectError {
 pub async fn detect(
     lake: &Lake,
     patience: &Patience<'_>,
-    detectors: &[Box<dyn Detector>],
+    detectors: &[Arc<dyn Detector>],
     request: Request<'_>,
 ) -> Result<Detected, DetectError> {
     let moment = lake.moment().await?;
@@ -152,15 +158,34 @@ pub async fn detect(
         pending.push(!holds);
     }
 
+    let (range, clock) = (request.range, request.clock);
     let mut detected = Detected::default();
     let mut answers = Vec::new();
     if pending.contains(&true) {
-        let session = Session::new(moment.providers, request.session).await?;
+        let count = pending.iter().filter(|pending| **pending).count();
+        let cores = request.session.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        // Several rules at once, each on one thread, take less than one after the other on all of them.
+        let threads = Some(if count >= cores { 1 } else { cores });
+        let options = SessionOptions { threads, packed: count >= WORTH_PACKING, ..request.session };
+        let session = Arc::new(Session::new(moment.providers, options).await?);
+        // What took longest last time begins first, so that none is left alone at the end.
+        let last = |detector: &dyn Detector| marks.get(detector.id()).map_or(f64::INFINITY, |mark| mark.seconds);
+        let mut waiting: Vec<&Arc<dyn Detector>> =
+            detectors.iter().zip(&pending).filter(|(_, pending)| **pending).map(|(detector, _)| detector).collect();
+        waiting.sort_by(|a, b| last(b.as_ref()).total_cmp(&last(a.as_ref())));
+        let running = waiting.into_iter().map(|detector| {
+            let (detector, session) = (Arc::clone(detector), Arc::clone(&session));
+            tokio::spawn(async move {
+                let started = clock();
+                let answer = detector.detect(&session, range).await;
+                (detector, answer, (clock() - started).as_secs_f64())
+            })
+        });
+        let mut running = futures::stream::iter(running).buffer_unordered(cores.max(1));
         let mut answered = Vec::new();
-        for (detector, _) in detectors.iter().zip(&pending).filter(|(_, pending)| **pending) {
-            let started = (request.clock)();
-            let answer = detector.detect(&session, request.range).await;
-            let seconds = ((request.clock)() - started).as_secs_f64();
+        while let Some(ended) = running.next().await {
+            // A panic of a rule is a fault of ours, and must not pass for a run that found nothing.
+            let (detector, answer, seconds) = ended.map_err(|error| QueryError::Execution(error.to_string()))?;
             match answer {
                 Ok(answer) => {
                     let effort = Effort { seconds, cost: answer.cost };
@@ -172,6 +197,8 @@ pub async fn detect(
                 Err(error) => detected.failed.push(error),
             }
         }
+        answered.sort_by(|a, b| a.0.id().cmp(b.0.id()));
+        detected.failed.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
         let findings: Vec<Finding> = answered.iter().flat_map(|(_, answer, _)| &answer.findings).cloned().collect();
         let evidence = Evidence::of(&session, &findings).await?;
         let kept_from = lake.kept_from()?.map(midnight);

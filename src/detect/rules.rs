@@ -6,6 +6,7 @@ use crate::query::{Session, TimeRange};
 use crate::rule::{Params, RawFinding, Rule, RuleError, RuleSet, measured};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A rule with the user's settings.
 #[derive(Clone, Debug)]
@@ -77,10 +78,10 @@ impl Detector for RuleDetector {
 }
 
 /// The rules as detectors.
-pub fn rule_detectors(rules: &RuleSet, params: &Params, levels: &BTreeMap<String, Level>) -> Vec<Box<dyn Detector>> {
+pub fn rule_detectors(rules: &RuleSet, params: &Params, levels: &BTreeMap<String, Level>) -> Vec<Arc<dyn Detector>> {
     let of_rule = |rule: &Rule| {
         let level = levels.get(&rule.header.id).copied();
-        Box::new(RuleDetector::new(rule.clone(), params.clone(), level)) as Box<dyn Detector>
+        Arc::new(RuleDetector::new(rule.clone(), params.clone(), level)) as Arc<dyn Detector>
     };
     rules.rules().iter().map(of_rule).collect()
 }

@@ -34,16 +34,16 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
         Scope::Everything { since } => {
             let ids: HashSet<String> = found.iter().map(|alert| alert.alert_id.clone()).collect();
             let successors = Successors::of(&found);
+            let is_cut = |alert: &Alert| since.is_some_and(|since| alert.finding.first_seen < since);
             for alert in stored.values_mut().filter(|alert| alert.is_current() && !ids.contains(&alert.alert_id)) {
-                if since.is_some_and(|since| alert.finding.first_seen < since) {
-                    continue;
-                }
                 match successors.of_alert(alert) {
-                    Some(successor) => {
-                        alert.superseded_by = Some(successor.to_owned());
+                    // A part of what was found before retention says less than the whole.
+                    Some(successor) if !is_cut(alert) || covers(successor, alert) => {
+                        alert.superseded_by = Some(successor.alert_id.clone());
                         settled.superseded += 1;
                     }
-                    None => {
+                    _ if is_cut(alert) => continue,
+                    _ => {
                         alert.resolved = Some("not found again".to_owned());
                         settled.resolved += 1;
                     }
@@ -52,6 +52,10 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
             }
             for mut alert in found {
                 let id = alert.alert_id.clone();
+                let whole = |known: &Alert| known.is_current() && is_cut(known) && covers(known, &alert);
+                if since.is_some() && !stored.contains_key(&id) && stored.values().any(whole) {
+                    continue;
+                }
                 if let Some(old) = stored.get(&id) {
                     alert.delivery.clone_from(&old.delivery);
                     alert.suppressed_by.clone_from(&old.suppressed_by);
@@ -79,8 +83,7 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
                     continue;
                 }
                 for known in stored.values_mut().filter(|known| known.is_current()) {
-                    let calls = &known.finding.call_ids;
-                    if !calls.is_empty() && calls.iter().all(|call| evidence.contains(call)) {
+                    if covers(&alert, known) {
                         known.superseded_by = Some(id.clone());
                         settled.superseded += 1;
                         settled.changed.insert(known.alert_id.clone());
@@ -93,6 +96,13 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
         }
     }
     settled
+}
+
+/// Whether one alert has all the evidence of another, if that has any.
+fn covers(one: &Alert, other: &Alert) -> bool {
+    let calls: HashSet<&String> = one.finding.call_ids.iter().collect();
+    let others = &other.finding.call_ids;
+    !others.is_empty() && others.len() <= calls.len() && others.iter().all(|call| calls.contains(call))
 }
 
 /// Whether two alerts of one id differ in nothing but the versions of the lake that they were found in.
@@ -123,7 +133,7 @@ impl<'a> Successors<'a> {
         Self { by_call, without_calls: found.iter().filter(|alert| alert.finding.call_ids.is_empty()).collect() }
     }
 
-    fn of_alert(&self, alert: &Alert) -> Option<&'a str> {
+    fn of_alert(&self, alert: &Alert) -> Option<&'a Alert> {
         let finding = &alert.finding;
         if finding.call_ids.is_empty() {
             let same = |other: &&&Alert| {
@@ -132,14 +142,95 @@ impl<'a> Successors<'a> {
                     && other.first_seen <= finding.last_seen
                     && finding.first_seen <= other.last_seen
             };
-            return self.without_calls.iter().filter(same).map(|other| other.alert_id.as_str()).min();
+            return self.without_calls.iter().filter(same).copied().min_by(|a, b| a.alert_id.cmp(&b.alert_id));
         }
-        let mut shared: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut shared: BTreeMap<&str, (usize, &Alert)> = BTreeMap::new();
         for call in &finding.call_ids {
             for other in self.by_call.get(call.as_str()).into_iter().flatten() {
-                *shared.entry(&other.alert_id).or_default() += 1;
+                shared.entry(&other.alert_id).or_insert((0, other)).0 += 1;
             }
         }
-        shared.into_iter().max_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(a.0))).map(|(id, _)| id)
+        let most = shared.into_iter().max_by(|a, b| a.1.0.cmp(&b.1.0).then(b.0.cmp(a.0)));
+        most.map(|(_, (_, alert))| alert)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Level;
+    use crate::alert::tests::sample;
+
+    const ALL: Scope = Scope::Everything { since: None };
+
+    fn alert(calls: &[&str], first_seen: i64) -> Alert {
+        let mut finding = sample().finding;
+        finding.call_ids = calls.iter().map(ToString::to_string).collect();
+        (finding.first_seen, finding.last_seen) = (first_seen, first_seen + 10);
+        Alert::new(finding, Vec::new(), Vec::new(), BTreeMap::new())
+    }
+
+    fn marks(stored: &BTreeMap<String, Alert>, alert: &Alert) -> (Option<String>, bool) {
+        let stored = &stored[&alert.alert_id];
+        (stored.superseded_by.clone(), stored.resolved.is_some())
+    }
+
+    #[test]
+    fn an_alert_grows_goes_and_comes_back() {
+        let (small, large, other) = (alert(&["a", "b"], 1), alert(&["a", "b", "c"], 1), alert(&["x"], 1));
+        let mut stored = BTreeMap::new();
+        let first = settle(&mut stored, vec![small.clone(), other.clone()], ALL);
+        assert_eq!((first.new.len(), first.changed.len()), (2, 2));
+        assert_eq!(settle(&mut stored, vec![small.clone(), other.clone()], ALL), Settled::default());
+
+        let second = settle(&mut stored, vec![large.clone()], ALL);
+        assert_eq!((second.superseded, second.resolved, second.new.len()), (1, 1, 1));
+        assert_eq!(marks(&stored, &small), (Some(large.alert_id.clone()), false));
+        assert_eq!(marks(&stored, &other), (None, true));
+        // What is known stays marked as it is.
+        assert_eq!(settle(&mut stored, vec![large.clone()], ALL), Settled::default());
+
+        let third = settle(&mut stored, vec![small.clone(), other.clone()], ALL);
+        assert_eq!((third.new.len(), third.superseded), (2, 1));
+        assert!(stored[&small.alert_id].is_current() && stored[&other.alert_id].is_current());
+        assert_eq!(marks(&stored, &large), (Some(small.alert_id.clone()), false));
+    }
+
+    #[test]
+    fn what_an_alert_says_is_brought_up_to_date_and_its_delivery_kept() {
+        let mut known = alert(&["a"], 1);
+        known.delivery.insert("siem".to_owned(), crate::alert::Delivery::Delivered);
+        let mut stored = BTreeMap::from([(known.alert_id.clone(), known.clone())]);
+        let mut worse = alert(&["a"], 1);
+        worse.finding.level = Level::Critical;
+        let settled = settle(&mut stored, vec![worse], ALL);
+        assert_eq!((settled.new.len(), settled.changed.len()), (0, 1));
+        let now = &stored[&known.alert_id];
+        assert_eq!((now.finding.level, &now.delivery), (Level::Critical, &known.delivery));
+    }
+
+    #[test]
+    fn a_part_of_the_time_resolves_nothing() {
+        let (small, large, other) = (alert(&["a"], 1), alert(&["a", "b"], 1), alert(&["x"], 1));
+        let mut stored = BTreeMap::from([large.clone(), other.clone()].map(|alert| (alert.alert_id.clone(), alert)));
+        assert_eq!(settle(&mut stored, vec![small], Scope::Part), Settled::default(), "the whole of it is known");
+        let larger = alert(&["a", "b", "c"], 1);
+        let settled = settle(&mut stored, vec![larger.clone()], Scope::Part);
+        assert_eq!((settled.superseded, settled.resolved, settled.new.len()), (1, 0, 1));
+        assert_eq!(marks(&stored, &large), (Some(larger.alert_id), false));
+        assert!(stored[&other.alert_id].is_current());
+    }
+
+    #[test]
+    fn what_retention_cut_off_takes_nothing_back() {
+        let (old, lone) = (alert(&["a", "b", "c"], 1), alert(&["x"], 1));
+        let mut stored = BTreeMap::from([old.clone(), lone.clone()].map(|alert| (alert.alert_id.clone(), alert)));
+        let cut = Scope::Everything { since: Some(5) };
+        assert_eq!(settle(&mut stored, vec![alert(&["b", "c"], 7)], cut), Settled::default());
+        assert!(stored[&old.alert_id].is_current() && stored[&lone.alert_id].is_current() && stored.len() == 2);
+        let grown = alert(&["a", "b", "c", "d"], 1);
+        let settled = settle(&mut stored, vec![grown.clone()], cut);
+        assert_eq!((settled.superseded, settled.resolved, settled.new.len()), (1, 0, 1));
+        assert_eq!(marks(&stored, &old), (Some(grown.alert_id), false));
     }
 }

@@ -7,6 +7,7 @@
 mod meter;
 mod names;
 pub mod output;
+mod packed;
 mod range;
 pub mod shell;
 pub mod udf;
@@ -25,8 +26,11 @@ use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
 use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::Column;
 use meter::Metered;
 use std::num::NonZeroUsize;
@@ -50,6 +54,8 @@ pub struct SessionOptions {
     pub range: Option<TimeRange>,
     /// Only functions that give the same answer tomorrow, and no `information_schema`.
     pub deterministic: bool,
+    /// Keep the columns that most rules read in memory, packed: for many queries over the same tables.
+    pub packed: bool,
 }
 
 /// A read-only SQL session.
@@ -62,6 +68,10 @@ pub struct Session {
     removed: Vec<String>,
     /// What a rule's session holds in memory.
     meter: Option<Arc<Metered>>,
+    /// What all rules of a range have in common: functions, tables, views.
+    of_rules: tokio::sync::Mutex<Vec<(Option<TimeRange>, Arc<Self>)>>,
+    /// Of a rule's session, what it shares: views are planned by it, so it must live as long.
+    _base: Option<Arc<Self>>,
 }
 
 impl Session {
@@ -74,7 +84,19 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, QueryError> {
         let mut runtime = RuntimeEnvBuilder::new();
-        if let Some(bytes) = options.memory_limit {
+        let mut memory_limit = options.memory_limit;
+        let mut tables = tables;
+        if options.packed {
+            // Half for what is packed, half for the queries.
+            let room = memory_limit.map_or(packed::ROOM, |bytes| bytes / 2);
+            memory_limit = memory_limit.map(|bytes| bytes - bytes / 2);
+            for (name, table) in &mut tables {
+                if let Some(part) = packed::PARTS.iter().find(|part| part.table == name) {
+                    *table = Arc::new(packed::PackedTable::new(Arc::clone(table), *part, room / 100 * part.share));
+                }
+            }
+        }
+        if let Some(bytes) = memory_limit {
             // Tracked, so that "out of memory" names the operators that hold it.
             let consumers = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
             runtime = runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), consumers)));
@@ -88,11 +110,33 @@ impl Session {
     /// As for [`Self::new`].
     pub async fn for_rule(&self, range: TimeRange) -> Result<Self, QueryError> {
         let range = (!range.is_everything()).then_some(range);
-        let options = SessionOptions { range, deterministic: true, ..self.options };
+        let base = {
+            let mut bases = self.of_rules.lock().await;
+            match bases.iter().find(|(known, _)| *known == range) {
+                Some((_, base)) => Arc::clone(base),
+                None => {
+                    let options = SessionOptions { range, deterministic: true, ..self.options };
+                    let base = Self::build(self.tables.clone(), Arc::clone(&self.runtime), options).await?;
+                    let base = Arc::new(base);
+                    bases.push((range, Arc::clone(&base)));
+                    base
+                }
+            }
+        };
         let meter = Arc::new(Metered::new(Arc::clone(&self.runtime.memory_pool)));
         let runtime = RuntimeEnv { memory_pool: Arc::clone(&meter) as Arc<_>, ..RuntimeEnv::clone(&self.runtime) };
-        let session = Self::build(self.tables.clone(), Arc::new(runtime), options).await?;
-        Ok(Self { meter: Some(meter), ..session })
+        let runtime = Arc::new(runtime);
+        let state = SessionStateBuilder::new_from_existing(base.context.state()).with_runtime_env(Arc::clone(&runtime));
+        Ok(Self {
+            context: SessionContext::new_with_state(state.build()),
+            tables: self.tables.clone(),
+            runtime,
+            options: base.options,
+            removed: base.removed.clone(),
+            meter: Some(meter),
+            of_rules: tokio::sync::Mutex::default(),
+            _base: Some(base),
+        })
     }
 
     /// Most bytes that the queries of a rule's session held at once; 0 for other sessions.
@@ -116,6 +160,13 @@ impl Session {
             config = config.with_target_partitions(threads.max(1));
         }
         let mut context = SessionContext::new_with_config_rt(config, Arc::clone(&runtime));
+        if options.deterministic {
+            // `calls` has a hundred columns and a rule names ten: without the others first, all other rules of the optimiser are quick.
+            let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![Arc::new(OptimizeProjections::new())];
+            rules.extend(Optimizer::new().rules);
+            let state = SessionStateBuilder::new_from_existing(context.state()).with_optimizer_rules(rules).build();
+            context = SessionContext::new_with_state(state);
+        }
         datafusion_functions_json::register_all(&mut context)?;
         for function in udf::all() {
             context.register_udf(function);
@@ -134,7 +185,8 @@ impl Session {
             removed.push("current_timestamp".to_owned());
         }
         views::register(&context, &tables, &options)?;
-        Ok(Self { context, tables, runtime, options, removed, meter: None })
+        let of_rules = tokio::sync::Mutex::default();
+        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, _base: None })
     }
 
     /// Runs one query.
