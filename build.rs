@@ -31,7 +31,7 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         let name = path.to_string_lossy();
         if path.is_dir() {
             collect(&path, files)?;
-        } else if name.ends_with(".sql") || name.ends_with(".test.toml") {
+        } else if [".sql", ".yml", ".yaml", ".test.toml"].iter().any(|end| name.ends_with(end)) {
             files.push(path);
         }
     }

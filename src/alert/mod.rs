@@ -7,6 +7,7 @@
 pub mod columns;
 mod fingerprint;
 mod incident;
+pub mod kept;
 mod suppress;
 pub mod taxonomy;
 mod wildcard;
@@ -15,7 +16,7 @@ pub use crate::visible::{shorten, visible};
 pub use columns::{alerts_from_batch, alerts_to_batch};
 pub use fingerprint::alert_id;
 pub use incident::Incident;
-pub use suppress::{Suppression, SuppressionUse, suppress};
+pub use suppress::{Origin, Patterns, SilenceUse, Suppression, SuppressionUse, suppress};
 pub use wildcard::Wildcard;
 
 use serde::{Deserialize, Serialize};

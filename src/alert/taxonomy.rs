@@ -155,7 +155,7 @@ pub fn pinned(tag: &str, any_case: bool) -> Option<(Framework, &'static str)> {
 /// # Errors
 /// Another scheme, or an id that the pinned release does not have.
 pub fn check(tag: &str) -> Result<(), String> {
-    if pinned(tag, false).is_some() {
+    if pinned(tag, false).is_some() || matches!(read(tag), Tag::Tactic { name: Some(_), .. }) {
         return Ok(());
     }
     let (framework, near) = match tag.split_once('.').map_or((tag, ""), |parts| parts) {

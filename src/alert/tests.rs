@@ -176,16 +176,18 @@ fn wildcards() {
 fn silence(id: &str, expires: &str) -> Suppression {
     Suppression {
         id: id.into(),
+        origin: Origin::Configuration,
         rule: Wildcard::new("secret_*"),
+        alert_id: None,
         session_id: None,
-        agent: Some(Wildcard::new("notes-*")),
+        agent: Some(Wildcard::new("notes-*").into()),
         user_id: None,
         server: None,
         tool: None,
-        destination: Some(Wildcard::new("paste.*")),
+        destination: Some(Wildcard::new("paste.*").into()),
         owner: "ana".into(),
         reason: "known".into(),
-        expires: expires.parse().unwrap(),
+        expires: Some(expires.parse().unwrap()),
     }
 }
 
@@ -195,13 +197,14 @@ fn suppressions_hold_until_they_expire_and_hide_no_more_than_they_say() {
     let list = [
         silence("over", "2026-11-22T00:00:00Z"),
         silence("holds", "2026-11-22T00:00:01Z"),
-        Suppression { tool: Some(Wildcard::new("http_*")), ..silence("one-tool", "2027-01-01T00:00:00Z") },
+        Suppression { tool: Some(Wildcard::new("http_*").into()), ..silence("one-tool", "2027-01-01T00:00:00Z") },
     ];
     let mut alerts = vec![sample()];
     let done = suppress(&list, &mut alerts, at);
     assert_eq!(alerts[0].suppressed_by.as_deref(), Some("holds"));
     // The alert's calls used two tools, one of which `one-tool` does not name.
-    assert_eq!(done, SuppressionUse { suppressed: 1, expired: vec!["over".into()], unused: vec!["one-tool".into()] });
+    assert_eq!((done.suppressed, done.expired, done.unused), (1, vec!["over".into()], vec!["one-tool".into()]));
+    assert_eq!((done.uses[1].alerts, done.uses[1].alone, done.uses[0].expired), (1, 1, true));
 
     let second = Observable { kind: "ip".into(), value: "203.0.113.7".into() };
     alerts[0].observables.push(second);
@@ -209,6 +212,41 @@ fn suppressions_hold_until_they_expire_and_hide_no_more_than_they_say() {
     assert_eq!(suppress(&list, &mut alerts, at).suppressed, 0, "one of two destinations is unknown");
     alerts[0].finding.evidence.insert("destination".into(), "paste.example".into());
     assert_eq!(suppress(&list, &mut alerts, at).suppressed, 1, "the rule says which one counts");
+}
+
+#[test]
+fn an_allow_list_hides_what_it_covers_whole() {
+    let at: DateTime<Utc> = "2026-11-22T00:00:00Z".parse().unwrap();
+    let patterns = |list: &[&str]| Some(Patterns::new(list.iter().map(|p| Wildcard::new(*p)).collect()));
+    let allowed = |tool: Option<Patterns>| Suppression {
+        rule: Wildcard::new("*"),
+        agent: None,
+        destination: None,
+        expires: None,
+        origin: Origin::AllowList,
+        tool,
+        ..silence("allow.tools", "2026-01-01T00:00:00Z")
+    };
+    let alert = sample();
+    let pairs: Vec<String> = (alert.calls.iter())
+        .map(|call| format!("{}/{}", call.server.as_deref().unwrap(), call.tool.as_deref().unwrap()))
+        .collect();
+    let tools: Vec<&str> = alert.calls.iter().filter_map(|call| call.tool.as_deref()).collect();
+    assert!(tools.len() > 1 && tools[0] != tools[1], "the sample has two tools");
+    assert!(allowed(patterns(&tools)).fits(&alert));
+    assert!(!allowed(patterns(&tools[..1])).fits(&alert), "the other tool is not allowed");
+    assert!(allowed(patterns(&pairs.iter().map(String::as_str).collect::<Vec<_>>())).fits(&alert));
+    assert!(!allowed(patterns(&["elsewhere/*"])).fits(&alert));
+    // A tool that calls itself `server/tool` is not that server's tool.
+    let mut hostile = alert.clone();
+    hostile.finding.entity.server = Some("evil".into());
+    hostile.finding.entity.tool = Some(pairs[0].clone());
+    assert!(!allowed(patterns(&[&pairs[0]])).fits(&hostile));
+    let mut alerts = [alert.clone()];
+    let list = [allowed(patterns(&[tools[0], tools[1], "other_*"]))];
+    let done = suppress(&list, &mut alerts, at);
+    assert_eq!((done.suppressed, done.uses[0].alone), (1, 1));
+    assert_eq!(done.uses[0].idle_patterns, ["other_*"]);
 }
 
 #[test]

@@ -1,4 +1,6 @@
-//! `calltrail alerts`: what was found so far.
+//! `calltrail alerts`: what was found so far, and what of it nobody wants to see.
+
+pub(super) mod suppress;
 
 use super::detect::{level, load, style, write_alerts};
 use super::exit::CommandError;
@@ -28,6 +30,12 @@ pub(super) enum AlertsCommand {
     Incidents(IncidentArgs),
     /// Write alerts as JSONL or OCSF
     Export(Selection),
+    /// Hide an alert, or those like it, for a stated reason and time
+    Suppress(suppress::SuppressArgs),
+    /// End a suppression that `alerts suppress` made
+    Unsuppress(suppress::UnsuppressArgs),
+    /// Say what each suppression and allow-list hides
+    Suppressions,
 }
 
 #[derive(Debug, Args)]
@@ -69,21 +77,19 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
     let known = [OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl, OutputFormat::Ocsf];
     let format = context.format(&known)?;
     let lake = context.open_lake()?;
-    let alerts = context.runtime.block_on(stored(&lake))?;
+    let mut alerts = context.runtime.block_on(stored(&lake))?;
+    // What was decided since the alerts were stored counts too.
+    crate::alert::suppress(&suppress::all(context, &lake)?, &mut alerts, super::ui::now());
     let (alerts, default) = match command {
+        AlertsCommand::Suppress(args) => {
+            return suppress::add(context, &lake, &one(alerts, args.alert())?, args);
+        }
+        AlertsCommand::Unsuppress(args) => return suppress::lift(context, &lake, args),
+        AlertsCommand::Suppressions => return suppress::report(context, &lake, alerts),
         AlertsCommand::List(selection) => (select(context, alerts, selection), Encoding::Table),
         AlertsCommand::Export(selection) => (select(context, alerts, selection), Encoding::Jsonl),
         AlertsCommand::Incidents(_) => return Ok(0),
-        AlertsCommand::Show { id, .. } => {
-            let found: Vec<Alert> =
-                alerts.into_iter().filter(|alert| alert.alert_id.starts_with(id.as_str())).collect();
-            match found.len() {
-                0 => return Err(CommandError::usage(format!("no alert `{id}`: `calltrail alerts list` names them"))),
-                1 => {}
-                many => return Err(CommandError::usage(format!("{many} alerts begin with `{id}`: give more digits"))),
-            }
-            (found, Encoding::Json)
-        }
+        AlertsCommand::Show { id, .. } => (vec![one(alerts, id)?], Encoding::Json),
     };
     if let (AlertsCommand::Show { replay: true, .. }, Some(alert)) = (command, alerts.first()) {
         return prove(context, &lake, alert);
@@ -178,6 +184,16 @@ fn prove(context: &Context, lake: &Lake, alert: &Alert) -> Result<u8, CommandErr
 
 fn json(value: &impl serde::Serialize) -> Result<String, CommandError> {
     serde_json::to_string(value).map_err(|error| CommandError::failure(format!("cannot write JSON: {error}")))
+}
+
+/// The alert whose id begins so.
+fn one(alerts: Vec<Alert>, id: &str) -> Result<Alert, CommandError> {
+    let mut found: Vec<Alert> = alerts.into_iter().filter(|alert| alert.alert_id.starts_with(id)).collect();
+    match (found.len(), found.pop()) {
+        (1, Some(alert)) => Ok(alert),
+        (0, _) => Err(CommandError::usage(format!("no alert `{id}`: `calltrail alerts list` names them"))),
+        (many, _) => Err(CommandError::usage(format!("{many} alerts begin with `{id}`: give more digits"))),
+    }
 }
 
 fn select(context: &Context, alerts: Vec<Alert>, selection: &Selection) -> Vec<Alert> {

@@ -1,7 +1,7 @@
 //! `calltrail detect`: rules over the lake → alerts.
 
 use super::exit::CommandError;
-use super::{Context, OutputFormat, ui};
+use super::{Context, OutputFormat, settings, ui};
 use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
 use crate::detect::{Detected, Effort, Profile, Request, detect, incidents, rule_detectors};
@@ -88,20 +88,10 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
     let config = &context.config;
     let dirs: Vec<PathBuf> = config.detect.rules.iter().chain(&args.rules).cloned().collect();
     let rules = load(&dirs)?;
-    let mut problems: Vec<String> = args
-        .only
-        .iter()
-        .chain(config.rules.keys())
-        .filter(|id| rules.get(id).is_none())
-        .map(|id| format!("no rule `{id}`: `calltrail rules list` names them"))
-        .collect();
-    let overrides: BTreeMap<_, _> = config
-        .rules
-        .iter()
-        .filter(|(id, setting)| !setting.params.is_empty() && rules.get(id).is_some())
-        .map(|(id, setting)| (id.clone(), setting.params.clone()))
-        .collect();
-    let params = rules.params(&overrides).unwrap_or_else(|found| {
+    let unknown = args.only.iter().filter(|id| rules.get(id).is_none());
+    let mut problems: Vec<String> =
+        unknown.map(|id| format!("no rule `{id}`: `calltrail rules list` names them")).collect();
+    let params = settings::params(config, &rules).unwrap_or_else(|found| {
         problems.extend(found);
         crate::rule::Params::default()
     });
@@ -116,6 +106,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
     let detectors = rule_detectors(&rules, &params, &levels);
     let range: TimeRange = context.range(args.since.or(config.detect.since), args.until.or(config.detect.until));
     let lake = context.signed(context.open_lake()?)?;
+    let suppressions = super::alerts::suppress::all(context, &lake)?;
     let notice = |text: &str| context.ui.say(visible(text));
     let request = Request {
         range,
@@ -124,7 +115,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
             memory_limit: usize::try_from(config.query.memory_limit).ok(),
             ..SessionOptions::default()
         },
-        suppressions: &config.suppress,
+        suppressions: &suppressions,
         now: ui::now(),
         clock: ui::clock,
     };
@@ -135,7 +126,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
         context.ui.warn(visible(&failed.to_string()));
     }
     for id in &detected.suppressions.expired {
-        context.ui.warn(format!("suppression `{id}` has expired and hides nothing"));
+        context.ui.warn(format!("suppression `{}` has expired and hides nothing", visible(id)));
     }
     Ok(Outcome { detected, rules: rules.len(), seconds: started.elapsed().as_secs_f64() })
 }
@@ -254,6 +245,15 @@ pub(super) fn write_alerts(
     }
 }
 
+/// Alerts that each suppression hid.
+fn suppressed_by(outcome: &Outcome) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for id in outcome.detected.alerts.iter().filter_map(|alert| alert.suppressed_by.as_deref()) {
+        *counts.entry(id).or_default() += 1;
+    }
+    counts
+}
+
 fn counted(outcome: &Outcome) -> (usize, usize, usize) {
     let failed: BTreeSet<&str> = outcome.detected.failed.iter().map(|f| f.rule_id.as_str()).collect();
     let suppressed = outcome.detected.alerts.iter().filter(|a| a.suppressed_by.is_some()).count();
@@ -269,8 +269,10 @@ pub(super) fn line(outcome: &Outcome) -> String {
     } else {
         String::new()
     };
+    let by: Vec<String> = suppressed_by(outcome).iter().map(|(id, n)| format!("{} {n}", visible(id))).collect();
+    let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
     format!(
-        "{} rules ({failed} failed): {findings} findings, {} alerts, {new} new,{gone} {suppressed} suppressed in {:.1} s",
+        "{} rules ({failed} failed): {findings} findings, {} alerts, {new} new,{gone} {suppressed} suppressed{by} in {:.1} s",
         outcome.rules,
         alerts.len(),
         outcome.seconds

@@ -13,6 +13,7 @@ mod rules;
 mod run;
 mod score;
 mod session;
+mod settings;
 mod ui;
 mod verify;
 
@@ -99,10 +100,10 @@ enum Command {
     Run(run::RunArgs),
     /// Run SQL over the lake: a statement, a file, or a shell
     Query(query::QueryArgs),
-    /// List, check and test rules
+    /// List, check, test and write rules, show what they cover
     #[command(subcommand)]
     Rules(rules::RulesCommand),
-    /// List, show and export alerts
+    /// List, show, export and suppress alerts
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
     /// Remember how sessions of the lake usually score

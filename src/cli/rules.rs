@@ -1,8 +1,11 @@
-//! `calltrail rules`: list, check and test detections.
+//! `calltrail rules`: list, check, test and write detections, and what they cover.
+
+mod coverage;
+mod new;
 
 use super::detect::load;
 use super::exit::CommandError;
-use super::{Context, OutputFormat};
+use super::{Context, OutputFormat, settings};
 use crate::alert::visible;
 use crate::rule::{Rule, RuleSet, check};
 use clap::{Args, Subcommand};
@@ -17,10 +20,25 @@ pub(super) enum RulesCommand {
     Check(Folders),
     /// Run the rules' cases
     Test(TestArgs),
+    /// Show what the rules cover, by taxonomy or on the logs at hand
+    Coverage(coverage::CoverageArgs),
+    /// Write a new rule with its cases to start from
+    New(new::NewArgs),
+    /// Print a rule's text; of a Sigma rule the SQL that it became
+    Show(ShowArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Folders {
+    /// Folders of rules beside the built-in ones
+    #[arg(value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Id of the rule
+    id: String,
     /// Folders of rules beside the built-in ones
     #[arg(value_name = "DIR")]
     dirs: Vec<PathBuf>,
@@ -42,14 +60,31 @@ pub(super) fn run(context: &Context, command: &RulesCommand) -> Result<u8, Comma
         RulesCommand::Check(folders) => {
             let dirs = with_configured(context, &folders.dirs);
             let (rules, problems) = context.runtime.block_on(check(&dirs, true));
-            if problems.is_empty() {
+            let mut lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            // Settings are judged by the rules, so only once these load.
+            if let Ok(rules) = RuleSet::load(&dirs, true) {
+                lines.extend(settings::params(&context.config, &rules).err().into_iter().flatten());
+            }
+            if lines.is_empty() {
                 context.ui.say(format!("{rules} rules, no problems"));
                 return Ok(0);
             }
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             Err(CommandError::usage(lines.join("\n")))
         }
         RulesCommand::Test(args) => test(context, args),
+        RulesCommand::Coverage(args) => coverage::run(context, args),
+        RulesCommand::New(args) => new::run(context, args),
+        RulesCommand::Show(args) => {
+            let rules = load(&with_configured(context, &args.dirs))?;
+            let Some(rule) = rules.get(&args.id) else {
+                let id = visible(&args.id);
+                return Err(CommandError::usage(format!("no rule `{id}`: `calltrail rules list` names them")));
+            };
+            let mut out = context.ui.data();
+            rule.sql.lines().try_for_each(|line| writeln!(out, "{}", visible(line)))?;
+            out.flush()?;
+            Ok(0)
+        }
     }
 }
 

@@ -6,15 +6,17 @@
 
 mod mapping;
 mod schema;
+mod silence;
 pub mod units;
+
+pub use silence::expiry;
 
 use crate::alert::{Level, Suppression, Wildcard};
 use crate::call::Capability;
 use crate::lake::StorageOptions;
 use crate::sink::Encoding;
 use crate::source::mapping::Mapping;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use schema::{Fault, Moment, Size, Written};
+use schema::{Fault, Size, Written};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub struct Config {
     pub detect: Detect,
     /// By rule id.
     pub rules: BTreeMap<String, RuleSetting>,
+    /// Suppressions, then allow-lists.
     pub suppress: Vec<Suppression>,
     /// Log formats of the user's own.
     pub mappings: Vec<Mapping>,
@@ -44,6 +47,25 @@ pub struct Config {
     pub query: Query,
     /// How object stores are reached.
     pub storage: StorageOptions,
+    /// Where settings of rules stand, for whoever knows the rules to say what is wrong with them.
+    pub places: Places,
+}
+
+/// Lines of keys (`rules.ID`, `rules.ID.params.NAME`) in the configuration's file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    path: PathBuf,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Places {
+    /// A message about a key with the place of the key before it.
+    pub fn located(&self, key: &str, message: &str) -> String {
+        match self.lines.get(key) {
+            Some(line) => format!("{}:{line}: {key}: {message}", self.path.display()),
+            None => format!("{key}: {message}"),
+        }
+    }
 }
 
 /// How the chain of changes is kept.
@@ -145,6 +167,7 @@ impl Default for Config {
             output: Output { format: None, file: None },
             query: Query { memory_limit: 1 << 30 },
             storage: StorageOptions::default(),
+            places: Places::default(),
         }
     }
 }
@@ -191,13 +214,17 @@ impl Config {
     /// Reads a file's text; `path` is its name, for messages and for the folder that paths start from.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let (written, faults) = schema::read(text);
-        let mut check = Check { folder: path.parent().unwrap_or(Path::new("")), faults };
-        let config = check.config(written);
+        let mut check = Check { folder: path.parent().unwrap_or(Path::new("")), faults, keys: Vec::new() };
+        let mut config = check.config(written);
+        let line_of = |at: usize| 1 + text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count();
         if check.faults.is_empty() {
+            if !check.keys.is_empty() {
+                let lines = check.keys.into_iter().map(|(key, at)| (key, line_of(at))).collect();
+                config.places = Places { path: path.to_owned(), lines };
+            }
             return Ok(config);
         }
         check.faults.sort_by_key(|(span, _)| span.as_ref().map(|span| span.start));
-        let line_of = |at: usize| 1 + text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count();
         let problems = check.faults.into_iter().map(|(span, message)| Problem {
             path: path.to_owned(),
             line: span.map(|span| line_of(span.start)),
@@ -216,12 +243,14 @@ impl Config {
 struct Check<'a> {
     folder: &'a Path,
     faults: Vec<Fault>,
+    /// Keys with the bytes at which they stand.
+    keys: Vec<(String, usize)>,
 }
 
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, chain, ingest, detect, rules, suppress, mapping, output, query, storage } = written;
+        let Written { lake, chain, ingest, detect, rules, allow, suppress, mapping, output, query, storage } = written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
@@ -247,9 +276,17 @@ impl Check<'_> {
             0 => Err("`ratio_limit` is 0; nothing compressed could be read".to_owned()),
             ratio => Ok(*ratio),
         });
+        let suppress = self.silences(suppress, &allow, &rules);
         let rules = rules.into_iter().map(|(id, rule)| {
             let level = self.value(rule.level, |text| level(text));
-            (id, RuleSetting { enabled: rule.enabled.unwrap_or(true), level, params: rule.params })
+            let key = format!("rules.{}", id.get_ref());
+            let params = rule.params.into_iter().map(|(name, value)| {
+                self.keys.push((format!("{key}.params.{}", name.get_ref()), name.span().start));
+                (name.into_inner(), value)
+            });
+            let params = params.collect();
+            self.keys.push((key, id.span().start));
+            (id.into_inner(), RuleSetting { enabled: rule.enabled.unwrap_or(true), level, params })
         });
         let rules = rules.collect();
         let format = self.value(output.format, |text| {
@@ -282,11 +319,12 @@ impl Check<'_> {
                 until: self.value(detect.until, |moment| When::parse(&moment.text())),
             },
             rules,
-            suppress: self.suppressions(suppress),
+            suppress,
             mappings: self.mappings(mapping),
             output: Output { format, file: output.file.map(|file| self.located(&file).into()) },
             query: Query { memory_limit: memory_limit.unwrap_or(default.query.memory_limit) },
             storage: self.storage(storage),
+            places: Places::default(),
         }
     }
 
@@ -345,78 +383,6 @@ impl Check<'_> {
             capabilities: rule.capabilities.into_iter().filter_map(|text| self.value(Some(text), known)).collect(),
         }
     }
-
-    fn suppressions(&mut self, written: Vec<Spanned<schema::Suppress>>) -> Vec<Suppression> {
-        let mut read: Vec<Suppression> = Vec::new();
-        for entry in written {
-            let span = entry.span();
-            let id_span = entry.get_ref().id.as_ref().map_or(span.clone(), Spanned::span);
-            let Some(suppression) = self.suppression(entry) else { continue };
-            if read.iter().any(|other| other.id == suppression.id) {
-                self.faults.push((Some(id_span), format!("a second suppression has the id `{}`", suppression.id)));
-            }
-            read.push(suppression);
-        }
-        read
-    }
-
-    fn suppression(&mut self, entry: Spanned<schema::Suppress>) -> Option<Suppression> {
-        let span = entry.span();
-        let written = entry.into_inner();
-        let filled = |text: &String| match text.trim() {
-            "" => Err("this must not be empty: whoever meets the suppression later needs it".to_owned()),
-            _ => Ok(text.clone()),
-        };
-        let missing = [
-            ("id", written.id.is_none()),
-            ("rule", written.rule.is_none()),
-            ("owner", written.owner.is_none()),
-            ("reason", written.reason.is_none()),
-            ("expires", written.expires.is_none()),
-        ];
-        for (key, _) in missing.iter().filter(|(_, missing)| *missing) {
-            self.faults.push((Some(span.clone()), format!("the suppression lacks `{key}`")));
-        }
-        let rule_span = written.rule.as_ref().map(Spanned::span);
-        let id = self.value(written.id, filled);
-        let rule = self.value(written.rule, filled).map(Wildcard::new);
-        let owner = self.value(written.owner, filled);
-        let reason = self.value(written.reason, filled);
-        let expires = self.value(written.expires, |moment: &Moment| expiry(&moment.text()));
-        let [session_id, agent, user_id, server, tool, destination] =
-            [written.session_id, written.agent, written.user_id, written.server, written.tool, written.destination]
-                .map(|pattern| pattern.map(Wildcard::new));
-        let narrow = [&session_id, &agent, &user_id, &server, &tool, &destination]
-            .iter()
-            .any(|matcher| matcher.as_ref().is_some_and(|m| !m.is_any()));
-        if rule.as_ref().is_some_and(Wildcard::is_any) && !narrow {
-            let message = "the suppression hides every alert; name a rule, an agent, a server or the like";
-            self.faults.push((rule_span, message.to_owned()));
-        }
-        Some(Suppression {
-            id: id?,
-            rule: rule?,
-            session_id,
-            agent,
-            user_id,
-            server,
-            tool,
-            destination,
-            owner: owner?,
-            reason: reason?,
-            expires: expires?,
-        })
-    }
-}
-
-/// A date holds to its end, UTC; a time to the instant.
-fn expiry(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    let date = text.parse::<NaiveDate>().ok().and_then(|date| date.succ_opt());
-    date.map(|day| day.and_time(NaiveTime::MIN).and_utc())
-        .ok_or_else(|| format!("`{text}` is not a date; write it like 2027-01-31"))
 }
 
 fn list(names: impl IntoIterator<Item = &'static str>) -> String {

@@ -17,7 +17,8 @@ pub(super) struct Written {
     pub chain: Chain,
     pub ingest: Ingest,
     pub detect: Detect,
-    pub rules: BTreeMap<String, Rule>,
+    pub rules: BTreeMap<Spanned<String>, Rule>,
+    pub allow: Allow,
     pub suppress: Vec<Spanned<Suppress>>,
     pub mapping: Vec<Spanned<super::mapping::Written>>,
     pub output: Output,
@@ -67,7 +68,18 @@ pub(super) struct Detect {
 pub(super) struct Rule {
     pub enabled: Option<bool>,
     pub level: Option<Spanned<String>>,
-    pub params: toml::Table,
+    pub params: BTreeMap<Spanned<String>, toml::Value>,
+    pub allow: Allow,
+}
+
+/// What is known and allowed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Allow {
+    pub tools: Vec<Spanned<String>>,
+    pub destinations: Vec<Spanned<String>>,
+    pub agents: Vec<Spanned<String>>,
+    pub servers: Vec<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,12 +87,13 @@ pub(super) struct Rule {
 pub(super) struct Suppress {
     pub id: Option<Spanned<String>>,
     pub rule: Option<Spanned<String>>,
-    pub session_id: Option<String>,
-    pub agent: Option<String>,
-    pub user_id: Option<String>,
-    pub server: Option<String>,
-    pub tool: Option<String>,
-    pub destination: Option<String>,
+    pub alert_id: Option<Spanned<String>>,
+    pub session_id: Option<Spanned<OneOrMore>>,
+    pub agent: Option<Spanned<OneOrMore>>,
+    pub user_id: Option<Spanned<OneOrMore>>,
+    pub server: Option<Spanned<OneOrMore>>,
+    pub tool: Option<Spanned<OneOrMore>>,
+    pub destination: Option<Spanned<OneOrMore>>,
     pub owner: Option<Spanned<String>>,
     pub reason: Option<Spanned<String>>,
     pub expires: Option<Spanned<Moment>>,
@@ -130,6 +143,23 @@ impl Setting {
 pub(super) enum Size {
     Bytes(u64),
     Text(String),
+}
+
+/// One text or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a text, or a list of texts")]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(super) fn list(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::More(texts) => texts,
+        }
+    }
 }
 
 /// A date or time, quoted or TOML's own.

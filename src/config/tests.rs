@@ -13,7 +13,7 @@ fn problems(text: &str) -> Vec<String> {
 fn example_is_valid_also_where_it_is_off() {
     let config = Config::parse(Config::example(), Path::new("calltrail.toml")).unwrap();
     assert_eq!(config.query.memory_limit, 1 << 30);
-    assert_eq!(config.suppress.len(), 1);
+    assert_eq!(config.suppress.len(), 2, "a suppression and an allow-list");
     assert_eq!(config.rules.len(), 1);
     // What is commented out must be valid too.
     let whole: String =
@@ -182,7 +182,66 @@ output.file = "alerts.jsonl"
 fn a_suppression_holds_through_its_last_day() {
     let text = "[[suppress]]\nid='a'\nrule='r'\nowner='o'\nreason='why'\nexpires=2027-01-31";
     let config = Config::parse(text, Path::new("c.toml")).unwrap();
-    assert_eq!(config.suppress[0].expires, "2027-02-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap());
+    assert_eq!(config.suppress[0].expires, Some("2027-02-01T00:00:00Z".parse().unwrap()));
     let twice = format!("{text}\n{text}");
     assert_eq!(problems(&twice), ["calltrail.toml:8: a second suppression has the id `a`"]);
+}
+
+#[test]
+fn allow_lists_are_suppressions_that_hold_for_good() {
+    let text = r#"
+[allow]
+destinations = ["*.corp.example"]
+tools = ["docs/search_*"]
+[rules.secret_then_egress]
+params = { min_bytes = 1, min_byte = 2 }
+[rules.secret_then_egress.allow]
+destinations = ["registry.example"]
+[[suppress]]
+id = "one"
+alert_id = "0123"
+owner = "o"
+reason = "r"
+expires = 2027-01-01
+[[suppress]]
+id = "two"
+rule = "r"
+server = ["a", "b*"]
+owner = "o"
+reason = "r"
+expires = 2027-01-01
+"#;
+    let config = Config::parse(text, Path::new("calltrail.toml")).unwrap();
+    let shown: Vec<(String, &str, Option<String>)> = (config.suppress.iter())
+        .map(|s| (s.id.clone(), s.rule.as_str(), s.destination.as_ref().or(s.server.as_ref()).map(ToString::to_string)))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("one".to_owned(), "*", None),
+            ("two".to_owned(), "r", Some("a, b*".to_owned())),
+            (
+                "rules.secret_then_egress.allow.destinations".to_owned(),
+                "secret_then_egress",
+                Some("registry.example, *.corp.example".to_owned())
+            ),
+            ("allow.tools".to_owned(), "*", None),
+            ("allow.destinations".to_owned(), "*", Some("*.corp.example".to_owned())),
+        ]
+    );
+    assert_eq!(
+        config.places.located("rules.secret_then_egress.params.min_byte", "no such parameter"),
+        "calltrail.toml:6: rules.secret_then_egress.params.min_byte: no such parameter"
+    );
+    let wrong = problems("[allow]\ntools = [\"*\", \" \"]\nhosts = []\n[rules.x.allow]\nagents = [\"**\"]\n");
+    let expected = [
+        ("2: ", "`*` allows everything"),
+        ("2: ", "a pattern is empty"),
+        ("3: ", "unknown field `hosts`"),
+        ("5: ", "`**` allows everything"),
+    ];
+    assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
+    for ((line, message), found) in expected.iter().zip(&wrong) {
+        assert!(found.starts_with(&format!("calltrail.toml:{line}")) && found.contains(message), "{found}");
+    }
 }

@@ -16,7 +16,7 @@ pub use incidents::incidents;
 pub use marks::{Mark, RuleText, marks, rule_text};
 pub use replay::{Difference, Proof, Replay, RuleFrom, replay};
 pub use rules::{RuleDetector, rule_detectors};
-pub use store::stored;
+pub use store::{remark, stored};
 
 use crate::alert::{Alert, Finding, Suppression, SuppressionUse};
 use crate::lake::{Lake, LakeError, Patience};

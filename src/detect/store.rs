@@ -51,6 +51,19 @@ async fn files(lake: &Lake) -> Result<Vec<(Add, Vec<Alert>)>, LakeError> {
     Ok(files)
 }
 
+/// Marks the alerts in the lake with the suppressions that hold now, as the next run would.
+///
+/// # Errors
+/// Other writers had the lake for too long, or it refuses.
+pub async fn remark(
+    lake: &Lake,
+    patience: &Patience<'_>,
+    suppressions: &[Suppression],
+    now: DateTime<Utc>,
+) -> Result<SuppressionUse, LakeError> {
+    Ok(keep(lake, patience, Vec::new(), suppressions, now).await?.suppressions)
+}
+
 /// Keeps what a run found. Without answers it only looks whether suppressions have changed.
 pub(super) async fn keep(
     lake: &Lake,

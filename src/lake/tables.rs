@@ -35,6 +35,7 @@ pub static TABLES: &[Table] = &[
     Table { name: "alerts", by_day: false, schema: alerts_schema },
     Table { name: "rule_versions", by_day: false, schema: rule_versions },
     Table { name: "rule_runs", by_day: false, schema: rule_runs },
+    Table { name: "suppressions", by_day: false, schema: suppressions },
     Table { name: "sources", by_day: false, schema: sources },
 ];
 
@@ -275,6 +276,20 @@ fn rule_runs() -> SchemaRef {
         ("seconds", Float64),
         ("rows_read", Int64),
         ("findings", Int64),
+    ])
+}
+
+fn suppressions() -> SchemaRef {
+    use DataType::Utf8;
+    schema(&[
+        ("suppression_id", Utf8),
+        ("written_at", utc_timestamp()),
+        ("rule", Utf8),
+        ("alert_id", Utf8),
+        ("matchers", Utf8),
+        ("owner", Utf8),
+        ("reason", Utf8),
+        ("expires", utc_timestamp()),
     ])
 }
 

@@ -67,7 +67,8 @@ fn cases(rule: &Rule) -> Vec<Problem> {
 
 /// The rule's query.
 async fn plan(rule: &Rule, session: &Session) -> Vec<Problem> {
-    let problem = |line: usize, message: String| Problem::new(&rule.path, line, message);
+    // Lines of the SQL that a Sigma rule became say nothing about its file.
+    let problem = |line: usize, message: String| Problem::new(&rule.path, if rule.sigma { 0 } else { line }, message);
     let session = match session.for_rule(Default::default()).await {
         Ok(session) => session,
         Err(error) => return vec![problem(0, error.to_string())],

@@ -36,9 +36,10 @@ pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>)
         rules.extend(rule);
     }
     for file in files.iter().filter(|f| f.path.to_string_lossy().ends_with(".test.toml")) {
-        let rule = PathBuf::from(file.path.to_string_lossy().replace(".test.toml", ".sql"));
-        if !files.iter().any(|other| other.path == rule) {
-            problems.push(Problem::new(&file.path, 0, format!("cases without a rule: there is no {}", rule.display())));
+        let rule = |ending: &str| PathBuf::from(file.path.to_string_lossy().replace(".test.toml", ending));
+        if ![".sql", ".yml", ".yaml"].iter().any(|ending| files.iter().any(|other| other.path == rule(ending))) {
+            let message = format!("cases without a rule: there is no {}", rule(".sql").display());
+            problems.push(Problem::new(&file.path, 0, message));
         }
     }
     rules.sort_by(|a, b| a.header.id.cmp(&b.header.id));
@@ -83,6 +84,7 @@ fn read_rule(file: &File, cases: Option<&File>) -> (Option<Rule>, Vec<Problem>) 
         path: file.path.clone(),
         version_hash: hex(&Sha256::digest(file.text.as_bytes()).into()),
         cases,
+        sigma: false,
     });
     (rule, problems)
 }
@@ -99,7 +101,7 @@ fn builtin_files(problems: &mut Vec<Problem>) -> Vec<File> {
     files.filter(|file| is_rule(&file.path)).collect()
 }
 
-/// The `.sql` and `.test.toml` files below a folder, in order of their paths. Built-in ones are named from `root` on.
+/// The `.sql`, `.yml` and `.test.toml` files below a folder, in order of their paths. Built-in ones are named from `root` on.
 fn files_below(dir: &Path, root: &Path, problems: &mut Vec<Problem>) -> Vec<File> {
     let mut files = Vec::new();
     for entry in WalkDir::new(dir).sort_by_file_name() {

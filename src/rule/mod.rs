@@ -1,23 +1,26 @@
 //! Detections as SQL files: what a rule is, how rules are loaded, checked, tested and run.
 //!
-//! One detection is `queries/<group>/<id>.sql` (a TOML header behind `-- `, then one query) and its cases in
+//! One detection is `queries/<group>/<id>.sql` (a TOML header behind `-- `, then one query), or `<id>.yml` in Sigma, and its cases in
 //! `<id>.test.toml`. A rule sees the run's range plus its window and nothing that changes from day to day. What it
 //! finds is a [`RawFinding`]; ids, suppression and enrichment are the business of `alert`.
 
 mod case;
 mod check;
+pub mod coverage;
 mod header;
 mod load;
 pub mod needs;
 mod params;
 mod rows;
 mod run;
+mod template;
 
 pub use case::{Case, CaseResult};
 pub use check::check;
 pub use header::{Header, Status};
 pub use params::Params;
 pub use run::{Ran, RawFinding, RuleError, measured, run, run_all};
+pub use template::{Template, template};
 
 use std::path::{Path, PathBuf};
 use tokio::task::JoinSet;
@@ -26,13 +29,15 @@ use tokio::task::JoinSet;
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub header: Header,
-    /// The whole file: SQL takes the header for a comment, and lines in its errors are lines of the file.
+    /// The whole file, or what a Sigma file became: SQL takes the header for a comment, and lines in its errors are lines of the file.
     pub sql: String,
     /// Where it was read; built-in rules are below `queries/`.
     pub path: PathBuf,
     /// SHA-256 of the file, hex.
     pub version_hash: String,
     pub cases: Vec<Case>,
+    /// It was written in Sigma; `sql` is what it became.
+    pub sigma: bool,
 }
 
 /// All rules of a run, sorted by id, each id once.
@@ -106,6 +111,9 @@ impl Rule {
                 whole_before && !line[at + word.len()..].starts_with(is_word)
             })
         };
+        if self.sigma {
+            return 0;
+        }
         let lines = self.sql.lines().enumerate().skip(self.query_line().saturating_sub(1));
         lines.filter(|(_, line)| has(line)).last().map_or(0, |(at, _)| at + 1)
     }
@@ -116,13 +124,13 @@ impl Rule {
             let rest = line.strip_prefix("--").map(str::trim_start).and_then(|line| line.strip_prefix(key));
             rest.is_some_and(|rest| rest.trim_start().starts_with('='))
         };
-        self.sql.lines().position(is_key).map_or(0, |at| at + 1)
+        self.sql.lines().position(is_key).filter(|_| !self.sigma).map_or(0, |at| at + 1)
     }
 
     /// The line on which the query begins.
     fn query_line(&self) -> usize {
         let is_query = |line: &str| !line.trim().is_empty() && !line.starts_with("--");
-        self.sql.lines().position(is_query).map_or(0, |at| at + 1)
+        self.sql.lines().position(is_query).filter(|_| !self.sigma).map_or(0, |at| at + 1)
     }
 
     /// Reads a rule's text again, without cases: as a lake keeps it.

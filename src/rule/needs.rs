@@ -330,8 +330,7 @@ pub(super) fn read(text: &str) -> Result<Need, String> {
     Ok(Need(fields.collect::<Result<_, _>>()?))
 }
 
-/// Compares a header with the stored columns (`table.column`) that its query reads; gives what is wrong. A header that
-/// says nothing is not compared.
+/// Compares a header with the stored columns (`table.column`) that its query reads; gives what is wrong.
 pub(super) fn compare(needs: Option<&[Need]>, helps: &[Need], reads: &BTreeSet<String>) -> Vec<String> {
     let named: BTreeSet<&str> =
         needs.unwrap_or_default().iter().chain(helps).flat_map(|need| need.0.iter().map(|field| field.name)).collect();
@@ -341,7 +340,12 @@ pub(super) fn compare(needs: Option<&[Need]>, helps: &[Need], reads: &BTreeSet<S
         .filter_map(|field| Some((field, reads.iter().find(|column| field.has(column))?)))
         .collect();
     if needs.is_none() {
-        return Vec::new();
+        let words: Vec<String> = read.iter().map(|(field, _)| format!("\"{}\"", field.name)).collect();
+        return vec![format!(
+            "`needs` is missing: name what a log must carry for the rule to see anything. The query reads \
+             [{}]; what it can do without goes to `helps`, and `needs = []` is for a rule that works on any log",
+            words.join(", ")
+        )];
     }
     let mut problems: Vec<String> = read
         .into_iter()
@@ -373,6 +377,11 @@ pub(super) fn compare(needs: Option<&[Need]>, helps: &[Need], reads: &BTreeSet<S
 }
 
 impl LogField {
+    /// Whether its presence is a share of the tool calls; else a log has it or not.
+    pub(super) fn is_share(&self) -> bool {
+        self.table == CALLS && self.name != "protocol_messages"
+    }
+
     /// Whether a column (`table.column`) is one that only such a log fills.
     fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|known| match known.strip_suffix('*') {
@@ -391,7 +400,7 @@ mod tests {
         let reads = |columns: &[&str]| columns.iter().map(|column| (*column).to_owned()).collect::<BTreeSet<_>>();
         let need = |text: &str| read(text).expect("known");
         let payloads = reads(&["calls.arguments", "calls.result", "calls.time", "calls.approval"]);
-        assert_eq!(compare(None, &[], &payloads), Vec::<String>::new());
+        assert!(compare(None, &[], &payloads)[0].contains("[\"arguments\", \"results\", \"approvals\"]"));
         let problems = compare(Some(&[need("arguments|results")]), &[], &payloads);
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].contains("`calls.approval`"), "{problems:?}");

@@ -11,6 +11,7 @@ mod entropy;
 mod has_capability;
 mod has_marker;
 mod host_of;
+mod in_network;
 mod is_credential_path;
 mod is_internal_address;
 mod is_metadata_address;
@@ -19,6 +20,8 @@ mod mad;
 mod path_escapes;
 mod registrable_domain;
 mod result_text;
+
+pub use in_network::parse_network;
 
 use arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, Float64Array, LargeStringArray, ListArray, StringArray,
@@ -40,6 +43,7 @@ pub fn all() -> Vec<ScalarUDF> {
         has_capability::udf(),
         has_marker::udf(),
         host_of::udf(),
+        in_network::udf(),
         is_credential_path::udf(),
         is_internal_address::udf(),
         is_metadata_address::udf(),

@@ -1,0 +1,66 @@
+//! `in_network(host_or_url, network)`: whether an address lies in a network in CIDR notation.
+
+use super::address::{self, Address};
+use super::{About, Function, Strings, is_text};
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::ScalarUDF;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+const ABOUT: About = About {
+    syntax: "in_network(host_or_url, network)",
+    text: "Whether an address, or the address that a URL names, lies in a network such as 10.0.0.0/8 or fd00::/8. \
+           False for names, which are not resolved, and for what is no network.",
+    example: "SELECT call_id, value FROM observables WHERE in_network(value, '10.0.0.0/8')",
+};
+
+pub(crate) fn udf() -> ScalarUDF {
+    Function::of_arrays("in_network", &ABOUT, DataType::Boolean, coerce, in_network)
+}
+
+fn coerce(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [address, network] if is_text(address) && is_text(network) => Ok(vec![DataType::Utf8, DataType::Utf8]),
+        _ => plan_err!("in_network takes two texts"),
+    }
+}
+
+fn in_network(args: &[ArrayRef]) -> Result<ArrayRef> {
+    let (hosts, networks) = (Strings::of(&args[0])?, Strings::of(&args[1])?);
+    let answers: BooleanArray = hosts
+        .iter()
+        .zip(networks.iter())
+        .map(|(host, network)| {
+            let (host, network) = (host?, network?);
+            let ip = match address::of_any(host) {
+                Some(Address::Ip(ip)) => Some(ip),
+                _ => None,
+            };
+            Some(ip.zip(parse_network(network)).is_some_and(|(ip, network)| contains(network, ip)))
+        })
+        .collect();
+    Ok(Arc::new(answers))
+}
+
+/// Reads `10.0.0.0/8`; an address alone is a network of one.
+pub fn parse_network(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.trim().split_once('/').map_or((text.trim(), None), |(a, b)| (a, Some(b)));
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(most), |bits| bits.parse().ok())?;
+    (bits <= most).then_some((address, bits))
+}
+
+fn contains((network, bits): (IpAddr, u32), ip: IpAddr) -> bool {
+    let same = |a: u128, b: u128, width: u32| bits == 0 || (a ^ b) >> (width - bits) == 0;
+    match (network, ip) {
+        (IpAddr::V4(network), IpAddr::V4(ip)) => same(u32::from(network).into(), u32::from(ip).into(), 32),
+        (IpAddr::V6(network), IpAddr::V6(ip)) => same(network.into(), ip.into(), 128),
+        (IpAddr::V4(_), IpAddr::V6(ip)) => {
+            address::embedded(ip).is_some_and(|ip| contains((network, bits), IpAddr::V4(ip)))
+        }
+        (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
