@@ -15,6 +15,7 @@
 -- falsepositives = ["users who interrupt tools often", "servers that crash", "sampled logs", "files that are disjoint slices of one session"]
 -- window = "24h"
 -- params = { min_count = 3, min_share = 0.05, grace = "1 minute" }
+-- needs = ["outcomes"]
 WITH stats AS (
     SELECT session_id, coalesce(source_file, '') AS source_file, count(*) AS requests,
            count(*) FILTER (WHERE outcome <> 'no_response') AS answered,

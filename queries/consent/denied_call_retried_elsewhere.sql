@@ -15,6 +15,8 @@
 -- falsepositives = ["the user rejects one way and asks for another in a channel that is not logged (medium)"]
 -- window = "2h"
 -- params = { within = "15 minutes", min_length = 6 }
+-- needs = ["arguments", "approvals|outcomes"]
+-- helps = ["durations", "prompts"]
 WITH denied AS (
     SELECT call_id, session_id, server, tool, time, coalesce(time_end, time) AS denied_at, arguments, arguments_hash, arguments_bytes,
            approval,

@@ -13,6 +13,8 @@
 -- falsepositives = ["clean-up jobs that are meant to run unattended", "an allow-list that the user set up knowingly"]
 -- window = "24h"
 -- params = { bulk = 5, recorded_share = 0.8, recorded_min = 3 }
+-- needs = ["approvals"]
+-- helps = ["arguments", "durations", "annotations", "prompts"]
 WITH destructive AS (
     SELECT call_id, session_id, agent, server, tool, time, approval, approval_source, approval_policy,
            coalesce(NOT ann_destructive, false) AS declared_harmless

@@ -13,6 +13,8 @@
 -- falsepositives = ["an agent that sets up or repairs the configuration of a tool", "backup and dotfile jobs"]
 -- window = "24h"
 -- params = { harvest = 3, max_bytes = 4096 }
+-- needs = ["arguments"]
+-- helps = ["prompts"]
 WITH whole AS (                  -- arguments that are a path, also a bare file name, which no observable is made of
     SELECT call_id, path FROM (
         SELECT call_id, arguments, unnest(CASE WHEN method = 'resources/read' THEN make_array(regexp_replace(mcp_resource_uri, '^file://', ''))

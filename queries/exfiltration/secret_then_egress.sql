@@ -15,6 +15,8 @@
 -- falsepositives = ["deploy jobs that publish with a token they read", "a key used against the service that issued it", "an agent that reads .env and then looks something up (low)"]
 -- window = "4h"
 -- params = { within = "10 minutes", same_value_within = "4 hours", min_bytes = 256 }
+-- needs = ["arguments|results"]
+-- helps = ["durations", "prompts"]
 WITH read AS (                   -- each step is read by the next one only: one that is read twice would be computed twice
     SELECT call_id, bool_or(type = 'secret') AS has_secret, min(value) FILTER (WHERE type = 'secret') AS secret
     FROM observables

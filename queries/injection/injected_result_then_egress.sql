@@ -14,6 +14,8 @@
 -- falsepositives = ["articles and tests about prompt injection that the agent works on", "replying to a mail that quotes a prompt"]
 -- window = "4h"
 -- params = { within = "30 minutes", around = 400 }
+-- needs = ["results"]
+-- helps = ["arguments", "durations", "prompts"]
 WITH noticed AS (                -- without the texts, which are large, and most of which are not looked at
     SELECT call_id, session_id, time, known_at, source_file, known_offset, operation,
            bool_or(m['kind'] NOT IN ('html_comment', 'ansi', 'bidi')) AS strong, array_agg(DISTINCT m['kind'] ORDER BY m['kind']) AS kinds,

@@ -15,6 +15,8 @@
 -- falsepositives = ["a wiki or dashboard of the company, read with the same tool as public pages (low)", "agents that administer cloud machines from within"]
 -- window = "24h"
 -- params = { sweep = 5 }
+-- needs = ["arguments"]
+-- helps = ["server_addresses", "prompts"]
 WITH internal AS (
     SELECT call_id, type, value, is_metadata_address(value) AS metadata, coalesce(host_of(value), lower(value)) AS place,
            lower(regexp_replace(value, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/@]*@)?([^/?#]+).*$', '\2')) AS endpoint

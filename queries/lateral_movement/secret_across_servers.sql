@@ -14,6 +14,8 @@
 -- falsepositives = ["a vault server that supplies a deploy server (low)", "one service account used for two servers that belong together"]
 -- window = "24h"
 -- params = { within = "24 hours" }
+-- needs = ["arguments", "results"]
+-- helps = ["durations", "connections", "prompts"]
 WITH seen AS (
     SELECT o.session_id, o.value AS secret, o.origin, o.call_id, c.agent, c.server, c.server_info_name, c.tool, c.time, c.capabilities,
            CASE o.origin WHEN 'result' THEN coalesce(c.time_end, c.time) ELSE c.time END AS seen_at,

@@ -13,6 +13,8 @@
 -- falsepositives = ["work across sibling folders of one repository (low)", "edits whose old or new text is nothing but a relative import (low)"]
 -- window = "24h"
 -- params = { deep = 3, tries = 3 }
+-- needs = ["arguments"]
+-- helps = ["prompts"]
 WITH candidate AS (
     SELECT call_id, session_id, agent, server, coalesce(tool, method) AS operation, time, outcome,
            unnest(CASE WHEN method = 'resources/read' THEN make_array(mcp_resource_uri) ELSE json_strings(arguments) END) AS path

@@ -14,6 +14,8 @@
 -- falsepositives = ["servers that hide tools from the model but serve them to their own user interface", "a gateway that renames tools"]
 -- window = "30d"
 -- params = { guesses = 5 }
+-- needs = ["tool_lists"]
+-- helps = ["arguments", "results"]
 WITH list_state AS (             -- what the log holds of each session's lists
     SELECT session_id, server, min(time) AS first_listed,
            bool_or(result_state IN ('summarised', 'redacted', 'not_logged', 'unparsable')

@@ -14,6 +14,8 @@
 -- falsepositives = ["updates of a server", "servers under development", "descriptions that list the user's projects or channels"]
 -- window = "30d"
 -- params = { usual_versions = 5 }
+-- needs = ["definitions"]
+-- helps = ["users", "annotations", "connections"]
 WITH versions AS (               -- one row per distinct definition of a tool
     SELECT server, tool, definition_hash, min(time) AS first_time, min(description) AS description, min(input_schema) AS input_schema,
            min(annotations) AS annotations, min(definition) AS definition, coalesce(max(array_length(markers)), 0) AS markers,

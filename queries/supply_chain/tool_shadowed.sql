@@ -14,6 +14,8 @@
 -- falsepositives = ["two servers for similar products (two code hosts, two databases)", "a gateway that is configured beside the server behind it"]
 -- window = "7d"
 -- params = { newcomer_after = "1 hour", twin_share = 0.8 }
+-- needs = ["tool_lists"]
+-- helps = ["users", "durations", "definitions", "connections", "client_addresses"]
 WITH common AS (
     SELECT tool FROM tool_definitions WHERE server IS NOT NULL GROUP BY tool HAVING min(server) <> max(server)
 ),

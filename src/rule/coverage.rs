@@ -42,7 +42,7 @@ pub fn by_taxonomy(rules: &RuleSet, framework: Framework) -> Vec<Entry<'_>> {
     }
     let visible: BTreeSet<&str> = VISIBLE.lines().filter(|line| !line.starts_with('#')).collect();
     let whole = matches!(framework, Framework::OwaspMcp | Framework::OwaspAsi);
-    let entries = framework.ids().iter().filter_map(|(id, title)| {
+    let entries = framework.ids().iter().filter_map(|&(id, title)| {
         let rules = covering.remove(id).unwrap_or_default();
         (whole || visible.contains(id) || !rules.is_empty()).then_some(Entry { id, title, rules })
     });
@@ -195,7 +195,7 @@ impl Logs {
             MCP08.iter().map(|(name, condition)| counted(&format!("mcp08 {name}"), condition)).collect();
         let sql = format!(
             "SELECT coalesce(source_format, 'unknown') AS format, count(*) AS calls, {}, {}, \
-             CAST(min(time) AS BIGINT) AS first, CAST(max(time) AS BIGINT) AS last \
+             CAST(min(time) AS BIGINT) AS \"first\", CAST(max(time) AS BIGINT) AS \"last\" \
              FROM calls WHERE method = 'tools/call' AND event_kind = 'call' GROUP BY 1 ORDER BY 1",
             of_table("calls"),
             mcp08.join(", ")
