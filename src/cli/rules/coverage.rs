@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, args: &CoverageArgs) -> Result<u8, CommandE
     if let Some(layer) = args.navigator {
         let framework = if layer == Layer::Attack { Framework::Attack } else { Framework::Atlas };
         writeln!(out, "{:#}", navigator(&rules, framework))?;
-    } else if args.logs || context.global.lake.is_some() {
+    } else if args.logs || names_a_lake() {
         let lake = context.open_lake()?;
         let session = context.session(&lake)?;
         let logs = context.runtime.block_on(Logs::measure(&session))?;
@@ -56,6 +56,11 @@ pub(super) fn run(context: &Context, args: &CoverageArgs) -> Result<u8, CommandE
     }
     out.flush()?;
     Ok(0)
+}
+
+/// Whether the command line itself names a lake. One in the environment is there for every command.
+fn names_a_lake() -> bool {
+    std::env::args().any(|word| word == "--lake" || word.starts_with("--lake="))
 }
 
 fn taxonomies_json(rules: &RuleSet) -> Value {
