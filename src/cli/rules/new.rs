@@ -40,7 +40,8 @@ pub(super) fn run(context: &Context, args: &NewArgs) -> Result<u8, CommandError>
         dirs.push(dir.clone());
     }
     // Each folder by itself: it may be the one that the built-in rules are in. One that does not load is for `rules check`.
-    let sets = dirs.iter().filter(|dir| dir.is_dir()).filter_map(|dir| RuleSet::load(&[dir.clone()], false).ok());
+    let sets =
+        dirs.iter().filter(|dir| dir.is_dir()).filter_map(|dir| RuleSet::load(std::slice::from_ref(dir), false).ok());
     let taken =
         std::iter::once(super::load(&[])?).chain(sets).find_map(|rules| rules.get(id).map(|rule| rule.path.clone()));
     if let Some(path) = taken {
