@@ -10,6 +10,7 @@ const OVERLAPS: &[(&str, &str)] = &[
     ("secret_then_egress", "2291b10a-0a06-4110-b6e5-da623145d718"),
     ("secret_written_down", "2291b10a-0a06-4110-b6e5-da623145d718"),
     ("definition_asks_for_context", ""),
+    ("written_outside_workspace", "2c2e4665-f1f6-4cf5-92d9-5af6ae5c2034"),
     ("private_content_to_new_place", "ebde0b10-bf74-42b8-9105-eaaa647e360d"),
     ("unasked_effect_on_named_target", "ebde0b10-bf74-42b8-9105-eaaa647e360d"),
 ];
