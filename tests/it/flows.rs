@@ -5,10 +5,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Every row of `flows`. Fingerprints of secrets are another in every lake.
+/// Every row of `flows`. Fingerprints of secrets are another in every lake, and so are hashes of texts with secrets.
 fn flows(place: &Place) -> Contents {
     let [rows] = place.rows_here(["SELECT * EXCLUDE (flow_id, value, value_hash), \
-         CASE WHEN kind <> 'secret' THEN concat_ws(' ', flow_id, value, value_hash) END AS identity FROM flows"]);
+         CASE WHEN kind NOT IN ('secret', 'content') THEN concat_ws(' ', flow_id, value, value_hash) END AS identity FROM flows"]);
     BTreeMap::from([("flows", rows.iter().map(Value::to_string).collect())])
 }
 
