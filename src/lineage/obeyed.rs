@@ -1,6 +1,6 @@
 //! Orders that a session read in results and then carried out, in the order in which it did: flows of the kind `directive`.
 //!
-//! Only results that share a value or a stretch of text with a later call that does something are read for orders, and only such calls
+//! Only results that share a value with a later call that does something are read for orders, around that value, and only such calls
 //! are judged. The match itself is [`directive`](super::directive)'s.
 
 use super::directive::{self, Directives, Idf, Match, ToolText, Verbs};
@@ -8,7 +8,7 @@ use super::index::{CallText, Moment};
 use super::words::{Word, words};
 use crate::call::{Capability, Text};
 use crate::enrich::result_text;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// Capabilities of a call that an order could be after.
@@ -19,6 +19,9 @@ const USEFUL: f64 = 1.5;
 /// Bytes of one result that are read for orders, and of all of one session; the first results count.
 const RESULT_BYTES: usize = 16 << 10;
 const SESSION_BYTES: usize = 2 << 20;
+/// Bytes before and after a shared value that are read for orders, and places of one value.
+const AROUND: usize = 600;
+const PLACES: usize = 8;
 /// Requests of the user that are remembered.
 const REQUESTS: usize = 256;
 
@@ -62,28 +65,34 @@ impl Read {
         }
     }
 
-    /// The calls that carry out an order, with the order. `is_said_before` tells of a request whether a call came after it.
+    /// The calls that carry out an order, with the order. `pairs` are calls that do something, each with the calls whose results share values with
+    /// its arguments, and `near` the values by those results: nothing else is looked at, because an order that names no value of the call explains
+    /// none. `is_said_before` tells of a request whether a call came after it.
     pub(super) fn obeyed(
         &self,
         calls: &[CallText],
+        pairs: &BTreeSet<(u32, u32)>,
+        near: &HashMap<u32, HashSet<&str>>,
         is_said_before: fn(&Moment, &Moment) -> bool,
         mut each: impl FnMut(u32, Match, bool),
     ) {
-        if self.results.is_empty() {
-            return;
-        }
+        let mut results = self.results.iter().filter(|((_, source), _)| near.contains_key(source)).peekable();
+        let Some(last) = pairs.last().map(|(sink, _)| *sink).filter(|_| results.peek().is_some()) else { return };
         let (idf, verbs) = (Idf::builtin(), Verbs::default());
         let mut session = Directives::new(idf, &verbs);
         let mut tools: HashMap<&Text, Rc<ToolText>> = HashMap::new();
-        let mut results = self.results.iter().peekable();
-        for (at, call) in calls.iter().enumerate() {
+        for (at, call) in calls.iter().enumerate().take(last as usize + 1) {
             while let Some(((_, source), text)) = results.next_if(|((known, _), _)| known.is_before(&call.asked)) {
-                session.read(*source as usize, text);
+                session.read(*source as usize, &around(text, near.get(source)));
             }
             let (Some(tool), Some(arguments)) = (&call.tool, &call.arguments) else { continue };
             let tool = tools.entry(tool).or_insert_with(|| Rc::new(ToolText::new(tool, None, None, idf)));
-            let best = session.judge(&directive::CallText::read(Rc::clone(tool), arguments, idf));
-            let Some(best) = best.filter(|best| has_effect(call) && best.score >= USEFUL && best.source != at) else {
+            let text = directive::CallText::read(Rc::clone(tool), arguments, idf);
+            if pairs.range((at as u32, 0)..=(at as u32, u32::MAX)).next().is_none() {
+                session.remember(&text);
+                continue;
+            }
+            let Some(best) = session.judge(&text).filter(|best| best.score >= USEFUL && best.source != at) else {
                 continue;
             };
             let asked = |value: &String| {
@@ -97,6 +106,33 @@ impl Read {
             each(at as u32, best, is_named);
         }
     }
+}
+
+/// What stands around some values in a text; its beginning, if they stand in it in another dress.
+fn around(text: &str, values: Option<&HashSet<&str>>) -> String {
+    let low = text.to_ascii_lowercase();
+    let mut places: Vec<(usize, usize)> = Vec::new();
+    for value in values.into_iter().flatten() {
+        let value = value.to_ascii_lowercase();
+        let found = low.match_indices(&value).take(PLACES);
+        places.extend(found.map(|(at, value)| (at.saturating_sub(AROUND), at + value.len() + AROUND)));
+    }
+    if places.is_empty() {
+        places.push((0, 4 * AROUND));
+    }
+    places.sort_unstable();
+    let mut out = String::new();
+    let mut done = 0;
+    for (from, until) in places {
+        let (from, until) = (text.floor_char_boundary(from.max(done)), text.floor_char_boundary(until));
+        if from < until {
+            // A break, so that sentences of two places do not become one.
+            out.push_str(if from > done { "\n\n" } else { "" });
+            out.push_str(&text[from..until]);
+            done = until;
+        }
+    }
+    out
 }
 
 fn hashes(text: &str) -> HashSet<u64> {

@@ -7,7 +7,7 @@ use super::obeyed::{Read, has_effect};
 use super::scan::{Content, Hits, Scratch};
 use super::words::hash_bytes;
 use crate::call::Text;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 /// Tools whose results are named as sources of one value: the first result of each, by time.
@@ -100,10 +100,9 @@ impl Session {
         let follows = |sink: u32| sink != source && known.is_before(&self.index.calls[sink as usize].asked);
         let hits = self.index.scan(text, scratch, &follows);
         let has_effect = |sink: u32| follows(sink) && has_effect(&self.index.calls[sink as usize]);
-        let may_order = hits.content.iter().any(|content| has_effect(content.sink))
-            || hits.values.iter().any(|(value, _)| {
-                self.index.values[*value as usize].uses.iter().rev().take(LAST_USES).any(|place| has_effect(place.call))
-            });
+        let may_order = hits.values.iter().any(|(value, _)| {
+            self.index.values[*value as usize].uses.iter().rev().take(LAST_USES).any(|place| has_effect(place.call))
+        });
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if may_order {
             found.read.result(known, source, text);
@@ -177,10 +176,22 @@ impl Session {
                 });
             }
         }
-        found.read.obeyed(&self.index.calls, is_said_before, |sink, order, is_named| {
-            if sink < self.sinks_from {
-                return;
+        // Calls that do something, and where the values that they share with results came from.
+        let mut pairs = BTreeSet::new();
+        let mut near: HashMap<u32, HashSet<&str>> = HashMap::new();
+        let values: Vec<(Text, Text, String)> = flows
+            .iter()
+            .filter_map(|flow| Some((flow.sink.call_id.clone(), flow.source.call_id.clone(), flow.value.clone()?)))
+            .collect();
+        for (sink, source, value) in &values {
+            if let Some((sink, source)) = self.index.position(sink).zip(self.index.position(source))
+                && has_effect(&self.index.calls[sink as usize])
+            {
+                pairs.insert((sink, source));
+                near.entry(source).or_default().insert(value);
             }
+        }
+        found.read.obeyed(&self.index.calls, &pairs, &near, is_said_before, |sink, order, is_named| {
             let bytes = order.shared.iter().map(|value| value.len() as u64).sum();
             flows.push(Flow {
                 first_origin: order.new_coverage > 0.0 || order.new_identifiers > 0,

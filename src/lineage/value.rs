@@ -67,11 +67,18 @@ pub(super) fn values(text: &str, words: &[Word], limit: usize) -> Vec<Range<usiz
     let mut from = 0;
     for token in split(text, words, &mut from, |byte| byte.is_ascii_whitespace() || b"\"'`<>()[]{},;|".contains(&byte))
     {
-        add(token.clone(), false);
+        let next = token.end.checked_sub(1).and_then(|last| text.as_bytes().get(words[last].end as usize));
+        if next != Some(&b'(') {
+            add(token.clone(), false);
+        }
         // Parts of a URL, a path, an assignment.
         let mut at = token.start;
         for part in split(text, &words[..token.end], &mut at, |byte| b"/\\?&=#@:%+".contains(&byte)) {
-            add(part, false);
+            let next = part.end.checked_sub(1).and_then(|last| text.as_bytes().get(words[last].end as usize));
+            // The name in front of an address's host, and that of a function that is called, say nothing by themselves.
+            if !matches!(next, Some(b'@' | b'(')) {
+                add(part, false);
+            }
         }
     }
     found
@@ -258,5 +265,8 @@ mod tests {
         ] {
             assert!(found(text).contains(&part), "{part}: {:?}", found(text));
         }
+        // The whole comes first.
+        let text = "for all: logger.information(x); anna.berg@corp.example";
+        assert_eq!(found(text)[1..], ["anna.berg@corp.example", "corp.example"]);
     }
 }

@@ -237,6 +237,12 @@ impl<'a> Directives<'a> {
     /// they are no news in later ones.
     pub fn judge(&mut self, call: &CallText) -> Option<Match> {
         let best = if self.orders.is_empty() { None } else { self.best(call) };
+        self.remember(call);
+        best
+    }
+
+    /// Remembers the values of a call that is not judged.
+    pub fn remember(&mut self, call: &CallText) {
         for token in call.tokens.iter().chain(&call.tool.name) {
             if self.known.len() < MAX_KNOWN {
                 self.known.insert(*token);
@@ -245,7 +251,6 @@ impl<'a> Directives<'a> {
         for identifier in &call.identifiers {
             self.known.insert(named(&identifier.value));
         }
-        best
     }
 
     fn best(&mut self, call: &CallText) -> Option<Match> {
