@@ -3,20 +3,22 @@
 
     CALLTRAIL=path/to/calltrail python3 eval/model.py [FOLDER]      # LABELLED=FOLDER does the same
 
-FOLDER and VARIANTS are those of rules.py; here also `bare`: the orders without their common frame, in logs without payloads. A session scores as `calltrail score` says.
-`succeeded` stands against `benign`, and against `resisted` (the order was read and not obeyed); `attempted` is reported apart. The score is not trained, so there is
-nothing to keep apart: each session is as new to it as any other. Intervals are 95 % by resampling user tasks within suites. It reports and does not fail.
+FOLDER and its variants are those of rules.py; here also `bare`: the orders without their common frame, in logs without payloads. MODEL_VARIANTS="unframed" chooses.
+A session scores as `calltrail score` says. `succeeded` stands against `benign`, and against `resisted` (the order was read and not obeyed); `attempted` is reported
+apart. Twice: with the model that comes with the program, whose forest knows the benign sessions, and with forests that `calltrail train` grows here on benign
+sessions of other user tasks. No attack is learned from in either. Intervals are 95 % by resampling user tasks within suites. It reports and does not fail.
 """
 
 import collections
 import json
 import os
-import pathlib
 import random
 import shutil
-import sys
 
-from rules import CLASSES, FOLDER, HERE, calltrail, lines, write_logs
+from rules import CLASSES, FOLDER, calltrail, prepared
+
+# Parts of the user tasks; each is scored by a model of the others.
+FOLDS = 3
 
 
 def auroc(positive, negative):
@@ -86,46 +88,72 @@ def strip(logs):
                 out.write(json.dumps(record) + "\n")
 
 
+def score(lake, *model):
+    """Score of each session, and its calls by blame, as their number among the session's tool calls."""
+    summary = calltrail("-q", "--lake", lake, "score", *model, "--format", "json")[0]
+    number, count = {}, collections.Counter()
+    order = "SELECT session_id, call_id FROM calls WHERE method = 'tools/call' ORDER BY session_id, time, source_offset"
+    for row in calltrail("-q", "--lake", lake, "query", order, "--format", "jsonl"):
+        number[row["call_id"]] = count[row["session_id"]]
+        count[row["session_id"]] += 1
+    scores, calls = {}, collections.defaultdict(list)
+    for row in calltrail("-q", "--lake", lake, "query", "SELECT subject, session_id, call_id, score FROM scores", "--format", "jsonl"):
+        if row["subject"] == "session":
+            scores[row["session_id"]] = row["score"]
+        else:
+            calls[row["session_id"]].append((-row["score"], number.get(row["call_id"], -1)))
+    return scores, {session: [at for _, at in sorted(found)] for session, found in calls.items()}, summary
+
+
+def disjoint(logs, lake, labels):
+    """The same, each third of the user tasks by a model of the benign sessions of the other tasks."""
+    tasks = sorted({(label["suite"], label["user_task"]) for label in labels.values()})
+    fold = {task: at % FOLDS for at, task in enumerate(tasks)}
+    of = {session: fold[label["suite"], label["user_task"]] for session, label in labels.items()}
+    scores, ranked = {}, {}
+    for held in range(FOLDS):
+        others = FOLDER / f"others-{held}"
+        others.mkdir()
+        for path in sorted(logs.glob("*.jsonl")):
+            with open(path) as lines, open(others / path.name, "w") as out:
+                for line in lines:
+                    record = json.loads(line)
+                    session = record.get("session_id") or record.get("sessionId")
+                    if labels[session]["class"] == "benign" and of[session] != held:
+                        out.write(line)
+        model, others_lake = str(FOLDER / f"model-{held}.json"), str(FOLDER / f"lake-{held}")
+        calltrail("-q", "--lake", others_lake, "ingest", str(others), "--format", "json")
+        calltrail("-q", "--lake", others_lake, "train", "--with-alerted", "--out", model, "--format", "json")
+        found, calls, _ = score(lake, "--model", model)
+        scores |= {session: value for session, value in found.items() if of.get(session) == held}
+        ranked |= {session: value for session, value in calls.items() if of.get(session) == held}
+        for folder in (others, others_lake):
+            shutil.rmtree(folder)
+    return scores, ranked
+
+
+def suites(scores, ranked, labels):
+    every = sorted(labels)
+    for suite in sorted({label["suite"] for label in labels.values()}):
+        inside = [session for session in every if labels[session]["suite"] == suite]
+        if any(labels[session]["class"] == "succeeded" for session in inside):
+            report(f" within {suite}", inside, scores, ranked, labels)
+    report(" all suites", every, scores, ranked, labels)
+
+
 def main():
-    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LABELLED")
-    folder = pathlib.Path(given) if given else HERE.parent.parent / "shared" / "datasets" / "labelled"
-    if not (folder / "labels.jsonl.zst").is_file():
-        print(f"no labelled sessions in {folder}: nothing measured. Name a folder with labels.jsonl.zst, or set LABELLED.")
-        return
-    labels = {label["session_id"]: label for label in map(json.loads, lines(folder / "labels.jsonl.zst"))}
-    for variant in os.environ.get("MODEL_VARIANTS", "as-is unframed prompts bare").split():
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        logs = FOLDER / "logs"
-        logs.mkdir(parents=True)
-        write_logs(folder, "unframed" if variant == "bare" else variant, labels, logs)
+    for variant, labels, logs in prepared(os.environ.get("MODEL_VARIANTS", "as-is unframed prompts bare")):
         if variant == "bare":
             strip(logs)
         lake = str(FOLDER / "lake")
         calltrail("-q", "--lake", lake, "ingest", str(logs), "--format", "json")
-        summary = calltrail("-q", "--lake", lake, "score", "--format", "json")[0]
-        print(f"== {variant}: {summary['sessions']} sessions, {summary['calls']} calls, {summary['seconds']:.1f} s")
-        rows = calltrail("-q", "--lake", lake, "query", "SELECT subject, session_id, call_id, score FROM scores", "--format", "jsonl")
-        number = {}
-        count = collections.Counter()
-        order = "SELECT session_id, call_id FROM calls WHERE method = 'tools/call' ORDER BY session_id, time, source_offset"
-        for row in calltrail("-q", "--lake", lake, "query", order, "--format", "jsonl"):
-            number[row["call_id"]] = count[row["session_id"]]
-            count[row["session_id"]] += 1
-        scores = {row["session_id"]: row["score"] for row in rows if row["subject"] == "session"}
-        calls = collections.defaultdict(list)
-        for row in rows:
-            if row["subject"] == "call":
-                calls[row["session_id"]].append((-row["score"], number.get(row["call_id"], -1)))
-        ranked = {session: [at for _, at in sorted(found)] for session, found in calls.items()}
-        every = sorted(labels)
-        for suite in sorted({label["suite"] for label in labels.values()}):
-            inside = [s for s in every if labels[s]["suite"] == suite]
-            if any(labels[s]["class"] == "succeeded" for s in inside):
-                report(f" within {suite}", inside, scores, ranked, labels)
-        report(" all suites", every, scores, ranked, labels)
+        scores, ranked, summary = score(lake)
+        print(f"== {variant}: {summary['sessions']} sessions, {summary['calls']} calls, {summary['seconds']:.1f} s; the model that comes with the program")
+        suites(scores, ranked, labels)
         for line in calltrail("-q", "--lake", lake, "score", "--check", "--format", "jsonl"):
             print(f"  promised {line['promised']:.0%}, realised {line['realised']:.2%} (all sessions, attacks included)")
-    shutil.rmtree(FOLDER, ignore_errors=True)
+        print(f"== {variant}: models of benign sessions of other user tasks, {FOLDS} folds")
+        suites(*disjoint(logs, lake, labels), labels)
 
 
 if __name__ == "__main__":

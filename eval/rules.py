@@ -176,21 +176,27 @@ def report(fired, labels):
           f"{'met' if met else 'not met'} ({share['succeeded']:.1%}, {share['benign']:.1%})\n")
 
 
-def main():
+def prepared(variants):
+    """Each variant, the labels, and the folder with its logs; says so and gives nothing where there are no labelled sessions."""
     given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LABELLED")
     folder = pathlib.Path(given) if given else HERE.parent.parent / "shared" / "datasets" / "labelled"
     if not (folder / "labels.jsonl.zst").is_file():
         print(f"no labelled sessions in {folder}: nothing measured. Name a folder with labels.jsonl.zst, or set LABELLED.")
         return
     labels = {label["session_id"]: label for label in map(json.loads, lines(folder / "labels.jsonl.zst"))}
-    for variant in os.environ.get("VARIANTS", "as-is unframed prompts").split():
+    for variant in variants.split():
         shutil.rmtree(FOLDER, ignore_errors=True)
         logs = FOLDER / "logs"
         logs.mkdir(parents=True)
         write_logs(folder, variant, labels, logs)
+        yield variant, labels, logs
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def main():
+    for variant, labels, logs in prepared(os.environ.get("VARIANTS", "as-is unframed prompts")):
         print(f"== {variant}: {len(labels)} sessions")
         report(alerts(logs, str(FOLDER / "lake")), labels)
-    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 if __name__ == "__main__":

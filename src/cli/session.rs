@@ -5,7 +5,6 @@ use super::{Context, OutputFormat};
 use crate::alert::{Alert, visible};
 use crate::detect::stored;
 use crate::query::Session;
-use crate::query::output::json_lines;
 use clap::Args;
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -80,15 +79,9 @@ pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, CommandEr
     let (id, entries, flows, alerts) = context.runtime.block_on(async {
         let id = resolve(&session, &args.id).await?;
         let entries = timeline(&session, &id).await?;
-        let flows: Vec<Flow> = rows(
-            &session,
-            &select_flows(
-                "kind, encoding, source_server, source_tool, \
-            CAST(source_time AS BIGINT) AS micros, sink_call_id, bytes, sink_share, value, sentence",
-                &id,
-            ),
-        )
-        .await?;
+        let columns = "kind, encoding, source_server, source_tool, CAST(source_time AS BIGINT) AS micros, sink_call_id, bytes, \
+                       sink_share, value, sentence";
+        let flows: Vec<Flow> = session.rows(&select_flows(columns, &id)).await?;
         let alerts = stored(&lake).await?;
         Ok::<_, CommandError>((id, entries, flows, alerts))
     })?;
@@ -98,8 +91,8 @@ pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, CommandEr
         .collect();
     let mut out = context.ui.data();
     if format == OutputFormat::Json {
-        let calls: Vec<serde_json::Value> = context.runtime.block_on(rows(&session, &select_calls(&id)))?;
-        let flows: Vec<serde_json::Value> = context.runtime.block_on(rows(&session, &select_flows("*", &id)))?;
+        let calls: Vec<serde_json::Value> = context.runtime.block_on(session.rows(&select_calls(&id)))?;
+        let flows: Vec<serde_json::Value> = context.runtime.block_on(session.rows(&select_flows("*", &id)))?;
         let ids: Vec<_> = alerts.iter().map(|a| a.alert_id.as_str()).collect();
         writeln!(out, "{}", serde_json::json!({"session_id": id, "calls": calls, "flows": flows, "alerts": ids}))?;
     } else {
@@ -120,7 +113,7 @@ async fn resolve(session: &Session, given: &str) -> Result<String, CommandError>
         "SELECT DISTINCT session_id FROM calls WHERE starts_with(session_id, {pattern}) \
          UNION SELECT DISTINCT session_id FROM prompts WHERE starts_with(session_id, {pattern}) ORDER BY session_id LIMIT 20"
     );
-    let found: Vec<Found> = rows(session, &sql).await?;
+    let found: Vec<Found> = session.rows(&sql).await?;
     if let Some(exact) = found.iter().find(|f| f.session_id == given) {
         return Ok(exact.session_id.clone());
     }
@@ -157,24 +150,11 @@ async fn timeline(session: &Session, id: &str) -> Result<Vec<Entry>, CommandErro
         "SELECT prompt_id AS call_id, CAST(time AS BIGINT) AS micros, text, agent FROM prompts WHERE session_id = {}",
         quoted(id)
     );
-    let mut entries: Vec<Entry> = rows(session, &calls).await?;
-    entries.extend(rows::<Entry>(session, &prompts).await?);
+    let mut entries: Vec<Entry> = session.rows(&calls).await?;
+    entries.extend(session.rows::<Entry>(&prompts).await?);
     // Stable: calls without a time keep the order of their source.
     entries.sort_by_key(|entry| entry.time);
     Ok(entries)
-}
-
-async fn rows<T: serde::de::DeserializeOwned>(session: &Session, sql: &str) -> Result<Vec<T>, CommandError> {
-    let mut rows = Vec::new();
-    for batch in session.collect(sql).await? {
-        for line in json_lines(&batch)?.lines() {
-            rows.push(
-                serde_json::from_str(line)
-                    .map_err(|e| CommandError::failure(format!("a row is not as expected: {e}")))?,
-            );
-        }
-    }
-    Ok(rows)
 }
 
 /// A text as an SQL literal.

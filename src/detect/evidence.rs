@@ -1,7 +1,6 @@
 //! The calls behind findings, and what stands in them.
 
 use crate::alert::{CallEvidence, Finding, Observable};
-use crate::query::output::json_lines;
 use crate::query::{QueryError, Session};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
@@ -63,7 +62,7 @@ impl Evidence {
                 list(&left)
             );
             let mut found = HashSet::new();
-            for call in rows::<CallEvidence>(session, &sql).await? {
+            for call in session.rows::<CallEvidence>(&sql).await? {
                 if let Some(id) = left.take(call.call_id.as_str()) {
                     found.insert(id);
                 }
@@ -74,7 +73,7 @@ impl Evidence {
                 list(&found)
             );
             if !found.is_empty() {
-                for row in rows::<Found>(session, &sql).await? {
+                for row in session.rows::<Found>(&sql).await? {
                     self.observables.entry(row.call_id).or_default().push(row.observable);
                 }
             }
@@ -107,17 +106,4 @@ fn is_call_id(id: &str) -> bool {
 
 fn list(ids: &HashSet<&str>) -> String {
     ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",")
-}
-
-async fn rows<T: serde::de::DeserializeOwned>(session: &Session, sql: &str) -> Result<Vec<T>, QueryError> {
-    let mut rows = Vec::new();
-    for batch in session.collect(sql).await? {
-        for line in json_lines(&batch)?.lines() {
-            let row = serde_json::from_str(line);
-            rows.push(
-                row.map_err(|error| QueryError::Execution(format!("a row of the lake is not as expected: {error}")))?,
-            );
-        }
-    }
-    Ok(rows)
 }

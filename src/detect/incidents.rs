@@ -1,7 +1,6 @@
 //! Alerts rolled up into incidents, as the view `incidents` has them.
 
 use crate::alert::Incident;
-use crate::query::output::json_lines;
 use crate::query::{QueryError, Session};
 
 /// Every incident of the lake, the greatest risk first.
@@ -11,12 +10,5 @@ use crate::query::{QueryError, Session};
 pub async fn incidents(session: &Session) -> Result<Vec<Incident>, QueryError> {
     let sql = "SELECT * EXCEPT (first_seen, last_seen), CAST(first_seen AS BIGINT) AS first_seen, \
                CAST(last_seen AS BIGINT) AS last_seen FROM incidents ORDER BY risk DESC, last_seen DESC, incident_id";
-    let mut found = Vec::new();
-    for batch in session.collect(sql).await? {
-        for line in json_lines(&batch)?.lines() {
-            let incident = serde_json::from_str(line);
-            found.push(incident.map_err(|error| QueryError::Execution(format!("a row of incidents: {error}")))?);
-        }
-    }
-    Ok(found)
+    session.rows(sql).await
 }

@@ -33,6 +33,7 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::Column;
 use meter::Metered;
+use serde::de::DeserializeOwned;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -203,6 +204,21 @@ impl Session {
     /// As for [`Self::sql`], and whatever stops the query.
     pub async fn collect(&self, text: &str) -> Result<Vec<RecordBatch>, QueryError> {
         Ok(self.plan(text, None).await?.collect().await?)
+    }
+
+    /// Runs one query and reads its rows into values of a type with the names of its columns; for results known to be small.
+    ///
+    /// # Errors
+    /// As for [`Self::collect`], or a row does not fit the type.
+    pub async fn rows<T: DeserializeOwned>(&self, text: &str) -> Result<Vec<T>, QueryError> {
+        let misfit = |error| QueryError::Execution(format!("a row of the lake is not as expected: {error}"));
+        let mut rows = Vec::new();
+        for batch in self.collect(text).await? {
+            for line in output::json_lines(&batch)?.lines() {
+                rows.push(serde_json::from_str(line).map_err(misfit)?);
+            }
+        }
+        Ok(rows)
     }
 
     /// Plans one query, with values for its `$name` parameters.

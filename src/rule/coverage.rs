@@ -7,7 +7,6 @@ use super::needs::{FIELDS, LogField};
 use super::{Rule, RuleSet};
 use crate::alert::Level;
 use crate::alert::taxonomy::{self, Framework};
-use crate::query::output::json_lines;
 use crate::query::{QueryError, Session};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,7 +201,7 @@ impl Logs {
         );
         let mut logs = Self::default();
         let (mut first, mut last) = (i64::MAX, i64::MIN);
-        for row in rows(session, &sql).await? {
+        for row in session.rows::<Map<String, Value>>(&sql).await? {
             let number = |name: &str| row.get(name).and_then(Value::as_u64).unwrap_or_default();
             let calls = number("calls");
             let share = |name: &str| number(name) as f64 / calls.max(1) as f64;
@@ -223,7 +222,8 @@ impl Logs {
                 "SELECT DISTINCT coalesce(source_format, 'unknown') AS format FROM {} WHERE {}",
                 field.table, field.present
             );
-            let having: BTreeSet<String> = rows(session, &sql)
+            let having: BTreeSet<String> = session
+                .rows::<Map<String, Value>>(&sql)
                 .await?
                 .iter()
                 .filter_map(|row| row.get("format").and_then(Value::as_str).map(str::to_owned))
@@ -323,17 +323,4 @@ pub fn by_level<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Vec<(Level, us
     let mut counts: BTreeMap<Level, usize> = BTreeMap::new();
     rules.into_iter().for_each(|rule| *counts.entry(rule.header.level).or_default() += 1);
     counts.into_iter().collect()
-}
-
-async fn rows(session: &Session, sql: &str) -> Result<Vec<Map<String, Value>>, QueryError> {
-    let mut rows = Vec::new();
-    for batch in session.collect(sql).await? {
-        for line in json_lines(&batch)?.lines() {
-            let row = serde_json::from_str(line);
-            rows.push(
-                row.map_err(|error| QueryError::Execution(format!("a row of the lake is not as expected: {error}")))?,
-            );
-        }
-    }
-    Ok(rows)
 }

@@ -2,7 +2,8 @@
 //! user's requests of a source that counts them.
 
 use super::context::Context;
-use super::{Each, SourceContext, finish};
+use super::saved::Each;
+use super::{SourceContext, finish};
 use crate::call::{Call, Flag, Nanos, SessionSource, Text, TimeSource};
 use crate::source::Turn;
 use serde::ser::SerializeMap;

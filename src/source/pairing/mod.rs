@@ -10,17 +10,18 @@ mod context;
 mod finish;
 mod memory;
 mod open;
+mod saved;
 
 pub use finish::{connection_key, prompt_id};
+pub use saved::Saved;
 
 use super::{Event, Id, PairKey, Turn};
 use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
 use connection::Lanes;
 use context::Context;
-use memory::{Memory, SavedMemory};
+use memory::Memory;
 use open::{Half, Open, OpenKey};
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// One event with what enrichment found in its payload.
 #[derive(Debug)]
@@ -108,47 +109,6 @@ pub struct Pairing {
     sequence: u64,
     /// Records and bytes that turned out to be none of ours since [`Pairing::take_foreign`].
     foreign: (u64, u64),
-}
-
-/// What outlives a run, as it is stored.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Saved {
-    open: Vec<(OpenKey, open::Entry)>,
-    lanes: Vec<((u64, Text), connection::Lane)>,
-    #[serde(flatten)]
-    memory: SavedMemory,
-    sequence: u64,
-}
-
-/// Written as a [`Saved`], for a later run. Nothing is copied, because it can be as large as all else in memory.
-impl Serialize for Pairing {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("open", &Each(|| self.open.saved()))?;
-        map.serialize_entry("lanes", &Each(|| self.lanes.saved()))?;
-        self.memory.serialize_into(&mut map)?;
-        map.serialize_entry("sequence", &self.sequence)?;
-        map.end()
-    }
-}
-
-/// What an iterator gives, as a list.
-struct Each<F>(F);
-
-impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Each<F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
-    }
-}
-
-impl Saved {
-    /// Drops halves of before a day (days since the epoch); gives how many. What has no time stays.
-    pub fn forget_before(&mut self, day: i32) -> usize {
-        let mut open = Open::restore(std::mem::take(&mut self.open));
-        let forgotten = open.forget_before(day);
-        self.open = open.into_saved();
-        forgotten
-    }
 }
 
 impl Pairing {
