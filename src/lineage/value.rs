@@ -59,7 +59,9 @@ pub(super) fn values(text: &str, words: &[Word], limit: usize) -> Vec<Range<usiz
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut add = |range: Range<usize>, whole: bool| {
         let fits = !range.is_empty() && range.len() <= MAX_WORDS && found.len() < limit && !found.contains(&range);
-        if fits && core(text, words, &range).is_some_and(|core| core.len() <= MAX_VALUE && identifies(core, whole)) {
+        if fits
+            && !opens_inside_escape(text, &words[range.start])
+            && core(text, words, &range).is_some_and(|core| core.len() <= MAX_VALUE && identifies(core, whole)) {
             found.push(range);
         }
     };
@@ -82,6 +84,14 @@ pub(super) fn values(text: &str, words: &[Word], limit: usize) -> Vec<Range<usiz
         }
     }
     found
+}
+
+/// Whether a word begins with the digits of a percent escape: `%20474` is a space and 474, and no number of five digits.
+fn opens_inside_escape(text: &str, word: &Word) -> bool {
+    let bytes = text.as_bytes();
+    let start = word.start as usize;
+    start.checked_sub(1).is_some_and(|before| bytes[before] == b'%')
+        && bytes.get(start..start + 2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Ranges of words between which no byte separates.
@@ -252,6 +262,11 @@ mod tests {
         ] {
             assert_eq!(found(text), [""; 0], "{text}");
         }
+    }
+
+    #[test]
+    fn an_escape_is_no_part_of_a_number() {
+        assert!(!found("to%20474&at=%2048213").iter().any(|value| matches!(*value, "20474" | "2048213")));
     }
 
     #[test]
