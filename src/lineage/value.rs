@@ -61,7 +61,8 @@ pub(super) fn values(text: &str, words: &[Word], limit: usize) -> Vec<Range<usiz
         let fits = !range.is_empty() && range.len() <= MAX_WORDS && found.len() < limit && !found.contains(&range);
         if fits
             && !opens_inside_escape(text, &words[range.start])
-            && core(text, words, &range).is_some_and(|core| core.len() <= MAX_VALUE && identifies(core, whole)) {
+            && core(text, words, &range).is_some_and(|core| core.len() <= MAX_VALUE && identifies(core, whole))
+        {
             found.push(range);
         }
     };

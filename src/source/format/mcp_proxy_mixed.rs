@@ -23,6 +23,8 @@ const RESPONSE: &str = "[RESPONSE] ";
 const STOPS: &str = "--- PROXY STOPPED ---";
 /// Bytes in which a record must start: what stands before it was typed by hand.
 const JUNK_MAX: usize = 256;
+/// What such a separator begins with: a line of another log can hold one of this log's.
+const SEPARATORS: [char; 4] = ['#', '-', '=', '*'];
 /// Characters that the proxy keeps of a message, less some white space.
 const KEPT: usize = 990;
 
@@ -59,14 +61,21 @@ impl LogFormat for McpProxyMixed {
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {
         // Separators without a record behind them, and what else the proxy says.
-        record.text.starts_with(['#', '-', '=', '*']) && !record.text.contains('{') || Line::read(record.text).is_some()
+        record.text.starts_with(SEPARATORS) && !record.text.contains('{') || Line::read(record.text).is_some()
     }
 }
 
 /// A JSON record behind a separator.
 fn glued(text: &str) -> Option<&str> {
     let head = &text.as_bytes()[..text.len().min(JUNK_MAX)];
-    memchr::memmem::find(head, JSON_START.as_bytes()).filter(|at| *at > 0).map(|at| &text[at..])
+    memchr::memmem::find(head, JSON_START.as_bytes())
+        .filter(|at| *at > 0 && is_typed(&text[..*at]))
+        .map(|at| &text[at..])
+}
+
+/// Whether what stands before a record can be a separator.
+fn is_typed(before: &str) -> bool {
+    before.trim_start().chars().next().is_none_or(|first| SEPARATORS.contains(&first))
 }
 
 /// A text line taken apart.
@@ -81,15 +90,12 @@ impl<'a> Line<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let head = &text.as_bytes()[..text.len().min(JUNK_MAX)];
         let at = memchr::memmem::find(head, PID.as_bytes())?;
-        let stamp = text.get(at.checked_sub(STAMP.len())?..at)?;
+        let (before, stamp) = text.get(..at)?.split_at_checked(at.checked_sub(STAMP.len())?)?;
         let mut shape = stamp.bytes().zip(STAMP.bytes());
         let fits = |(a, b): (u8, u8)| if b.is_ascii_digit() { a.is_ascii_digit() } else { a == b };
         let (pid, text) = text[at + PID.len()..].split_once("] - ")?;
-        (shape.all(fits) && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())).then_some(Self {
-            stamp,
-            pid,
-            text,
-        })
+        (shape.all(fits) && is_typed(before) && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+            .then_some(Self { stamp, pid, text })
     }
 
     /// Other programs in Python have lines of this shape.

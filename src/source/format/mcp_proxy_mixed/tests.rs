@@ -1,6 +1,6 @@
 //! The three styles, what is cut, and lines that nobody should write.
 
-use super::super::shared::testing::{decoded, one_call};
+use super::super::shared::testing::{claims, decoded, one_call};
 use super::*;
 use crate::call::SessionSource;
 
@@ -85,6 +85,10 @@ fn life_cycle_and_separators() {
     assert!(matches!(&events("--- PROXY STOPPED ---")[..], [Event::Connection { opens: false, .. }]));
     assert!(events("[RESPONSE] RAW: starting up…").is_empty());
     assert_eq!(events(r#"[RESPONSE] RAW: [{"jsonrpc":"2.0","id":1,"result":{}}]"#).len(), 1);
+    // Another log's line that holds one of this log's.
+    let held =
+        "2026-03-31T16:23:44.000Z [info] [wiki] Message from client: 2026-03-31 16:23:44 - [PID:4204] - [REQUEST] {}";
+    assert!(!claims(&McpProxyMixed, held));
     let glued = "##########  new  ######2026-03-31 16:23:44 - [PID:4204] - --- PROXY STOPPED ---";
     assert_eq!(decoded(&McpProxyMixed, glued).unwrap().unwrap().len(), 1);
     let hints = crate::source::Hints::default();
