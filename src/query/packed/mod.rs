@@ -5,27 +5,20 @@
 //! Arrow's text arrays and a fraction of the time of reading Parquet. A query that asks for any other column reads the files, as
 //! does every query if the table does not fit.
 
+mod exec;
 mod packing;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt16Array};
-use arrow::compute::{cast, take};
+use arrow::array::{ArrayRef, RecordBatch, UInt16Array};
+use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ScalarValue, Statistics};
 use datafusion::error::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, execute_stream,
-};
-use futures::{StreamExt as _, TryStreamExt as _};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use exec::PackedExec;
+use futures::TryStreamExt as _;
 use packing::Packing;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
@@ -190,7 +183,7 @@ impl TableProvider for PackedTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // Packed rows are not filtered here, so conditions stay in the query; the files use them to pass over what they can.
+        // Conditions stay in the query, whose plan hands them to the packed rows; the files use them to pass over what they can.
         let of_files = self.files.supports_filters_pushdown(filters)?.into_iter();
         let here = of_files.zip(filters).map(|(of_files, filter)| match of_files {
             TableProviderFilterPushDown::Unsupported if !self.part.only.is_some_and(|(c, v)| says(filter, c, v)) => {
@@ -245,115 +238,6 @@ enum Column {
     Keys { keys: UInt16Array, values: ArrayRef },
     /// Pieces of [`BATCH`] rows.
     Plain(Vec<ArrayRef>),
-}
-
-impl Packed {
-    /// Some columns of one piece.
-    fn batch(&self, schema: &SchemaRef, piece: usize) -> Result<RecordBatch> {
-        let from = piece * BATCH;
-        let rows = BATCH.min(self.rows - from);
-        let columns = schema.fields().iter().map(|field| {
-            Ok(match &self.columns[self.schema.index_of(field.name())?] {
-                Column::Keys { keys, values } => take(values, &keys.slice(from, rows), None)?,
-                Column::Plain(pieces) => cast(&pieces[piece], field.data_type())?,
-            })
-        });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
-    }
-}
-
-/// Gives packed rows.
-#[derive(Debug)]
-struct PackedExec {
-    packed: Arc<Packed>,
-    schema: SchemaRef,
-    properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
-}
-
-impl PackedExec {
-    fn new(packed: Arc<Packed>, schema: Schema, partitions: usize) -> Self {
-        let schema = Arc::new(schema);
-        let partitions = partitions.min(packed.rows.div_ceil(BATCH)).max(1);
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        )
-        .with_scheduling_type(SchedulingType::NonCooperative);
-        Self { packed, schema, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
-    }
-
-    fn partitions(&self) -> usize {
-        self.properties.partitioning.partition_count()
-    }
-}
-
-impl DisplayAs for PackedExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(f, "PackedExec: rows={}, columns=[{}]", self.packed.rows, names.join(", "))
-    }
-}
-
-impl ExecutionPlan for PackedExec {
-    fn name(&self) -> &'static str {
-        "PackedExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
-    }
-
-    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
-        let mut statistics = Statistics::new_unknown(&self.schema);
-        let rows = self.packed.rows / partition.map_or(1, |_| self.partitions());
-        statistics.num_rows = match partition {
-            None => Precision::Exact(rows),
-            Some(_) => Precision::Inexact(rows),
-        };
-        // What a row takes unpacked, roughly: joins build on the smaller side.
-        statistics.total_byte_size = Precision::Inexact(rows * 24 * self.schema.fields().len());
-        Ok(Arc::new(statistics))
-    }
-
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let metrics = BaselineMetrics::new(&self.metrics, partition);
-        let (packed, schema, step) = (Arc::clone(&self.packed), Arc::clone(&self.schema), self.partitions());
-        let all = (partition..packed.rows.div_ceil(BATCH)).step_by(step);
-        let batches = futures::stream::iter(all).map(move |piece| {
-            let timer = metrics.elapsed_compute().timer();
-            let batch = packed.batch(&schema, piece);
-            timer.done();
-            if let Ok(batch) = &batch {
-                metrics.record_output(batch.num_rows());
-            }
-            batch
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
-    }
 }
 
 #[cfg(test)]

@@ -97,6 +97,35 @@ async fn what_is_packed_answers_as_the_table_does() {
             true,
             "SELECT server, count(*), max(call_id) FROM t WHERE origin = 'argument' AND server < 'server 5' GROUP BY server ORDER BY server",
         ),
+        // Conditions on keys and on others, alone and together, on NULL, on all rows and on none.
+        (
+            all,
+            ROOM,
+            true,
+            "SELECT count(*), min(call_id), max(time) FROM t WHERE server IN ('server 2', 'server 7') AND origin = 'result' AND time > TIMESTAMP '1970-01-01T00:00:00.04Z'",
+        ),
+        (all, ROOM, true, "SELECT count(*), max(session_id) FROM t WHERE server IS NULL AND session_id LIKE '%77%'"),
+        (
+            all,
+            ROOM,
+            true,
+            "SELECT count(*), max(call_id) FROM t WHERE array_has(capabilities, 'capability 3') IS NOT TRUE",
+        ),
+        (all, ROOM, true, "SELECT call_id FROM t WHERE server = 'server 12'"),
+        (all, ROOM, true, "SELECT count(*), min(call_id) FROM t WHERE origin <> 'neither'"),
+        (
+            all,
+            ROOM,
+            true,
+            "SELECT call_id, server FROM t WHERE server < origin ORDER BY time DESC NULLS LAST, call_id LIMIT 20",
+        ),
+        // A join tells the other side what it looks for.
+        (
+            all,
+            ROOM,
+            true,
+            "SELECT b.server, count(*), max(b.call_id) FROM (SELECT DISTINCT session_id FROM t WHERE call_id LIKE '%00ff') a JOIN t b ON a.session_id = b.session_id GROUP BY b.server ORDER BY b.server",
+        ),
         (only, ROOM, false, "SELECT origin, count(*) FROM t GROUP BY origin ORDER BY origin"),
         (only, ROOM, false, "SELECT count(*) FROM t WHERE origin = 'argument' OR server = 'server 1'"),
     ] {

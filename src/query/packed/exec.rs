@@ -1,0 +1,322 @@
+//! Gives packed rows: those that pass the conditions above the scan, and only the columns that are asked for.
+//!
+//! A condition on one column of keys is tried once on each distinct value. Conditions on other columns, and what a join has learned
+//! of its other side meanwhile, are tried on the rows that are left, before the rest of their columns is unpacked.
+
+use super::{BATCH, Column, Packed};
+use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array};
+use arrow::compute::{BatchCoalescer, cast, filter, take};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Statistics, cast::as_boolean_array};
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr_common::physical_expr::snapshot_generation;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use std::sync::Arc;
+
+/// Some columns of a packed table.
+#[derive(Clone, Debug)]
+pub(super) struct PackedExec {
+    packed: Arc<Packed>,
+    schema: SchemaRef,
+    conditions: Vec<Condition>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+/// A condition that rows must pass.
+#[derive(Clone, Debug)]
+struct Condition {
+    /// Over `columns` alone.
+    expr: Arc<dyn PhysicalExpr>,
+    columns: SchemaRef,
+}
+
+impl PackedExec {
+    pub(super) fn new(packed: Arc<Packed>, schema: Schema, partitions: usize) -> Self {
+        let schema = Arc::new(schema);
+        let partitions = partitions.min(packed.rows.div_ceil(BATCH)).max(1);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::NonCooperative);
+        let metrics = ExecutionPlanMetricsSet::new();
+        Self { packed, schema, conditions: Vec::new(), properties: Arc::new(properties), metrics }
+    }
+
+    fn partitions(&self) -> usize {
+        self.properties.partitioning.partition_count()
+    }
+}
+
+impl DisplayAs for PackedExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        write!(f, "PackedExec: rows={}, columns=[{}]", self.packed.rows, names.join(", "))?;
+        self.conditions.iter().try_for_each(|condition| write!(f, ", where {}", condition.expr))
+    }
+}
+
+impl ExecutionPlan for PackedExec {
+    fn name(&self) -> &'static str {
+        "PackedExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        each: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for condition in &self.conditions {
+            if each(&condition.expr)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        let rows = self.packed.rows / partition.map_or(1, |_| self.partitions());
+        statistics.num_rows = match partition {
+            None if self.conditions.is_empty() => Precision::Exact(rows),
+            _ => Precision::Inexact(rows),
+        };
+        // What a row takes unpacked, roughly: joins build on the smaller side.
+        statistics.total_byte_size = Precision::Inexact(rows * 24 * self.schema.fields().len());
+        Ok(Arc::new(statistics))
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let mut exec = self.clone();
+        for asked in &result.parent_filters {
+            exec.conditions.push(Condition::new(&asked.filter, &self.schema)?);
+        }
+        // What a join or a limit learns as it goes only helps; it sees to the rest itself.
+        let done = if phase == FilterPushdownPhase::Pre { PushedDown::Yes } else { PushedDown::No };
+        Ok(FilterPushdownPropagation {
+            filters: vec![done; result.parent_filters.len()],
+            updated_node: (!result.parent_filters.is_empty()).then(|| Arc::new(exec) as _),
+        })
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let pieces = (partition..self.packed.rows.div_ceil(BATCH)).step_by(self.partitions());
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let mut reader = Reader {
+            packed: Arc::clone(&self.packed),
+            schema: Arc::clone(&self.schema),
+            tests: self.conditions.iter().map(|condition| Test::new(condition.clone(), &self.packed)).collect(),
+            passed: BatchCoalescer::new(Arc::clone(&self.schema), BATCH),
+            pieces,
+        };
+        let batches = std::iter::from_fn(move || {
+            let timer = metrics.elapsed_compute().timer();
+            let batch = reader.next().transpose();
+            timer.done();
+            if let Some(Ok(batch)) = &batch {
+                metrics.record_output(batch.num_rows());
+            }
+            batch
+        });
+        let batches = futures::stream::iter(batches);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
+    }
+}
+
+impl Condition {
+    fn new(expr: &Arc<dyn PhysicalExpr>, schema: &SchemaRef) -> Result<Self> {
+        let mut columns: Vec<usize> = collect_columns(expr).iter().map(|column| column.index()).collect();
+        columns.sort_unstable();
+        let columns = Arc::new(schema.project(&columns)?);
+        Ok(Self { expr: reassign_expr_columns(Arc::clone(expr), &columns)?, columns })
+    }
+
+    /// Which of these rows pass.
+    fn passes(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<BooleanArray> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.columns), columns, &options)?;
+        let answer = self.expr.evaluate(&batch)?.into_array(rows)?;
+        let answer = as_boolean_array(&answer)?;
+        Ok(match answer.null_count() {
+            0 => answer.clone(),
+            _ => arrow::compute::prep_null_mask_filter(answer),
+        })
+    }
+}
+
+/// A condition at work.
+struct Test {
+    condition: Condition,
+    /// The column of keys that it is about, if it is about one.
+    keys: Option<usize>,
+    /// Which keys pass, since the condition was last changed.
+    known: Option<(u64, BooleanArray)>,
+}
+
+impl Test {
+    fn new(condition: Condition, packed: &Packed) -> Self {
+        let keys = match condition.columns.fields().as_ref() {
+            [one] => {
+                packed.schema.index_of(one.name()).ok().filter(|at| matches!(packed.columns[*at], Column::Keys { .. }))
+            }
+            _ => None,
+        };
+        Self { condition, keys, known: None }
+    }
+
+    /// The keys of the rows, and which of them pass; `None` if that cannot be told by key.
+    fn by_key<'p>(&mut self, packed: &'p Packed) -> Option<(&'p UInt16Array, &BooleanArray)> {
+        let Column::Keys { keys, values } = &packed.columns[self.keys?] else { return None };
+        let generation = snapshot_generation(&self.condition.expr);
+        if self.known.as_ref().is_none_or(|(known, _)| *known != generation) {
+            match self.condition.passes(vec![Arc::clone(values)], values.len()) {
+                Ok(passes) => self.known = Some((generation, passes)),
+                // An error of a value whose rows other conditions leave out is none.
+                Err(_) => self.keys = None,
+            }
+        }
+        self.keys?;
+        self.known.as_ref().map(|(_, passes)| (keys, passes))
+    }
+}
+
+/// Reads the pieces of one partition.
+struct Reader<P> {
+    packed: Arc<Packed>,
+    schema: SchemaRef,
+    tests: Vec<Test>,
+    /// Rows that passed, until they are enough for a batch.
+    passed: BatchCoalescer,
+    pieces: P,
+}
+
+impl<P: Iterator<Item = usize>> Reader<P> {
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.passed.next_completed_batch() {
+                return Ok(Some(batch));
+            }
+            let Some(piece) = self.pieces.next() else {
+                self.passed.finish_buffered_batch()?;
+                return Ok(self.passed.next_completed_batch());
+            };
+            let Some(rows) = self.chosen(piece)? else {
+                let batch = self.unpacked(piece, None)?;
+                if self.passed.is_empty() {
+                    return Ok(Some(batch));
+                }
+                self.passed.push_batch(batch)?;
+                continue;
+            };
+            if !rows.is_empty() {
+                let batch = self.unpacked(piece, Some(&rows))?;
+                self.passed.push_batch(batch)?;
+            }
+        }
+    }
+
+    /// The rows of a piece that pass, by their place in it; `None` if all do.
+    fn chosen(&mut self, piece: usize) -> Result<Option<UInt32Array>> {
+        let (from, rows) = self.packed.bounds(piece);
+        let mut chosen: Option<UInt32Array> = None;
+        let mut masks = Vec::new();
+        for test in &mut self.tests {
+            if let Some((keys, passes)) = test.by_key(&self.packed) {
+                masks.push((&keys.values()[from..from + rows], passes.clone()));
+            }
+        }
+        if !masks.is_empty() {
+            let passes = |row: usize| masks.iter().all(|(keys, passes)| passes.value(usize::from(keys[row])));
+            let picked: Vec<u32> = (0..rows).filter(|row| passes(*row)).map(|row| row as u32).collect();
+            chosen = (picked.len() < rows).then(|| UInt32Array::from(picked));
+        }
+        for test in self.tests.iter().filter(|test| test.keys.is_none()) {
+            let left = chosen.as_ref().map_or(rows, UInt32Array::len);
+            if left == 0 {
+                break;
+            }
+            let names = test.condition.columns.fields().iter();
+            let columns =
+                names.map(|field| self.packed.column(field.name(), field.data_type(), piece, chosen.as_ref()));
+            let passes = test.condition.passes(columns.collect::<Result<_>>()?, left)?;
+            let count = passes.true_count();
+            if count < left {
+                let before = chosen.take().unwrap_or_else(|| UInt32Array::from_iter_values(0..rows as u32));
+                chosen = Some(arrow::array::AsArray::as_primitive(&filter(&before, &passes)?).clone());
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn unpacked(&self, piece: usize, chosen: Option<&UInt32Array>) -> Result<RecordBatch> {
+        let fields = self.schema.fields().iter();
+        let columns = fields.map(|field| self.packed.column(field.name(), field.data_type(), piece, chosen));
+        let rows = chosen.map_or(self.packed.bounds(piece).1, UInt32Array::len);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let columns = columns.collect::<Result<_>>()?;
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+}
+
+impl Packed {
+    /// First row of a piece, and how many it has.
+    fn bounds(&self, piece: usize) -> (usize, usize) {
+        let from = piece * BATCH;
+        (from, BATCH.min(self.rows - from))
+    }
+
+    /// A column of a piece, or of the chosen rows of it.
+    fn column(
+        &self,
+        name: &str,
+        data_type: &arrow::datatypes::DataType,
+        piece: usize,
+        chosen: Option<&UInt32Array>,
+    ) -> Result<ArrayRef> {
+        let (from, rows) = self.bounds(piece);
+        Ok(match (&self.columns[self.schema.index_of(name)?], chosen) {
+            (Column::Keys { keys, values }, None) => take(values, &keys.slice(from, rows), None)?,
+            (Column::Keys { keys, values }, Some(chosen)) => {
+                take(values, &take(&keys.slice(from, rows), chosen, None)?, None)?
+            }
+            (Column::Plain(pieces), None) => cast(&pieces[piece], data_type)?,
+            // Text becomes views of the piece first, so that choosing copies no text.
+            (Column::Plain(pieces), Some(chosen)) => take(&cast(&pieces[piece], data_type)?, chosen, None)?,
+        })
+    }
+}
