@@ -4,7 +4,9 @@
 //! of its other side meanwhile, are tried on the rows that are left, before the rest of their columns is unpacked.
 
 use super::{BATCH, Column, Packed};
-use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array,
+};
 use arrow::compute::{BatchCoalescer, cast, filter, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
@@ -277,7 +279,7 @@ impl<P: Iterator<Item = usize>> Reader<P> {
             let count = passes.true_count();
             if count < left {
                 let before = chosen.take().unwrap_or_else(|| UInt32Array::from_iter_values(0..rows as u32));
-                chosen = Some(arrow::array::AsArray::as_primitive(&filter(&before, &passes)?).clone());
+                chosen = Some(filter(&before, &passes)?.as_primitive().clone());
             }
         }
         Ok(chosen)
@@ -310,7 +312,7 @@ impl Packed {
     ) -> Result<ArrayRef> {
         let (from, rows) = self.bounds(piece);
         Ok(match (&self.columns[self.schema.index_of(name)?], chosen) {
-            (Column::Keys { keys, values }, None) => take(values, &keys.slice(from, rows), None)?,
+            (Column::Keys { keys, values }, None) => own_text(take(values, &keys.slice(from, rows), None)?),
             (Column::Keys { keys, values }, Some(chosen)) => {
                 take(values, &take(&keys.slice(from, rows), chosen, None)?, None)?
             }
@@ -318,5 +320,13 @@ impl Packed {
             // Text becomes views of the piece first, so that choosing copies no text.
             (Column::Plain(pieces), Some(chosen)) => take(&cast(&pieces[piece], data_type)?, chosen, None)?,
         })
+    }
+}
+
+/// Text of its own: views into all distinct values of a column would be counted as if each batch held them all.
+fn own_text(array: ArrayRef) -> ArrayRef {
+    match array.as_string_view_opt() {
+        Some(views) if !views.data_buffers().is_empty() => Arc::new(views.gc()),
+        _ => array,
     }
 }

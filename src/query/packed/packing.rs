@@ -56,9 +56,12 @@ impl Packing {
                     let mut fresh = Vec::new();
                     let mut full = false;
                     let before = keys.len();
+                    // The same value often stands in many rows one after another.
+                    let mut last: Option<(arrow::row::Row<'_>, u16)> = None;
                     for (at, row) in encoded.iter().enumerate() {
-                        let key = match known.get(row.as_ref()) {
-                            Some(key) => *key,
+                        let same = last.filter(|(before, _)| *before == row).map(|(_, key)| key);
+                        let key = match same.or_else(|| known.get(row.as_ref()).copied()) {
+                            Some(key) => key,
                             None => {
                                 let Ok(key) = u16::try_from(known.len()) else {
                                     full = true;
@@ -70,6 +73,7 @@ impl Packing {
                             }
                         };
                         keys.push(key);
+                        last = Some((row, key));
                     }
                     if full {
                         keys.truncate(before);

@@ -1,0 +1,52 @@
+-- id = "order_carried_out"
+-- title = "Agent carried out an order that stood in a result"
+-- level = "high"
+-- status = "test"
+-- description = """
+--   A sentence of a result gives an order, and a later call that sends, writes, deletes, runs or pays does what it says with the values that it names, which the user had not named.
+--   high: the match is strong, or it is good and the result comes from where others can write. medium: it is good, and the source is not known to hold other people's text; or the
+--   user handed the task over ("do what the mail says"), so that the order may be the task. low: the match is fair, or the call was refused.
+--   How well sentence and call match is the flow's score, 1.5 to 4.2 (docs/model.md).
+--   """
+-- tags = ["owasp.mcp06", "owasp.mcp10", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
+-- falsepositives = ["tasks that consist of carrying out what a text says, in logs without the user's requests", "runbooks and tutorials that the agent was told to follow"]
+-- window = "24h"
+-- params = { strong = 2.6, good = 2.0, fair = 1.8 }
+-- needs = ["arguments", "results"]
+-- helps = ["prompts"]
+WITH obeyed AS (
+    SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(source_time) AS source_time,
+           first_value(source_call_id ORDER BY score DESC, source_call_id) AS source_call_id, first_value(sentence ORDER BY score DESC, source_call_id) AS sentence,
+           first_value(concat_ws('/', source_server, source_tool) ORDER BY score DESC, source_call_id) AS source, min(concat_ws('/', sink_server, sink_tool)) AS sink,
+           max(score) AS score, bool_or(array_has(source_capabilities, 'reads_untrusted')) AS untrusted
+    FROM flows
+    WHERE kind = 'directive' AND score >= $fair AND NOT coalesce(user_named, false)
+    GROUP BY session_id, sink_call_id
+),
+handed_over AS (
+    -- Whoever hands the task over to what is read, has asked for what it says.
+    SELECT session_id, min(time) AS at FROM prompts
+    WHERE regexp_like(text, '\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b', 'i')
+    GROUP BY session_id
+),
+graded AS (
+    SELECT o.*, h.session_id IS NOT NULL AND h.at <= o.time AS asked,
+           CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR o.score < $good THEN 1
+                WHEN h.session_id IS NOT NULL AND h.at <= o.time THEN 2
+                WHEN o.score >= $strong OR o.untrusted THEN 3 ELSE 2 END AS grade
+    FROM obeyed o JOIN calls c ON c.call_id = o.sink_call_id LEFT JOIN handed_over h ON h.session_id = o.session_id
+),
+evidence AS (
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, max(score) AS score, bool_or(asked) AS asked,
+           first_value(sink ORDER BY grade DESC, score DESC, time) AS sink, first_value(source ORDER BY grade DESC, score DESC, time) AS source,
+           first_value(sentence ORDER BY grade DESC, score DESC, time) AS sentence
+    FROM (SELECT *, unnest(make_array(named_struct('id', source_call_id, 'at', source_time), named_struct('id', sink_call_id, 'at', time))) AS ev FROM graded)
+    GROUP BY session_id, ev['id']
+)
+SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_seen, array_slice(array_agg(call_id ORDER BY grade DESC, at, call_id), 1, 40) AS call_ids,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level, max(score) AS score,
+       first_value(sink ORDER BY grade DESC, score DESC, at) || ' did what a result of ' || first_value(source ORDER BY grade DESC, score DESC, at) || ' says: '
+           || left(first_value(sentence ORDER BY grade DESC, score DESC, at), 200) || CASE WHEN bool_or(asked) THEN ' (the user had handed the task over)' ELSE '' END AS message,
+       left(first_value(sentence ORDER BY grade DESC, score DESC, at), 500) AS sentence
+FROM evidence
+GROUP BY session_id
