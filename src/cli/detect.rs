@@ -7,7 +7,8 @@ use crate::config::units::When;
 use crate::detect::{Detected, Effort, Profile, Request, detect, incidents, rule_detectors};
 use crate::query::{SessionOptions, TimeRange};
 use crate::rule::RuleSet;
-use crate::sink::{self, Encoding, encode::table};
+use crate::sink::encode::{Options, table};
+use crate::sink::{self, Encoding};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -235,11 +236,11 @@ pub(super) fn write_alerts(
         Some(path) => {
             let failed = |cause| CommandError::failure(format!("cannot write `{}`: {cause}", path.display()));
             let mut out = std::fs::File::options().create(true).append(true).open(path).map_err(failed)?;
-            sink::write(alerts, encoding, style, &mut out).map_err(failed)
+            sink::write(alerts, encoding, &Options::default(), style, &mut out).map_err(failed)
         }
         None => {
             let mut out = context.ui.data();
-            sink::write(alerts, encoding, style, &mut out)?;
+            sink::write(alerts, encoding, &Options::default(), style, &mut out)?;
             Ok(out.flush()?)
         }
     }

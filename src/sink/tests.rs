@@ -1,6 +1,6 @@
 //! Encoders against hostile text and, where it is at hand, the published OCSF schema.
 
-use super::encode::{json_text, ocsf, table};
+use super::encode::{Options, json_text, ocsf, table};
 use super::{Encoding, write};
 use crate::alert::Alert;
 use crate::alert::tests::{awkward, sample};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 fn written(alerts: &[Alert], encoding: Encoding) -> String {
     let mut out = Vec::new();
-    write(alerts, encoding, table::Style::default(), &mut out).unwrap();
+    write(alerts, encoding, &Options::default(), table::Style::default(), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
