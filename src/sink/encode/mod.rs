@@ -3,10 +3,28 @@
 //! [`Options`] says what a target wants to be told beside the alert. An encoder sees a [`Shown`]: the alert as it is to be written,
 //! which [`encode`](super::encode()) has cut if it would be larger than the target takes.
 
+pub mod asim;
+pub mod cef;
+pub mod chat;
+pub mod datadog;
+pub mod ecs;
+mod facts;
+pub(super) mod fit;
+pub mod hec;
 pub mod incident;
 pub mod jsonl;
+pub mod leef;
+mod name_based;
+mod object;
 pub mod ocsf;
+pub mod ocsf_call;
+pub mod otlp;
+pub mod pagerduty;
+pub mod sarif;
+pub mod stix;
+pub mod syslog;
 pub mod table;
+pub mod udm;
 
 pub use crate::visible::visible;
 
@@ -66,7 +84,7 @@ impl std::fmt::Debug for RoutingKey {
 }
 
 /// A version of the OCSF schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OcsfVersion {
     #[default]
     V1_8,
@@ -98,6 +116,20 @@ pub struct Shown<'a> {
     pub options: &'a Options,
     /// If the alert was cut, the bytes that its message would have had.
     pub full_bytes: Option<usize>,
+}
+
+/// What an encoder made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub text: String,
+    /// Whether a part of it is longer than the target takes, whatever the length of the whole.
+    pub is_too_long: bool,
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self { text, is_too_long: false }
+    }
 }
 
 /// One line of JSON in which every character that acts on a terminal or hides from a reader is a `\u` escape:
