@@ -136,7 +136,9 @@ impl ValueEnum for OutputFormat {
             Self::Jsonl => PossibleValue::new("jsonl"),
             Self::Csv => PossibleValue::new("csv"),
             Self::Parquet => PossibleValue::new("parquet").help("`query` only"),
-            Self::Of(encoding) => PossibleValue::new(encoding.as_str()).help(format!("Alerts only: {}", encoding.title())),
+            Self::Of(encoding) => {
+                PossibleValue::new(encoding.as_str()).help(format!("Alerts only: {}", encoding.title()))
+            }
         })
     }
 }

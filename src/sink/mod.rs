@@ -7,8 +7,8 @@ pub mod encode;
 
 use crate::alert::Alert;
 use encode::{
-    Message, Options, Shown, asim, cef, chat, datadog, ecs, fit::fit, hec, json_text, jsonl, leef, ocsf, ocsf_call, otlp,
-    pagerduty, sarif, stix, syslog, table, udm,
+    Message, Options, Shown, asim, cef, chat, datadog, ecs, fit::fit, hec, json_text, jsonl, leef, ocsf, ocsf_call,
+    otlp, pagerduty, sarif, stix, syslog, table, udm,
 };
 use serde_json::Value;
 use std::io::{self, Write};
@@ -261,7 +261,10 @@ fn of_call(shown: &Shown<'_>, encoding: Encoding) -> io::Result<Message> {
 }
 
 fn no_call() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the event of a call is larger than the limit however it is cut: raise `max_bytes`")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the event of a call is larger than the limit however it is cut: raise `max_bytes`",
+    )
 }
 
 /// One request of messages that [`encode`] gave; of [`Batching::Single`] messages it should be one.

@@ -6,7 +6,9 @@
 //! parser eats the first letter of the first key.
 
 use super::Shown;
-use super::facts::{Name, PRODUCT, VERSION, attacks, clip, millis, name, names, observed, percent, risk, says, span, title};
+use super::facts::{
+    Name, PRODUCT, VERSION, attacks, clip, millis, name, names, observed, percent, risk, says, span, title,
+};
 use crate::alert::{Alert, Level};
 use crate::visible::{is_hidden, visible};
 use std::fmt::Write as _;

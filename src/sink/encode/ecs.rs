@@ -19,6 +19,8 @@ pub fn encode(shown: &Shown<'_>) -> io::Result<Value> {
     let alert = shown.alert;
     let finding = &alert.finding;
     let (start, end) = span(alert);
+    // What was cut is no original, and the room is needed.
+    let whole = shown.full_bytes.is_none().then(|| json_text(&jsonl::Wire::of(alert))).transpose()?;
     let event = Attributes::new()
         .with("kind", "signal")
         .with("category", json!(["intrusion_detection"]))
@@ -35,7 +37,7 @@ pub fn encode(shown: &Shown<'_>) -> io::Result<Value> {
         .with("duration", end.saturating_sub(start).saturating_mul(1000))
         .with("severity", risk(finding.level))
         .with("risk_score", risk(finding.level))
-        .with("original", json_text(&jsonl::Wire::shown(shown))?);
+        .maybe("original", whole);
     let rule = Attributes::new()
         .with("id", finding.rule_id.as_str())
         .with("name", title(alert))
@@ -120,9 +122,8 @@ fn threat(shown: &Shown<'_>) -> Attributes {
 /// Action and document of one item of a `_bulk` request. The document's id is the alert's, and `create` refuses an id that is there (409),
 /// so that sending twice has no effect.
 pub fn bulk(shown: &Shown<'_>) -> io::Result<String> {
-    let action = Attributes::new()
-        .text("_index", shown.options.index.as_deref())
-        .with("_id", shown.alert.alert_id.as_str());
+    let action =
+        Attributes::new().text("_index", shown.options.index.as_deref()).with("_id", shown.alert.alert_id.as_str());
     let action = json_text(&Value::from(Attributes::new().with("create", action)))?;
     Ok(format!("{action}\n{}", json_text(&encode(shown)?)?))
 }

@@ -49,9 +49,9 @@ pub(super) fn span(alert: &Alert) -> (i64, i64) {
     (a.min(b), a.max(b))
 }
 
-/// Epoch milliseconds.
+/// Epoch milliseconds, within the years that all formats know.
 pub(super) fn millis(micros: i64) -> i64 {
-    micros.div_euclid(1000)
+    clamped(micros).timestamp_millis()
 }
 
 /// RFC 3339 with three digits, in the years that all formats know: the one of the first or last of them for other times.

@@ -15,7 +15,7 @@ struct Step {
     list: usize,
 }
 
-/// The last one is small enough for 4 KiB in every encoding, also if every character has to be written as an escape.
+/// The last one is small enough for 8 KiB in every encoding, also if every character has to be written as an escape.
 const STEPS: [Step; 6] = [
     Step { payload: 1024, message: 4096, name: 512, calls: 20, list: 100 },
     Step { payload: 256, message: 2048, name: 256, calls: 20, list: 50 },

@@ -2,7 +2,7 @@
 //!
 //! A request is such objects one after the other. `fields` are indexed, so that a search for an alert's id needs no parsing of events.
 
-use super::facts::{Name, PROGRAM, name};
+use super::facts::{Name, PROGRAM, clamped, name};
 use super::object::Attributes;
 use super::{Shown, ocsf, ocsf_call};
 use crate::alert::CallEvidence;
@@ -13,7 +13,7 @@ pub fn encode(shown: &Shown<'_>) -> Value {
     let finding = &shown.alert.finding;
     let fields = Attributes::new()
         .with("alert_id", shown.alert.alert_id.as_str())
-        .with("rule_id", finding.rule_id.as_str())
+        .text("rule_id", Some(&finding.rule_id))
         .with("level", finding.level.as_str())
         .maybe("session_id", name(shown.alert, Name::Session))
         .maybe("agent", name(shown.alert, Name::Agent))
@@ -26,7 +26,7 @@ pub fn calls(shown: &Shown<'_>) -> Vec<Value> {
     let event = |(call, event): (&CallEvidence, Value)| {
         let fields = Attributes::new()
             .with("alert_id", shown.alert.alert_id.as_str())
-            .with("call_id", call.call_id.as_str())
+            .text("call_id", Some(&call.call_id))
             .text("session_id", call.session_id.as_deref());
         let time = call.time.unwrap_or_else(|| shown.alert.time());
         envelope(shown, time, "calltrail:call", event, fields)
@@ -38,7 +38,7 @@ fn envelope(shown: &Shown<'_>, time: i64, sourcetype: &str, event: Value, fields
     let options = shown.options;
     Attributes::new()
         // Seconds with decimals; a double holds microseconds until the year 2255.
-        .with("time", time as f64 / 1e6)
+        .with("time", clamped(time).timestamp_micros() as f64 / 1e6)
         .text("host", options.host.as_deref())
         .with("source", options.source.as_deref().unwrap_or(PROGRAM))
         .with("sourcetype", options.sourcetype.as_deref().unwrap_or(sourcetype))

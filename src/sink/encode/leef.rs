@@ -5,7 +5,9 @@
 //! `=`: the first one ends the key.
 
 use super::Shown;
-use super::facts::{Name, PRODUCT, VERSION, attacks, clip, line, millis, name, names, observed, percent, risk, says, title};
+use super::facts::{
+    Name, PRODUCT, VERSION, attacks, clip, line, millis, name, names, observed, percent, risk, says, title,
+};
 use crate::alert::Level;
 use std::fmt::Write as _;
 

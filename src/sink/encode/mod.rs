@@ -28,8 +28,8 @@ pub mod udm;
 
 pub use crate::visible::visible;
 
-use crate::visible::is_hidden;
 use crate::alert::Alert;
+use crate::visible::is_hidden;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use std::io::{self, Write};

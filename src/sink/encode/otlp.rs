@@ -2,7 +2,7 @@
 //!
 //! 64-bit numbers are texts, as that encoding wants them. The alert as a whole is the attribute `calltrail.alert`, our own JSON.
 
-use super::facts::{Name, PROGRAM, VERSION, name, names, observed, risk, says, title};
+use super::facts::{Name, PROGRAM, VERSION, clamped, name, names, observed, risk, says, title};
 use super::{Shown, json_text, jsonl};
 use crate::alert::Level;
 use serde_json::{Value, json};
@@ -16,8 +16,9 @@ pub fn encode(shown: &Shown<'_>) -> io::Result<Value> {
     let alert = shown.alert;
     let finding = &alert.finding;
     let (number, text) = severity(finding.level);
-    let nanos = u128::from(u64::try_from(alert.time()).unwrap_or_default()) * 1000;
-    let nanos = nanos.min(u128::from(u64::MAX)).to_string();
+    // A signed 64-bit number of nanoseconds ends in the year 2262; the field is unsigned and holds a time until 2554.
+    let micros = u64::try_from(clamped(alert.time()).timestamp_micros()).unwrap_or_default();
+    let nanos = micros.saturating_mul(1000).to_string();
     let mut resource = vec![attribute("service.name", PROGRAM), attribute("service.version", VERSION)];
     resource.extend(shown.options.host.as_deref().map(|host| attribute("host.name", host)));
     let mut attributes = vec![

@@ -233,7 +233,9 @@ fn is_domain(text: &str) -> bool {
 }
 
 fn is_url(text: &str) -> bool {
-    text.is_ascii() && !text.contains(|c: char| c.is_ascii_control() || " \"<>\\^`{|}".contains(c)) && url::Url::parse(text).is_ok()
+    text.is_ascii()
+        && !text.contains(|c: char| c.is_ascii_control() || " \"<>\\^`{|}".contains(c))
+        && url::Url::parse(text).is_ok()
 }
 
 fn is_email(text: &str) -> bool {

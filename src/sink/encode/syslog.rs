@@ -5,7 +5,7 @@
 //! and `]` are escaped. Hidden characters, line breaks among them, are written out in values and in our own message. That message begins with
 //! a byte-order mark, which says that it is UTF-8; a payload in another encoding gets none, because its readers expect it at once.
 
-use super::facts::{Name, PROGRAM, clip, clamped, line, name, says};
+use super::facts::{Name, PROGRAM, clamped, clip, line, name, says};
 use super::{Shown, facts};
 use crate::alert::Level;
 use crate::visible::visible;

@@ -1,7 +1,9 @@
 //! An alert as an event of Google SecOps' Unified Data Model, as the ingestion API takes it: `{"events":[{"udm":…}]}`.
 
 use super::Shown;
-use super::facts::{Known, Name, PRODUCT, PROGRAM, VERSION, attacks, name, names, observed, percent, precise, risk, says, title};
+use super::facts::{
+    Known, Name, PRODUCT, PROGRAM, VERSION, attacks, name, names, observed, percent, precise, risk, says, title,
+};
 use super::object::Attributes;
 use crate::alert::{Alert, Level};
 use serde_json::{Value, json};
