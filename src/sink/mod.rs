@@ -303,7 +303,10 @@ pub fn write(
             out.write_all(message.as_bytes())?;
         }
     }
-    out.write_all(framed.end().as_bytes())
+    let end = framed.end();
+    out.write_all(end.as_bytes())?;
+    // A file ends its last line; a request need not.
+    if end.is_empty() || end.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }
 }
 
 /// What goes before, between and after messages.
