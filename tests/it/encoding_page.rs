@@ -39,13 +39,16 @@ fn paths(value: &Value, path: &str, open: &[&str], found: &mut BTreeSet<String>)
                 match own(item).filter(|_| path == "objects" || path.ends_with("ttributes")) {
                     Some(name) if path == "objects" => paths(item, &name, open, found),
                     Some(name) => {
-                        drop(found.insert(format!("{}: {name}", path.rsplit(".scopeLogs[].").next().unwrap_or(path))))
+                        let short = path.rsplit(".scopeLogs[].").next().unwrap_or(path);
+                        found.insert(format!("{short}: {name}"));
                     }
                     None => paths(item, &format!("{path}[]"), open, found),
                 }
             }
         }
-        _ => drop(found.insert(path.to_owned())),
+        _ => {
+            found.insert(path.to_owned());
+        }
     }
 }
 

@@ -116,8 +116,9 @@ fn published_schemas_agree() {
     let (old, new) = (options(OcsfVersion::V1_8), options(OcsfVersion::V1_9));
     let break_finding: fn(&mut Value) = |event| event["severity_id"] = 7.into();
     let break_call: fn(&mut Value) = |event| event["message_context"] = serde_json::json!({"ai_role_id": 3});
-    // Schema, encoding, options, the class that it is for, a change that it must refuse.
-    let cases: [(String, Encoding, Options, i64, fn(&mut Value)); 6] = [
+    /// Schema, encoding, options, the class that it is for, a change that it must refuse.
+    type Case = (String, Encoding, Options, i64, fn(&mut Value));
+    let cases: [Case; 6] = [
         (format!("ocsf-1.8.0-{FINDING}"), Encoding::Ocsf, old.clone(), 2004, break_finding),
         (format!("ocsf-1.9.0-{FINDING}"), Encoding::Ocsf, new.clone(), 2004, break_finding),
         (format!("ocsf-1.9.0-dev-20260723-{FINDING}"), Encoding::Ocsf, new.clone(), 2004, break_finding),
@@ -236,7 +237,7 @@ proptest! {
         let lines = |text: &str| {
             let parts: Vec<String> = text.split_inclusive(['\n', '\r']).map(|part| {
                 let (body, end) = match part.char_indices().next_back() {
-                    Some((at, c)) if matches!(c, '\n' | '\r') => part.split_at(at),
+                    Some((at, '\n' | '\r')) => part.split_at(at),
                     _ => (part, ""),
                 };
                 format!("{}{end}", visible(body))
