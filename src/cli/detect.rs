@@ -7,7 +7,8 @@ use crate::config::units::When;
 use crate::detect::{Detected, Effort, Profile, Request, detect, incidents, rule_detectors};
 use crate::query::{SessionOptions, TimeRange};
 use crate::rule::RuleSet;
-use crate::sink::{self, Encoding, encode::table};
+use crate::sink::encode::{Options, table};
+use crate::sink::{self, Encoding};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -61,8 +62,7 @@ pub(super) struct Outcome {
 }
 
 pub(super) fn run(context: &Context, args: &DetectArgs) -> Result<u8, CommandError> {
-    let known = [OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl, OutputFormat::Ocsf];
-    let format = context.format(&known)?;
+    let format = context.format(&OutputFormat::ALERTS)?;
     let outcome = detect_now(context, args)?;
     show(context, args, &outcome, format)?;
     if format == OutputFormat::Json {
@@ -158,7 +158,7 @@ pub(super) fn show(
     let encoding = match (format, context.global.format, configured.format) {
         (_, None, Some(encoding)) => encoding,
         (OutputFormat::Jsonl, ..) => Encoding::Jsonl,
-        (OutputFormat::Ocsf, ..) => Encoding::Ocsf,
+        (OutputFormat::Of(encoding), ..) => encoding,
         // `--format json` asks for the summary on standard output; alerts are left to `alerts export` or a file.
         (OutputFormat::Json, ..) if configured.file.is_none() => return Ok(()),
         (OutputFormat::Json, _, configured) => configured.unwrap_or(Encoding::Json),
@@ -172,7 +172,7 @@ pub(super) fn show(
         out.write_all(text.as_bytes())?;
         return Ok(out.flush()?);
     }
-    write_alerts(context, &shown, encoding, configured.file.as_deref())
+    write_alerts(context, &shown, encoding, &Options::default(), configured.file.as_deref())
 }
 
 /// How tables look on standard output.
@@ -228,6 +228,7 @@ pub(super) fn write_alerts(
     context: &Context,
     alerts: &[Alert],
     encoding: Encoding,
+    options: &Options,
     file: Option<&std::path::Path>,
 ) -> Result<(), CommandError> {
     let style = table::Style { color: context.ui.colors() && file.is_none(), ..style(context) };
@@ -235,11 +236,11 @@ pub(super) fn write_alerts(
         Some(path) => {
             let failed = |cause| CommandError::failure(format!("cannot write `{}`: {cause}", path.display()));
             let mut out = std::fs::File::options().create(true).append(true).open(path).map_err(failed)?;
-            sink::write(alerts, encoding, style, &mut out).map_err(failed)
+            sink::write(alerts, encoding, options, style, &mut out).map_err(failed)
         }
         None => {
             let mut out = context.ui.data();
-            sink::write(alerts, encoding, style, &mut out)?;
+            sink::write(alerts, encoding, options, style, &mut out)?;
             Ok(out.flush()?)
         }
     }

@@ -21,7 +21,9 @@ use crate::config::Config;
 use crate::config::units::parse_duration;
 use crate::lake::{Lake, Location, Patience, Signer, StorageOptions};
 use crate::query::{Session, SessionOptions, TimeRange};
+use crate::sink::Encoding;
 use crate::visible::visible;
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use exit::CommandError;
 use std::path::PathBuf;
@@ -71,16 +73,74 @@ struct Global {
 }
 
 /// Formats of all commands; each takes those that fit it and says so otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OutputFormat {
     Table,
     Json,
     Jsonl,
     Csv,
-    /// `query` only
     Parquet,
-    /// Alerts only: OCSF 1.8 Detection Finding, one a line
-    Ocsf,
+    /// One that only alerts have.
+    Of(Encoding),
+}
+
+impl OutputFormat {
+    /// Those that alerts can be written in.
+    const ALERTS: [Self; Encoding::ALL.len()] = {
+        let mut all = [Self::Table; Encoding::ALL.len()];
+        let mut n = 0;
+        while n < all.len() {
+            all[n] = match Encoding::ALL[n] {
+                Encoding::Table => Self::Table,
+                Encoding::Json => Self::Json,
+                Encoding::Jsonl => Self::Jsonl,
+                other => Self::Of(other),
+            };
+            n += 1;
+        }
+        all
+    };
+
+    /// The encoding of alerts by the same name.
+    fn encoding(self) -> Option<Encoding> {
+        match self {
+            Self::Table => Some(Encoding::Table),
+            Self::Json => Some(Encoding::Json),
+            Self::Jsonl => Some(Encoding::Jsonl),
+            Self::Of(encoding) => Some(encoding),
+            Self::Csv | Self::Parquet => None,
+        }
+    }
+}
+
+impl ValueEnum for OutputFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [OutputFormat; Encoding::ALL.len() + 2] = {
+            let mut all = [OutputFormat::Table; Encoding::ALL.len() + 2];
+            let mut n = 0;
+            while n < OutputFormat::ALERTS.len() {
+                all[n] = OutputFormat::ALERTS[n];
+                n += 1;
+            }
+            all[n] = OutputFormat::Csv;
+            all[n + 1] = OutputFormat::Parquet;
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Table => PossibleValue::new("table"),
+            Self::Json => PossibleValue::new("json"),
+            Self::Jsonl => PossibleValue::new("jsonl"),
+            Self::Csv => PossibleValue::new("csv"),
+            Self::Parquet => PossibleValue::new("parquet").help("`query` only"),
+            Self::Of(encoding) => {
+                PossibleValue::new(encoding.as_str()).help(format!("Alerts only: {}", encoding.title()))
+            }
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

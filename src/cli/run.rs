@@ -23,8 +23,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<u8, CommandError> {
-    let known = [OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl, OutputFormat::Ocsf];
-    let format = context.format(&known)?;
+    let format = context.format(&OutputFormat::ALERTS)?;
     let paths = if args.paths.is_empty() { &context.config.ingest.paths } else { &args.paths };
     if paths.is_empty() {
         return Err(CommandError::usage(

@@ -2,6 +2,7 @@
 //! are valid OCSF; one command does it all.
 
 use crate::common::{Place, json_lines, repository, sample_logs, shared};
+use calltrail::sink::Encoding;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -107,6 +108,16 @@ fn what_is_planted_is_found_and_nothing_else() {
             assert!(problems.is_empty(), "{problems:#?}\n{alert}");
         }
     }
+
+    for encoding in Encoding::ALL {
+        let said = place.run(0, ["alerts", "export", "--format", encoding.as_str()]).stdout;
+        let lacks = alerts.iter().filter(|alert| !said.contains(alert["alert_id"].as_str().expect("an id"))).count();
+        assert_eq!(lacks, 0, "{encoding:?} lacks alerts");
+    }
+    let events = place.run(0, ["alerts", "export", "--format", "ocsf", "--ocsf-version", "1.9", "--calls"]).lines();
+    assert!(events.len() > alerts.len() && events.iter().all(|event| event["metadata"]["version"] == "1.9.0"));
+    let refused = place.run(2, ["alerts", "export", "--ocsf-version", "2"]);
+    assert!(refused.stderr.contains("1.8.0 and 1.9.0"), "{}", refused.stderr);
 
     let session = planted.iter().find_map(|(_, session)| session.as_deref()).expect("a session");
     let said = place.run(0, ["session", session]);

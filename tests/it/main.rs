@@ -11,6 +11,10 @@ mod corpus; // real logs beside the repository: counts, order, one run seen from
 mod crash; // kill -9 at random instants, then again
 mod detect; // any order of ingesting and detecting gives the same alerts; a killed detection gives none
 mod e2e; // ingest, detect, alerts on the sample logs
+mod encoding_alerts; // awkward alerts
+mod encoding_page; // docs/encodings.md names what is written
+mod encoding_parsers; // CEF, LEEF and RFC 5424, read
+mod encodings; // alerts in the formats of others, as others read them
 mod engines; // other engines read the lake as it is
 mod flows; // where data of results went, however the logs arrive
 mod follow; // an ingest without end

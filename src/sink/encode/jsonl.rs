@@ -3,6 +3,7 @@
 //! `format` states the version of this shape: members are added under the same version, a change of what a
 //! member means is a new one.
 
+use super::Shown;
 use crate::alert::{Alert, CallEvidence, Entity, Kind, Level, Observable, time_text};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,6 +45,9 @@ pub struct Wire<'a> {
     incident_id: &'a str,
     superseded_by: Option<&'a str>,
     resolved: Option<&'a str>,
+    /// Only where the alert was cut to fit a target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated_from_bytes: Option<usize>,
 }
 
 /// A call with its time as text.
@@ -100,7 +104,13 @@ impl<'a> Wire<'a> {
             incident_id: &alert.incident_id,
             superseded_by: alert.superseded_by.as_deref(),
             resolved: alert.resolved.as_deref(),
+            truncated_from_bytes: None,
         }
+    }
+
+    /// The wire form of an alert that may have been cut.
+    pub fn shown(shown: &Shown<'a>) -> Self {
+        Self { truncated_from_bytes: shown.full_bytes, ..Self::of(shown.alert) }
     }
 }
 

@@ -1,40 +1,42 @@
-//! An alert as an OCSF 1.8.0 Detection Finding (class 2004), activity Create.
+//! An alert as an OCSF Detection Finding (class 2004), activity Create, in version 1.8.0 or 1.9.0.
 //!
-//! The class takes no AI profile in this version, so what is particular to MCP stands in
-//! `evidences[].api`, `.actor` and `.data`; what has no place at all stands under `unmapped.calltrail`.
-//! Times are epoch milliseconds. Attributes without a value are left out: the schema allows no null.
+//! The class takes no AI profile in either version, so what is particular to MCP stands in `evidences[].api`, `.actor` and `.data`, and in
+//! 1.9.0 in `evidences[].ai_agent`; what has no place at all stands under `unmapped.calltrail`. The calls as events of their own are in
+//! [`ocsf_call`](super::ocsf_call). Times are epoch milliseconds. Attributes without a value are left out: the schema allows no null.
 
+use super::facts::{PRODUCT, VERSION, millis, operation, percent, risk, span};
+use super::object::Attributes;
+use super::{OcsfVersion, Shown};
 use crate::alert::taxonomy::{self, Tag};
 use crate::alert::{Alert, CallEvidence, Kind, Level, time_text};
-use serde_json::{Map, Value, json};
-
-/// Version of the schema that events follow.
-pub const OCSF_VERSION: &str = "1.8.0";
+use serde_json::{Value, json};
 
 /// Names of calls that a finding lists; the count says how many there are.
 const MAX_RELATED: usize = 100;
 
 /// Makes the event.
-pub fn encode(alert: &Alert) -> Value {
+pub fn encode(shown: &Shown<'_>) -> Value {
+    let alert = shown.alert;
+    let version = shown.options.ocsf_version;
     let finding = &alert.finding;
     let (severity_id, severity) = severity(finding.level);
     let suppressed = alert.suppressed_by.as_deref();
-    let percent = finding.score.filter(|score| (0.0..=1.0).contains(score)).map(|score| (score * 100.0).round() as i64);
+    let percent = percent(alert);
+    let (start, end) = span(alert);
     let (confidence_id, confidence) = confidence(percent, &finding.status);
     let session = finding.entity.session_id.as_deref();
 
     let metadata = Attributes::new()
-        .with("version", OCSF_VERSION)
+        .with("version", version.as_str())
         .with("uid", alert.alert_id.as_str())
         .maybe("correlation_uid", session)
         .with("event_code", finding.rule_id.as_str())
         .with("labels", finding.tags.clone())
         .with("log_name", "mcp-audit")
         .with("profiles", json!([]))
-        .with(
-            "product",
-            json!({"name": "CallTrail", "vendor_name": "CallTrail", "version": env!("CARGO_PKG_VERSION")}),
-        );
+        .maybe("is_truncated", shown.full_bytes.map(|_| true))
+        .maybe("untruncated_size", shown.full_bytes)
+        .with("product", product());
 
     Attributes::new()
         .with("metadata", metadata)
@@ -47,9 +49,9 @@ pub fn encode(alert: &Alert) -> Value {
         .with("type_uid", 200_401)
         .with("type_name", "Detection Finding: Create")
         .with("time", millis(alert.time()))
-        .with("start_time", millis(finding.first_seen))
-        .with("end_time", millis(finding.last_seen))
-        .with("duration", millis(finding.last_seen).saturating_sub(millis(finding.first_seen)).max(0))
+        .with("start_time", millis(start))
+        .with("end_time", millis(end))
+        .with("duration", millis(end).saturating_sub(millis(start)))
         .with("timezone_offset", 0)
         .with("severity_id", severity_id)
         .with("severity", severity)
@@ -60,16 +62,21 @@ pub fn encode(alert: &Alert) -> Value {
         .with("confidence_id", confidence_id)
         .with("confidence", confidence)
         .maybe("confidence_score", percent)
-        .maybe("risk_score", percent)
+        .with("risk_score", risk(finding.level))
         .with("risk_level_id", severity_id - 1)
         .with("risk_level", if severity_id == 1 { "Info" } else { severity })
         .with("message", finding.message.as_deref().unwrap_or(&finding.rule_title))
         .with("finding_info", finding_info(alert))
-        .list("evidences", alert.calls.iter().map(evidence).collect())
+        .list("evidences", alert.calls.iter().map(|call| evidence(call, version)))
         .list("observables", observables(alert))
         .list("resources", resources(alert))
         .with("unmapped", Attributes::new().with("calltrail", unmapped(alert)))
         .into()
+}
+
+/// Who made the event.
+pub(super) fn product() -> Value {
+    json!({"name": PRODUCT, "vendor_name": PRODUCT, "version": VERSION})
 }
 
 /// Severity id and its caption; the risk level is the id less one.
@@ -107,7 +114,7 @@ fn finding_info(alert: &Alert) -> Attributes {
         .with("version", finding.rule_version.as_str())
         .with("state_id", if finding.status == "experimental" { 3 } else { 1 })
         .with("state", if finding.status == "experimental" { "Experimental" } else { "Active" });
-    let related = finding.call_ids.iter().take(MAX_RELATED).map(|id| json!({"uid": id, "type": "MCP call"})).collect();
+    let related = finding.call_ids.iter().take(MAX_RELATED).map(|id| json!({"uid": id, "type": "MCP call"}));
     Attributes::new()
         .with("uid", alert.alert_id.as_str())
         .with("title", finding.rule_title.as_str())
@@ -117,8 +124,8 @@ fn finding_info(alert: &Alert) -> Attributes {
         .with("last_seen_time", millis(finding.last_seen))
         .with("data_sources", json!(["mcp-audit"]))
         .with("analytic", analytic)
-        .list("attacks", finding.tags.iter().filter_map(|tag| attack(tag)).collect())
-        .list("tags", finding.tags.iter().filter_map(|tag| other_tag(tag)).collect())
+        .list("attacks", finding.tags.iter().filter_map(|tag| attack(tag)))
+        .list("tags", finding.tags.iter().filter_map(|tag| other_tag(tag)))
         .list("related_events", related)
         .with("related_events_count", alert.calls_total)
 }
@@ -151,18 +158,8 @@ fn other_tag(tag: &str) -> Option<Value> {
 }
 
 /// One call.
-fn evidence(call: &CallEvidence) -> Value {
+fn evidence(call: &CallEvidence, version: OcsfVersion) -> Value {
     let name = operation(call);
-    let service = call.server.as_deref().map(|server| json!({"name": server}));
-    let api = Attributes::new()
-        .with("operation", name.as_str())
-        .maybe("service", service)
-        .with("request", json!({"uid": call.call_id}))
-        .with("response", json!({"message": call.outcome}));
-    let actor = Attributes::new()
-        .maybe("app_name", call.agent.as_deref())
-        .maybe("session", call.session_id.as_deref().map(|id| json!({"uid": id})))
-        .maybe("user", call.user_id.as_deref().map(|id| json!({"uid": id})));
     let data = Attributes::new()
         .maybe("time", call.time.map(time_text))
         .maybe("tool", call.tool.as_deref())
@@ -172,21 +169,43 @@ fn evidence(call: &CallEvidence) -> Value {
         .with("approval", call.approval.as_str())
         .maybe("source_file", call.source_file.as_deref())
         .maybe("source_line", call.source_line);
+    let agent = if version < OcsfVersion::V1_9 { Attributes::new() } else { ai_agent(call) };
     Attributes::new()
         .with("uid", call.call_id.as_str())
         .with("name", name)
-        .with("api", api)
-        .maybe("actor", (!actor.0.is_empty()).then_some(actor))
+        .with("api", api(call))
+        .object("actor", actor(call))
+        .object("ai_agent", agent)
         .with("data", data)
         .into()
 }
 
-fn operation(call: &CallEvidence) -> String {
-    let method = if call.method.is_empty() { "unknown" } else { &call.method };
-    match &call.tool {
-        Some(tool) => format!("{method} {tool}"),
-        None => method.to_owned(),
-    }
+/// The operation on the server.
+pub(super) fn api(call: &CallEvidence) -> Attributes {
+    let service = call.server.as_deref().map(|server| json!({"name": server}));
+    Attributes::new()
+        .with("operation", operation(call))
+        .maybe("service", service)
+        .with("request", json!({"uid": call.call_id}))
+        .with("response", json!({"message": call.outcome}))
+}
+
+/// Who called.
+pub(super) fn actor(call: &CallEvidence) -> Attributes {
+    Attributes::new()
+        .maybe("app_name", call.agent.as_deref())
+        .maybe("session", call.session_id.as_deref().map(|id| json!({"uid": id})))
+        .maybe("user", call.user_id.as_deref().map(|id| json!({"uid": id})))
+}
+
+/// The agent as an object of version 1.9.0; its instance is the session.
+pub(super) fn ai_agent(call: &CallEvidence) -> Attributes {
+    let Some(agent) = call.agent.as_deref() else { return Attributes::new() };
+    Attributes::new()
+        .with("name", agent)
+        .maybe("instance_uid", call.session_id.as_deref())
+        .with("type_id", 0)
+        .with("type", "Unknown")
 }
 
 fn observables(alert: &Alert) -> Vec<Value> {
@@ -251,40 +270,4 @@ fn unmapped(alert: &Alert) -> Attributes {
         .with("observables_total", alert.observables_total)
         .with("lake_versions", json!(alert.lake_versions))
         .maybe("suppressed_by", alert.suppressed_by.as_deref())
-}
-
-fn millis(micros: i64) -> i64 {
-    micros.div_euclid(1000)
-}
-
-/// An object under construction that leaves out what is missing.
-#[derive(Default)]
-struct Attributes(Map<String, Value>);
-
-impl Attributes {
-    fn new() -> Self {
-        Self::default()
-    }
-
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.0.insert(name.to_owned(), value.into());
-        self
-    }
-
-    fn maybe(self, name: &str, value: Option<impl Into<Value>>) -> Self {
-        match value {
-            Some(value) => self.with(name, value),
-            None => self,
-        }
-    }
-
-    fn list(self, name: &str, values: Vec<Value>) -> Self {
-        if values.is_empty() { self } else { self.with(name, values) }
-    }
-}
-
-impl From<Attributes> for Value {
-    fn from(attributes: Attributes) -> Self {
-        Self::Object(attributes.0)
-    }
 }
