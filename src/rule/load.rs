@@ -35,8 +35,11 @@ pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>)
         problems.extend(faults);
         rules.extend(rule);
     }
-    let yaml: Vec<(&Path, &str)> =
-        files.iter().filter(|file| is_sigma(&file.path)).map(|file| (file.path.as_path(), file.text.as_str())).collect();
+    let yaml: Vec<(&Path, &str)> = files
+        .iter()
+        .filter(|file| is_sigma(&file.path))
+        .map(|file| (file.path.as_path(), file.text.as_str()))
+        .collect();
     let conversion = sigma::convert(&yaml);
     problems.extend(conversion.problems);
     for made in conversion.rules {
@@ -140,7 +143,8 @@ fn files_below(dir: &Path, root: &Path, problems: &mut Vec<Problem>) -> Vec<File
             }
         };
         let name = entry.file_name().to_string_lossy();
-        if !entry.file_type().is_file() || ![".sql", ".yml", ".yaml", ".test.toml"].iter().any(|end| name.ends_with(end))
+        if !entry.file_type().is_file()
+            || ![".sql", ".yml", ".yaml", ".test.toml"].iter().any(|end| name.ends_with(end))
         {
             continue;
         }

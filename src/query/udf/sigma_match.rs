@@ -85,7 +85,8 @@ impl<'a> Values<'a> {
         };
         // A list of structs is looked at through one of their fields, which a query names.
         let name = paths.iter().flatten().next().unwrap_or_default();
-        let field = fields.column_by_name(name).map_or(Ok(Strings::Null(fields.len())), |column| Strings::of(column))?;
+        let field =
+            fields.column_by_name(name).map_or(Ok(Strings::Null(fields.len())), |column| Strings::of(column))?;
         Ok(Self::Lists(list, field))
     }
 

@@ -9,7 +9,7 @@ use crate::rule::{case, rows};
 use arrow::array::{Array as _, AsArray as _};
 use proptest::prelude::*;
 use proptest::sample::select;
-use rsigma_eval::{Engine, Event, EventValue};
+use rsigma_eval::{Event, EventValue, compile_rule, evaluate_rule};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -38,9 +38,13 @@ fn owned(value: &Value) -> EventValue<'static> {
     match value {
         Value::String(text) => EventValue::Str(Cow::Owned(text.clone())),
         Value::Bool(is) => EventValue::Bool(*is),
-        Value::Number(number) => number.as_i64().map_or_else(|| EventValue::Float(number.as_f64().expect("a number")), EventValue::Int),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| EventValue::Float(number.as_f64().expect("a number")), EventValue::Int)
+        }
         Value::Array(list) => EventValue::Array(list.iter().map(owned).collect()),
-        Value::Object(map) => EventValue::Map(map.iter().map(|(key, value)| (Cow::Owned(key.clone()), owned(value))).collect()),
+        Value::Object(map) => {
+            EventValue::Map(map.iter().map(|(key, value)| (Cow::Owned(key.clone()), owned(value))).collect())
+        }
         Value::Null => EventValue::Null,
     }
 }
@@ -87,11 +91,35 @@ impl Event for Row {
 }
 
 const WORDS: &[&str] = &["qa", "QA", "qab", "abqa", "zz-qa", "x'y", "Ärq", "ärQ", "q\\a", "*q", "q?a", "q.a", "5", ""];
-const TEXTS: &[&str] = &["tool", "gen_ai.tool.name", "agent", "error_message", "arguments.path", "arguments.opts.name", "arguments.list", "arguments.items.k", "arguments.n", "capabilities", "arguments"];
+const TEXTS: &[&str] = &[
+    "tool",
+    "gen_ai.tool.name",
+    "agent",
+    "error_message",
+    "arguments.path",
+    "arguments.opts.name",
+    "arguments.list",
+    "arguments.items.k",
+    "arguments.n",
+    "capabilities",
+    "arguments",
+];
 
 fn call() -> impl Strategy<Value = Value> {
     let word = || prop::option::of(select(WORDS));
-    let number = select(vec![json!(5), json!(5.0), json!(5.5), json!("5"), json!("abc"), json!(true), json!("no"), Value::Null, json!([5, "qa"]), json!({"k": 1}), json!(-3)]);
+    let number = select(vec![
+        json!(5),
+        json!(5.0),
+        json!(5.5),
+        json!("5"),
+        json!("abc"),
+        json!(true),
+        json!("no"),
+        Value::Null,
+        json!([5, "qa"]),
+        json!({"k": 1}),
+        json!(-3),
+    ]);
     let address = prop::option::of(select(vec!["10.0.0.1", "10.1.2.3", "192.168.7.7", "fd00::1", "host"]));
     let list = prop::collection::vec(select(WORDS), 0..3);
     (
@@ -115,7 +143,9 @@ fn item() -> impl Strategy<Value = (String, Value)> {
     let plain = || select(WORDS).prop_map(|word| word.replace('\\', r"\\").replace('*', r"\*").replace('?', r"\?"));
     let wild = || select(vec!["q*", "*A", "?a", "*q*", "q\\*a", "a?q*", "*", "x'?", "*\\\\*"]).prop_map(str::to_owned);
     let some = |value: BoxedStrategy<String>| prop::collection::vec(value, 1..4).prop_map(Value::from);
-    let named = |field: &str, modifier: &str| if modifier.is_empty() { field.to_owned() } else { format!("{field}|{modifier}") };
+    let named = |field: &str, modifier: &str| {
+        if modifier.is_empty() { field.to_owned() } else { format!("{field}|{modifier}") }
+    };
     prop_oneof![
         4 => (texts(), select(vec!["", "cased"]), some(prop_oneof![plain(), wild()].boxed())).prop_map(move |(f, m, v)| (named(f, m), v)),
         4 => (texts(), select(vec!["contains", "startswith", "endswith", "contains|cased", "endswith|cased"]), some(plain().boxed())).prop_map(move |(f, m, v)| (named(f, m), v)),
@@ -143,11 +173,14 @@ fn detection() -> impl Strategy<Value = Value> {
 }
 
 fn condition() -> impl Strategy<Value = String> {
-    let leaf = select(vec!["sel_a", "sel_b", "other", "1 of sel_*", "all of sel_*", "1 of them", "all of them", "2 of them"]).prop_map(str::to_owned);
+    let leaf =
+        select(vec!["sel_a", "sel_b", "other", "1 of sel_*", "all of sel_*", "1 of them", "all of them", "2 of them"])
+            .prop_map(str::to_owned);
     leaf.prop_recursive(3, 8, 2, |inner| {
         prop_oneof![
             inner.clone().prop_map(|one| format!("not ({one})")),
-            (inner.clone(), select(vec!["and", "or", "and not"]), inner).prop_map(|(one, operator, other)| format!("({one}) {operator} ({other})")),
+            (inner.clone(), select(vec!["and", "or", "and not"]), inner)
+                .prop_map(|(one, operator, other)| format!("({one}) {operator} ({other})")),
         ]
     })
 }
@@ -178,16 +211,19 @@ async fn compare(calls: &[Value], rules: &[String]) -> Result<usize, TestCaseErr
     for text in rules {
         let parsed = rsigma_parser::parse_sigma_yaml(text).expect("YAML").rules.remove(0);
         let backend = Calls::default();
-        let sql = backend.condition(&parsed.detection).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+        let sql =
+            backend.condition(&parsed.detection).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
         // A test that does not fit the type of a field is refused by us and false there.
         if !backend.faults().is_empty() {
             continue;
         }
-        let mut engine = Engine::new();
-        if engine.add_rule(&parsed).is_err() {
-            continue;
-        }
-        compared.push((text, sql, events.iter().map(|event| !engine.evaluate(event).is_empty()).collect::<Vec<bool>>()));
+        // Not its engine, whose index of exact values loses rules with a `not`.
+        let Ok(compiled) = compile_rule(&parsed) else { continue };
+        compared.push((
+            text,
+            sql,
+            events.iter().map(|event| evaluate_rule(&compiled, event).is_some()).collect::<Vec<bool>>(),
+        ));
     }
     if compared.is_empty() {
         return Ok(0);
@@ -200,12 +236,22 @@ async fn compare(calls: &[Value], rules: &[String]) -> Result<usize, TestCaseErr
         let column = whole.column(at).as_boolean();
         prop_assert_eq!(column.null_count(), 0, "a third truth value: {}\n{}", text, sql);
         for (row, expected) in expected.iter().enumerate() {
-            prop_assert_eq!(column.value(row), *expected, "{}\n{}\n{}", text, sql, Value::Object(events[row].0.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect()));
+            prop_assert_eq!(
+                column.value(row),
+                *expected,
+                "{}\n{}\n{}",
+                text,
+                sql,
+                Value::Object(
+                    events[row].0.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect()
+                )
+            );
         }
     }
     // As a filter the optimiser takes it apart.
     let (_, sql, expected) = &compared[0];
-    let count: Vec<Map<String, Value>> = session.rows(&format!("SELECT count(*) AS n FROM calls WHERE {sql}")).await.expect("a count");
+    let count: Vec<Map<String, Value>> =
+        session.rows(&format!("SELECT count(*) AS n FROM calls WHERE {sql}")).await.expect("a count");
     prop_assert_eq!(count[0]["n"].as_u64(), Some(expected.iter().filter(|is| **is).count() as u64), "{}", sql);
     Ok(compared.len())
 }
@@ -214,10 +260,11 @@ async fn compare(calls: &[Value], rules: &[String]) -> Result<usize, TestCaseErr
 fn sql_and_rsigma_find_the_same_calls() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let total = std::cell::Cell::new(0);
-    let mut config = ProptestConfig::with_cases(std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(40));
+    let mut config =
+        ProptestConfig::with_cases(std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(12));
     config.failure_persistence = None;
     proptest!(config, |(calls in prop::collection::vec(call(), 16..32), rules in prop::collection::vec(rule(), 8..9))| {
         total.set(total.get() + runtime.block_on(compare(&calls, &rules))?);
     });
-    assert!(total.get() > 100, "too few rules were compared: {}", total.get());
+    assert!(total.get() > 40, "too few rules were compared: {}", total.get());
 }

@@ -115,7 +115,9 @@ impl Calls {
         let probes: Vec<Vec<Probe>> = probes.collect::<Converted<_>>()?;
         if modifiers.neq {
             if probes.len() > 1 {
-                return Err(refused("`neq` with several values would hold for every value: say `not` in the condition"));
+                return Err(refused(
+                    "`neq` with several values would hold for every value: say `not` in the condition",
+                ));
             }
             let equal = any_of(&field, &probes.concat())?;
             return Ok(format!("({} AND NOT {equal})", exists(&field)));
@@ -209,7 +211,9 @@ fn test(field: &Field, probes: &[&Probe]) -> Converted<String> {
             }))
         }
         (_, Probe::Pattern(_)) => Ok(there(each(&|pattern| format!("regexp_like({text}, {})", literal(pattern))))),
-        (Shape::Text, Probe::Network(_)) => Ok(there(each(&|network| format!("in_network({column}, {})", literal(network))))),
+        (Shape::Text, Probe::Network(_)) => {
+            Ok(there(each(&|network| format!("in_network({column}, {})", literal(network)))))
+        }
         (_, Probe::Network(_)) => misfit("no text, so no address"),
         (Shape::Integer, Probe::Number(operator, _)) => {
             Ok(there(each(&|number| format!("{column} {operator} {number}"))))
@@ -255,7 +259,8 @@ fn named(probes: &[&Probe]) -> (String, Vec<String>) {
 
 /// A keyword: a text that stands anywhere in the texts of a call.
 fn keyword(modifiers: &[Modifier], value: &SigmaValue) -> Converted<String> {
-    let mut modifiers: Vec<Modifier> = modifiers.iter().copied().filter(|modifier| *modifier != Modifier::All).collect();
+    let mut modifiers: Vec<Modifier> =
+        modifiers.iter().copied().filter(|modifier| *modifier != Modifier::All).collect();
     let whole = [Modifier::Re, Modifier::StartsWith, Modifier::EndsWith, Modifier::Contains];
     if !modifiers.iter().any(|modifier| whole.contains(modifier)) {
         modifiers.push(Modifier::Contains);
@@ -338,8 +343,12 @@ impl Backend for Calls {
 
     fn convert_detection(&self, detection: &Detection, state: &mut ConversionState) -> Converted<String> {
         match detection {
-            Detection::AllOf(items) if items.is_empty() => Ok(self.keep(state, None, refused("the detection is empty"))),
-            Detection::AnyOf(parts) if parts.is_empty() => Ok(self.keep(state, None, refused("the detection is empty"))),
+            Detection::AllOf(items) if items.is_empty() => {
+                Ok(self.keep(state, None, refused("the detection is empty")))
+            }
+            Detection::AnyOf(parts) if parts.is_empty() => {
+                Ok(self.keep(state, None, refused("the detection is empty")))
+            }
             Detection::Keywords(values) if values.is_empty() => {
                 Ok(self.keep(state, None, refused("the list of keywords is empty")))
             }
@@ -413,14 +422,10 @@ impl Backend for Calls {
         let exists = exists(&resolve(field).map_err(refused)?);
         Ok(if wanted { exists } else { format!("NOT ({exists})") })
     }
-    fn convert_field_eq_query_expr(
-        &self,
-        field: &str,
-        _: &str,
-        _: &str,
-        _: &mut ConversionState,
-    ) -> Converted<String> {
-        Err(refused(format!("`{field}`: values that are queries of their own come from pipelines, which there are none of here")))
+    fn convert_field_eq_query_expr(&self, field: &str, _: &str, _: &str, _: &mut ConversionState) -> Converted<String> {
+        Err(refused(format!(
+            "`{field}`: values that are queries of their own come from pipelines, which there are none of here"
+        )))
     }
 
     fn convert_field_ref(&self, field: &str, other: &str, _: &mut ConversionState) -> Converted<ConvertResult> {
@@ -439,7 +444,12 @@ impl Backend for Calls {
                     Shape::Path(path) if operand.text().is_some() => (operand.sql(), path.as_str()),
                     _ => match operand.text() {
                         Some(text) => (text, ""),
-                        None => return Err(refused(format!("`{}` is a list, which `fieldref` cannot compare with", operand.column))),
+                        None => {
+                            return Err(refused(format!(
+                                "`{}` is a list, which `fieldref` cannot compare with",
+                                operand.column
+                            )));
+                        }
                     },
                 };
                 let path_of = |field: &Field| match &field.shape {

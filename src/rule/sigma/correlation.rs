@@ -50,13 +50,23 @@ pub(super) fn convert(library: &Library, document: &Document, rule: &Correlation
     let counts_values = rule.correlation_type == CorrelationType::ValueCount;
     if !temporal && !counts_values && rule.correlation_type != CorrelationType::EventCount {
         let kind = rule.correlation_type.as_str();
-        fault(&["type"], format!("`{kind}` is not supported: there are event_count, value_count, temporal and temporal_ordered; write sums and percentiles as a SQL rule"));
+        fault(
+            &["type"],
+            format!(
+                "`{kind}` is not supported: there are event_count, value_count, temporal and temporal_ordered; write sums and percentiles as a SQL rule"
+            ),
+        );
     }
     if rule.timespan.seconds == 0 || i64::try_from(rule.timespan.seconds).is_ok_and(|s| s > 3660 * 86_400) {
-        let key = if document.value.get("correlation").is_some_and(|c| c.get("timespan").is_some()) { "timespan" } else { "timeframe" };
+        let key = if document.value.get("correlation").is_some_and(|c| c.get("timespan").is_some()) {
+            "timespan"
+        } else {
+            "timeframe"
+        };
         fault(&[key], "the time span must be longer than nothing and at most ten years".to_owned());
     }
-    let has_condition = document.value.get("correlation").is_some_and(|correlation| correlation.get("condition").is_some());
+    let has_condition =
+        document.value.get("correlation").is_some_and(|correlation| correlation.get("condition").is_some());
     let mut params = Vec::new();
     let mut field = None;
     match &rule.condition {
@@ -64,7 +74,10 @@ pub(super) fn convert(library: &Library, document: &Document, rule: &Correlation
             fault(&["condition"], "an expression over rules is for `temporal` only".to_owned());
         }
         CorrelationCondition::Threshold { .. } if ordered && has_condition => {
-            fault(&["condition"], "`temporal_ordered` wants all its rules in their order, and takes no condition".to_owned());
+            fault(
+                &["condition"],
+                "`temporal_ordered` wants all its rules in their order, and takes no condition".to_owned(),
+            );
         }
         CorrelationCondition::Threshold { predicates, field: named, .. } => {
             for (operator, threshold) in predicates {
@@ -75,9 +88,16 @@ pub(super) fn convert(library: &Library, document: &Document, rule: &Correlation
             }
             match (counts_values, named.as_deref()) {
                 (true, Some([one])) => field = Some(one.as_str()),
-                (true, Some(_)) => fault(&["condition", "field"], "values of one field are counted; count those of several fields in a SQL rule".to_owned()),
-                (true, None) => fault(&["condition"], "`value_count` counts the values of a field: name it, `field:`".to_owned()),
-                (false, Some(_)) => fault(&["condition", "field"], "a field is counted by `value_count` only".to_owned()),
+                (true, Some(_)) => fault(
+                    &["condition", "field"],
+                    "values of one field are counted; count those of several fields in a SQL rule".to_owned(),
+                ),
+                (true, None) => {
+                    fault(&["condition"], "`value_count` counts the values of a field: name it, `field:`".to_owned())
+                }
+                (false, Some(_)) => {
+                    fault(&["condition", "field"], "a field is counted by `value_count` only".to_owned())
+                }
                 (false, None) => {}
             }
         }
@@ -89,7 +109,8 @@ pub(super) fn convert(library: &Library, document: &Document, rule: &Correlation
         fault(&["rules"], "`rules` names none".to_owned());
     }
     for name in &rule.rules {
-        let mut reference = |message: String| problems.push(document.value_problem(&["correlation", "rules"], name, message));
+        let mut reference =
+            |message: String| problems.push(document.value_problem(&["correlation", "rules"], name, message));
         let Some(at) = library.known.get(name) else {
             reference(unknown(name));
             continue;
@@ -125,10 +146,16 @@ pub(super) fn convert(library: &Library, document: &Document, rule: &Correlation
     for alias in &rule.aliases {
         let taken = GIVEN.contains(&alias.alias.as_str()) || resolve(&alias.alias).is_ok();
         if taken {
-            problems.push(document.problem(&["correlation", "aliases", &alias.alias], format!("alias `{}`: that is the name of a field", alias.alias)));
+            problems.push(document.problem(
+                &["correlation", "aliases", &alias.alias],
+                format!("alias `{}`: that is the name of a field", alias.alias),
+            ));
         }
         for unused in alias.mapping.keys().filter(|name| !refers(library, rule, name)) {
-            problems.push(document.problem(&["correlation", "aliases", &alias.alias, unused], format!("`{unused}` is none of the correlation's rules")));
+            problems.push(document.problem(
+                &["correlation", "aliases", &alias.alias, unused],
+                format!("`{unused}` is none of the correlation's rules"),
+            ));
         }
     }
     let extended = match &rule.condition {
@@ -226,14 +253,18 @@ fn column(library: &Library, rule: &CorrelationRule, part: &str, name: &str) -> 
     let field = resolve(&of_part)?;
     match field.shape {
         Shape::Texts => Err(format!("`{of_part}` is a list, which calls cannot be grouped or counted by")),
-        Shape::Path(_) if field.text().is_none() => Err(format!("`{of_part}` is in a list, which calls cannot be grouped or counted by")),
+        Shape::Path(_) if field.text().is_none() => {
+            Err(format!("`{of_part}` is in a list, which calls cannot be grouped or counted by"))
+        }
         _ => Ok(field),
     }
 }
 
 /// An expression over rules, as one over how often each was seen.
 fn expression(library: &Library, expr: &ConditionExpr, parts: &[Part<'_>]) -> Result<String, String> {
-    let each = |exprs: &[ConditionExpr]| exprs.iter().map(|expr| expression(library, expr, parts)).collect::<Result<Vec<_>, _>>();
+    let each = |exprs: &[ConditionExpr]| {
+        exprs.iter().map(|expr| expression(library, expr, parts)).collect::<Result<Vec<_>, _>>()
+    };
     match expr {
         ConditionExpr::And(exprs) => Ok(joined(&each(exprs)?, "AND")),
         ConditionExpr::Or(exprs) => Ok(joined(&each(exprs)?, "OR")),
@@ -242,7 +273,9 @@ fn expression(library: &Library, expr: &ConditionExpr, parts: &[Part<'_>]) -> Re
             Some(at) => Ok(format!("seen_{at} > 0")),
             None => Err(format!("the condition names `{name}`, which is none of the correlation's rules")),
         },
-        ConditionExpr::Selector { .. } => Err(format!("`{expr}`: name the rules one by one, or leave the condition out to want them all")),
+        ConditionExpr::Selector { .. } => {
+            Err(format!("`{expr}`: name the rules one by one, or leave the condition out to want them all"))
+        }
     }
 }
 
@@ -282,7 +315,8 @@ impl Query<'_> {
     /// The calls that any of the rules matches. With `parts` each of them once for each rule.
     fn matched(&self, sql: &mut String, parts: bool) {
         let select = |part: &Part<'_>, at: usize, condition: &str| {
-            let mut columns: Vec<String> = ["call_id", "time", "session_id", "agent", "user_id", "server", "tool"].map(str::to_owned).to_vec();
+            let mut columns: Vec<String> =
+                ["call_id", "time", "session_id", "agent", "user_id", "server", "tool"].map(str::to_owned).to_vec();
             let mut values = part.columns.iter();
             if self.keys.is_empty() {
                 columns.push("1 AS key_0".to_owned());
@@ -307,12 +341,17 @@ impl Query<'_> {
             vec![select(&self.parts[0], 0, &joined(&conditions, "OR"))]
         };
         let union = if parts { "\n    UNION ALL\n" } else { "\n    UNION\n" };
-        let mut known: Vec<String> = self.names().iter().take(self.keys.len()).map(|name| format!("{name} IS NOT NULL")).collect();
+        let mut known: Vec<String> =
+            self.names().iter().take(self.keys.len()).map(|name| format!("{name} IS NOT NULL")).collect();
         if self.has_value() {
             known.push("value IS NOT NULL".to_owned());
         }
         let known = if known.is_empty() { String::new() } else { format!(" WHERE {}", known.join(" AND ")) };
-        let _ = write!(sql, "each_match AS (\n{}\n),\nmatched AS (SELECT * FROM each_match{known}),\n", selects.join(union));
+        let _ = write!(
+            sql,
+            "each_match AS (\n{}\n),\nmatched AS (SELECT * FROM each_match{known}),\n",
+            selects.join(union)
+        );
     }
 
     fn group(&self) -> String {
@@ -339,8 +378,9 @@ impl Query<'_> {
     }
 
     fn together(&self, sql: &mut String) {
-        let seen = (0..self.parts.len())
-            .map(|at| format!(",\n        sum(CASE WHEN part = {at} THEN 1 ELSE 0 END) OVER ({}) AS seen_{at}", self.window()));
+        let seen = (0..self.parts.len()).map(|at| {
+            format!(",\n        sum(CASE WHEN part = {at} THEN 1 ELSE 0 END) OVER ({}) AS seen_{at}", self.window())
+        });
         let seen: String = seen.collect();
         let condition = match (&self.extended, self.thresholds.is_empty()) {
             (Some(extended), _) => extended.clone(),
@@ -386,7 +426,9 @@ impl Query<'_> {
     /// The windows in which the condition holds.
     fn hits(&self, opened: &str, from: &str, condition: &str) -> String {
         let group = self.group();
-        format!("hits AS (SELECT DISTINCT {group}, {opened} AS opened, time AS closed FROM {from} WHERE {condition}),\n")
+        format!(
+            "hits AS (SELECT DISTINCT {group}, {opened} AS opened, time AS closed FROM {from} WHERE {condition}),\n"
+        )
     }
 
     /// Windows that overlap are one finding; it has all calls of them.
@@ -398,7 +440,8 @@ impl Query<'_> {
             .map(|name| format!("CASE WHEN min(m.{name}) = max(m.{name}) THEN min(m.{name}) END AS {name}"))
             .collect();
         for (key, name) in self.keys.iter().zip(&names) {
-            let is_given = resolve(key).is_ok_and(|field| matches!(field.shape, Shape::Text) && ENTITY.contains(&field.column.as_str()));
+            let is_given = resolve(key)
+                .is_ok_and(|field| matches!(field.shape, Shape::Text) && ENTITY.contains(&field.column.as_str()));
             if !is_given {
                 columns.push(format!("e.{name} AS {}", quoted(key)));
             }

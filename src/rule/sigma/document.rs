@@ -89,7 +89,10 @@ fn read(path: &Path, before: usize, text: &str) -> Result<Document, Vec<Problem>
         }
     };
     // Level and status have been looked at.
-    let others = collection.errors.iter().filter(|error| !["level", "status"].iter().any(|key| error.starts_with(&format!("invalid {key}"))));
+    let others = collection
+        .errors
+        .iter()
+        .filter(|error| !["level", "status"].iter().any(|key| error.starts_with(&format!("invalid {key}"))));
     problems.extend(others.map(|error| place.problem(&["related"], error.clone())));
     if problems.is_empty() {
         Ok(Document { path: path.to_owned(), before, text: text.to_owned(), value, kind })
@@ -105,7 +108,13 @@ impl Document {
     }
 
     /// A problem at the line of an item of a detection, below these keys.
-    pub(super) fn item_problem(&self, section: &str, detection: &str, item: Option<&FieldSpec>, message: String) -> Problem {
+    pub(super) fn item_problem(
+        &self,
+        section: &str,
+        detection: &str,
+        item: Option<&FieldSpec>,
+        message: String,
+    ) -> Problem {
         let place = self.place();
         let (line, region) = place.find(&[section, detection]);
         let of_item = item.and_then(|item| {
@@ -184,7 +193,8 @@ impl Place<'_> {
             let Some(at) = region.clone().find(|at| key_of(lines[*at]).as_deref() == Some(key)) else { break };
             let inner = lines[at + 1..region.end].iter();
             let ends = |line: &&str| {
-                let deeper = indent(line) > indent(lines[at]) || (indent(line) == indent(lines[at]) && line.trim_start().starts_with("- "));
+                let deeper = indent(line) > indent(lines[at])
+                    || (indent(line) == indent(lines[at]) && line.trim_start().starts_with("- "));
                 !is_blank(line) && !deeper
             };
             let length = inner.clone().position(|line| ends(line)).unwrap_or(inner.len());
@@ -214,9 +224,14 @@ impl Place<'_> {
             };
             match value.get(key).map(|value| value.as_str().unwrap_or_default()) {
                 Some("unsupported") if key == "status" => {
-                    problems.push(self.problem(&[key], "`status: unsupported` says that the rule cannot be used as it is".to_owned()));
+                    problems.push(self.problem(
+                        &[key],
+                        "`status: unsupported` says that the rule cannot be used as it is".to_owned(),
+                    ));
                 }
-                Some(text) if !known(text) => problems.push(self.problem(&[key], format!("`{key}: {text}`: expected {choices}"))),
+                Some(text) if !known(text) => {
+                    problems.push(self.problem(&[key], format!("`{key}: {text}`: expected {choices}")))
+                }
                 _ => {}
             }
         }
@@ -231,7 +246,12 @@ impl Place<'_> {
                 }
                 if let Some(timeframe) = detections.get("timeframe") {
                     let text = timeframe.as_str().unwrap_or_default();
-                    problems.push(self.problem(&[section, "timeframe"], format!("`timeframe: {text}`: what needs time is a correlation (`correlation:` with `timespan`)")));
+                    problems.push(self.problem(
+                        &[section, "timeframe"],
+                        format!(
+                            "`timeframe: {text}`: what needs time is a correlation (`correlation:` with `timespan`)"
+                        ),
+                    ));
                 }
             }
             None if value.contains_key("correlation") => {}
@@ -266,7 +286,9 @@ impl Place<'_> {
                     }
                 }
             }
-            Value::Tagged(_) => problems.push(self.problem(&[section, name], format!("{name}: YAML tags mean nothing here"))),
+            Value::Tagged(_) => {
+                problems.push(self.problem(&[section, name], format!("{name}: YAML tags mean nothing here")))
+            }
             _ => {}
         }
     }
@@ -285,7 +307,10 @@ fn key_of(line: &str) -> Option<String> {
             after.trim_start().starts_with(':').then(|| key.to_owned())
         }
         None => {
-            let colon = rest.match_indices(':').map(|(at, _)| at).find(|at| matches!(rest.as_bytes().get(at + 1), None | Some(b' ' | b'\t')))?;
+            let colon = rest
+                .match_indices(':')
+                .map(|(at, _)| at)
+                .find(|at| matches!(rest.as_bytes().get(at + 1), None | Some(b' ' | b'\t')))?;
             Some(rest[..colon].trim_end().to_owned())
         }
     }

@@ -61,10 +61,7 @@ static KNOWN: LazyLock<Vec<Known>> = LazyLock::new(|| {
         let names = std::iter::once(field.name().as_str()).chain(field.metadata().values().map(String::as_str));
         known.extend(names.map(|name| Known { name: name.to_owned(), column: field.as_ref().clone() }));
     }
-    known.push(Known {
-        name: "result_text".to_owned(),
-        column: ArrowField::new("result_text", DataType::Utf8, true),
-    });
+    known.push(Known { name: "result_text".to_owned(), column: ArrowField::new("result_text", DataType::Utf8, true) });
     known
 });
 
@@ -115,7 +112,12 @@ fn whole(name: &str, column: &ArrowField) -> Result<Field, String> {
         DataType::Timestamp(..) | DataType::Date32 => Shape::Time,
         DataType::List(item) if item.data_type() == &DataType::Utf8 => Shape::Texts,
         _ => match structs(column) {
-            Some(fields) => return Err(format!("`{name}` is a list of objects: name one of their fields, {name}.{}", fields.join(&format!(" or {name}.")))),
+            Some(fields) => {
+                return Err(format!(
+                    "`{name}` is a list of objects: name one of their fields, {name}.{}",
+                    fields.join(&format!(" or {name}."))
+                ));
+            }
             None => return Err(format!("`{name}` is of a type that rules cannot test")),
         },
     };
@@ -126,7 +128,9 @@ fn whole(name: &str, column: &ArrowField) -> Result<Field, String> {
 fn structs(column: &ArrowField) -> Option<Vec<&str>> {
     let DataType::List(item) = column.data_type() else { return None };
     let DataType::Struct(fields) = item.data_type() else { return None };
-    Some(fields.iter().filter(|field| field.data_type() == &DataType::Utf8).map(|field| field.name().as_str()).collect())
+    Some(
+        fields.iter().filter(|field| field.data_type() == &DataType::Utf8).map(|field| field.name().as_str()).collect(),
+    )
 }
 
 impl Field {
@@ -177,7 +181,10 @@ pub(super) fn keyword_columns() -> (Vec<String>, Vec<String>) {
     let schema = calls_schema();
     let texts = schema.fields().iter().filter(|field| {
         let name = field.name().as_str();
-        field.data_type() == &DataType::Utf8 && !BOOKKEEPING.contains(&name) && !name.ends_with("_hash") && !JSON.contains(&name)
+        field.data_type() == &DataType::Utf8
+            && !BOOKKEEPING.contains(&name)
+            && !name.ends_with("_hash")
+            && !JSON.contains(&name)
     });
     (texts.map(|field| ident(field.name())).collect(), JSON.map(ident).to_vec())
 }

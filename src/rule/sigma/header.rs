@@ -77,7 +77,9 @@ fn normal(tag: &str) -> Result<String, String> {
     let (namespace, id) = tag.split_once('.').unwrap_or((tag, ""));
     // Groups and software of ATT&CK.
     let is_other = namespace == "attack"
-        && id.strip_prefix(['g', 's', 'G', 'S']).is_some_and(|number| number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()));
+        && id
+            .strip_prefix(['g', 's', 'G', 'S'])
+            .is_some_and(|number| number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()));
     if is_other || !(id.is_empty() || matches!(namespace, "attack" | "atlas" | "owasp")) {
         return Ok(tag.to_owned());
     }

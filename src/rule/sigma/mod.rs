@@ -18,8 +18,8 @@ use backend::{Calls, message};
 use demand::Demand;
 use document::{Document, Kind};
 use field::resolve;
-use rsigma_convert::backend::Backend as _;
 use rsigma_convert::ConversionState;
+use rsigma_convert::backend::Backend as _;
 use rsigma_parser::{FilterRuleTarget, LogSource};
 use sql::joined;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,19 @@ use std::path::{Path, PathBuf};
 
 /// What a finding has whatever a rule names.
 const GIVEN: [&str; 13] = [
-    "session_id", "agent", "user_id", "server", "tool", "time", "call_id", "first_seen", "last_seen", "call_ids", "level", "score", "message",
+    "session_id",
+    "agent",
+    "user_id",
+    "server",
+    "tool",
+    "time",
+    "call_id",
+    "first_seen",
+    "last_seen",
+    "call_ids",
+    "level",
+    "score",
+    "message",
 ];
 
 /// A rule made of a Sigma document.
@@ -72,11 +84,16 @@ pub(super) fn convert(files: &[(&Path, &str)]) -> Conversion {
     let absorbed = library.absorbed();
     let mut converted = Vec::new();
     for (at, document) in library.documents.iter().enumerate() {
-        let is_rule = |at: usize, document: &Document| !matches!(document.kind, Kind::Filter(_)) && !absorbed.contains(&at);
+        let is_rule =
+            |at: usize, document: &Document| !matches!(document.kind, Kind::Filter(_)) && !absorbed.contains(&at);
         if !is_rule(at, document) {
             continue;
         }
-        let of_file = library.documents.iter().enumerate().filter(|(at, other)| other.path == document.path && is_rule(*at, other));
+        let of_file = library
+            .documents
+            .iter()
+            .enumerate()
+            .filter(|(at, other)| other.path == document.path && is_rule(*at, other));
         let id = match (of_file.count(), document.text("name")) {
             (1, _) => document.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned(),
             (_, Some(name)) => name,
@@ -90,7 +107,8 @@ pub(super) fn convert(files: &[(&Path, &str)]) -> Conversion {
             Err(found) => problems.extend(found),
         }
     }
-    let is_alone = |document: &&Document| library.documents.iter().filter(|other| other.path == document.path).count() == 1;
+    let is_alone =
+        |document: &&Document| library.documents.iter().filter(|other| other.path == document.path).count() == 1;
     let idle = absorbed.iter().map(|at| &library.documents[*at]).filter(is_alone);
     Conversion { rules: converted, idle: idle.map(|document| document.path.clone()).collect(), problems }
 }
@@ -193,7 +211,11 @@ impl Library {
                 Some((at, Kind::Rule(_))) => {
                     found.insert(at);
                 }
-                Some(_) => problems.push(document.value_problem(&["filter", "rules"], name, format!("`{name}` is no detection rule, and only these are filtered"))),
+                Some(_) => problems.push(document.value_problem(
+                    &["filter", "rules"],
+                    name,
+                    format!("`{name}` is no detection rule, and only these are filtered"),
+                )),
                 None => problems.push(document.value_problem(&["filter", "rules"], name, unknown(name))),
             }
         }
@@ -208,12 +230,15 @@ impl Library {
                 // What is wrong with it has been said.
                 None => Err(Vec::new()),
                 Some(condition) => {
-                    let query = Calls::default().finalize_query(rule, condition.sql.clone(), 0, &ConversionState::default(), "default");
-                    query.map_err(|error| vec![document.problem(&["fields"], message(error))]).map(|query| correlation::Made {
-                        query,
-                        seconds: 0,
-                        params: Vec::new(),
-                        demand: condition.demand.clone(),
+                    let query = Calls::default().finalize_query(
+                        rule,
+                        condition.sql.clone(),
+                        0,
+                        &ConversionState::default(),
+                        "default",
+                    );
+                    query.map_err(|error| vec![document.problem(&["fields"], message(error))]).map(|query| {
+                        correlation::Made { query, seconds: 0, params: Vec::new(), demand: condition.demand.clone() }
                     })
                 }
             },
@@ -222,7 +247,9 @@ impl Library {
         };
         let head = header::write(document, &id, made.as_ref().ok());
         match (head, made) {
-            (Ok(head), Ok(made)) => Ok(Converted { id, path: document.path.clone(), text: format!("{head}{}", made.query) }),
+            (Ok(head), Ok(made)) => {
+                Ok(Converted { id, path: document.path.clone(), text: format!("{head}{}", made.query) })
+            }
             (head, made) => Err(head.err().into_iter().chain(made.err()).flatten().collect()),
         }
     }
@@ -233,7 +260,11 @@ fn unknown(name: &str) -> String {
 }
 
 /// The condition of a detection section, or everything that is wrong with it.
-fn converted(document: &Document, section: &str, detections: &rsigma_parser::Detections) -> Result<String, Vec<Problem>> {
+fn converted(
+    document: &Document,
+    section: &str,
+    detections: &rsigma_parser::Detections,
+) -> Result<String, Vec<Problem>> {
     let backend = Calls::default();
     let condition = backend.condition(detections);
     let faults = backend.faults().into_iter();
@@ -263,7 +294,9 @@ fn scope(source: &LogSource) -> Result<Option<&'static str>, String> {
     match source.category.as_deref() {
         None => Ok(None),
         Some("tool_call") => Ok(Some("method = 'tools/call'")),
-        Some(other) => Err(format!("`category: {other}` is unknown: there is `tool_call`; without a category a rule sees every message")),
+        Some(other) => Err(format!(
+            "`category: {other}` is unknown: there is `tool_call`; without a category a rule sees every message"
+        )),
     }
 }
 

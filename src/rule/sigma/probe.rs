@@ -179,7 +179,10 @@ impl Modifiers {
         let probe = |how, operand| Probe::Text { how, cased: self.cased, operand };
         if let Some(encoding) = self.base64 {
             let Some(plain) = text.as_plain() else {
-                return Err(format!("`{}`: a text with wildcards cannot be encoded; escape them as \\* and \\?", text.original));
+                return Err(format!(
+                    "`{}`: a text with wildcards cannot be encoded; escape them as \\* and \\?",
+                    text.original
+                ));
             };
             if plain.is_empty() {
                 return Err("an empty text cannot be looked for in base64".to_owned());
@@ -284,7 +287,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn probes(modifiers: &[Modifier], value: &str) -> Vec<Probe> {
-        Modifiers::of(modifiers).expect("go together").probes(&SigmaValue::String(SigmaString::new(value))).expect("fit")
+        Modifiers::of(modifiers)
+            .expect("go together")
+            .probes(&SigmaValue::String(SigmaString::new(value)))
+            .expect("fit")
     }
 
     proptest! {
@@ -324,7 +330,10 @@ mod tests {
         assert!(dashes.is_match("x /ENC y") && dashes.is_match("x –enc y") && !dashes.is_match("x enc y"));
         let text = |how, operand: &str| vec![Probe::Text { how, cased: false, operand: operand.to_owned() }];
         assert_eq!(probes(&[], r"C:\\a\b\*"), text(How::Equals, r"C:\a\b*"));
-        assert_eq!(probes(&[Modifier::Utf16, Modifier::Base64, Modifier::Contains], "ab"), text(How::Contains, "//5hAGIA"));
+        assert_eq!(
+            probes(&[Modifier::Utf16, Modifier::Base64, Modifier::Contains], "ab"),
+            text(How::Contains, "//5hAGIA")
+        );
         assert_eq!(probes(&[Modifier::Wide, Modifier::Base64], "ab"), text(How::Equals, "YQBiAA=="));
     }
 

@@ -1,10 +1,11 @@
-use super::super::{Params, Rule, RuleSet, check, run};
+use super::super::{Params, RawFinding, Rule, RuleSet, check, run};
 use super::*;
 use crate::query::{Session, SessionOptions, TimeRange};
 use crate::rule::rows;
 use std::fs;
 
-const RULE: &str = "title: T\nlogsource:\n    product: mcp\ndetection:\n    sel:\n        tool: x\n    condition: sel\nlevel: low\n";
+const RULE: &str =
+    "title: T\nlogsource:\n    product: mcp\ndetection:\n    sel:\n        tool: x\n    condition: sel\nlevel: low\n";
 
 fn one(text: &str) -> Conversion {
     convert(&[(Path::new("r/x.yml"), text)])
@@ -104,17 +105,20 @@ fn correlations_and_filters_are_looked_through_too() {
     );
     let found = problems(&text);
     for expected in [
-        "11: there is no rule with the id or name `basse`",
-        "12: unknown key `group_by`",
-        "13: unknown field `agnt`",
-        "13: `capabilities` is a list",
-        "17: `bose` is none of the correlation's rules",
-        "18: `value_count` counts the values of a field",
-        "20: unknown key `more`",
+        "10: there is no rule with the id or name `basse`",
+        "11: unknown key `group_by`",
+        "12: unknown field `agnt`",
+        "12: `capabilities` is a list",
+        "16: `bose` is none of the correlation's rules",
+        "17: `value_count` counts the values of a field",
+        "19: unknown key `more`",
         "24: there is no rule with the id or name `bsae`",
         "25: sel: unknown field `agnt`",
     ] {
-        assert!(found.iter().any(|problem| problem.starts_with(&expected[..3]) && problem.contains(&expected[4..])), "{expected}: {found:#?}");
+        assert!(
+            found.iter().any(|problem| problem.starts_with(&expected[..3]) && problem.contains(&expected[4..])),
+            "{expected}: {found:#?}"
+        );
     }
     let sum = text.split("---\n").take(2).collect::<Vec<_>>().join("---\n").replace("value_count", "value_sum");
     assert!(problems(&sum).iter().any(|problem| problem.contains("`value_sum` is not supported")));
@@ -137,7 +141,8 @@ fn one_file_gives_one_text_however_often_it_is_read() {
 
 #[test]
 fn which_rules_run_by_themselves() {
-    let base = "title: B\nname: base\nlevel: low\nlogsource: {product: mcp}\ndetection: {sel: {tool: x}, condition: sel}\n";
+    let base =
+        "title: B\nname: base\nlevel: low\nlogsource: {product: mcp}\ndetection: {sel: {tool: x}, condition: sel}\n";
     let correlation = "title: C\nname: c\nlevel: low\ncorrelation: {type: event_count, rules: [base], timespan: 5m, condition: {gte: 2}}\n";
     let ids = |files: &[(&Path, &str)]| {
         let conversion = convert(files);
@@ -158,14 +163,21 @@ fn which_rules_run_by_themselves() {
 fn what_a_rule_needs_is_read_off_its_conditions() {
     let needs = |text: &str| {
         let rule = one(text).rules.remove(0);
-        rule.text.lines().filter(|line| line.starts_with("-- needs") || line.starts_with("-- helps")).map(str::to_owned).collect::<Vec<_>>()
+        rule.text
+            .lines()
+            .filter(|line| line.starts_with("-- needs") || line.starts_with("-- helps"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     assert_eq!(needs(RULE), ["-- needs = []"]);
     assert_eq!(needs(&with("arguments.path: x\n        approval: y")), [r#"-- needs = ["approvals", "arguments"]"#]);
     let either = with("- arguments.path: x\n        - result|contains: y");
     assert_eq!(needs(&either), [r#"-- needs = ["arguments|results"]"#]);
     assert_eq!(needs(&with("arguments.path: null")), ["-- needs = []", r#"-- helps = ["arguments"]"#]);
-    assert_eq!(needs(&RULE.replace("condition: sel", "condition: not sel").replace("tool: x", "user_id: x")), ["-- needs = []", r#"-- helps = ["users"]"#]);
+    assert_eq!(
+        needs(&RULE.replace("condition: sel", "condition: not sel").replace("tool: x", "user_id: x")),
+        ["-- needs = []", r#"-- helps = ["users"]"#]
+    );
 }
 
 /// Rules in a folder, loaded.
@@ -179,11 +191,15 @@ fn folder(files: &[(&str, &str)]) -> (tempfile::TempDir, RuleSet) {
 }
 
 async fn findings(rule: &Rule, calls: &str) -> usize {
+    found(rule, calls).await.len()
+}
+
+async fn found(rule: &Rule, calls: &str) -> Vec<RawFinding> {
     let (mut cases, _) = crate::rule::case::read("[[case]]\nname = 'x'\nfires = 0");
     calls.clone_into(&mut cases[0].calls.text);
     let lake = rows::lake(&cases[0]).expect("a lake");
     let session = Session::new(lake.tables, SessionOptions::default()).await.expect("a session");
-    run(rule, &session, TimeRange::default(), &Params::default()).await.expect("runs").len()
+    run(rule, &session, TimeRange::default(), &Params::default()).await.expect("runs")
 }
 
 #[tokio::test]
@@ -196,7 +212,9 @@ async fn nothing_in_a_rule_can_become_sql() {
     );
     let (_dir, rules) = folder(&[("x.yml", &text)]);
     let rule = rules.get("x").expect("the rule");
-    let call = |tool: &str, key: &str| serde_json::json!({"at": "0s", "tool": tool, "arguments": {key: "y", "\"z', 'w": "kept"}}).to_string();
+    let call = |tool: &str, key: &str| {
+        serde_json::json!({"at": "0s", "tool": tool, "arguments": {key: "y", "\"z', 'w": "kept"}}).to_string()
+    };
     assert_eq!(findings(rule, &call(hostile, "a' OR '1'='1")).await, 1, "{}", rule.sql);
     assert_eq!(findings(rule, &call("x", "a' OR '1'='1")).await, 0);
     assert_eq!(findings(rule, &call(hostile, "a")).await, 0);
@@ -219,44 +237,77 @@ async fn filters_narrow_the_rules_that_they_name() {
 
 #[tokio::test]
 async fn correlations_count_order_and_group() {
-    let part = |name: &str, tool: &str| format!("title: {name}\nname: {name}\nlogsource: {{product: mcp}}\ndetection: {{sel: {{tool: {tool}}}, condition: sel}}\n---\n");
+    let part = |name: &str, tool: &str| {
+        format!(
+            "title: {name}\nname: {name}\nlogsource: {{product: mcp}}\ndetection: {{sel: {{tool: {tool}}}, condition: sel}}\n---\n"
+        )
+    };
     let parts = part("a", "a") + &part("b", "b") + &part("c", "c");
     let rule = |correlation: &str| {
-        let text = format!("{parts}title: X\nlevel: low\ncorrelation: {{rules: [a, b, c], timespan: 60s, {correlation}}}\n");
+        let text =
+            format!("{parts}title: X\nlevel: low\ncorrelation: {{rules: [a, b, c], timespan: 60s, {correlation}}}\n");
         let (_dir, rules) = folder(&[("x.yml", &text)]);
         rules.get("x").expect("the rule").clone()
     };
-    let calls = |list: &[(u32, &str)]| list.iter().map(|(at, tool)| format!("{{\"at\":\"{at}s\",\"tool\":\"{tool}\",\"arguments\":{{\"k\":\"{tool}{at}\"}}}}\n")).collect::<String>();
-    let abc = calls(&[(0, "a"), (30, "b"), (60, "c")]);
-    let late = calls(&[(0, "a"), (30, "b"), (61, "c")]);
-    let cba = calls(&[(0, "c"), (30, "b"), (60, "a")]);
-    // The first `a` is too early, and there is a second.
-    let again = calls(&[(0, "a"), (40, "a"), (50, "b"), (61, "c")]);
-    let wrong_between = calls(&[(0, "b"), (10, "a"), (20, "c")]);
+    let calls = |list: &[(u32, &str)]| {
+        list.iter()
+            .map(|(at, tool)| {
+                format!("{{\"at\":\"{at}s\",\"tool\":\"{tool}\",\"arguments\":{{\"k\":\"{tool}{at}\"}}}}\n")
+            })
+            .collect::<String>()
+    };
+    // Each log is a session of its own.
+    let logs: [&[(u32, &str)]; 5] = [
+        &[(0, "a"), (30, "b"), (60, "c")],
+        &[(0, "a"), (30, "b"), (61, "c")],
+        &[(0, "c"), (30, "b"), (60, "a")],
+        // The first `a` is too early, and there is a second.
+        &[(0, "a"), (40, "a"), (50, "b"), (61, "c")],
+        &[(0, "b"), (10, "a"), (20, "c")],
+    ];
+    let all: String = logs
+        .iter()
+        .enumerate()
+        .map(|(at, log)| calls(log).replace("\"at\"", &format!("\"session_id\":\"{at}\",\"at\"")))
+        .collect();
     for (correlation, expected) in [
-        ("type: temporal_ordered", [1, 0, 0, 1, 0]),
-        ("type: temporal", [1, 0, 1, 1, 1]),
-        ("type: temporal, condition: a and not c", [1, 1, 0, 1, 1]),
-        ("type: temporal, condition: {gte: 2}", [1, 1, 1, 1, 1]),
-        ("type: event_count, condition: {gte: 4}", [0, 0, 0, 0, 0]),
-        ("type: event_count, condition: {gt: 2, lt: 4}", [1, 0, 1, 1, 1]),
-        ("type: value_count, condition: {field: arguments.k, gte: 3}", [1, 0, 1, 1, 1]),
-        ("type: value_count, condition: {field: agent, gte: 2}", [0, 0, 0, 0, 0]),
-        ("type: temporal, group-by: [k], aliases: {k: {a: tool, b: tool, c: arguments.k}}", [0, 0, 0, 0, 0]),
-        ("type: temporal, group-by: [k], aliases: {k: {a: session_id, b: gen_ai.conversation.id, c: session_id}}", [1, 0, 1, 1, 1]),
+        ("type: temporal_ordered, group-by: session_id", [1, 0, 0, 1, 0]),
+        ("type: temporal, group-by: session_id", [1, 0, 1, 1, 1]),
+        ("type: temporal, group-by: session_id, condition: a and not c", [1, 1, 0, 1, 1]),
+        ("type: temporal, group-by: session_id, condition: {gte: 2}", [1, 1, 1, 1, 1]),
+        ("type: event_count, group-by: [session_id, agent], condition: {gte: 4}", [0, 0, 0, 0, 0]),
+        ("type: event_count, group-by: session_id, condition: {gt: 2, lt: 4}", [1, 0, 1, 1, 1]),
+        ("type: value_count, group-by: session_id, condition: {field: arguments.k, gte: 3}", [1, 0, 1, 1, 1]),
+        ("type: value_count, group-by: session_id, condition: {field: agent, gte: 2}", [0, 0, 0, 0, 0]),
+        (
+            "type: temporal, group-by: [k, session_id], aliases: {k: {a: tool, b: tool, c: arguments.k}}",
+            [0, 0, 0, 0, 0],
+        ),
+        (
+            "type: temporal, group-by: [k], aliases: {k: {a: session_id, b: gen_ai.conversation.id, c: session_id}}",
+            [1, 0, 1, 1, 1],
+        ),
     ] {
         let rule = rule(correlation);
         assert_eq!(rule.header.window, 60_000_000, "{correlation}");
-        for (calls, expected) in [&abc, &late, &cba, &again, &wrong_between].into_iter().zip(expected) {
-            assert_eq!(findings(&rule, calls).await, expected, "{correlation}\n{calls}\n{}", rule.sql);
-        }
+        let found = found(&rule, &all).await;
+        let counts =
+            (0..5).map(|at| found.iter().filter(|finding| finding.entity.session_id == Some(at.to_string())).count());
+        assert_eq!(counts.collect::<Vec<_>>(), expected, "{correlation}\n{}", rule.sql);
     }
+    // Without groups all calls are one.
+    let whole = rule("type: event_count, condition: {gte: 14}");
+    assert_eq!(found(&whole, &all).await.len(), 1);
     // One call is not a sequence of itself.
-    let twice = parts.replace("{tool: b}", "{tool: a}");
-    let text = format!("{twice}title: X\nlevel: low\ncorrelation: {{type: temporal_ordered, rules: [a, b], timespan: 60s}}\n");
+    let twice = part("a", "a") + &part("b", "a");
+    let text =
+        format!("{twice}title: X\nlevel: low\ncorrelation: {{type: temporal_ordered, rules: [a, b], timespan: 60s}}\n");
     let (_dir, rules) = folder(&[("x.yml", &text)]);
     let rule = rules.get("x").expect("the rule");
-    assert_eq!((findings(rule, &calls(&[(0, "a")])).await, findings(rule, &calls(&[(0, "a"), (1, "a")])).await), (0, 1));
+    assert_eq!(
+        (findings(rule, &calls(&[(0, "a")])).await, findings(rule, &calls(&[(0, "a"), (1, "a")])).await),
+        (0, 1)
+    );
 }
 
 #[tokio::test]
