@@ -208,7 +208,14 @@ impl Place<'_> {
     fn keys(&self, value: &Mapping) -> Vec<Problem> {
         let mut problems = Vec::new();
         if value.contains_key("action") {
-            problems.push(self.problem(&["action"], "collections (`action: global`, `reset`, `repeat`) are no longer part of Sigma: write each rule whole".to_owned()));
+            problems.push(
+                self.problem(
+                    &["action"],
+                    "collections (`action: global`, `reset`, `repeat`) are no longer part of Sigma: \
+                 write each rule whole"
+                        .to_owned(),
+                ),
+            );
         }
         let is_text = |key: &str| value.get(key).and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty());
         if !is_text("title") {

@@ -5,6 +5,7 @@
 //! resolved among all files that are loaded together. See `docs/sigma.md`.
 
 mod backend;
+mod condition;
 mod correlation;
 mod demand;
 mod document;
@@ -12,6 +13,7 @@ mod field;
 mod header;
 mod probe;
 mod sql;
+mod window;
 
 use super::Problem;
 use backend::{Calls, message};
@@ -313,7 +315,5 @@ fn evidence(names: &[String]) -> Result<Vec<String>, String> {
     Ok(columns)
 }
 
-#[cfg(test)]
-mod agreement;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+mod agreement;
+
 use super::super::{Params, RawFinding, Rule, RuleSet, check, run};
 use super::*;
 use crate::query::{Session, SessionOptions, TimeRange};
