@@ -111,3 +111,15 @@ fn sigma_rules_are_rules_like_others() {
     assert!(said.contains("mine/house/wrong.yml:7: s: unknown field `tol`; did you mean `tool`?"), "{said}");
     place.run(2, ["detect", "--rule", "private_key_read"]);
 }
+
+#[test]
+fn the_examples_of_the_documentation_are_those_that_are_tested() {
+    let page = std::fs::read_to_string(repository("docs/sigma.md")).expect("docs/sigma.md");
+    for rule in ["private_key_read", "key_then_upload"] {
+        for ending in ["yml", "test.toml"] {
+            let file = repository(&format!("tests/data/sigma/house/{rule}.{ending}"));
+            let text = std::fs::read_to_string(file).expect("a file");
+            assert!(page.contains(&text), "docs/sigma.md has another {rule}.{ending}");
+        }
+    }
+}

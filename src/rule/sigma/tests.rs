@@ -157,6 +157,9 @@ fn which_rules_run_by_themselves() {
     assert_eq!(ids(&[(path, &format!("{together}generate: true\n"))]), ["base", "c"]);
     assert_eq!(ids(&[(path, base), (Path::new("r/y.yml"), correlation)]), ["y"]);
     assert_eq!(ids(&[(path, base)]), ["x"]);
+    // Cases of a rule that does not run by itself would never be run.
+    assert_eq!(convert(&[(path, base), (Path::new("r/y.yml"), correlation)]).idle, [path]);
+    assert_eq!(convert(&[(path, &together)]).idle, Vec::<PathBuf>::new());
     let nameless = format!("{base}---\n{}", base.replace("name: base\n", ""));
     assert!(problems(&nameless).iter().any(|problem| problem.contains("`name` is missing")));
 }
