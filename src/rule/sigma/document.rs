@@ -72,7 +72,7 @@ fn read(path: &Path, before: usize, text: &str) -> Result<Document, Vec<Problem>
         at(line, format!("no YAML: {error}"))
     })?;
     let Value::Mapping(value) = value else { return Err(at(1, "no Sigma rule: a mapping is expected".to_owned())) };
-    // A stand-in, so that lines can be told before it is known what the document is.
+    // Lines can be told before it is known what the document is.
     let place = Place { path, before, text };
     let mut problems = place.keys(&value);
     let mut collection = match parse_sigma_yaml(text) {
@@ -197,7 +197,7 @@ impl Place<'_> {
                     || (indent(line) == indent(lines[at]) && line.trim_start().starts_with("- "));
                 !is_blank(line) && !deeper
             };
-            let length = inner.clone().position(|line| ends(line)).unwrap_or(inner.len());
+            let length = inner.clone().position(ends).unwrap_or(inner.len());
             (found, region) = (at + 1, at + 1..at + 1 + length);
         }
         // Counted from 1, as the lines of `found`.

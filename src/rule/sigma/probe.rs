@@ -65,27 +65,28 @@ impl Modifiers {
     /// Those that are not supported or do not go together, and why.
     pub(super) fn of(modifiers: &[Modifier]) -> Result<Self, String> {
         let mut read = Self::default();
-        let mut operators = Vec::new();
+        let operators: Vec<&str> = modifiers.iter().filter_map(|modifier| operator(*modifier)).collect();
         let mut flags = String::new();
         for modifier in modifiers {
             match modifier {
-                Modifier::Contains => (read.how, _) = (How::Contains, operators.push("contains")),
-                Modifier::StartsWith => (read.how, _) = (How::StartsWith, operators.push("startswith")),
-                Modifier::EndsWith => (read.how, _) = (How::EndsWith, operators.push("endswith")),
-                Modifier::Re => operators.push("re"),
-                Modifier::Cidr => (read.cidr, _) = (true, operators.push("cidr")),
-                Modifier::Exists => (read.exists, _) = (true, operators.push("exists")),
-                Modifier::FieldRef => (read.fieldref, _) = (true, operators.push("fieldref")),
-                Modifier::Gt => (read.compare, _) = (Some(">"), operators.push("gt")),
-                Modifier::Gte => (read.compare, _) = (Some(">="), operators.push("gte")),
-                Modifier::Lt => (read.compare, _) = (Some("<"), operators.push("lt")),
-                Modifier::Lte => (read.compare, _) = (Some("<="), operators.push("lte")),
-                Modifier::Minute => (read.part, _) = (Some("minute"), operators.push("minute")),
-                Modifier::Hour => (read.part, _) = (Some("hour"), operators.push("hour")),
-                Modifier::Day => (read.part, _) = (Some("day"), operators.push("day")),
-                Modifier::Week => (read.part, _) = (Some("week"), operators.push("week")),
-                Modifier::Month => (read.part, _) = (Some("month"), operators.push("month")),
-                Modifier::Year => (read.part, _) = (Some("year"), operators.push("year")),
+                Modifier::Contains => read.how = How::Contains,
+                Modifier::StartsWith => read.how = How::StartsWith,
+                Modifier::EndsWith => read.how = How::EndsWith,
+                // Its flags are read first.
+                Modifier::Re => {}
+                Modifier::Cidr => read.cidr = true,
+                Modifier::Exists => read.exists = true,
+                Modifier::FieldRef => read.fieldref = true,
+                Modifier::Gt => read.compare = Some(">"),
+                Modifier::Gte => read.compare = Some(">="),
+                Modifier::Lt => read.compare = Some("<"),
+                Modifier::Lte => read.compare = Some("<="),
+                Modifier::Minute
+                | Modifier::Hour
+                | Modifier::Day
+                | Modifier::Week
+                | Modifier::Month
+                | Modifier::Year => read.part = operator(*modifier),
                 Modifier::IgnoreCase => flags.push('i'),
                 Modifier::Multiline => flags.push('m'),
                 Modifier::DotAll => flags.push('s'),
@@ -229,6 +230,30 @@ impl Modifiers {
         }
         pattern
     }
+}
+
+/// The name of a modifier that says how a field is compared: an item has one at most.
+fn operator(modifier: Modifier) -> Option<&'static str> {
+    Some(match modifier {
+        Modifier::Contains => "contains",
+        Modifier::StartsWith => "startswith",
+        Modifier::EndsWith => "endswith",
+        Modifier::Re => "re",
+        Modifier::Cidr => "cidr",
+        Modifier::Exists => "exists",
+        Modifier::FieldRef => "fieldref",
+        Modifier::Gt => "gt",
+        Modifier::Gte => "gte",
+        Modifier::Lt => "lt",
+        Modifier::Lte => "lte",
+        Modifier::Minute => "minute",
+        Modifier::Hour => "hour",
+        Modifier::Day => "day",
+        Modifier::Week => "week",
+        Modifier::Month => "month",
+        Modifier::Year => "year",
+        _ => return None,
+    })
 }
 
 /// What of the encoding of a text does not depend on what stands before and after it, for each place where it can begin.
