@@ -102,6 +102,7 @@ fn list(context: &Context, folders: &Folders) -> Result<u8, CommandError> {
             "id": header.id, "group": rule.group(), "title": header.title, "level": header.level.as_str(),
             "status": header.status.as_str(), "tags": header.tags, "version": rule.version_hash,
             "path": rule.path.display().to_string(), "cases": rule.cases.len(),
+            "language": if rule.sigma { "sigma" } else { "sql" },
         })
     };
     match format {

@@ -44,7 +44,7 @@ pub async fn check(dirs: &[PathBuf], builtin: bool) -> (usize, Vec<Problem>) {
 
 /// The rule's cases: one fires, one is quiet, one is a near miss.
 fn cases(rule: &Rule) -> Vec<Problem> {
-    let path = rule.path.with_extension("test.toml");
+    let path = rule.cases_path();
     let mut problems = Vec::new();
     let mut missing = |holds: bool, message: &str| {
         if !holds {
@@ -120,6 +120,8 @@ async fn plan(rule: &Rule, session: &Session) -> Vec<Problem> {
             }));
             problems.extend(expected(rule, &schema));
             match reads(&frame) {
+                // What a Sigma rule needs was read off its conditions.
+                Ok(_) if rule.sigma => {}
                 Ok(reads) => {
                     let line = ["needs", "helps"].into_iter().map(|key| rule.line_of_key(key)).find(|line| *line > 0);
                     let of_header = needs::compare(rule.header.needs.as_deref(), &rule.header.helps, &reads);
@@ -152,7 +154,7 @@ fn reads(frame: &DataFrame) -> Result<BTreeSet<String>, DataFusionError> {
 
 /// Columns that cases expect and the result does not have.
 fn expected(rule: &Rule, schema: &Schema) -> Vec<Problem> {
-    let path = rule.path.with_extension("test.toml");
+    let path = rule.cases_path();
     // A finding has these whatever the query selects.
     let known = |name: &str| schema.field_with_name(name).is_ok() || matches!(name, "level" | "message" | "score");
     let mut problems = Vec::new();

@@ -64,8 +64,8 @@ pub struct Header {
 pub(super) type Fault = (usize, String);
 
 /// Reads the header of a rule's text. With faults there may still be a header, so that the rest of the rule can be
-/// checked.
-pub(super) fn read(text: &str) -> (Option<Header>, Vec<Fault>) {
+/// checked. A header that was made of a Sigma rule may have no tags, and tags of any namespace.
+pub(super) fn read(text: &str, sigma: bool) -> (Option<Header>, Vec<Fault>) {
     let skipped = text.lines().take_while(|line| line.trim().is_empty()).count();
     let block: Vec<&str> = text.lines().skip(skipped).map_while(|line| line.strip_prefix("--")).collect();
     if block.is_empty() {
@@ -83,7 +83,7 @@ pub(super) fn read(text: &str) -> (Option<Header>, Vec<Fault>) {
     };
     let line_of =
         |key: &str| spans.get_ref().iter().find(|(k, _)| k.get_ref() == key).map(|(k, _)| line(k.span().start));
-    let mut fields = Fields { values, line_of: &line_of, first: skipped + 1, faults: Vec::new() };
+    let mut fields = Fields { values, line_of: &line_of, first: skipped + 1, sigma, faults: Vec::new() };
     let header = fields.header();
     let mut faults = fields.faults;
     faults.extend(unknown_keys(&spans).map(|(at, message)| (line(at), message)));
@@ -122,6 +122,7 @@ struct Fields<'a> {
     values: Table,
     line_of: &'a dyn Fn(&str) -> Option<usize>,
     first: usize,
+    sigma: bool,
     faults: Vec<Fault>,
 }
 
@@ -136,10 +137,13 @@ impl Fields<'_> {
             .required("description")
             .map(|text| text.lines().map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned());
         let tags = self.texts("tags");
-        if !self.values.contains_key("tags") || tags.as_ref().is_some_and(Vec::is_empty) {
+        if self.sigma {
+            // They were looked at where they stand, in the YAML.
+        } else if !self.values.contains_key("tags") || tags.as_ref().is_some_and(Vec::is_empty) {
             self.fault("tags", "`tags` is missing or empty: name what the rule detects in a taxonomy".to_owned());
         }
-        for problem in tags.iter().flatten().filter_map(|tag| taxonomy::check(tag).err()) {
+        let checked = if self.sigma { None } else { tags.as_ref() };
+        for problem in checked.into_iter().flatten().filter_map(|tag| taxonomy::check(tag).err()) {
             self.fault("tags", problem);
         }
         let falsepositives = self.texts("falsepositives");
@@ -289,7 +293,7 @@ SELECT 1"#;
 
     #[test]
     fn reads_every_field() {
-        let (header, faults) = read(GOOD);
+        let (header, faults) = read(GOOD, false);
         assert_eq!(faults, []);
         let header = header.expect("a header");
         assert_eq!((header.level, header.status, header.window), (Level::High, Status::Stable, 600_000_000));
@@ -308,12 +312,12 @@ SELECT 1"#;
     fn reports_every_problem_with_its_line() {
         let text = "-- id = 'x'\n-- level = 'severe'\n-- severity = 3\n-- status = 'stable'\n-- tags = ['owasp.mcp99']\n\
              -- window = 'soon'\nSELECT 1";
-        let (header, faults) = read(text);
+        let (header, faults) = read(text, false);
         assert_eq!(header, None);
         let lines: Vec<usize> = faults.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 1, 2, 3, 5, 6], "{faults:?}");
-        let (_, faults) = read("-- id = \"x\"\n-- title = \nSELECT 1");
+        let (_, faults) = read("-- id = \"x\"\n-- title = \nSELECT 1", false);
         assert_eq!((faults.len(), faults[0].0), (1, 2), "{faults:?}");
-        assert_eq!(read("SELECT 1").1.len(), 1);
+        assert_eq!(read("SELECT 1", false).1.len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 //! A release carries the built-in rules inside; a debug build reads them from the source tree, so that editing a
 //! rule neither compiles nor links anything.
 
-use super::{Problem, Rule, case, header};
+use super::{Problem, Rule, case, header, sigma};
 use crate::call::hex;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,29 @@ pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>)
         problems.extend(faults);
         rules.extend(rule);
     }
+    let yaml: Vec<(&Path, &str)> = files
+        .iter()
+        .filter(|file| is_sigma(&file.path))
+        .map(|file| (file.path.as_path(), file.text.as_str()))
+        .collect();
+    let conversion = sigma::convert(&yaml);
+    problems.extend(conversion.problems);
+    for made in conversion.rules {
+        let cases_path = made.path.with_file_name(format!("{}.test.toml", made.id));
+        let cases = files.iter().find(|other| other.path == cases_path);
+        let (rule, faults) = read_rule(&File { path: made.path, text: made.text }, cases);
+        problems.extend(faults);
+        rules.extend(rule);
+    }
+    let idle = conversion.idle.iter().map(|path| path.with_extension("test.toml"));
+    for cases in idle.filter(|cases| files.iter().any(|file| file.path == *cases)) {
+        let message = "the rule of these cases does not run by itself: a correlation uses it without `generate: true`";
+        problems.push(Problem::new(cases, 0, message));
+    }
     for file in files.iter().filter(|f| f.path.to_string_lossy().ends_with(".test.toml")) {
+        if rules.iter().any(|rule| rule.cases_path() == file.path) {
+            continue;
+        }
         let rule = |ending: &str| PathBuf::from(file.path.to_string_lossy().replace(".test.toml", ending));
         if ![".sql", ".yml", ".yaml"].iter().any(|ending| files.iter().any(|other| other.path == rule(ending))) {
             let message = format!("cases without a rule: there is no {}", rule(".sql").display());
@@ -51,7 +73,12 @@ pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>)
     (rules, problems)
 }
 
-/// A rule from its text alone.
+/// Whether a file holds Sigma rules.
+fn is_sigma(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "yml" || end == "yaml")
+}
+
+/// A rule from its text alone; that of a Sigma rule is what it became.
 pub(super) fn from_text(path: &Path, text: &str) -> Result<Rule, Vec<Problem>> {
     match read_rule(&File { path: path.to_owned(), text: text.to_owned() }, None) {
         (Some(rule), problems) if problems.is_empty() => Ok(rule),
@@ -60,10 +87,12 @@ pub(super) fn from_text(path: &Path, text: &str) -> Result<Rule, Vec<Problem>> {
 }
 
 fn read_rule(file: &File, cases: Option<&File>) -> (Option<Rule>, Vec<Problem>) {
-    let (header, faults) = header::read(&file.text);
+    let sigma = is_sigma(&file.path);
+    let (header, faults) = header::read(&file.text, sigma);
     let mut problems: Vec<Problem> = faults.into_iter().map(|(line, m)| Problem::new(&file.path, line, m)).collect();
     let stem = file.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    if let Some(header) = header.as_ref().filter(|header| header.id != stem) {
+    // One Sigma file can hold several rules.
+    if let Some(header) = header.as_ref().filter(|header| !sigma && header.id != stem) {
         problems.push(Problem::new(
             &file.path,
             1,
@@ -84,7 +113,7 @@ fn read_rule(file: &File, cases: Option<&File>) -> (Option<Rule>, Vec<Problem>) 
         path: file.path.clone(),
         version_hash: hex(&Sha256::digest(file.text.as_bytes()).into()),
         cases,
-        sigma: false,
+        sigma,
     });
     (rule, problems)
 }
@@ -101,7 +130,7 @@ fn builtin_files(problems: &mut Vec<Problem>) -> Vec<File> {
     files.filter(|file| is_rule(&file.path)).collect()
 }
 
-/// The `.sql`, `.yml` and `.test.toml` files below a folder, in order of their paths. Built-in ones are named from `root` on.
+/// The `.sql`, `.yml`, `.yaml` and `.test.toml` files below a folder, in order of their paths. Built-in ones are named from `root` on.
 fn files_below(dir: &Path, root: &Path, problems: &mut Vec<Problem>) -> Vec<File> {
     let mut files = Vec::new();
     for entry in WalkDir::new(dir).sort_by_file_name() {
@@ -114,7 +143,9 @@ fn files_below(dir: &Path, root: &Path, problems: &mut Vec<Problem>) -> Vec<File
             }
         };
         let name = entry.file_name().to_string_lossy();
-        if !entry.file_type().is_file() || !(name.ends_with(".sql") || name.ends_with(".test.toml")) {
+        if !entry.file_type().is_file()
+            || ![".sql", ".yml", ".yaml", ".test.toml"].iter().any(|end| name.ends_with(end))
+        {
             continue;
         }
         match std::fs::read_to_string(entry.path()) {

@@ -13,6 +13,7 @@ pub mod needs;
 mod params;
 mod rows;
 mod run;
+mod sigma;
 mod template;
 
 pub use case::{Case, CaseResult};
@@ -29,11 +30,11 @@ use tokio::task::JoinSet;
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub header: Header,
-    /// The whole file, or what a Sigma file became: SQL takes the header for a comment, and lines in its errors are lines of the file.
+    /// The whole file, or header and query that a Sigma file became: SQL takes the header for a comment, and lines in its errors are lines of the file.
     pub sql: String,
     /// Where it was read; built-in rules are below `queries/`.
     pub path: PathBuf,
-    /// SHA-256 of the file, hex.
+    /// SHA-256 of `sql`, hex.
     pub version_hash: String,
     pub cases: Vec<Case>,
     /// It was written in Sigma; `sql` is what it became.
@@ -139,6 +140,14 @@ impl Rule {
     /// The text is no rule; it was one to another version of this program.
     pub fn from_text(path: &Path, text: &str) -> Result<Self, Vec<Problem>> {
         load::from_text(path, text)
+    }
+
+    /// The file of the rule's cases: `ID.test.toml` beside it.
+    pub fn cases_path(&self) -> PathBuf {
+        match self.sigma {
+            true => self.path.with_file_name(format!("{}.test.toml", self.header.id)),
+            false => self.path.with_extension("test.toml"),
+        }
     }
 
     /// The folder that the rule stands in, which groups rules.

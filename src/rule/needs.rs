@@ -312,6 +312,11 @@ pub fn field(name: &str) -> Option<&'static LogField> {
     FIELDS.iter().find(|field| field.name == name)
 }
 
+/// The words that a stored column (`table.column`) stands for, without those that go without saying.
+pub(super) fn words_of(column: &str) -> impl Iterator<Item = &'static LogField> {
+    FIELDS.iter().filter(move |field| !field.common && field.has(column))
+}
+
 /// Reads one entry: a word, or several with `|` between them.
 pub(super) fn read(text: &str) -> Result<Need, String> {
     let names = text.split('|').map(str::trim);

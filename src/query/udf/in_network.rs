@@ -34,14 +34,15 @@ fn in_network(args: &[ArrayRef]) -> Result<ArrayRef> {
         .zip(networks.iter())
         .map(|(host, network)| {
             let (host, network) = (host?, network?);
-            let ip = match address::of_any(host) {
-                Some(Address::Ip(ip)) => Some(ip),
-                _ => None,
-            };
-            Some(ip.zip(parse_network(network)).is_some_and(|(ip, network)| contains(network, ip)))
+            Some(parse_network(network).is_some_and(|network| lies_in(host, network)))
         })
         .collect();
     Ok(Arc::new(answers))
+}
+
+/// Whether an address, or the one that a URL names, lies in the network.
+pub(super) fn lies_in(host_or_url: &str, network: (IpAddr, u32)) -> bool {
+    matches!(address::of_any(host_or_url), Some(Address::Ip(ip)) if contains(network, ip))
 }
 
 /// Reads `10.0.0.0/8`; an address alone is a network of one.

@@ -24,14 +24,23 @@ fn json_strings(args: &[ArrayRef]) -> Result<ArrayRef> {
     let element = Field::new("element", DataType::Utf8, true);
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(element);
     for json in Strings::of(&args[0])?.iter() {
-        strings(json.unwrap_or_default(), |text| lists.values().append_value(text));
+        strings(json.unwrap_or_default(), |text| {
+            lists.values().append_value(text);
+            false
+        });
         lists.append(json.is_some());
     }
     Ok(Arc::new(lists.finish()))
 }
 
-/// Scans for string literals rather than parsing, so neither depth nor a cut-off end matters.
-fn strings(json: &str, mut emit: impl FnMut(Cow<'_, str>)) {
+/// Whether `holds` for a string value of a JSON text, or for the whole of a text that is no JSON.
+pub(super) fn any(text: &str, holds: &mut dyn FnMut(Cow<'_, str>) -> bool) -> bool {
+    if text.trim_start().starts_with(['{', '[', '"']) { strings(text, holds) } else { holds(Cow::Borrowed(text)) }
+}
+
+/// Scans for string literals rather than parsing, so neither depth nor a cut-off end matters. Ends early, and gives true, when
+/// `found` says so.
+fn strings(json: &str, mut found: impl FnMut(Cow<'_, str>) -> bool) -> bool {
     let bytes = json.as_bytes();
     let mut at = 0;
     while let Some(quote) = memchr::memchr(b'"', bytes.get(at..).unwrap_or_default()) {
@@ -39,10 +48,11 @@ fn strings(json: &str, mut emit: impl FnMut(Cow<'_, str>)) {
         // A truncated text can end inside an escape, which `skip_string` steps over.
         let end = skip_string(bytes, start).min(bytes.len());
         at = skip_space(bytes, end);
-        if bytes.get(at) != Some(&b':') {
-            emit(unescape(&json[start..end]));
+        if bytes.get(at) != Some(&b':') && found(unescape(&json[start..end])) {
+            return true;
         }
     }
+    false
 }
 
 #[cfg(test)]
@@ -53,7 +63,10 @@ mod tests {
     fn values_at_any_depth_but_no_keys() {
         let all = |json: &str| {
             let mut out = Vec::new();
-            strings(json, |text| out.push(text.into_owned()));
+            strings(json, |text| {
+                out.push(text.into_owned());
+                false
+            });
             out
         };
         assert_eq!(all(r#"{"a":"x","b":["y",{"c" : "z\n\u00e4"}],"d":1}"#), ["x", "y", "z\nä"]);

@@ -15,11 +15,14 @@ mod in_network;
 mod is_credential_path;
 mod is_internal_address;
 mod is_metadata_address;
+mod json_path;
 mod json_strings;
+mod json_text_at;
 mod mad;
 mod path_escapes;
 mod registrable_domain;
 mod result_text;
+mod sigma_match;
 
 pub use in_network::parse_network;
 
@@ -48,9 +51,11 @@ pub fn all() -> Vec<ScalarUDF> {
         is_internal_address::udf(),
         is_metadata_address::udf(),
         json_strings::udf(),
+        json_text_at::udf(),
         path_escapes::udf(),
         registrable_domain::udf(),
         result_text::udf(),
+        sigma_match::udf(),
     ]
 }
 
