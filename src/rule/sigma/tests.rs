@@ -318,7 +318,7 @@ async fn correlations_count_order_and_group() {
 #[tokio::test]
 async fn the_rules_of_the_test_data_pass_their_check_and_cases() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sigma/house");
-    let (count, problems) = check(&[dir.clone()], false).await;
+    let (count, problems) = check(std::slice::from_ref(&dir), false).await;
     assert_eq!((count, problems), (4, vec![]));
     for result in RuleSet::load(&[dir], false).expect("loads").test().await {
         assert_eq!(result.failure, None, "{}: {}", result.rule_id, result.name);
