@@ -22,14 +22,18 @@ WITH sent AS (
       AND array_has_any(source_capabilities, make_array('reads_private', 'credentials')) AND array_has_any(sink_capabilities, make_array('egress', 'reads_untrusted'))
     GROUP BY agent, destination, sink_call_id
 ),
+steady AS (                      -- before anything is counted twice: enough pieces, none of them large
+    SELECT * FROM (SELECT *, count(*) OVER stream AS all_calls, max(bytes) OVER stream AS most, avg(share) OVER stream AS mean_share
+                   FROM sent WHERE NOT is_internal_address(destination) WINDOW stream AS (PARTITION BY agent, destination))
+    WHERE 2 * all_calls >= $pieces AND most <= $max_piece AND mean_share >= 0.15
+),
 streams AS (
     SELECT agent, destination, count(*) AS calls, count(DISTINCT piece) AS pieces, sum(bytes) AS bytes, max(bytes) AS largest, avg(share) AS share, count(DISTINCT source_call_id) AS sources, min(server) AS server, min(tool) AS tool,
            min(time) AS first_seen, max(time) AS last_seen, array_agg(sink_call_id ORDER BY time, sink_call_id) AS call_ids, count(DISTINCT session_id) AS sessions, min(session_id) AS session_id,
            bool_or(user_named) AS user_named
-    FROM sent
-    WHERE NOT is_internal_address(destination)
+    FROM steady
     GROUP BY agent, destination
-    HAVING 2 * count(DISTINCT piece) >= $pieces AND max(bytes) <= $max_piece
+    HAVING 2 * count(DISTINCT piece) >= $pieces
 ),
 asked AS (
     SELECT s.agent, s.destination, min(s.calls) AS calls, min(s.pieces) AS pieces, min(s.bytes) AS bytes, min(s.largest) AS largest, min(s.share) AS share, min(s.sources) AS sources, min(s.server) AS server, min(s.tool) AS tool,
