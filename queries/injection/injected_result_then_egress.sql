@@ -32,8 +32,8 @@ WITH noticed AS (                -- without the texts, which are large, and most
     -- Half the pages of the web hold an HTML comment: one weak kind alone is no reason to look further.
     HAVING bool_or(kind NOT IN ('html_comment', 'ansi', 'bidi')) OR count(*) > 1
 ),
-pair AS (
-    SELECT m.call_id AS source_id, m.session_id, m.time AS source_time, m.operation AS source, m.strong, m.kinds, m.first_at, m.last_at,
+after AS (
+    SELECT m.call_id AS source_id, m.known_at, m.source_file, m.known_offset, m.session_id, m.time AS source_time, m.operation AS source, m.strong, m.kinds, m.first_at, m.last_at,
            e.call_id AS sink_id, e.agent, e.time AS sink_time, concat_ws('/', e.server, e.tool) AS sink, e.arguments, e.arguments_bytes,
            has_capability(e.capabilities, 'reads_untrusted') AS reader, has_capability(e.capabilities, 'executes') AS command,
            has_capability(e.capabilities, 'egress') AS sends
@@ -42,9 +42,11 @@ pair AS (
     WHERE e.event_kind = 'call' AND e.method = 'tools/call' AND array_has_any(e.capabilities, make_array('egress', 'reads_untrusted'))
       AND (m.strong OR NOT has_capability(e.capabilities, 'reads_untrusted'))
       AND e.outcome NOT IN ('denied', 'protocol_error', 'cancelled')
-      AND e.time <= m.known_at + CAST($within AS INTERVAL)
-      AND (e.time > m.known_at
-           OR (e.time = m.known_at AND e.source_file = m.source_file AND e.source_offset > m.known_offset))
+      AND e.time BETWEEN m.known_at AND m.known_at + CAST($within AS INTERVAL)
+),
+pair AS (
+    SELECT a.* FROM after a JOIN calls x ON x.call_id = a.sink_id
+    WHERE a.sink_time > a.known_at OR (x.source_file = a.source_file AND x.source_offset > a.known_offset)
 ),
 sent AS (
     SELECT p.*, o.value, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place,
