@@ -60,13 +60,12 @@ at_owner AS (
     GROUP BY coalesce(c.owner, o.session_id), o.tool, o.server
 ),
 beside AS (
-    SELECT *, first_value(server) OVER first AS old_server, first_value(session_id) OVER first AS old_session,
-           first_value(info) OVER first AS old_info, first_value(hash) OVER first AS old_hash,
-           first_value(description) OVER first AS old_description, first_value(end_time) OVER first AS old_end,
-           first_value(start_time) OVER first AS old_start, first_value(tools_of_server) OVER first AS old_tools_of_server,
-           first_value(server_first) OVER first AS old_server_first
-    FROM at_owner
-    WINDOW first AS (PARTITION BY owner, tool ORDER BY server_first, offered_at, server)
+    SELECT n.*, o.server AS old_server, o.session_id AS old_session, o.info AS old_info, o.hash AS old_hash, o.description AS old_description, o.end_time AS old_end,
+           o.start_time AS old_start, o.tools_of_server AS old_tools_of_server, o.server_first AS old_server_first
+    FROM (SELECT owner, tool, first_value(server ORDER BY server_first, offered_at, server) AS server
+          FROM at_owner GROUP BY owner, tool HAVING min(server) <> max(server)) f
+    JOIN at_owner o ON o.tool = f.tool AND o.server = f.server AND (o.owner IS NOT DISTINCT FROM f.owner)
+    JOIN at_owner n ON n.tool = f.tool AND n.server <> f.server AND (n.owner IS NOT DISTINCT FROM f.owner)
 ),
 pair AS (
     SELECT *, count(*) OVER (PARTITION BY owner, old_server, server) AS shared_tools,
