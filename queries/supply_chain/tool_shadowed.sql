@@ -20,9 +20,9 @@ WITH common AS (
     SELECT tool FROM tool_definitions WHERE server IS NOT NULL GROUP BY tool HAVING min(server) <> max(server)
 ),
 list AS (
-    SELECT session_id, server, count(*) AS tools_of_server
-    FROM (SELECT DISTINCT session_id, server, tool FROM tool_definitions WHERE server IS NOT NULL)
-    GROUP BY session_id, server
+    SELECT session, server, count(*) AS tools_of_server
+    FROM (SELECT DISTINCT coalesce(session_id, '') AS session, server, tool FROM tool_definitions WHERE server IS NOT NULL)
+    GROUP BY session, server
 ),
 known AS (
     SELECT server, min(time) AS server_first FROM tool_definitions WHERE server IS NOT NULL GROUP BY server
@@ -47,7 +47,7 @@ connection AS (
     FROM calls WHERE server IS NOT NULL GROUP BY session_id, server
 ),
 at_owner AS (
-    SELECT coalesce(c.owner, o.session_id) AS owner, o.tool, o.server,
+    SELECT coalesce(c.owner, o.session_id, '') AS owner, o.tool, o.server,
            min(o.offered_at) AS offered_at, least(min(o.offered_at), min(c.start_time)) AS start_time,
            greatest(max(o.offered_at), max(c.end_time)) AS end_time,
            first_value(o.session_id ORDER BY o.offered_at, o.session_id) AS session_id, min(c.agent) AS agent, min(c.info) AS info,
@@ -55,17 +55,17 @@ at_owner AS (
            min(n.server_first) AS server_first
     FROM offered o
     JOIN known n ON n.server = o.server
-    LEFT JOIN list l ON l.server = o.server AND (l.session_id IS NOT DISTINCT FROM o.session_id)
+    LEFT JOIN list l ON l.server = o.server AND l.session = coalesce(o.session_id, '')
     LEFT JOIN connection c ON c.session_id = o.session_id AND c.server = o.server
-    GROUP BY coalesce(c.owner, o.session_id), o.tool, o.server
+    GROUP BY coalesce(c.owner, o.session_id, ''), o.tool, o.server
 ),
 beside AS (
     SELECT n.*, o.server AS old_server, o.session_id AS old_session, o.info AS old_info, o.hash AS old_hash, o.description AS old_description, o.end_time AS old_end,
            o.start_time AS old_start, o.tools_of_server AS old_tools_of_server, o.server_first AS old_server_first
     FROM (SELECT owner, tool, first_value(server ORDER BY server_first, offered_at, server) AS server
           FROM at_owner GROUP BY owner, tool HAVING min(server) <> max(server)) f
-    JOIN at_owner o ON o.tool = f.tool AND o.server = f.server AND (o.owner IS NOT DISTINCT FROM f.owner)
-    JOIN at_owner n ON n.tool = f.tool AND n.server <> f.server AND (n.owner IS NOT DISTINCT FROM f.owner)
+    JOIN at_owner o ON o.tool = f.tool AND o.server = f.server AND o.owner = f.owner
+    JOIN at_owner n ON n.tool = f.tool AND n.server <> f.server AND n.owner = f.owner
 ),
 pair AS (
     SELECT *, count(*) OVER (PARTITION BY owner, old_server, server) AS shared_tools,
