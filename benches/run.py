@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures ingest, detect and query on generated captures, beside DuckDB's bare job and on one core.
+"""Measures ingest, rules and query on generated captures, beside DuckDB's bare job and on one core.
 
     CALLTRAIL=path/to/calltrail python3 benches/run.py [MB...]      # sizes, 100 and 1000 unless named
     RUNS=1 ...                                                      # for a quick look
@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import rules
 
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = pathlib.Path(tempfile.gettempdir()) / "calltrail-bench"
@@ -152,7 +154,7 @@ class Bench:
         report("flows of all calls", self.calltrail(scratch, "--format", "csv", "query", flows), copy)
         print(f"{'':29}({self.stdout.read_text().split()[-1]} flows)")
         report("flows, nothing new", self.calltrail(scratch, "--format", "csv", "query", flows))
-        report("detect, all rules", self.calltrail(scratch, "--format", "json", "detect"), copy)
+        report("detect, all rules and the model", self.calltrail(scratch, "--format", "json", "detect"), copy)
         found = self.summary()
         print(f"{'':29}({found['rules']} rules, {found['failed_rules']} failed, {found['findings']} findings)")
         for sql in (
@@ -161,6 +163,9 @@ class Bench:
             "SELECT count(*) FROM calls WHERE result ILIKE '%rollback incident%'",
         ):
             report(sql, self.calltrail(lake, "--format", "csv", "query", sql))
+        calls = int(subprocess.run(self.calltrail(lake, "--format", "csv", "query", "SELECT count(*) FROM calls"),
+                                   capture_output=True, text=True, check=True).stdout.split()[-1])
+        self.verdicts += rules.measure(self.program, lake, FOLDER, self.config, calls)
 
 
 def main():

@@ -14,22 +14,32 @@
 -- helps = ["prompts"]
 -- window = "7d"
 -- params = { pieces = 8, max_piece = 600 }
-WITH sent AS (
-    SELECT agent, destination, sink_call_id, min(session_id) AS session_id, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, sum(bytes) AS bytes, least(1.0, sum(sink_share)) AS share,
-           min(value_hash) AS piece, min(source_call_id) AS source_call_id, coalesce(bool_or(user_named), false) AS user_named
-    FROM flows
-    WHERE destination IS NOT NULL AND (kind = 'content' OR (kind = 'value' AND first_origin))
-      AND array_has_any(source_capabilities, make_array('reads_private', 'credentials')) AND array_has_any(sink_capabilities, make_array('egress', 'reads_untrusted'))
-    GROUP BY agent, destination, sink_call_id
+WITH steady AS (                 -- enough pieces, none of them large: of these few the rest is counted
+    SELECT agent, destination
+    FROM (SELECT agent, destination, sum(bytes) AS bytes, least(1.0, sum(sink_share)) AS share
+          FROM flows
+          WHERE destination IS NOT NULL AND (kind = 'content' OR (kind = 'value' AND first_origin))
+            AND array_has_any(source_capabilities, make_array('reads_private', 'credentials')) AND array_has_any(sink_capabilities, make_array('egress', 'reads_untrusted'))
+          GROUP BY agent, destination, sink_call_id)
+    GROUP BY agent, destination
+    HAVING 2 * count(*) >= $pieces AND max(bytes) <= $max_piece AND avg(share) >= 0.15
+),
+sent AS (
+    SELECT f.agent, f.destination, f.sink_call_id, min(f.session_id) AS session_id, min(f.time) AS time, min(f.sink_server) AS server, min(f.sink_tool) AS tool, sum(f.bytes) AS bytes, least(1.0, sum(f.sink_share)) AS share,
+           min(f.value_hash) AS piece, min(f.source_call_id) AS source_call_id, coalesce(bool_or(f.user_named), false) AS user_named
+    FROM (SELECT * FROM steady WHERE NOT is_internal_address(destination)) s
+    JOIN flows f ON f.destination = s.destination AND f.agent IS NOT DISTINCT FROM s.agent
+    WHERE (f.kind = 'content' OR (f.kind = 'value' AND f.first_origin))
+      AND array_has_any(f.source_capabilities, make_array('reads_private', 'credentials')) AND array_has_any(f.sink_capabilities, make_array('egress', 'reads_untrusted'))
+    GROUP BY f.agent, f.destination, f.sink_call_id
 ),
 streams AS (
     SELECT agent, destination, count(*) AS calls, count(DISTINCT piece) AS pieces, sum(bytes) AS bytes, max(bytes) AS largest, avg(share) AS share, count(DISTINCT source_call_id) AS sources, min(server) AS server, min(tool) AS tool,
            min(time) AS first_seen, max(time) AS last_seen, array_agg(sink_call_id ORDER BY time, sink_call_id) AS call_ids, count(DISTINCT session_id) AS sessions, min(session_id) AS session_id,
            bool_or(user_named) AS user_named
     FROM sent
-    WHERE NOT is_internal_address(destination)
     GROUP BY agent, destination
-    HAVING 2 * count(DISTINCT piece) >= $pieces AND max(bytes) <= $max_piece
+    HAVING 2 * count(DISTINCT piece) >= $pieces
 ),
 asked AS (
     SELECT s.agent, s.destination, min(s.calls) AS calls, min(s.pieces) AS pieces, min(s.bytes) AS bytes, min(s.largest) AS largest, min(s.share) AS share, min(s.sources) AS sources, min(s.server) AS server, min(s.tool) AS tool,

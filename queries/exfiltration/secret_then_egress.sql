@@ -37,21 +37,24 @@ source AS (
                AND (has_capability(c.capabilities, 'executes')
                     OR NOT array_has_any(c.capabilities, make_array('writes', 'egress')))))
 ),
-pair AS (
-    SELECT s.session_id, e.agent, s.call_id AS source_id, s.time AS source_time, s.known_at, s.from_outside, s.secret,
+after AS (
+    SELECT s.session_id, e.agent, s.call_id AS source_id, s.time AS source_time, s.known_at, s.source_file, s.known_offset, s.from_outside, s.secret,
            concat_ws('/', s.server, s.tool) AS source, e.call_id AS sink_id, e.time AS sink_time,
            concat_ws('/', e.server, e.tool) AS sink, e.arguments, e.arguments_bytes,
-           -- The whole payload is in the log and the secret is known, so that its absence says something.
-           e.arguments_state = 'present' AND s.secret IS NOT NULL AS checked,
            coalesce(regexp_like(e.arguments, '[A-Za-z0-9+=_-]{48,}|(%[0-9A-Fa-f]{2}){16,}'), false) AS encoded,
            has_capability(e.capabilities, 'executes') AS command, has_capability(e.capabilities, 'egress') AS sends
     FROM source s
     JOIN calls e ON e.session_id = s.session_id AND e.call_id <> s.call_id
     WHERE e.event_kind = 'call' AND e.method = 'tools/call' AND array_has_any(e.capabilities, make_array('egress', 'reads_untrusted'))
       AND e.outcome NOT IN ('denied', 'protocol_error', 'cancelled')
-      AND e.time <= s.known_at + CAST($same_value_within AS INTERVAL)
-      AND (e.time > s.known_at
-           OR (e.time = s.known_at AND e.source_file = s.source_file AND e.source_offset > s.known_offset))
+      AND e.time BETWEEN s.known_at AND s.known_at + CAST($same_value_within AS INTERVAL)
+),
+pair AS (                        -- with what is seldom asked for: of these calls alone
+    SELECT a.*,
+           -- The whole payload is in the log and the secret is known, so that its absence says something.
+           x.arguments_state = 'present' AND a.secret IS NOT NULL AS checked
+    FROM after a JOIN calls x ON x.call_id = a.sink_id
+    WHERE a.sink_time > a.known_at OR (x.source_file = a.source_file AND x.source_offset > a.known_offset)
 ),
 sent AS (                        -- what the outgoing arguments name
     SELECT p.*, o.type, o.value,
@@ -66,19 +69,26 @@ traced AS (                      -- which of it came out of the source's result
     SELECT x.*, r.value IS NOT NULL AND x.type = 'secret' AS is_secret, x.type = 'secret' AND x.secret IS NULL AS some_secret,
            CASE WHEN x.type IN ('email', 'ip', 'iban', 'phone', 'wallet', 'hash') AND NOT (x.whole AND x.place IS NOT NULL) THEN r.value END AS shared
     FROM sent x
-    LEFT JOIN observables r ON r.call_id = x.source_id AND r.origin = 'result' AND r.type = x.type AND r.value = x.value
+    -- A condition on the pair and no key of the join, or every value of every result would be looked up.
+    LEFT JOIN observables r ON r.call_id = x.source_id AND r.origin = 'result' AND CASE WHEN r.type = x.type THEN r.value = x.value END
+),
+once AS (                        -- each value once, so that it can be counted
+    SELECT session_id, source_id, sink_id, value, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at, bool_or(from_outside) AS from_outside, min(source) AS source,
+           min(sink_time) AS sink_time, min(sink) AS sink, min(arguments_bytes) AS arguments_bytes, min(secret) AS secret, bool_or(is_secret) AS is_secret, bool_or(checked) AS checked,
+           bool_or(encoded) AS encoded, bool_or(some_secret) AS some_secret, bool_or(command) AS command, bool_or(sends) AS sends, bool_or(whole AND type = 'url') AS goes_to_url, min(shared) AS shared,
+           bool_and(internal) FILTER (WHERE whole AND place IS NOT NULL) AS whole_internal, bool_and(internal) FILTER (WHERE place IS NOT NULL) AS internal,
+           min(place) FILTER (WHERE whole AND NOT internal) AS whole_place, min(place) FILTER (WHERE NOT internal) AS place
+    FROM traced GROUP BY session_id, source_id, sink_id, value
 ),
 judged AS (
     SELECT session_id, source_id, sink_id, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at,
            bool_or(from_outside) AS from_outside, min(source) AS source, min(sink_time) AS sink_time, min(sink) AS sink,
            min(arguments_bytes) AS bytes, min(secret) AS secret, bool_or(is_secret) AS same_secret,
            bool_or(checked) AS checked, bool_or(encoded) AS encoded, coalesce(bool_or(some_secret), false) AS some_secret,
-           bool_or(command) AS command, bool_or(sends) AS sends, coalesce(bool_or(whole AND type = 'url'), false) AS goes_to_url,
-           min(value) FILTER (WHERE is_secret) AS sent_secret, count(DISTINCT shared) AS shared,
-           coalesce(bool_and(internal) FILTER (WHERE whole AND place IS NOT NULL),
-                    bool_and(internal) FILTER (WHERE place IS NOT NULL), false) AS internal,
-           coalesce(min(place) FILTER (WHERE whole AND NOT internal), min(place) FILTER (WHERE NOT internal)) AS place
-    FROM traced GROUP BY session_id, source_id, sink_id
+           bool_or(command) AS command, bool_or(sends) AS sends, coalesce(bool_or(goes_to_url), false) AS goes_to_url,
+           min(value) FILTER (WHERE is_secret) AS sent_secret, count(shared) AS shared,
+           coalesce(bool_and(whole_internal), bool_and(internal), false) AS internal, coalesce(min(whole_place), min(place)) AS place
+    FROM once GROUP BY session_id, source_id, sink_id
 ),
 external AS (
     SELECT * FROM judged
@@ -92,10 +102,12 @@ known AS (                       -- was the place in use before the secret was r
            min(j.sink_time) AS sink_time, min(j.sink) AS sink, min(j.bytes) AS bytes, min(coalesce(j.sent_secret, j.secret)) AS secret,
            bool_or(j.same_secret) AS same_secret, max(j.shared) AS shared, min(j.place) AS place, bool_or(j.command) AS command, bool_or(j.checked) AS checked, bool_or(j.encoded) AS encoded,
            bool_or(j.some_secret) AS some_secret,
-           count(f.call_id) > 0 AS in_use, count(q.session_id) > 0 AS asked
+           coalesce(bool_or(f.since < j.source_time), false) AS in_use, count(q.session_id) > 0 AS asked
     FROM external j
-    LEFT JOIN observables f ON f.session_id = j.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip', 'email')
-         AND CASE WHEN f.type = 'url' THEN host_of(f.value) ELSE lower(f.value) END = j.place AND f.time < j.source_time
+    LEFT JOIN (SELECT session_id, place, min(time) AS since
+               FROM (SELECT session_id, time, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
+                     FROM observables WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email'))
+               GROUP BY session_id, place) f ON f.session_id = j.session_id AND f.place = j.place
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.sink_time AND strpos(lower(q.text), j.place) > 0
     GROUP BY j.session_id, j.source_id, j.sink_id
 ),

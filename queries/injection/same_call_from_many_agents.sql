@@ -15,13 +15,22 @@
 -- helps = ["users"]
 -- window = "7d"
 -- params = { within = "15 minutes", min_bytes = 24 }
-WITH effects AS (
-    SELECT arguments_hash, tool, session_id, min(call_id) AS call_id, min(time) AS time, min(coalesce(user_id, agent)) AS who, min(agent) AS agent, min(server) AS server,
-           bool_or(array_has_any(capabilities, make_array('egress', 'pays', 'destructive'))) AS grave, date_bin(CAST($within AS INTERVAL), min(time)) AS bin
+WITH shared AS (                 -- few calls are made by two: only those are looked at
+    SELECT arguments_hash, tool
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND arguments_bytes >= $min_bytes AND arguments_hash IS NOT NULL
       AND array_has_any(capabilities, make_array('egress', 'pays', 'destructive', 'writes')) AND NOT array_has_any(capabilities, make_array('reads_untrusted', 'reads_private', 'executes'))
-    GROUP BY arguments_hash, tool, session_id
+    GROUP BY arguments_hash, tool
+    HAVING min(coalesce(user_id, agent)) <> max(coalesce(user_id, agent))
+),
+effects AS (
+    SELECT c.arguments_hash, c.tool, c.session_id, min(c.call_id) AS call_id, min(c.time) AS time, min(coalesce(c.user_id, c.agent)) AS who, min(c.agent) AS agent, min(c.server) AS server,
+           bool_or(array_has_any(c.capabilities, make_array('egress', 'pays', 'destructive'))) AS grave, date_bin(CAST($within AS INTERVAL), min(c.time)) AS bin
+    FROM shared s
+    JOIN calls c ON c.arguments_hash = s.arguments_hash AND c.tool IS NOT DISTINCT FROM s.tool
+    WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome IN ('success', 'unknown', 'no_response') AND c.arguments_bytes >= $min_bytes
+      AND array_has_any(c.capabilities, make_array('egress', 'pays', 'destructive', 'writes')) AND NOT array_has_any(c.capabilities, make_array('reads_untrusted', 'reads_private', 'executes'))
+    GROUP BY c.arguments_hash, c.tool, c.session_id
 ),
 together AS (
     SELECT arguments_hash, tool, bin, count(DISTINCT who) AS people, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,

@@ -15,7 +15,9 @@
 -- helps = ["prompts"]
 -- window = "24h"
 WITH named AS (
-    SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, first_value(sink_capabilities) AS capabilities, min(value) AS value,
+    SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, min(value) AS value,
+           bool_or(has_capability(sink_capabilities, 'executes')) AS runs, bool_or(has_capability(sink_capabilities, 'destructive')) AS deletes,
+           bool_or(has_capability(sink_capabilities, 'credentials')) AS credentials, bool_or(has_capability(sink_capabilities, 'egress')) AS sends,
            first_value(source_call_id ORDER BY source_time, source_call_id) AS source_call_id, min(source_time) AS source_time, min(concat_ws('/', source_server, source_tool)) AS source,
            -- The target itself, not a word of a text: the value is most of its argument, or where data goes.
            bool_or(lower(value) = lower(destination) OR host_of(value) = destination) AS is_destination, bool_or(user_named) AS user_named
@@ -26,8 +28,7 @@ WITH named AS (
     GROUP BY session_id, sink_call_id
 ),
 kinds AS (
-    SELECT *, CASE WHEN array_has_any(capabilities, make_array('executes')) THEN 'run' WHEN array_has_any(capabilities, make_array('destructive')) THEN 'delete'
-                   WHEN array_has_any(capabilities, make_array('credentials')) THEN 'credentials' WHEN array_has_any(capabilities, make_array('egress')) AND is_destination THEN 'send' ELSE 'write' END AS kind
+    SELECT *, CASE WHEN runs THEN 'run' WHEN deletes THEN 'delete' WHEN credentials THEN 'credentials' WHEN sends AND is_destination THEN 'send' ELSE 'write' END AS kind
     FROM named
 ),
 asked AS (

@@ -24,22 +24,18 @@ WITH written AS (                -- by a download, by being made executable, or 
       AND CASE WHEN has_capability(c.capabilities, 'executes') THEN regexp_like(c.arguments, 'curl|wget|iwr|Invoke-WebRequest|chmod')
                ELSE has_capability(c.capabilities, 'writes') AND regexp_like(o.value, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+') END
 ),
-ran AS (                         -- what stands where a program stands
-    SELECT call_id, session_id, agent, server, tool, time, arguments,
-           regexp_replace(arguments, '^.*?(["`;&|(]|\\n|\bsudo\b|\bnohup\b)\s*((ba|z|da)?sh\s+|python\d?\s+|node\s+|perl\s+|ruby\s+|php\s+|pwsh\s+(-File\s+)?)?((\./|/tmp/|/var/tmp/|/dev/shm/|~/|\$HOME/|/home/|/Users/|/opt/|/srv/)[\w./+-]*[\w+-]|[\w+-]+\.(sh|py|pl|rb|js|ps1|bin|run|exe|AppImage))(\s.*|["\s;&|\\].*)$', '\5', 's') AS program
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND regexp_like(arguments, '["\s;&|](\./|/|~/|\$HOME/)|sh |python|node |perl |ruby |php |pwsh ')
-      AND session_id IN (SELECT session_id FROM written WHERE base <> '')
-),
-named AS (
-    SELECT *, regexp_replace(program, '^.*/', '') AS base FROM ran WHERE program <> arguments AND length(program) <= 300
+ran AS (                         -- what stands where a program stands, in the commands that name such a file
+    SELECT n.call_id AS run_id, n.session_id, n.agent, n.server, n.tool, n.time, n.arguments, w.base, w.call_id AS source_id, w.time AS source_time, w.fetched, w.made_executable,
+           regexp_replace(n.arguments, '^.*?(["`;&|(]|\\n|\bsudo\b|\bnohup\b)\s*((ba|z|da)?sh\s+|python\d?\s+|node\s+|perl\s+|ruby\s+|php\s+|pwsh\s+(-File\s+)?)?((\./|/tmp/|/var/tmp/|/dev/shm/|~/|\$HOME/|/home/|/Users/|/opt/|/srv/)[\w./+-]*[\w+-]|[\w+-]+\.(sh|py|pl|rb|js|ps1|bin|run|exe|AppImage))(\s.*|["\s;&|\\].*)$', '\5', 's') AS program
+    FROM written w
+    JOIN calls n ON n.session_id = w.session_id AND w.time < n.time AND w.call_id <> n.call_id AND w.base <> '' AND strpos(n.arguments, w.base) > 0
+    WHERE n.event_kind = 'call' AND n.method = 'tools/call' AND has_capability(n.capabilities, 'executes') AND n.arguments_bytes <= $max_bytes AND n.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND CASE WHEN w.base <> '' THEN regexp_like(n.arguments, '["\s;&|](\./|/|~/|\$HOME/)|sh |python|node |perl |ruby |php |pwsh ') END
 ),
 pairs AS (
-    SELECT n.call_id AS run_id, n.session_id, n.agent, n.server, n.tool, n.time, n.program, w.call_id AS source_id, w.time AS source_time, w.fetched, w.made_executable,
-           regexp_like(n.program, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+') AS odd_place
-    FROM named n
-    JOIN written w ON w.session_id = n.session_id AND w.base = n.base AND w.time < n.time AND w.call_id <> n.call_id
+    SELECT *, regexp_like(program, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+') AS odd_place
+    FROM ran
+    WHERE program <> arguments AND length(program) <= 300 AND regexp_replace(program, '^.*/', '') = base
 ),
 judged AS (
     SELECT run_id, min(session_id) AS session_id, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(time) AS time, min(program) AS program, min(source_id) AS source_id, min(source_time) AS source_time,

@@ -45,7 +45,8 @@ origin AS (                      -- who named the place first
                FILTER (WHERE f.origin = 'result' AND has_capability(c.capabilities, 'reads_untrusted')) AS named_by
     FROM sent s
     LEFT JOIN observables f ON f.session_id = s.session_id AND f.type IN ('url', 'domain', 'ip') AND f.time < s.time
-         AND coalesce(host_of(f.value), lower(f.value)) = s.place
+         -- A condition on the pair and no key of the join, or every address of the lake would be taken apart.
+         AND CASE WHEN s.place <> '' THEN coalesce(host_of(f.value), lower(f.value)) = s.place END
     LEFT JOIN calls c ON c.call_id = f.call_id
     GROUP BY s.call_id, s.value
 ),

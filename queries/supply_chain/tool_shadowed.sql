@@ -19,12 +19,21 @@
 WITH common AS (
     SELECT tool FROM tool_definitions WHERE server IS NOT NULL GROUP BY tool HAVING min(server) <> max(server)
 ),
-offered AS (
-    SELECT *, count(*) OVER (PARTITION BY session_id, server) AS tools_of_server, min(offered_at) OVER (PARTITION BY server) AS server_first
-    FROM (SELECT session_id, server, tool, min(time) AS offered_at, max(definition_hash) FILTER (WHERE NOT name_only) AS hash,
-                 max(description) FILTER (WHERE NOT name_only) AS description, coalesce(max(array_length(markers)), 0) AS markers
-          FROM tool_definitions WHERE server IS NOT NULL
-          GROUP BY session_id, server, tool)
+list AS (
+    SELECT session, server, count(*) AS tools_of_server
+    FROM (SELECT DISTINCT coalesce(session_id, '') AS session, server, tool FROM tool_definitions WHERE server IS NOT NULL)
+    GROUP BY session, server
+),
+known AS (
+    SELECT server, min(time) AS server_first FROM tool_definitions WHERE server IS NOT NULL GROUP BY server
+),
+offered AS (                     -- without the descriptions, which are large: a hash of them is compared
+    SELECT d.session_id, d.server, d.tool, min(d.time) AS offered_at, max(d.definition_hash) FILTER (WHERE NOT d.name_only) AS hash,
+           max(CASE WHEN length(d.description) >= 20 THEN md5(d.description) END) FILTER (WHERE NOT d.name_only) AS description, coalesce(max(array_length(d.markers)), 0) AS markers
+    FROM common k
+    JOIN tool_definitions d ON d.tool = k.tool
+    WHERE d.server IS NOT NULL
+    GROUP BY d.session_id, d.server, d.tool
 ),
 connection AS (
     SELECT session_id, server, min(agent) AS agent, min(server_info_name) AS info, min(time) AS start_time,
@@ -38,25 +47,25 @@ connection AS (
     FROM calls WHERE server IS NOT NULL GROUP BY session_id, server
 ),
 at_owner AS (
-    SELECT coalesce(c.owner, o.session_id) AS owner, o.tool, o.server,
+    SELECT coalesce(c.owner, o.session_id, '') AS owner, o.tool, o.server,
            min(o.offered_at) AS offered_at, least(min(o.offered_at), min(c.start_time)) AS start_time,
            greatest(max(o.offered_at), max(c.end_time)) AS end_time,
            first_value(o.session_id ORDER BY o.offered_at, o.session_id) AS session_id, min(c.agent) AS agent, min(c.info) AS info,
-           max(o.hash) AS hash, max(o.description) AS description, max(o.markers) AS markers, max(o.tools_of_server) AS tools_of_server,
-           min(o.server_first) AS server_first
+           max(o.hash) AS hash, max(o.description) AS description, max(o.markers) AS markers, max(l.tools_of_server) AS tools_of_server,
+           min(n.server_first) AS server_first
     FROM offered o
+    JOIN known n ON n.server = o.server
+    LEFT JOIN list l ON l.server = o.server AND l.session = coalesce(o.session_id, '')
     LEFT JOIN connection c ON c.session_id = o.session_id AND c.server = o.server
-    WHERE o.tool IN (SELECT tool FROM common)
-    GROUP BY coalesce(c.owner, o.session_id), o.tool, o.server
+    GROUP BY coalesce(c.owner, o.session_id, ''), o.tool, o.server
 ),
 beside AS (
-    SELECT *, first_value(server) OVER first AS old_server, first_value(session_id) OVER first AS old_session,
-           first_value(info) OVER first AS old_info, first_value(hash) OVER first AS old_hash,
-           first_value(description) OVER first AS old_description, first_value(end_time) OVER first AS old_end,
-           first_value(start_time) OVER first AS old_start, first_value(tools_of_server) OVER first AS old_tools_of_server,
-           first_value(server_first) OVER first AS old_server_first
-    FROM at_owner
-    WINDOW first AS (PARTITION BY owner, tool ORDER BY server_first, offered_at, server)
+    SELECT n.*, o.server AS old_server, o.session_id AS old_session, o.info AS old_info, o.hash AS old_hash, o.description AS old_description, o.end_time AS old_end,
+           o.start_time AS old_start, o.tools_of_server AS old_tools_of_server, o.server_first AS old_server_first
+    FROM (SELECT owner, tool, first_value(server ORDER BY server_first, offered_at, server) AS server
+          FROM at_owner GROUP BY owner, tool HAVING min(server) <> max(server)) f
+    JOIN at_owner o ON o.tool = f.tool AND o.server = f.server AND o.owner = f.owner
+    JOIN at_owner n ON n.tool = f.tool AND n.server <> f.server AND n.owner = f.owner
 ),
 pair AS (
     SELECT *, count(*) OVER (PARTITION BY owner, old_server, server) AS shared_tools,
@@ -79,8 +88,7 @@ side AS (
 used AS (
     SELECT s.owner, s.tool, s.server, s.old_server, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.offered_at) AS offered_at,
            bool_or(s.newcomer) AS newcomer, bool_or(s.same_tools AND s.other_info) AS cloned, max(s.markers) AS markers,
-           bool_or(s.hash = s.old_hash OR (length(s.description) >= 20 AND s.description = s.old_description)) AS copied,
-           min(s.description) AS description, min(s.old_description) AS old_description,
+           bool_or(s.hash = s.old_hash OR s.description = s.old_description) AS copied,
            min(c.time) FILTER (WHERE c.server = s.old_server AND c.method = 'tools/call') AS used_old,
            max(c.time) FILTER (WHERE c.server = s.server AND c.method = 'tools/call') AS used_new,
            array_agg(named_struct('id', c.call_id, 'at', c.time)) FILTER (WHERE c.call_id IS NOT NULL) AS evs
@@ -96,12 +104,22 @@ graded AS (
                    ELSE 0 END AS grade
     FROM used
 ),
+text AS (
+    SELECT server, tool, max(description) AS description FROM tool_definitions WHERE NOT name_only GROUP BY server, tool
+),
+shown AS (
+    SELECT g.*, n.description AS new_text, o.description AS old_text
+    FROM graded g
+    LEFT JOIN text n ON n.server = g.server AND n.tool = g.tool
+    LEFT JOIN text o ON o.server = g.old_server AND o.tool = g.tool
+    WHERE g.grade > 0
+),
 evidence AS (
     SELECT owner, server, old_server, ev['id'] AS call_id, min(ev['at']) AS at, min(session_id) AS session_id, min(agent) AS agent,
            min(offered_at) AS offered_at, max(grade) AS grade, array_agg(DISTINCT tool) AS tools, bool_or(copied) AS copied,
-           bool_or(used_new > used_old) AS switched, min(description) AS description, min(old_description) AS old_description
+           bool_or(used_new > used_old) AS switched, min(new_text) AS description, min(old_text) AS old_description
     FROM (SELECT *, unnest(coalesce(array_slice(array_sort(array_distinct(evs)), 1, 50), make_array(NULL))) AS ev
-          FROM graded WHERE grade > 0)
+          FROM shown)
     GROUP BY owner, server, old_server, ev['id']
 )
 SELECT min(session_id) AS session_id, min(agent) AS agent, server, min(offered_at) AS first_seen,
