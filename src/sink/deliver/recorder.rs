@@ -1,0 +1,70 @@
+//! Writes down what became of alerts, in groups: a second's worth or so at a time, for all sinks together.
+
+use super::ledger::{self, Row};
+use super::{Clock, Shipment};
+use crate::lake::{Lake, LakeError, Patience};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A group is written when it has so many rows,
+const ROWS: usize = 20_000;
+/// or this long after its first row: what is sent again after a crash is what was sent in this time.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct Recorder {
+    lake: Arc<Lake>,
+    rows: mpsc::Receiver<Vec<Row>>,
+    clock: Arc<dyn Clock>,
+    lock_timeout: Duration,
+}
+
+/// Takes rows; waits if writing is behind.
+pub(super) type Rows = mpsc::Sender<Vec<Row>>;
+
+impl Recorder {
+    pub(super) fn new(lake: Arc<Lake>, shipment: &Shipment) -> (Self, Rows) {
+        let (sender, rows) = mpsc::channel(64);
+        let clock = Arc::clone(&shipment.clock);
+        (Self { lake, rows, clock, lock_timeout: shipment.lock_timeout }, sender)
+    }
+
+    /// Writes until nobody has anything to say any more.
+    pub(super) async fn run(mut self) -> Result<(), LakeError> {
+        let mut group: Vec<Row> = Vec::new();
+        let mut since = Duration::ZERO;
+        loop {
+            let left = INTERVAL.saturating_sub(self.clock.elapsed().saturating_sub(since));
+            let more = if group.is_empty() {
+                self.rows.recv().await.map(Some)
+            } else {
+                tokio::select! {
+                    more = self.rows.recv() => more.map(Some),
+                    () = self.clock.sleep(left) => Some(None),
+                }
+            };
+            match more {
+                None => break,
+                Some(Some(rows)) => {
+                    if group.is_empty() {
+                        since = self.clock.elapsed();
+                    }
+                    group.extend(rows);
+                }
+                Some(None) => {}
+            }
+            let is_old = self.clock.elapsed().saturating_sub(since) >= INTERVAL;
+            if group.len() >= ROWS || (is_old && !group.is_empty()) {
+                self.write(&mut group).await?;
+            }
+        }
+        if group.is_empty() { Ok(()) } else { self.write(&mut group).await }
+    }
+
+    async fn write(&self, group: &mut Vec<Row>) -> Result<(), LakeError> {
+        let patience = Patience::silent("ship", self.lock_timeout);
+        ledger::add(&self.lake, &patience, group, self.clock.now()).await?;
+        group.clear();
+        Ok(())
+    }
+}
