@@ -231,19 +231,21 @@ impl Check<'_> {
             0 => Err("`digest_above` is 0; write from which number of alerts on one message says them all".to_owned()),
             above => Ok(usize::try_from(*above).unwrap_or(usize::MAX)),
         });
-        let encoding = self.value(w.encoding.take(), |text: &String| match Encoding::parse(text) {
-            Some(Encoding::Table) | None => {
-                let known = Encoding::ALL.into_iter().filter(|encoding| *encoding != Encoding::Table);
-                Err(format!("`{text}` is no encoding of sinks; there are {}", list(known.map(Encoding::as_str))))
-            }
-            Some(encoding) => Ok(encoding),
-        });
+        let encoding = w.encoding.take();
         let (enabled, send_resolved, own_events) = (w.enabled.unwrap_or(true), w.send_resolved, w.own_events.unwrap_or(false));
         let target = self.target(kind_name, w, &at, &mut options)?;
+        let encoding = self.value(encoding, |text: &String| match Encoding::parse(text) {
+            Some(encoding) if target.takes(encoding) => Ok(encoding),
+            _ => {
+                let known = Encoding::ALL.into_iter().filter(|encoding| target.takes(*encoding));
+                let known = list(known.map(Encoding::as_str));
+                Err(format!("`{text}` is no encoding for a sink of type `{kind_name}`; there are {known}"))
+            }
+        });
         let encoding = encoding.unwrap_or_else(|| target.default_encoding());
-        // Those that say by themselves that an alert is closed.
-        let send_resolved = send_resolved.unwrap_or(matches!(encoding.as_str(), "ocsf" | "pagerduty")
-            && !matches!(&target, Target::Http(http) if matches!(http.kind, HttpKind::Elastic { .. })));
+        // These say that an alert is closed; in others it would look like a second alert.
+        let says_closed = matches!(encoding, Encoding::Pagerduty | Encoding::Asim | Encoding::Udm);
+        let send_resolved = send_resolved.unwrap_or(says_closed);
         let batch = self.batch(batch, kind_name);
         let retry = self.retry(retry);
         Some(SinkSetting {
@@ -360,17 +362,13 @@ impl Check<'_> {
                 self.value(w.address.clone(), |text: &String| host_and_port(text));
                 let address = self.needed(w.address.take(), "address", at);
                 // What rsyslog takes as one message unless told otherwise.
-                let max_bytes = self.value(w.max_message.take(), bytes_of).map_or(8096, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-                // Room for our header.
-                options.max_bytes = Some(max_bytes.saturating_sub(512).max(512));
+                let max_bytes = self.value(w.max_message.take(), bytes_of).unwrap_or(8096);
+                options.max_bytes = Some(usize::try_from(max_bytes).unwrap_or(usize::MAX));
                 Target::Syslog(SyslogTarget {
                     address: address?,
                     transport: transport.unwrap_or(SyslogTransport::Tls),
                     facility: facility.unwrap_or(13),
                     confirm: w.confirm.is_none_or(Spanned::into_inner),
-                    enterprise_id: options.enterprise_id,
-                    max_bytes,
-                    hostname: w.hostname.map(Spanned::into_inner),
                     tls,
                 })
             }

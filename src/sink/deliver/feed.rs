@@ -5,7 +5,7 @@ use super::outbox::{Due, Outbox};
 use super::{BatchLimits, Event, Shipment, Sink};
 use crate::alert::{Alert, Suppression, suppress};
 use crate::lake::LakeError;
-use crate::sink::destination::Message;
+use crate::sink::destination::{Message, Target};
 use crate::sink;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -118,8 +118,13 @@ pub(super) fn item(sink: &Sink, alert: &Alert, event: Event, attempts: i64) -> I
 }
 
 /// An alert as the sink's destination gets it.
-pub(super) fn encoded(sink_settings: &Sink, alert: &Alert) -> Result<Message, String> {
-    let parts = sink::encode(alert, sink_settings.encoding, &sink_settings.options).map_err(|cause| cause.to_string())?;
+pub(super) fn encoded(settings: &Sink, alert: &Alert) -> Result<Message, String> {
+    let Sink { target, encoding, options, .. } = settings;
+    let parts = match target {
+        Target::Syslog(_) => sink::encode_for_syslog(alert, *encoding, options),
+        _ => sink::encode(alert, *encoding, options),
+    };
+    let parts = parts.map_err(|cause| cause.to_string())?;
     Ok(Message { parts, ..bare(alert) })
 }
 

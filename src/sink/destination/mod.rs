@@ -149,7 +149,7 @@ pub fn open(
     Ok(match target {
         Target::Stdout => Box::new(stdout::StdoutSink::new(encoding, Arc::clone(&around.stdout))),
         Target::File(target) => Box::new(file::FileSink::new(target, encoding)),
-        Target::Syslog(target) => Box::new(syslog::SyslogSink::open(target, timeout, around).map_err(|e| vec![e])?),
+        Target::Syslog(target) => Box::new(syslog::SyslogSink::open(target, timeout).map_err(|e| vec![e])?),
         Target::Kafka(target) => Box::new(kafka::KafkaSink::open(target, encoding, timeout, around)?),
         Target::Http(target) => {
             let caller = http::Caller::open(target, timeout, around)?;

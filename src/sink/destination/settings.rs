@@ -2,7 +2,7 @@
 
 use super::secret::Value;
 use super::tls::Tls;
-use crate::sink::Encoding;
+use crate::sink::{Batching, Encoding};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,10 +37,6 @@ pub struct SyslogTarget {
     pub facility: u8,
     /// Whether the connection is ended after each batch, which shows that the receiver has read it.
     pub confirm: bool,
-    pub enterprise_id: u32,
-    /// Bytes of one message with its header.
-    pub max_bytes: usize,
-    pub hostname: Option<String>,
     pub tls: Tls,
 }
 
@@ -163,31 +159,43 @@ impl Service {
 }
 
 impl Target {
-    /// Names of encodings that the destination is made for, the best first.
-    pub fn encodings(&self) -> &'static [&'static str] {
+    /// The encoding that it is given if the configuration names none.
+    pub fn default_encoding(&self) -> Encoding {
         match self {
-            Self::Stdout | Self::File(_) | Self::Kafka(_) => &["ocsf"],
-            Self::Syslog(_) => &["cef", "ocsf"],
+            Self::Stdout | Self::File(_) | Self::Kafka(_) => Encoding::Ocsf,
+            Self::Syslog(_) => Encoding::Cef,
             Self::Http(http) => match &http.kind {
-                HttpKind::SplunkHec { .. } => &["splunk_hec", "splunk", "hec", "ocsf"],
-                HttpKind::Elastic { .. } => &["ecs", "ocsf"],
-                HttpKind::Otlp => &["otlp"],
-                HttpKind::Sentinel(_) => &["sentinel", "asim"],
+                HttpKind::SplunkHec { .. } => Encoding::Hec,
+                HttpKind::Elastic { .. } => Encoding::Ecs,
+                HttpKind::Otlp => Encoding::Otlp,
+                HttpKind::Sentinel(_) => Encoding::Asim,
                 HttpKind::Service { service, .. } => match service {
-                    Service::Webhook(_) => &["ocsf"],
-                    Service::Slack => &["slack"],
-                    Service::Teams => &["teams"],
-                    Service::PagerDuty => &["pagerduty"],
-                    Service::Datadog => &["datadog"],
-                    Service::SumoLogic => &["sumo", "jsonl"],
-                    Service::SecOps => &["secops", "udm"],
+                    Service::Webhook(_) => Encoding::Ocsf,
+                    Service::Slack => Encoding::Slack,
+                    Service::Teams => Encoding::Teams,
+                    Service::PagerDuty => Encoding::Pagerduty,
+                    Service::Datadog => Encoding::Datadog,
+                    Service::SumoLogic => Encoding::Sumo,
+                    Service::SecOps => Encoding::Udm,
                 },
             },
         }
     }
 
-    /// The encoding that it is given if the configuration names none.
-    pub fn default_encoding(&self) -> Encoding {
-        self.encodings().iter().find_map(|name| Encoding::parse(name)).unwrap_or(Encoding::Jsonl)
+    /// Encodings that it takes, if not all: services want their own.
+    pub fn takes(&self, encoding: Encoding) -> bool {
+        match self {
+            Self::Stdout | Self::File(_) | Self::Kafka(_) => encoding != Encoding::Table,
+            Self::Syslog(_) => encoding.is_one_line(),
+            Self::Http(http) => match &http.kind {
+                HttpKind::SplunkHec { .. } => encoding.batching() == Batching::Lines && encoding.is_one_line(),
+                HttpKind::Elastic { .. } => {
+                    matches!(encoding, Encoding::Ecs | Encoding::Bulk | Encoding::Ocsf | Encoding::Json | Encoding::Jsonl)
+                }
+                HttpKind::Service { service: Service::Webhook(_), .. } => encoding != Encoding::Table,
+                HttpKind::Service { service: Service::SumoLogic, .. } => encoding.batching() == Batching::Lines,
+                HttpKind::Otlp | HttpKind::Sentinel(_) | HttpKind::Service { .. } => encoding == self.default_encoding(),
+            },
+        }
     }
 }

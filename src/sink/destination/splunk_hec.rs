@@ -5,7 +5,7 @@
 
 use super::http::{self, Answer, Caller};
 use super::{Destination, Message, Outcome, Preview, Verdict, short};
-use crate::sink::{Batching, Encoding};
+use crate::sink::Encoding;
 use async_trait::async_trait;
 use serde::Deserialize;
 use std::time::Duration;
@@ -46,8 +46,7 @@ impl SplunkHec {
 
     /// Events as they are, or put into an envelope if the encoding is of another kind.
     fn body(&self, batch: &[Message]) -> Vec<u8> {
-        let is_envelope = self.encoding.as_str().contains("splunk") || self.encoding.as_str().contains("hec");
-        if is_envelope || self.encoding.batching() != Batching::Lines {
+        if self.encoding == Encoding::Hec {
             return http::lines(batch);
         }
         let mut out = Vec::new();

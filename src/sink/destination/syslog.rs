@@ -1,4 +1,4 @@
-//! Syslog: RFC 5424 messages over UDP, over TCP with octet counting (RFC 6587), over TLS (RFC 5425).
+//! Syslog: frames of RFC 5424, which the encoding has made, over UDP, over TCP with octet counting (RFC 6587), over TLS (RFC 5425).
 //!
 //! Syslog has no acknowledgement. What comes closest: after a batch the line is closed in order, our half first, and the receiver's end of file
 //! is waited for. A receiver that closes has read everything before it. With TLS, `close_notify` goes first: without it, receivers drop what they
@@ -6,12 +6,10 @@
 //! delivered when the system has taken it.
 
 use super::settings::{SyslogTarget, SyslogTransport};
-use super::{Destination, Message, Outcome, Preview, Surroundings, Verdict, short, tls};
-use crate::alert::Level;
+use super::{Destination, Message, Outcome, Preview, Verdict, short, tls};
 use async_trait::async_trait;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +28,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Line for T {}
 pub(super) struct SyslogSink {
     target: SyslogTarget,
     timeout: Duration,
-    host: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     line: Option<Box<dyn Line>>,
     datagrams: Option<UdpSocket>,
@@ -39,7 +36,7 @@ pub(super) struct SyslogSink {
 }
 
 impl SyslogSink {
-    pub(super) fn open(target: &SyslogTarget, timeout: Duration, around: &Surroundings<'_>) -> Result<Self, String> {
+    pub(super) fn open(target: &SyslogTarget, timeout: Duration) -> Result<Self, String> {
         let tls = match target.transport {
             SyslogTransport::Tls => {
                 let config: ClientConfig = tls::client_config(&target.tls)?;
@@ -52,9 +49,7 @@ impl SyslogSink {
             }
             _ => None,
         };
-        let host = target.hostname.clone().or_else(|| around.host.clone()).unwrap_or_else(|| "-".to_owned());
-        let host = name(&host, 255);
-        Ok(Self { target: target.clone(), timeout, host, tls, line: None, datagrams: None, closes: target.confirm })
+        Ok(Self { target: target.clone(), timeout, tls, line: None, datagrams: None, closes: target.confirm })
     }
 
     async fn connect(&self) -> io::Result<Box<dyn Line>> {
@@ -76,29 +71,9 @@ impl SyslogSink {
         out
     }
 
-    /// RFC 5424 messages. What the encoding gave a header already stays as it is.
+    /// Frames with the facility that is asked for.
     fn texts<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = String> + 'a {
-        message.parts.iter().map(|part| if has_header(part) { part.clone() } else { self.header(message) + part })
-    }
-
-    fn header(&self, message: &Message) -> String {
-        let severity = match message.level {
-            Level::Critical => 1,
-            Level::High => 2,
-            Level::Medium => 4,
-            Level::Low => 5,
-            Level::Informational => 6,
-        };
-        let priority = u32::from(self.target.facility) * 8 + severity;
-        let time = chrono::DateTime::from_timestamp_micros(message.time)
-            .map_or_else(|| "-".to_owned(), |time| time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
-        let mut head = format!("<{priority}>1 {time} {} calltrail - {} [calltrail@", self.host, name(&message.rule, 32));
-        let _ = write!(head, "{}", self.target.enterprise_id);
-        for (name, value) in [("alert_id", message.id.as_str()), ("rule", &message.rule), ("level", message.level.as_str())] {
-            let _ = write!(head, " {name}=\"{}\"", parameter(value));
-        }
-        head.push_str("] ");
-        head
+        message.parts.iter().map(|part| with_facility(part, self.target.facility))
     }
 
     async fn send_stream(&mut self, batch: &[Message]) -> Result<(), io::Error> {
@@ -170,28 +145,13 @@ async fn hang_up(mut line: Box<dyn Line>) -> io::Result<bool> {
     }
 }
 
-/// Whether a text begins as RFC 5424 messages do.
-fn has_header(text: &str) -> bool {
-    let Some((priority, rest)) = text.strip_prefix('<').and_then(|rest| rest.split_once('>')) else { return false };
-    (1..=3).contains(&priority.len()) && priority.bytes().all(|byte| byte.is_ascii_digit()) && rest.starts_with("1 ")
-}
-
-/// A field of the header: printable ASCII without spaces.
-fn name(text: &str, max: usize) -> String {
-    let kept: String = text.chars().filter(char::is_ascii_graphic).take(max).collect();
-    if kept.is_empty() { "-".to_owned() } else { kept }
-}
-
-/// The value of a parameter: exactly these three characters are escaped.
-fn parameter(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '"' | '\\' | ']') {
-            out.push('\\');
-        }
-        out.push(if crate::visible::is_hidden(c) { ' ' } else { c });
+/// The frame with another facility; its severity stays.
+fn with_facility(frame: &str, facility: u8) -> String {
+    let parts = frame.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+    match parts.and_then(|(priority, rest)| Some((priority.parse::<u32>().ok()?, rest))) {
+        Some((priority, rest)) => format!("<{}>{rest}", u32::from(facility) * 8 + priority % 8),
+        None => frame.to_owned(),
     }
-    out
 }
 
 #[async_trait]
@@ -234,21 +194,6 @@ impl Destination for SyslogSink {
         match self.line.take() {
             Some(line) => hang_up(line).await.map(|_| ()).map_err(|cause| short(&cause.to_string())),
             None => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_would_break_a_header_is_escaped_or_left_out() {
-        assert_eq!(parameter("a\"b\\c]d\ne"), "a\\\"b\\\\c\\]d e");
-        assert_eq!((name("a b\u{202e}=é", 32).as_str(), name("", 32).as_str()), ("ab=", "-"));
-        assert!(has_header("<105>1 2026-11-22T10:15:30Z h a - - - x"));
-        for text in ["<x>1 a", "<1051>1 ", "{\"a\":1}", "<105>2 x", "CEF:0|"] {
-            assert!(!has_header(text), "{text}");
         }
     }
 }
