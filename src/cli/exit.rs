@@ -35,6 +35,11 @@ impl CommandError {
         Self { code: NO_INPUT, message: message.into() }
     }
 
+    /// What went wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the message and gives the exit code.
     pub(super) fn report(&self, ui: &Ui) -> ExitCode {
         if !self.message.is_empty() {

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod around;
+mod daemon;
 mod detect;
 mod exit;
 mod explain;

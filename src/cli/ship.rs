@@ -149,8 +149,13 @@ fn dry_run(context: &Context, opened: &[Opened], retried: Retried) -> Result<u8,
     Ok(0)
 }
 
-/// Says what became of everything: as JSON on standard output, else to people.
-pub(super) fn show(context: &Context, reports: &[Report], format: OutputFormat) -> Result<(), CommandError> {
+/// Nobody says stop.
+pub(super) fn never() -> Stop {
+    tokio::sync::watch::channel(false).1
+}
+
+/// Says what went wrong.
+pub(super) fn warn(context: &Context, reports: &[Report]) {
     for report in reports {
         let name = &report.sink;
         for answer in &report.refusals {
@@ -163,6 +168,11 @@ pub(super) fn show(context: &Context, reports: &[Report], format: OutputFormat) 
             context.ui.warn(format!("sink {name}: {}", visible(problem)));
         }
     }
+}
+
+/// Says what became of everything: as JSON on standard output, else to people.
+pub(super) fn show(context: &Context, reports: &[Report], format: OutputFormat) -> Result<(), CommandError> {
+    warn(context, reports);
     if matches!(format, OutputFormat::Json | OutputFormat::Jsonl) {
         let mut data = context.ui.data();
         for report in reports {

@@ -3,6 +3,7 @@
 use super::ledger::{self, Row};
 use super::{Clock, Shipment};
 use crate::lake::{Lake, LakeError, Patience};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -32,30 +33,22 @@ impl Recorder {
     /// Writes until nobody has anything to say any more.
     pub(super) async fn run(mut self) -> Result<(), LakeError> {
         let mut group: Vec<Row> = Vec::new();
-        let mut since = Duration::ZERO;
+        let mut due = pin!(tokio::time::sleep(INTERVAL));
         loop {
-            let left = INTERVAL.saturating_sub(self.clock.elapsed().saturating_sub(since));
-            let more = if group.is_empty() {
-                self.rows.recv().await.map(Some)
-            } else {
-                tokio::select! {
-                    more = self.rows.recv() => more.map(Some),
-                    () = self.clock.sleep(left) => Some(None),
-                }
-            };
-            match more {
-                None => break,
-                Some(Some(rows)) => {
-                    if group.is_empty() {
-                        since = self.clock.elapsed();
+            tokio::select! {
+                rows = self.rows.recv() => match rows {
+                    None => break,
+                    Some(rows) => {
+                        if group.is_empty() {
+                            due.set(tokio::time::sleep(INTERVAL));
+                        }
+                        group.extend(rows);
+                        if group.len() >= ROWS {
+                            self.write(&mut group).await?;
+                        }
                     }
-                    group.extend(rows);
-                }
-                Some(None) => {}
-            }
-            let is_old = self.clock.elapsed().saturating_sub(since) >= INTERVAL;
-            if group.len() >= ROWS || (is_old && !group.is_empty()) {
-                self.write(&mut group).await?;
+                },
+                () = &mut due, if !group.is_empty() => self.write(&mut group).await?,
             }
         }
         if group.is_empty() { Ok(()) } else { self.write(&mut group).await }
