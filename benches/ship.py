@@ -120,7 +120,7 @@ def main():
             frame = polars.DataFrame(rows(first, min(ROWS, ALERTS - first)), infer_schema_length=None, schema_overrides={
                 name: polars.String for name in ("user_id", "server", "tool", "suppressed_by", "incident_id", "superseded_by", "resolved")
             } | {"score": polars.Float64, "falsepositives": polars.List(polars.String)})
-            write_deltalake(table, frame.to_arrow(), mode="append")
+            write_deltalake(table, frame, mode="append")
         syslog = receiver(socketserver.ThreadingTCPServer, Counting)
         found = ship(folder, f'[[sinks]]\nname = "syslog"\ntype = "syslog"\ntransport = "tcp"\naddress = "127.0.0.1:{syslog.server_address[1]}"\n')
         print("syslog TCP, CEF", json.dumps(found | {"received_bytes": syslog.bytes}))

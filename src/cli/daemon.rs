@@ -118,7 +118,10 @@ impl Metrics {
             ("failed_rules", "gauge", "Rules that failed in the last run.", counts.failed_rules as i64),
         ];
         for (name, kind, help, value) in plain {
-            let _ = write!(out, "# HELP calltrail_{name} {help}\n# TYPE calltrail_{name} {kind}\ncalltrail_{name} {value}\n");
+            let _ = write!(
+                out,
+                "# HELP calltrail_{name} {help}\n# TYPE calltrail_{name} {kind}\ncalltrail_{name} {value}\n"
+            );
         }
         type Get = fn(&OfSink) -> i64;
         let of_sink: [(&str, &str, &str, Get); 7] = [
@@ -150,7 +153,9 @@ impl Metrics {
         };
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;
-        response.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+        response
+            .headers_mut()
+            .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
         response
     }
 }

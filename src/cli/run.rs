@@ -134,7 +134,12 @@ fn exit_code(context: &Context, args: &RunArgs, done: &Done) -> u8 {
 }
 
 /// Runs until a signal. A run that fails is told of and does not end the others; alerts that wait are shipped all the same.
-fn again_and_again(context: &Context, args: &RunArgs, every: Duration, format: OutputFormat) -> Result<u8, CommandError> {
+fn again_and_again(
+    context: &Context,
+    args: &RunArgs,
+    every: Duration,
+    format: OutputFormat,
+) -> Result<u8, CommandError> {
     let mut stop = ship::stop_on_signal(context)?;
     let metrics = Metrics::new(every);
     if let Some(address) = args.listen {
@@ -153,7 +158,8 @@ fn again_and_again(context: &Context, args: &RunArgs, every: Duration, format: O
             Err(error) => {
                 context.ui.warn(visible(error.message()));
                 metrics.failed();
-                let failed = event("calltrail_run_failed", "CallTrail run failed", Level::High, error.message().to_owned());
+                let failed =
+                    event("calltrail_run_failed", "CallTrail run failed", Level::High, error.message().to_owned());
                 match ship_all(context, args, vec![failed], &stop) {
                     Ok(reports) => {
                         metrics.shipped(&reports, ui::now());
@@ -204,9 +210,13 @@ fn events(context: &Context, ingested: &Summary, detected: &Outcome) -> Result<V
         run.evidence.insert("chain_head".to_owned(), head.hash.into());
     }
     let mut events = vec![run];
-    events.extend(found.failed.iter().take(MAX_EVENTS).map(|failed| {
-        event("calltrail_rule_failed", "CallTrail rule failed", Level::Medium, failed.to_string())
-    }));
+    events.extend(
+        found
+            .failed
+            .iter()
+            .take(MAX_EVENTS)
+            .map(|failed| event("calltrail_rule_failed", "CallTrail rule failed", Level::Medium, failed.to_string())),
+    );
     if ingested.rejects > 0 {
         let text = format!("{} records could not be read as calls: see the table `rejects`", ingested.rejects);
         events.push(event("calltrail_input_rejected", "CallTrail rejected input", Level::Low, text));

@@ -31,7 +31,9 @@ pub(super) fn run(context: &Context, args: &ShipArgs) -> Result<u8, CommandError
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl])?;
     let sinks = chosen(context, &args.sinks)?;
     if sinks.is_empty() {
-        return Err(CommandError::usage("no sink is configured: add a table [[sinks]] to calltrail.toml, see docs/ship.md"));
+        return Err(CommandError::usage(
+            "no sink is configured: add a table [[sinks]] to calltrail.toml, see docs/ship.md",
+        ));
     }
     let opened = open(context, sinks)?;
     let retried = if args.retry_refused { Retried::Refused } else { Retried::Pending };

@@ -102,7 +102,9 @@ fn gets(sink: &Sink) -> String {
 fn check_all(context: &Context, args: &CheckArgs, format: OutputFormat) -> Result<u8, CommandError> {
     let sinks = ship::chosen(context, &args.sinks)?;
     if sinks.is_empty() {
-        return Err(CommandError::usage("no sink is configured: add a table [[sinks]] to calltrail.toml, see docs/ship.md"));
+        return Err(CommandError::usage(
+            "no sink is configured: add a table [[sinks]] to calltrail.toml, see docs/ship.md",
+        ));
     }
     let mut all_well = true;
     let mut data = context.ui.data();
@@ -122,7 +124,11 @@ fn check_all(context: &Context, args: &CheckArgs, format: OutputFormat) -> Resul
         if format == OutputFormat::Table {
             writeln!(data, "{name:<20} {state:<10} {seconds:>6.2} s  {}", visible(&answer))?;
         } else {
-            writeln!(data, "{}", serde_json::json!({"sink": name, "state": state, "answer": answer, "seconds": seconds}))?;
+            writeln!(
+                data,
+                "{}",
+                serde_json::json!({"sink": name, "state": state, "answer": answer, "seconds": seconds})
+            )?;
         }
     }
     data.flush()?;

@@ -255,7 +255,8 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, chain, ingest, detect, rules, allow, suppress, mapping, output, sinks, query, storage } = written;
+        let Written { lake, chain, ingest, detect, rules, allow, suppress, mapping, output, sinks, query, storage } =
+            written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))

@@ -21,7 +21,10 @@ fn example_is_valid_also_where_it_is_off() {
     let config = Config::parse(&whole, Path::new("calltrail.toml")).unwrap();
     assert!(config.detect.since.is_some() && config.output.file.is_some());
     assert_eq!(config.mappings.len(), 1);
-    assert_eq!(config.sinks.iter().map(|setting| setting.sink.name.as_str()).collect::<Vec<_>>(), ["splunk", "elastic", "siem", "chat"]);
+    assert_eq!(
+        config.sinks.iter().map(|setting| setting.sink.name.as_str()).collect::<Vec<_>>(),
+        ["splunk", "elastic", "siem", "chat"]
+    );
 }
 
 #[test]
@@ -313,7 +316,10 @@ url = "https://hook.example"
     ];
     for (line, message) in expected {
         let line = format!("calltrail.toml:{line}: ");
-        assert!(found.iter().any(|p| p.starts_with(&line) && p.contains(message)), "{line}{message} is not in {found:#?}");
+        assert!(
+            found.iter().any(|p| p.starts_with(&line) && p.contains(message)),
+            "{line}{message} is not in {found:#?}"
+        );
     }
     assert!(found.iter().all(|problem| !problem.contains("hunter2")), "{found:#?}");
     let fine = "[[sinks]]\ntype = \"splunk_hec\"\nurl = \"https://splunk.example\"\ntoken = { env = \"T\" }\nencoding = \"slack\"\n";

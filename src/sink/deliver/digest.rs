@@ -37,8 +37,11 @@ fn digest(sink: &Sink, batch: &[Item]) -> Option<Message> {
     });
     let levels: Vec<String> = of_level.iter().rev().map(|(level, count)| format!("{count} {level}")).collect();
     let title = format!("{} alerts: {}", batch.len(), levels.join(", "));
-    let mut lines: Vec<String> =
-        rules.iter().take(RULES).map(|(rule, (level, count, title))| format!("{count} × {title} ({rule}, {level})")).collect();
+    let mut lines: Vec<String> = rules
+        .iter()
+        .take(RULES)
+        .map(|(rule, (level, count, title))| format!("{count} × {title} ({rule}, {level})"))
+        .collect();
     if rules.len() > RULES {
         lines.push(format!("and {} more rules", rules.len() - RULES));
     }
@@ -49,7 +52,8 @@ fn digest(sink: &Sink, batch: &[Item]) -> Option<Message> {
     let mut alert = own_alert("calltrail_digest", &title, level, last, &lines.join("\n"));
     alert.finding.first_seen = first;
     alert.alert_id = id;
-    let ids: Vec<&str> = batch.iter().map(|item| item.message.id.as_str()).take(crate::alert::MAX_OBSERVABLES).collect();
+    let ids: Vec<&str> =
+        batch.iter().map(|item| item.message.id.as_str()).take(crate::alert::MAX_OBSERVABLES).collect();
     alert.finding.evidence.insert("alert_ids".to_owned(), ids.into());
     alert.finding.evidence.insert("alerts".to_owned(), batch.len().into());
     encoded(sink, &alert).ok()

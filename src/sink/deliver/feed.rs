@@ -5,8 +5,8 @@ use super::outbox::{Due, Outbox};
 use super::{BatchLimits, Event, Shipment, Sink};
 use crate::alert::{Alert, Suppression, suppress};
 use crate::lake::LakeError;
-use crate::sink::destination::{Message, Target};
 use crate::sink;
+use crate::sink::destination::{Message, Target};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 /// Alerts that are read at once, at first; then as many as have about [`WINDOW_BYTES`].
 pub(super) const FIRST_WINDOW: usize = 128;
-const MAX_WINDOW: usize = 4096;
+const MAX_WINDOW: usize = 1024;
 const WINDOW_BYTES: usize = 4 << 20;
 
 /// Alerts that one digest is made of, and their bytes.
@@ -52,7 +52,13 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Begins to read on a thread of its own.
-    pub(super) fn start(outbox: Arc<Outbox>, lane: usize, sink: &Sink, due: Vec<Due>, shipment: &Arc<Shipment>) -> Self {
+    pub(super) fn start(
+        outbox: Arc<Outbox>,
+        lane: usize,
+        sink: &Sink,
+        due: Vec<Due>,
+        shipment: &Arc<Shipment>,
+    ) -> Self {
         let (sender, windows) = mpsc::channel(1);
         let (sink, shipment) = (sink.clone(), Arc::clone(shipment));
         tokio::task::spawn_blocking(move || {

@@ -51,7 +51,8 @@ struct Left {
 impl Lane {
     pub(super) fn new(
         opened: Opened,
-        waiting: Waiting,
+        waiting: &Waiting,
+        pending: u64,
         shipment: Arc<Shipment>,
         rows: Rows,
         steps: Arc<AtomicU64>,
@@ -59,7 +60,7 @@ impl Lane {
         let Opened { sink, destination } = opened;
         let report = Report {
             sink: sink.name.clone(),
-            pending: waiting.due.len() as u64,
+            pending,
             set_aside: waiting.refused,
             oldest_pending: waiting.oldest,
             ..Report::default()
@@ -335,9 +336,8 @@ impl Lane {
         let next = wait.and_then(|wait| chrono::TimeDelta::from_std(wait).ok());
         let next = next.map(|wait| (self.shipment.clock.now() + wait).timestamp_micros());
         let tried = items.into_iter().filter(|(item, _)| item.attempts > 0);
-        let rows = tried.map(|(item, answer)| {
-            (item, State::Pending, Some(answer).filter(|answer| !answer.is_empty()), next)
-        });
+        let rows =
+            tried.map(|(item, answer)| (item, State::Pending, Some(answer).filter(|answer| !answer.is_empty()), next));
         self.record(rows.collect()).await;
     }
 

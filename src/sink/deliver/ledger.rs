@@ -123,36 +123,42 @@ pub async fn mark(lake: &Lake, alerts: &mut [Alert]) -> Result<(), LakeError> {
 pub(super) async fn read(lake: &Lake, mut each: impl FnMut(&Known<'_>)) -> Result<(), LakeError> {
     let path = lake.table_path(TABLE);
     for file in lake.files(TABLE).await? {
-        data_file::read(&path, &file, &["sink", "alert_id", "event", "state", "attempts", "next_attempt", "step"], |batch| {
-            let column = |name: &str, kind: &DataType| match batch.column_by_name(name) {
-                Some(column) => cast(column, kind),
-                None => Err(ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`"))),
-            };
-            let texts = |name: &str| column(name, &DataType::Utf8);
-            let numbers = |name: &str| column(name, &DataType::Int64);
-            let (sinks, ids, events, states) = (texts("sink")?, texts("alert_id")?, texts("event")?, texts("state")?);
-            let (attempts, nexts, steps) = (numbers("attempts")?, numbers("next_attempt")?, numbers("step")?);
-            let (sinks, ids) = (sinks.as_string::<i32>(), ids.as_string::<i32>());
-            let (events, states) = (events.as_string::<i32>(), states.as_string::<i32>());
-            let (attempts, nexts) = (attempts.as_primitive::<Int64Type>(), nexts.as_primitive::<Int64Type>());
-            let steps = steps.as_primitive::<Int64Type>();
-            for row in 0..batch.num_rows() {
-                each(&Known {
-                    sink: sinks.value(row),
-                    alert_id: ids.value(row),
-                    event: if events.value(row) == "resolved" { Event::Resolved } else { Event::Raised },
-                    state: match states.value(row) {
-                        "delivered" => State::Delivered,
-                        "refused" => State::Refused,
-                        _ => State::Pending,
-                    },
-                    attempts: attempts.value(row),
-                    next_attempt: nexts.is_valid(row).then(|| nexts.value(row)),
-                    step: steps.value(row),
-                });
-            }
-            Ok(())
-        })?;
+        data_file::read(
+            &path,
+            &file,
+            &["sink", "alert_id", "event", "state", "attempts", "next_attempt", "step"],
+            |batch| {
+                let column = |name: &str, kind: &DataType| match batch.column_by_name(name) {
+                    Some(column) => cast(column, kind),
+                    None => Err(ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`"))),
+                };
+                let texts = |name: &str| column(name, &DataType::Utf8);
+                let numbers = |name: &str| column(name, &DataType::Int64);
+                let (sinks, ids, events, states) =
+                    (texts("sink")?, texts("alert_id")?, texts("event")?, texts("state")?);
+                let (attempts, nexts, steps) = (numbers("attempts")?, numbers("next_attempt")?, numbers("step")?);
+                let (sinks, ids) = (sinks.as_string::<i32>(), ids.as_string::<i32>());
+                let (events, states) = (events.as_string::<i32>(), states.as_string::<i32>());
+                let (attempts, nexts) = (attempts.as_primitive::<Int64Type>(), nexts.as_primitive::<Int64Type>());
+                let steps = steps.as_primitive::<Int64Type>();
+                for row in 0..batch.num_rows() {
+                    each(&Known {
+                        sink: sinks.value(row),
+                        alert_id: ids.value(row),
+                        event: if events.value(row) == "resolved" { Event::Resolved } else { Event::Raised },
+                        state: match states.value(row) {
+                            "delivered" => State::Delivered,
+                            "refused" => State::Refused,
+                            _ => State::Pending,
+                        },
+                        attempts: attempts.value(row),
+                        next_attempt: nexts.is_valid(row).then(|| nexts.value(row)),
+                        step: steps.value(row),
+                    });
+                }
+                Ok(())
+            },
+        )?;
     }
     Ok(())
 }

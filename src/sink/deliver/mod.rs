@@ -68,7 +68,13 @@ pub struct Filter {
 
 impl Default for Filter {
     fn default() -> Self {
-        Self { min_level: Level::Informational, rules: Vec::new(), except_rules: Vec::new(), tags: Vec::new(), since: None }
+        Self {
+            min_level: Level::Informational,
+            rules: Vec::new(),
+            except_rules: Vec::new(),
+            tags: Vec::new(),
+            since: None,
+        }
     }
 }
 
@@ -222,9 +228,11 @@ pub async fn ship(lake: Arc<Lake>, sinks: Vec<Opened>, shipment: Shipment) -> Re
     let (recorder, rows) = Recorder::new(Arc::clone(&lake), &shipment);
     let recording = tokio::spawn(recorder.run());
     let running = sinks.into_iter().enumerate().map(|(number, opened)| {
-        let waiting = outbox.waiting(number, &opened.sink, shipment.retried);
-        let feed = Feed::start(Arc::clone(&outbox), number, &opened.sink, waiting.due.clone(), &shipment);
-        let lane = Lane::new(opened, waiting, Arc::clone(&shipment), rows.clone(), Arc::clone(&steps));
+        let mut waiting = outbox.waiting(number, &opened.sink, shipment.retried);
+        let due = std::mem::take(&mut waiting.due);
+        let pending = due.len() as u64;
+        let feed = Feed::start(Arc::clone(&outbox), number, &opened.sink, due, &shipment);
+        let lane = Lane::new(opened, &waiting, pending, Arc::clone(&shipment), rows.clone(), Arc::clone(&steps));
         tokio::spawn(lane.run(feed))
     });
     let running: Vec<_> = running.collect();

@@ -120,14 +120,14 @@ impl Outbox {
         }
         // By time; marks follow.
         let mut order: Vec<u32> = (0..outbox.entries.len() as u32).collect();
-        order.sort_by_key(|at| {
+        order.sort_unstable_by_key(|at| {
             let entry = &outbox.entries[*at as usize];
             (entry.time, entry.id)
         });
         for (lane, marks) in outbox.lanes.iter_mut().zip(marks) {
             lane.marks = order.iter().map(|at| marks[*at as usize]).collect();
         }
-        outbox.entries.sort_by_key(|entry| (entry.time, entry.id));
+        outbox.entries.sort_unstable_by_key(|entry| (entry.time, entry.id));
         outbox.read_ledger(lake, sinks).await?;
         Ok(outbox)
     }
@@ -172,11 +172,10 @@ impl Outbox {
                 (true, Some((Event::Raised, State::Delivered))) => continue,
                 (true, _) => Event::Raised,
                 // What was never told need not be taken back.
-                (false, Some((Event::Raised, State::Delivered) | (Event::Resolved, State::Pending | State::Refused)))
-                    if sink.send_resolved =>
-                {
-                    Event::Resolved
-                }
+                (
+                    false,
+                    Some((Event::Raised, State::Delivered) | (Event::Resolved, State::Pending | State::Refused)),
+                ) if sink.send_resolved => Event::Resolved,
                 (false, _) => continue,
             };
             waiting.oldest = waiting.oldest.or(Some(entry.time));
@@ -230,12 +229,14 @@ fn id_of(text: &str) -> Id {
     let mut id = [0; 16];
     let digits = text.as_bytes();
     let is_hex = digits.len() == 32
-        && id.iter_mut().enumerate().all(|(at, byte)| match u8::from_str_radix(text.get(2 * at..2 * at + 2).unwrap_or("x"), 16) {
-            Ok(value) => {
-                *byte = value;
-                true
+        && id.iter_mut().enumerate().all(|(at, byte)| {
+            match u8::from_str_radix(text.get(2 * at..2 * at + 2).unwrap_or("x"), 16) {
+                Ok(value) => {
+                    *byte = value;
+                    true
+                }
+                Err(_) => false,
             }
-            Err(_) => false,
         });
     if !is_hex {
         id.copy_from_slice(&blake3::hash(digits).as_bytes()[..16]);
@@ -253,18 +254,22 @@ fn index(
     marks: &mut [Vec<u8>],
 ) -> Result<(), ArrowError> {
     let column = |name: &str| {
-        batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`")))
+        batch
+            .column_by_name(name)
+            .ok_or_else(|| ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`")))
     };
     let texts = |name: &str| cast(column(name)?, &DataType::Utf8);
     let is_set = |name: &str| batch.column_by_name(name).cloned();
     let (ids, levels, rules) = (texts("alert_id")?, texts("level")?, texts("rule_id")?);
     let (ids, levels, rules) = (ids.as_string::<i32>(), levels.as_string::<i32>(), rules.as_string::<i32>());
-    let times = cast(column("time")?, &DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())))?;
+    let times =
+        cast(column("time")?, &DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())))?;
     let times = cast(&times, &DataType::Int64)?;
     let times = times.as_primitive::<Int64Type>();
     let tags = batch.column_by_name("tags").and_then(|column| column.as_list_opt::<i32>());
     let (suppressed, superseded, resolved) = (is_set("suppressed_by"), is_set("superseded_by"), is_set("resolved"));
-    let is_valid = |column: &Option<arrow::array::ArrayRef>, at| column.as_ref().is_some_and(|column| column.is_valid(at));
+    let is_valid =
+        |column: &Option<arrow::array::ArrayRef>, at| column.as_ref().is_some_and(|column| column.is_valid(at));
     for at in 0..batch.num_rows() {
         entries.push(Entry {
             time: times.value(at),
@@ -295,9 +300,8 @@ mod tests {
     #[test]
     fn marks_keep_what_they_are_told() {
         for wanted in [false, true] {
-            for last in [None]
-                .into_iter()
-                .chain([Event::Raised, Event::Resolved].into_iter().flat_map(|event| {
+            for last in
+                [None].into_iter().chain([Event::Raised, Event::Resolved].into_iter().flat_map(|event| {
                     [State::Pending, State::Delivered, State::Refused].map(|state| Some((event, state)))
                 }))
             {

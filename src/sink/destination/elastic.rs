@@ -47,7 +47,10 @@ impl Elastic {
                 match (&verdict, item.status) {
                     (_, 200..=299 | 409) | (Verdict::Refused(_), _) => {}
                     (_, status @ (429 | 500..=599)) => {
-                        verdict = Verdict::Again { answer: self.why(status, &item.error), answered: !matches!(status, 429 | 503) };
+                        verdict = Verdict::Again {
+                            answer: self.why(status, &item.error),
+                            answered: !matches!(status, 429 | 503),
+                        };
                     }
                     (_, status) => verdict = Verdict::Refused(self.why(status, &item.error)),
                 }

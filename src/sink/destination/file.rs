@@ -31,7 +31,8 @@ impl FileSink {
             None => open(&self.target.path)?,
         };
         let length = file.metadata()?.len();
-        if self.target.rotate_at > 0 && length > 0 && length.saturating_add(bytes.len() as u64) > self.target.rotate_at {
+        if self.target.rotate_at > 0 && length > 0 && length.saturating_add(bytes.len() as u64) > self.target.rotate_at
+        {
             drop(file);
             rotate(&self.target.path, self.target.keep)?;
             file = open(&self.target.path)?;

@@ -38,11 +38,7 @@ pub(super) struct Answer {
 }
 
 impl Caller {
-    pub(super) fn open(
-        target: &HttpTarget,
-        timeout: Duration,
-        around: &Surroundings<'_>,
-    ) -> Result<Self, Vec<String>> {
+    pub(super) fn open(target: &HttpTarget, timeout: Duration, around: &Surroundings<'_>) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
         let mut secrets = Vec::new();
         let mut secret = |key: &str, value: &Value| match value.secret(around.environment) {
@@ -63,7 +59,9 @@ impl Caller {
             Auth::None => {}
             Auth::InMessage { key } => drop(secret("token", key)),
             Auth::Token { scheme, token } => {
-                set.extend(secret("token", token).map(|token| ("authorization", format!("{scheme} {}", token.expose()))));
+                set.extend(
+                    secret("token", token).map(|token| ("authorization", format!("{scheme} {}", token.expose()))),
+                );
             }
             Auth::Header { name, key } => {
                 set.extend(secret("token", key).map(|key| (*name, key.expose().to_owned())));
@@ -90,7 +88,9 @@ impl Caller {
                     value.set_sensitive(true);
                     headers.insert(name, value);
                 }
-                _ => problems.push(format!("headers: `{name}` cannot be sent: it or its value has characters that no header may have")),
+                _ => problems.push(format!(
+                    "headers: `{name}` cannot be sent: it or its value has characters that no header may have"
+                )),
             }
         }
         let url = url.and_then(|text| match Url::parse(text.expose()) {
@@ -207,7 +207,10 @@ impl Caller {
             408 | 429 | 500..=599 => Outcome {
                 wait: answer.wait,
                 // These say that there is too much, not that something is wrong with it.
-                ..Outcome::all(count, Verdict::Again { answer: text, answered: !matches!(answer.status, 408 | 429 | 503) })
+                ..Outcome::all(
+                    count,
+                    Verdict::Again { answer: text, answered: !matches!(answer.status, 408 | 429 | 503) },
+                )
             },
             401 | 403 | 407 => self.stopped(count, format!("the credentials are refused: {text}")),
             300..=399 | 404 | 405 | 410 => self.stopped(count, format!("nobody takes alerts at this address: {text}")),
@@ -235,11 +238,8 @@ impl Caller {
     /// What [`Self::post`] would send.
     pub(super) fn preview(&self, body: Vec<u8>) -> Preview {
         let packed = if self.compress { ", sent as gzip" } else { "" };
-        let bytes = if self.secrets.is_empty() {
-            body
-        } else {
-            self.hide(&String::from_utf8_lossy(&body)).into_bytes()
-        };
+        let bytes =
+            if self.secrets.is_empty() { body } else { self.hide(&String::from_utf8_lossy(&body)).into_bytes() };
         Preview { to: format!("POST {}{packed}", self.shown), bytes }
     }
 }
@@ -337,4 +337,3 @@ fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
     packed.write_all(body)?;
     packed.finish()
 }
-

@@ -9,9 +9,9 @@ use crate::sink::Encoding;
 use async_trait::async_trait;
 use chrono::DateTime;
 use rskafka::BackoffConfig;
+use rskafka::client::error::{Error, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder, Credentials, SaslConfig};
-use rskafka::client::error::{Error, ProtocolError};
 use rskafka::record::Record;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -84,8 +84,7 @@ impl KafkaSink {
             of_partition.entry(open.partition(&message.key)).or_default().push(at);
         }
         for (partition, places) in of_partition {
-            let records: Vec<Record> =
-                places.iter().flat_map(|at| records(&batch[*at], content_type)).collect();
+            let records: Vec<Record> = places.iter().flat_map(|at| records(&batch[*at], content_type)).collect();
             if !open.writers.contains_key(&partition) {
                 let writer = open.client.partition_client(topic.clone(), partition, UnknownTopicHandling::Error).await;
                 open.writers.insert(partition, writer.map_err(|error| error.to_string())?);
@@ -108,7 +107,10 @@ impl KafkaSink {
 fn is_about_records(error: ProtocolError) -> bool {
     matches!(
         error,
-        ProtocolError::MessageTooLarge | ProtocolError::RecordListTooLarge | ProtocolError::InvalidRecord | ProtocolError::CorruptMessage
+        ProtocolError::MessageTooLarge
+            | ProtocolError::RecordListTooLarge
+            | ProtocolError::InvalidRecord
+            | ProtocolError::CorruptMessage
     )
 }
 
@@ -121,7 +123,12 @@ impl Open {
 }
 
 fn records(message: &Message, content_type: &str) -> Vec<Record> {
-    let headers = [("alert-id", message.id.as_str()), ("rule", &message.rule), ("level", message.level.as_str()), ("content-type", content_type)];
+    let headers = [
+        ("alert-id", message.id.as_str()),
+        ("rule", &message.rule),
+        ("level", message.level.as_str()),
+        ("content-type", content_type),
+    ];
     let headers: BTreeMap<String, Vec<u8>> =
         headers.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
     let record = |part: &String| Record {
@@ -187,7 +194,8 @@ mod tests {
     /// Values that Kafka's own tests of its hash have.
     #[test]
     fn keys_go_where_other_clients_send_them() {
-        for (key, hash) in [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)] {
+        for (key, hash) in [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)]
+        {
             assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
         }
     }

@@ -78,7 +78,8 @@ impl Sentinel {
                 Ok(secret)
             }
             (408 | 429 | 500..=599, _) => {
-                let verdict = Verdict::Again { answer: format!("no token: {}", self.caller.text(&answer)), answered: true };
+                let verdict =
+                    Verdict::Again { answer: format!("no token: {}", self.caller.text(&answer)), answered: true };
                 Err(Outcome { wait: answer.wait, ..Outcome::all(count, verdict) })
             }
             _ => Err(self.caller.stopped(count, format!("no token: {}", self.caller.text(&answer)))),

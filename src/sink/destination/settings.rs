@@ -112,12 +112,23 @@ pub enum Auth {
     #[default]
     None,
     /// `Authorization: SCHEME token`.
-    Token { scheme: &'static str, token: Value },
+    Token {
+        scheme: &'static str,
+        token: Value,
+    },
     /// A header with nothing but the key.
-    Header { name: &'static str, key: Value },
-    Basic { user: Value, password: Value },
+    Header {
+        name: &'static str,
+        key: Value,
+    },
+    Basic {
+        user: Value,
+        password: Value,
+    },
     /// A key that stands in the message itself.
-    InMessage { key: Value },
+    InMessage {
+        key: Value,
+    },
 }
 
 /// What one request holds.
@@ -190,11 +201,16 @@ impl Target {
             Self::Http(http) => match &http.kind {
                 HttpKind::SplunkHec { .. } => encoding.batching() == Batching::Lines && encoding.is_one_line(),
                 HttpKind::Elastic { .. } => {
-                    matches!(encoding, Encoding::Ecs | Encoding::Bulk | Encoding::Ocsf | Encoding::Json | Encoding::Jsonl)
+                    matches!(
+                        encoding,
+                        Encoding::Ecs | Encoding::Bulk | Encoding::Ocsf | Encoding::Json | Encoding::Jsonl
+                    )
                 }
                 HttpKind::Service { service: Service::Webhook(_), .. } => encoding != Encoding::Table,
                 HttpKind::Service { service: Service::SumoLogic, .. } => encoding.batching() == Batching::Lines,
-                HttpKind::Otlp | HttpKind::Sentinel(_) | HttpKind::Service { .. } => encoding == self.default_encoding(),
+                HttpKind::Otlp | HttpKind::Sentinel(_) | HttpKind::Service { .. } => {
+                    encoding == self.default_encoding()
+                }
             },
         }
     }

@@ -54,8 +54,7 @@ impl SplunkHec {
             for part in &message.parts {
                 let time = message.time as f64 / 1e6;
                 let is_json = part.starts_with('{');
-                let event =
-                    if is_json { part.clone() } else { serde_json::Value::from(part.as_str()).to_string() };
+                let event = if is_json { part.clone() } else { serde_json::Value::from(part.as_str()).to_string() };
                 let head = format!(r#"{{"time":{time:.3},"sourcetype":"calltrail:alert","event":{event}}}"#);
                 out.extend_from_slice(head.as_bytes());
                 out.push(b'\n');
