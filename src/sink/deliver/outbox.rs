@@ -41,14 +41,12 @@ struct Mark {
 }
 
 impl Mark {
-    const WANTED: u8 = 1;
-
     fn pack(self) -> u8 {
         let last = match self.last {
             None => 0,
             Some((event, state)) => 1 + 3 * event as u8 + state as u8,
         };
-        u8::from(self.wanted) * Self::WANTED | last << 1
+        u8::from(self.wanted) | (last << 1)
     }
 
     fn unpack(byte: u8) -> Self {
@@ -59,7 +57,7 @@ impl Mark {
             _ => State::Refused,
         };
         let last = (byte >> 1).checked_sub(1).map(|code| (event(code), state(code)));
-        Self { wanted: byte & Self::WANTED != 0, last }
+        Self { wanted: byte & 1 != 0, last }
     }
 }
 
