@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// Microseconds: the time of the first alert.
+const START: i64 = 1_795_342_489_123_456;
+
 /// An alert like those of rules, the `n`th of ten sessions.
 pub(crate) fn alert(n: usize) -> Alert {
     let call = CallEvidence {
