@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust: DuckDB with its Delta extension, Polars, moto's S3 server, parsers and schemas of alert formats, and Zstandard
-# for `make eval`, from PyPI, into a virtual environment in the target folder; validators of alert formats from npm, beside it; and libfaketime.
+# for `make eval`, from PyPI, into a virtual environment in the target folder; validators of alert formats from npm, beside it; and by apt libfaketime and rsyslog.
 # Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,3 +38,6 @@ faked() { compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 faked || { as_root apt-get update -qq && as_root apt-get install -y -qq libfaketime; } >/dev/null 2>&1 || true
 faked || echo "libfaketime is not there: the test of a clock that jumps will be skipped" >&2
+has_rsyslog() { [ -x /usr/sbin/rsyslogd ] && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null; }
+has_rsyslog || { as_root apt-get update -qq && as_root env RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rsyslog rsyslog-openssl; } >/dev/null 2>&1 || true
+has_rsyslog || echo "rsyslog is not there: the test that ships alerts to it will be skipped" >&2

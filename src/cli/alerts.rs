@@ -105,6 +105,7 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
     let format = context.format(&OutputFormat::ALERTS)?;
     let lake = context.open_lake()?;
     let mut alerts = context.runtime.block_on(stored(&lake))?;
+    context.runtime.block_on(sink::deliver::mark(&lake, &mut alerts))?;
     // What was decided since the alerts were stored counts too.
     crate::alert::suppress(&suppress::all(context, &lake)?, &mut alerts, super::ui::now());
     let (alerts, default) = match command {

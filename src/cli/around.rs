@@ -86,7 +86,7 @@ impl Surroundings for Around<'_> {
 
 /// Comes true when the user, or the system, wants the program to end.
 #[cfg(unix)]
-fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+pub(super) fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -99,7 +99,7 @@ fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
 }
 
 #[cfg(not(unix))]
-fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+pub(super) fn signals() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     Ok(async {
         // Where no signal can be had, only the end of the input ends the program in order.
         if tokio::signal::ctrl_c().await.is_err() {

@@ -6,6 +6,7 @@ use crate::detect::DetectError;
 use crate::ingest::IngestError;
 use crate::lake::LakeError;
 use crate::query::QueryError;
+use crate::sink::deliver::ShipError;
 use crate::source::input::InputError;
 use std::io;
 use std::process::ExitCode;
@@ -32,6 +33,11 @@ impl CommandError {
     /// Nothing to read.
     pub(super) fn no_input(message: impl Into<String>) -> Self {
         Self { code: NO_INPUT, message: message.into() }
+    }
+
+    /// What went wrong.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Prints the message and gives the exit code.
@@ -79,6 +85,15 @@ impl From<DetectError> for CommandError {
         match error {
             DetectError::Query(error) => error.into(),
             DetectError::Lake(error) => error.into(),
+        }
+    }
+}
+
+impl From<ShipError> for CommandError {
+    fn from(error: ShipError) -> Self {
+        match error {
+            ShipError::Lake(error) => error.into(),
+            ShipError::Task(_) => Self::failure(error.to_string()),
         }
     }
 }

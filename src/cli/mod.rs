@@ -2,6 +2,7 @@
 
 mod alerts;
 mod around;
+mod daemon;
 mod detect;
 mod exit;
 mod explain;
@@ -14,6 +15,8 @@ mod run;
 mod score;
 mod session;
 mod settings;
+mod ship;
+mod sinks;
 mod ui;
 mod verify;
 
@@ -156,7 +159,12 @@ enum Command {
     Ingest(ingest::IngestArgs),
     /// Run the detections over the lake
     Detect(detect::DetectArgs),
-    /// Ingest and detect as calltrail.toml says
+    /// Send alerts to the sinks of calltrail.toml
+    Ship(ship::ShipArgs),
+    /// List the sinks, try them out
+    #[command(subcommand)]
+    Sinks(sinks::SinksCommand),
+    /// Ingest, detect and ship as calltrail.toml says, once or again and again
     Run(run::RunArgs),
     /// Run SQL over the lake: a statement, a file, or a shell
     Query(query::QueryArgs),
@@ -308,6 +316,8 @@ fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
     match cli.command {
         Command::Ingest(args) => ingest::run(&context, &args),
         Command::Detect(args) => detect::run(&context, &args),
+        Command::Ship(args) => ship::run(&context, &args),
+        Command::Sinks(command) => sinks::run(&context, &command),
         Command::Run(args) => run::run(&context, &args),
         Command::Query(args) => query::run(&context, &args),
         Command::Rules(command) => rules::run(&context, &command),

@@ -78,6 +78,42 @@ pub(super) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// The world's clock and dice, for deliveries.
+#[derive(Debug)]
+pub(super) struct RealClock;
+
+#[async_trait::async_trait]
+impl crate::sink::deliver::Clock for RealClock {
+    fn now(&self) -> DateTime<Utc> {
+        now()
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        clock()
+    }
+
+    async fn sleep(&self, time: std::time::Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    fn random(&self) -> f64 {
+        let (bits, _) = uuid::Uuid::new_v4().as_u64_pair();
+        (bits & 0xffff_ffff) as f64 / 4_294_967_296.0
+    }
+}
+
+/// Seconds since the epoch.
+pub(super) fn unix_seconds() -> i64 {
+    now().timestamp()
+}
+
+/// The name of this machine, where the system tells it.
+pub(super) fn host_name() -> Option<String> {
+    let text = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let text = text.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    text.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// Sends diagnostics to standard error as `CALLTRAIL_LOG` asks (`warn` unless set).
 pub(super) fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CALLTRAIL_LOG")

@@ -7,9 +7,11 @@
 mod mapping;
 mod schema;
 mod silence;
+mod sinks;
 pub mod units;
 
 pub use silence::expiry;
+pub use sinks::SinkSetting;
 
 use crate::alert::{Level, Suppression, Wildcard};
 use crate::call::Capability;
@@ -44,6 +46,8 @@ pub struct Config {
     /// Log formats of the user's own.
     pub mappings: Vec<Mapping>,
     pub output: Output,
+    /// Where alerts are sent.
+    pub sinks: Vec<SinkSetting>,
     pub query: Query,
     /// How object stores are reached.
     pub storage: StorageOptions,
@@ -165,6 +169,7 @@ impl Default for Config {
             suppress: Vec::new(),
             mappings: Vec::new(),
             output: Output { format: None, file: None },
+            sinks: Vec::new(),
             query: Query { memory_limit: 1 << 30 },
             storage: StorageOptions::default(),
             places: Places::default(),
@@ -250,7 +255,8 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, chain, ingest, detect, rules, allow, suppress, mapping, output, query, storage } = written;
+        let Written { lake, chain, ingest, detect, rules, allow, suppress, mapping, output, sinks, query, storage } =
+            written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
@@ -322,6 +328,7 @@ impl Check<'_> {
             suppress,
             mappings: self.mappings(mapping),
             output: Output { format, file: output.file.map(|file| self.located(&file).into()) },
+            sinks: self.sinks(sinks),
             query: Query { memory_limit: memory_limit.unwrap_or(default.query.memory_limit) },
             storage: self.storage(storage),
             places: Places::default(),

@@ -22,6 +22,7 @@ pub(super) struct Written {
     pub suppress: Vec<Spanned<Suppress>>,
     pub mapping: Vec<Spanned<super::mapping::Written>>,
     pub output: Output,
+    pub sinks: Vec<Spanned<super::sinks::Written>>,
     pub query: Query,
     pub storage: BTreeMap<String, Spanned<Setting>>,
 }

@@ -21,6 +21,10 @@ fn example_is_valid_also_where_it_is_off() {
     let config = Config::parse(&whole, Path::new("calltrail.toml")).unwrap();
     assert!(config.detect.since.is_some() && config.output.file.is_some());
     assert_eq!(config.mappings.len(), 1);
+    assert_eq!(
+        config.sinks.iter().map(|setting| setting.sink.name.as_str()).collect::<Vec<_>>(),
+        ["splunk", "elastic", "siem", "chat"]
+    );
 }
 
 #[test]
@@ -244,4 +248,82 @@ expires = 2027-01-01
     for ((line, message), found) in expected.iter().zip(&wrong) {
         assert!(found.starts_with(&format!("calltrail.toml:{line}")) && found.contains(message), "{found}");
     }
+}
+
+#[test]
+fn every_problem_of_sinks_is_reported_and_no_credential_repeated() {
+    let text = r#"
+[[sinks]]
+type = "splunk"
+[[sinks]]
+name = "hec"
+type = "splunk_hec"
+url = "https://user:hunter2@splunk.example:8088"
+token = "hunter2"
+topic = "x"
+encoding = "slack"
+[[sinks]]
+name = "a b"
+type = "file"
+path = "x"
+[[sinks]]
+name = "es"
+type = "elasticsearch"
+url = "ftp://elastic.example"
+headers = { Authorization = "hunter2" }
+rate_limit = "fast"
+batch = { count = 0 }
+[[sinks]]
+name = "chat"
+type = "slack"
+url = "https://hooks.slack.example/services/hunter2"
+[[sinks]]
+name = "s"
+type = "syslog"
+address = "nowhere"
+facility = 24
+tls = { key = "k" }
+[[sinks]]
+name = "one"
+type = "stdout"
+min_level = "bad"
+[[sinks]]
+type = "sentinel"
+url = { env = "DCE" }
+[[sinks]]
+name = "hook"
+url = "https://hook.example"
+"#;
+    let found = problems(text);
+    let expected = [
+        (3, "`splunk` is no type of sink; there are stdout, file, syslog"),
+        (7, "a URL with a name or password in it"),
+        (8, "`token` is a credential and must not stand here"),
+        (9, "`topic` means nothing to a sink of type `splunk_hec`"),
+        (12, "a sink's name has letters"),
+        (18, "no URL that begins with http:// or https://"),
+        (19, "`headers.Authorization` is a credential"),
+        (20, "`fast` is no rate"),
+        (21, "`count` is 0"),
+        (25, "`url` is a credential"),
+        (29, "`nowhere` is no address"),
+        (30, "24 is no facility"),
+        (31, "`certificate` and `key` belong together"),
+        (35, "`bad` is no level"),
+        (36, "the sink lacks `dcr`"),
+        (36, "the sink lacks `client_secret`"),
+        (39, "the sink lacks `type`"),
+    ];
+    for (line, message) in expected {
+        let line = format!("calltrail.toml:{line}: ");
+        assert!(
+            found.iter().any(|p| p.starts_with(&line) && p.contains(message)),
+            "{line}{message} is not in {found:#?}"
+        );
+    }
+    assert!(found.iter().all(|problem| !problem.contains("hunter2")), "{found:#?}");
+    let fine = "[[sinks]]\ntype = \"splunk_hec\"\nurl = \"https://splunk.example\"\ntoken = { env = \"T\" }\nencoding = \"slack\"\n";
+    assert!(problems(fine)[0].contains("`slack` is no encoding for a sink of type `splunk_hec`"));
+    let twice = "[[sinks]]\ntype = \"stdout\"\n[[sinks]]\ntype = \"stdout\"\n";
+    assert!(problems(twice)[0].contains("two sinks named `stdout`"));
 }

@@ -136,7 +136,9 @@ async fn keep_locked(
         }
     }
     if !rows.is_empty() {
-        let rows: Vec<Alert> = rows.into_iter().filter_map(|id| stored.alerts.get(id)).cloned().collect();
+        let mut rows: Vec<Alert> = rows.into_iter().filter_map(|id| stored.alerts.get(id)).cloned().collect();
+        // Sinks get them by time, some hundreds at once: those should stand beside each other.
+        rows.sort_by(|a, b| (a.time(), &a.alert_id).cmp(&(b.time(), &b.alert_id)));
         let name = format!("part-{}", uuid::Uuid::new_v4().simple());
         let batch = alerts_to_batch(&rows)?;
         transaction.add("alerts", data_file::write(&lake.table_path("alerts"), &name, None, &[batch], now_ms)?.add);

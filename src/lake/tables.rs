@@ -33,6 +33,7 @@ pub static TABLES: &[Table] = &[
     Table { name: "lineage", by_day: false, schema: lineage },
     Table { name: "rejects", by_day: false, schema: rejects },
     Table { name: "alerts", by_day: false, schema: alerts_schema },
+    Table { name: "deliveries", by_day: false, schema: deliveries },
     Table { name: "rule_versions", by_day: false, schema: rule_versions },
     Table { name: "rule_runs", by_day: false, schema: rule_runs },
     Table { name: "suppressions", by_day: false, schema: suppressions },
@@ -250,6 +251,22 @@ pub fn alerts_schema() -> SchemaRef {
         optional("superseded_by", DataType::Utf8),
         optional("resolved", DataType::Utf8),
     ]))
+}
+
+/// What became of alerts at each sink; the last row of an alert and a sink counts.
+fn deliveries() -> SchemaRef {
+    use DataType::{Int64, Utf8};
+    schema(&[
+        ("sink", Utf8),
+        ("alert_id", Utf8),
+        ("event", Utf8),
+        ("state", Utf8),
+        ("attempts", Int64),
+        ("time", utc_timestamp()),
+        ("next_attempt", utc_timestamp()),
+        ("answer", Utf8),
+        ("step", Int64),
+    ])
 }
 
 fn rule_versions() -> SchemaRef {

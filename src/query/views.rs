@@ -29,6 +29,7 @@ const VIEWS: &[View] = &[
     View { name: "calls", sql: include_str!("../../queries/views/calls.sql"), reads: &["calls"] },
     View { name: "tools", sql: include_str!("../../queries/views/tools.sql"), reads: &["tool_definitions"] },
     View { name: "servers", sql: include_str!("../../queries/views/servers.sql"), reads: &["connections"] },
+    View { name: "alerts", sql: include_str!("../../queries/views/alerts.sql"), reads: &["alerts", "deliveries"] },
     View { name: "incidents", sql: include_str!("../../queries/views/incidents.sql"), reads: &["alerts"] },
     View { name: "sessions", sql: include_str!("../../queries/views/sessions.sql"), reads: &["calls", "observables"] },
 ];

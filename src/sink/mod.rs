@@ -3,6 +3,8 @@
 //! An encoding turns alerts into text and does no I/O of its own; whoever calls [`write()`] owns the stream. What each format says, where and
 //! how long, stands in `docs/encodings.md`.
 
+pub mod deliver;
+pub mod destination;
 pub mod encode;
 
 use crate::alert::Alert;

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rule", &["call", "source", "enrich", "lake", "lineage", "query", "alert"]),
     ("model", &["call", "source", "lake", "lineage", "query", "visible"]),
     ("detect", &["call", "lake", "lineage", "query", "rule", "alert"]),
-    ("sink", &["alert", "visible"]),
+    ("sink", &["lake", "alert", "visible"]),
     ("config", &["call", "source", "lake", "alert", "sink"]),
     (
         "cli",
@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ONLY: &[(&str, &[&str])] = &[
     ("deltalake", &["lake", "ingest", "lineage"]),
     ("datafusion", &["lake", "query", "rule", "alert", "detect"]),
-    ("tokio", &["ingest", "lake", "query", "rule", "detect", "alert", "cli"]),
+    ("tokio", &["ingest", "lake", "query", "rule", "detect", "alert", "sink", "cli"]),
     ("SystemTime::now", &["cli"]),
     ("Utc::now", &["cli"]),
     ("Instant::now", &["cli"]),
