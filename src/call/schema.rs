@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use std::sync::{Arc, LazyLock};
 
 /// Version of the column list; grows with each change, columns are only ever added.
-pub const SCHEMA_VERSION: i32 = 5;
+pub const SCHEMA_VERSION: i32 = 6;
 
 /// How a column is written and read. Times are nanoseconds here and microseconds in the lake, which is Delta's precision.
 pub(super) enum Kind {

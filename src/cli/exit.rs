@@ -5,6 +5,7 @@ use crate::config::ConfigError;
 use crate::detect::DetectError;
 use crate::ingest::IngestError;
 use crate::lake::LakeError;
+use crate::model::UpdateError;
 use crate::query::QueryError;
 use crate::source::input::InputError;
 use std::io;
@@ -79,6 +80,15 @@ impl From<DetectError> for CommandError {
         match error {
             DetectError::Query(error) => error.into(),
             DetectError::Lake(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateError> for CommandError {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Query(error) => error.into(),
+            UpdateError::Lake(error) => error.into(),
         }
     }
 }
