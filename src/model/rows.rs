@@ -234,13 +234,14 @@ fn work_off<T: Send>(ready: &mut Vec<RawSession>, work: &(impl Fn(&RawSession) -
     done.into_iter().for_each(take);
 }
 
-/// Which rows a session consists of, without their payloads: changes whenever one is added, completed or removed.
+/// Which rows each session with calls consists of, without their payloads: changes whenever one is added, completed or removed.
 pub(super) async fn digests(session: &Session) -> Result<HashMap<String, u64>, QueryError> {
     let sql = format!(
         "SELECT session_id, call_id AS id, CAST(coalesce(time_end, time) AS BIGINT) AS time, result_bytes, outcome, result_state FROM calls WHERE {CALLS}
     UNION ALL SELECT session_id, prompt_id, CAST(time AS BIGINT), 0, NULL, NULL FROM prompts WHERE session_id IS NOT NULL"
     );
-    let mut sums: HashMap<String, u64> = HashMap::new();
+    // Requests alone are no session yet.
+    let mut sums: HashMap<String, (u64, bool)> = HashMap::new();
     let mut stream = session.sql(&sql).await?;
     while let Some(batch) = stream.next().await {
         let batch = batch?;
@@ -251,15 +252,16 @@ pub(super) async fn digests(session: &Session) -> Result<HashMap<String, u64>, Q
             let number = |column: usize| if numbers[column].is_valid(row) { numbers[column].value(row) } else { -1 };
             let of_row = super::hash::name(&[at(1), at(2), at(3)]);
             let hash = super::hash::mix(of_row, super::hash::mix(number(0) as u64, number(1) as u64));
+            let is_call = !at(2).is_empty();
             match sums.get_mut(at(0)) {
-                Some(sum) => *sum = sum.wrapping_add(hash),
+                Some((sum, calls)) => (*sum, *calls) = (sum.wrapping_add(hash), *calls || is_call),
                 None => {
-                    sums.insert(at(0).to_owned(), hash);
+                    sums.insert(at(0).to_owned(), (hash, is_call));
                 }
             }
         }
     }
-    Ok(sums)
+    Ok(sums.into_iter().filter(|(_, (_, calls))| *calls).map(|(session, (sum, _))| (session, sum)).collect())
 }
 
 fn key(server: Option<&str>, tool: &str) -> (Option<String>, String) {

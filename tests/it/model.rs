@@ -155,15 +155,17 @@ fn detect_tells_once_what_the_model_finds_and_training_does_not_absorb_it() {
     // Who has an alert is not learned from; another model takes nothing back and tells nothing twice.
     let trained = place.run(0, ["train", "--format", "json"]).json();
     assert_eq!((&trained["left_out"], &trained["baseline"], &trained["drift"]), (&json!(1), &json!(true), &json!([])));
-    let again = detect(&place);
-    assert_eq!((&again["new_alerts"], &again["resolved"], &again["alerts"]), (&json!(0), &json!(0), &json!(1)), "{again}");
+    // (It may tell another one: a false alarm a day is allowed.)
+    assert_eq!(detect(&place)["resolved"], 0);
+    let current = |session: &str| place.one(&format!("SELECT count(*) FROM alerts WHERE session_id = '{session}' AND superseded_by IS NULL AND resolved IS NULL"));
+    assert_eq!((current("obeyed"), place.one("SELECT count(*) FROM alerts WHERE session_id = 'obeyed'")), (json!(1), json!(1)));
     assert_eq!(place.one("SELECT count(DISTINCT model_id) FROM scores"), 1);
 
     // What comes later is scored, what was there is not scored again.
     place.write("later.jsonl", session("later", 300, ORDER, "send_email", &obeyed()));
     place.ingest_here([place.path("later.jsonl")]);
     assert_eq!(place.run(0, ["score", "--format", "json"]).json()["scored"], 1);
-    assert_eq!(detect(&place)["new_alerts"], 1);
+    assert_eq!((&detect(&place)["new_alerts"], current("later")), (&json!(1), json!(1)));
 
     // Nothing of it without the model, and less of it on a smaller budget.
     let summary = place.run(0, ["detect", "--rule", "behaviour_model", "--no-model", "--format", "json"]).json();
