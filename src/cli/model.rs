@@ -20,7 +20,9 @@ pub(super) enum ModelCommand {
 
 /// A time as people read it.
 pub(super) fn time(micros: Option<i64>) -> Option<String> {
-    micros.and_then(chrono::DateTime::from_timestamp_micros).map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    micros
+        .and_then(chrono::DateTime::from_timestamp_micros)
+        .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
 }
 
 pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, CommandError> {
@@ -36,7 +38,8 @@ pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, Comma
         }
         None => builtin_model().ok_or_else(|| CommandError::failure("the program comes without a model"))?,
     };
-    let quantiles: Vec<(f64, f64)> = [0.5, 0.9, 0.95, 0.99, 0.999].into_iter().map(|q| (q, model.calibration.quantile(q))).collect();
+    let quantiles: Vec<(f64, f64)> =
+        [0.5, 0.9, 0.95, 0.99, 0.999].into_iter().map(|q| (q, model.calibration.quantile(q))).collect();
     let sizes = model.baseline.as_ref().map(|baseline| baseline.sizes());
     let mut data = context.ui.data();
     if format == OutputFormat::Json {
@@ -50,19 +53,37 @@ pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, Comma
     let trained = &model.trained;
     let text = |micros| time(micros).unwrap_or_else(|| "unknown".to_owned());
     writeln!(data, "model      {}{}", model.id(), if path.is_none() { ", comes with the program" } else { "" })?;
-    writeln!(data, "calls      {} of {} sessions, {} to {}", trained.calls, trained.sessions, text(trained.since), text(trained.until))?;
+    writeln!(
+        data,
+        "calls      {} of {} sessions, {} to {}",
+        trained.calls,
+        trained.sessions,
+        text(trained.since),
+        text(trained.until)
+    )?;
     let nodes = model.forest.as_ref().map_or(0, Forest::size);
-    let from = if model.own_forest { "grown on its own sessions" } else { "built in: too few sessions for one of its own" };
+    let from =
+        if model.own_forest { "grown on its own sessions" } else { "built in: too few sessions for one of its own" };
     writeln!(data, "forest     {nodes} nodes, {from}")?;
     match sizes {
         Some([sessions, contexts, scopes, measures, landmarks]) => writeln!(
             data,
             "baseline   {sessions} sessions: {contexts} contexts of calls, {scopes} sets of tools, hosts and arguments, {measures} usual sizes, {landmarks} sessions kept"
         )?,
-        None => writeln!(data, "baseline   none: it takes {} sessions, and a model for other lakes has none", crate::model::baseline::ENOUGH)?,
+        None => writeln!(
+            data,
+            "baseline   none: it takes {} sessions, and a model for other lakes has none",
+            crate::model::baseline::ENOUGH
+        )?,
     }
     if let Some(reference) = &model.reference {
-        writeln!(data, "reference  {} sessions, {} to {}", reference.sessions, text(reference.since), text(reference.until))?;
+        writeln!(
+            data,
+            "reference  {} sessions, {} to {}",
+            reference.sessions,
+            text(reference.since),
+            text(reference.until)
+        )?;
     }
     writeln!(data, "left out   {} sessions with alerts", trained.left_out)?;
     for (q, score) in quantiles {

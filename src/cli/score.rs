@@ -7,7 +7,8 @@ use crate::config::units::When;
 use crate::model::calibration::{Calibration, ENOUGH, benjamini_hochberg};
 use crate::model::labels::Labels;
 use crate::model::{
-    Judged, Lesson, Lessons, Model, ScoredSession, Scorer, Tools, Updated, alerted, builtin, builtin_id, judge, p_values, score_lake, store, update,
+    Judged, Lesson, Lessons, Model, ScoredSession, Scorer, Tools, Updated, alerted, builtin, builtin_id, judge,
+    p_values, score_lake, store, update,
 };
 use crate::query::TimeRange;
 use clap::Args;
@@ -171,7 +172,8 @@ fn print(out: &mut impl std::io::Write, one: &Judged) -> std::io::Result<()> {
     for call in session.worst.iter().take(3) {
         writeln!(out, "  {:.2}  call {}: {}", call.score, call.number, visible(&call.message))?;
     }
-    let nearest: Vec<String> = session.parts.nearest.iter().map(|(id, cosine)| format!("{} ({cosine:.2})", visible(id))).collect();
+    let nearest: Vec<String> =
+        session.parts.nearest.iter().map(|(id, cosine)| format!("{} ({cosine:.2})", visible(id))).collect();
     if !nearest.is_empty() {
         writeln!(out, "        normal sessions that used tools most like it: {}", nearest.join(", "))?;
     }
@@ -199,7 +201,8 @@ fn check(context: &Context, range: TimeRange, format: OutputFormat) -> Result<u8
             score: fitted.score(lesson),
             ..ScoredSession::default()
         };
-        let unseen: Vec<ScoredSession> = lessons.sessions.iter().filter(|lesson| half(&lesson.session_id) != seen).map(as_session).collect();
+        let unseen: Vec<ScoredSession> =
+            lessons.sessions.iter().filter(|lesson| half(&lesson.session_id) != seen).map(as_session).collect();
         all.extend(p_values(&unseen, &Calibration::new(fitted.scores)));
     }
     let mut data = context.ui.data();

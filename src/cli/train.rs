@@ -52,7 +52,9 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<u8, CommandErro
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
     let unknown = |name: &&String| !FEATURES.iter().chain(BEHAVIOUR).any(|(known, _)| known == name);
     if let Some(name) = args.without.iter().find(unknown) {
-        return Err(CommandError::usage(format!("--without: there is no feature `{name}`; `calltrail model show` names them")));
+        return Err(CommandError::usage(format!(
+            "--without: there is no feature `{name}`; `calltrail model show` names them"
+        )));
     }
     let labels = args.labels.as_deref().map_or_else(|| Ok(Labels::new()), read_labels)?;
     let reference = if args.new_reference || args.portable { None } else { reference(context, &args.out) };
@@ -63,7 +65,9 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<u8, CommandErro
         let ranged = session.for_rule(range).await?;
         let without = if args.with_alerted { HashSet::new() } else { alerted(&session).await? };
         let mut tools = Tools::read(&ranged).await?;
-        let lessons = Lessons::read(&ranged, &mut tools, &without, &labels, args.seed).await?.without(args.without.iter().cloned().collect());
+        let lessons = Lessons::read(&ranged, &mut tools, &without, &labels, args.seed)
+            .await?
+            .without(args.without.iter().cloned().collect());
         let fitted = lessons.fit(&tools, |_| true);
         Ok::<_, CommandError>((lessons, fitted, lake.moment().await?.versions))
     })?;
@@ -78,7 +82,10 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<u8, CommandErro
         context.ui.warn(format!("{missing} of {} labelled sessions are not in the lake and range", labels.len()));
     }
     if lessons.passed_over > 0 {
-        context.ui.warn(format!("{} sessions were passed over: there are too many calls. Narrow the range with --since", lessons.passed_over));
+        context.ui.warn(format!(
+            "{} sessions were passed over: there are too many calls. Narrow the range with --since",
+            lessons.passed_over
+        ));
     }
     let trained = Training { lake_versions: versions, ..Training::default() };
     let model = Model::new(&lessons, fitted, trained, reference, args.portable);
@@ -107,8 +114,11 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<u8, CommandErro
 
 fn read_labels(path: &Path) -> Result<Labels, CommandError> {
     let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|cause| CommandError::usage(format!("cannot read the labels `{name}`: {cause}")))?;
-    let wrong = |problems: Vec<String>| problems.iter().map(|problem| format!("{name}: {problem}")).collect::<Vec<_>>().join("\n");
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| CommandError::usage(format!("cannot read the labels `{name}`: {cause}")))?;
+    let wrong = |problems: Vec<String>| {
+        problems.iter().map(|problem| format!("{name}: {problem}")).collect::<Vec<_>>().join("\n")
+    };
     labels::parse(&text).map_err(|problems| CommandError::usage(wrong(problems)))
 }
 
@@ -120,7 +130,10 @@ fn reference(context: &Context, path: &Path) -> Option<Reference> {
     match Model::load(path) {
         Ok(model) => model.reference,
         Err(error) => {
-            context.ui.warn(format!("this training becomes the reference, because that of the old model cannot be had: {}", visible(&error.to_string())));
+            context.ui.warn(format!(
+                "this training becomes the reference, because that of the old model cannot be had: {}",
+                visible(&error.to_string())
+            ));
             None
         }
     }
@@ -130,11 +143,17 @@ fn tell_drift(context: &Context, model: &Model) {
     if model.drift.is_empty() {
         return;
     }
-    let since = model.reference.as_ref().and_then(|reference| super::model::time(reference.until)).unwrap_or_else(|| "the reference window".to_owned());
+    let since = model
+        .reference
+        .as_ref()
+        .and_then(|reference| super::model::time(reference.until))
+        .unwrap_or_else(|| "the reference window".to_owned());
     context.ui.warn(format!("what is normal has moved since {since}: look at this before you rely on the model, or accept it with --new-reference"));
     for Drift { agent, measure, distance, was, is, sessions } in model.drift.iter().take(TOLD) {
         let who = agent.as_deref().map_or_else(|| "all agents".to_owned(), |agent| format!("agent {}", visible(agent)));
-        context.ui.warn(format!("  {who}: {measure} was {was} and is {is} (medians of {sessions} sessions, distance {distance})"));
+        context.ui.warn(format!(
+            "  {who}: {measure} was {was} and is {is} (medians of {sessions} sessions, distance {distance})"
+        ));
     }
     if model.drift.len() > TOLD {
         context.ui.warn(format!("  … and {} more: --format json has them all", model.drift.len() - TOLD));

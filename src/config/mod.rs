@@ -272,7 +272,8 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, chain, ingest, detect, model, rules, allow, suppress, mapping, output, query, storage } = written;
+        let Written { lake, chain, ingest, detect, model, rules, allow, suppress, mapping, output, query, storage } =
+            written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
@@ -373,7 +374,9 @@ impl Check<'_> {
         };
         let per_day = self.value(written.false_alarms_per_day, |alarms| match alarms {
             alarms if *alarms > 0.0 && alarms.is_finite() => Ok(*alarms),
-            alarms => Err(format!("`false_alarms_per_day` is {alarms}; it is a number above 0. `enabled = false` leaves the model out")),
+            alarms => Err(format!(
+                "`false_alarms_per_day` is {alarms}; it is a number above 0. `enabled = false` leaves the model out"
+            )),
         });
         let discoveries = self.value(written.false_discovery_rate, share("false_discovery_rate"));
         Model {
@@ -382,7 +385,9 @@ impl Check<'_> {
             // Who sets one limit does not want the other's default as well.
             false_alarms_per_day: per_day.or(default.false_alarms_per_day.filter(|_| discoveries.is_none())),
             false_discovery_rate: discoveries,
-            false_alarm_rate: self.value(written.false_alarm_rate, share("false_alarm_rate")).unwrap_or(default.false_alarm_rate),
+            false_alarm_rate: self
+                .value(written.false_alarm_rate, share("false_alarm_rate"))
+                .unwrap_or(default.false_alarm_rate),
         }
     }
 

@@ -89,11 +89,18 @@ impl Detector for ModelDetector {
         let rows: Vec<Row> = session.rows(sql).await.map_err(failed)?;
         let times: Vec<(Option<i64>, f64)> = rows.iter().map(|row| (row.time, row.p_value)).collect();
         let told = self.budget.told(&times, self.sessions_per_day.unwrap_or_else(|| per_day(&times)));
-        let told: Vec<&Row> = rows.iter().zip(told).filter(|(row, told)| *told && row.score >= LEAST).map(|(row, _)| row).collect();
-        let ids: Vec<&str> = told.iter().flat_map(|row| [&row.call_id, &row.source_call_id]).flatten().map(String::as_str).collect();
+        let told: Vec<&Row> =
+            rows.iter().zip(told).filter(|(row, told)| *told && row.score >= LEAST).map(|(row, _)| row).collect();
+        let ids: Vec<&str> =
+            told.iter().flat_map(|row| [&row.call_id, &row.source_call_id]).flatten().map(String::as_str).collect();
         let (mut calls, mut carried) = (BTreeMap::new(), BTreeMap::new());
         for ids in ids.chunks(LOOKUP) {
-            let list = ids.iter().filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit())).map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+            let list = ids
+                .iter()
+                .filter(|id| id.bytes().all(|b| b.is_ascii_hexdigit()))
+                .map(|id| format!("'{id}'"))
+                .collect::<Vec<_>>()
+                .join(",");
             let sql = format!(
                 "SELECT call_id, CAST(time AS BIGINT) AS time, array_to_string(capabilities, ' ') AS capabilities FROM calls WHERE call_id IN ({list})"
             );
@@ -107,7 +114,9 @@ impl Detector for ModelDetector {
             carried.extend(found.into_iter().map(|flow| (flow.sink_call_id.clone(), flow)));
         }
         let inside = |time: Option<i64>| {
-            time.is_none_or(|time| range.since.is_none_or(|since| since <= time) && range.until.is_none_or(|until| time <= until))
+            time.is_none_or(|time| {
+                range.since.is_none_or(|since| since <= time) && range.until.is_none_or(|until| time <= until)
+            })
         };
         let mut findings: Vec<Finding> = Vec::new();
         for row in told {
@@ -124,14 +133,16 @@ impl Detector for ModelDetector {
 
 /// Sessions a day on the days that have some.
 fn per_day(times: &[(Option<i64>, f64)]) -> f64 {
-    let days: BTreeSet<i64> = times.iter().filter_map(|(time, _)| *time).map(|time| time.div_euclid(86_400_000_000)).collect();
+    let days: BTreeSet<i64> =
+        times.iter().filter_map(|(time, _)| *time).map(|time| time.div_euclid(86_400_000_000)).collect();
     times.len() as f64 / days.len().max(1) as f64
 }
 
 impl ModelDetector {
     fn finding(&self, row: &Row, blamed: &Blamed, source: Option<&Blamed>, carried: Option<&Carried>) -> Finding {
         let parts: Parts = row.parts.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let reasons: Vec<Reason> = row.reasons.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let reasons: Vec<Reason> =
+            row.reasons.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let capabilities = blamed.capabilities.as_deref().unwrap_or_default();
         let grave = capabilities.split(' ').any(|one| GRAVE.contains(&one));
         let is_order = source.is_some();
@@ -150,7 +161,10 @@ impl ModelDetector {
         evidence.insert("reasons".to_owned(), serde_json::to_value(&reasons).unwrap_or_default());
         evidence.insert("order".to_owned(), parts.order.into());
         evidence.insert("behaviour".to_owned(), parts.behaviour.into());
-        let nearest = parts.nearest.iter().map(|(session, cosine)| serde_json::json!({"session_id": session, "similarity": cosine}));
+        let nearest = parts
+            .nearest
+            .iter()
+            .map(|(session, cosine)| serde_json::json!({"session_id": session, "similarity": cosine}));
         evidence.insert("nearest".to_owned(), nearest.collect());
         let times = || [Some(blamed), source].into_iter().flatten().filter_map(|call| call.time);
         let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();

@@ -101,8 +101,10 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
                 let id = alert.alert_id.clone();
                 let entity = &alert.finding.entity;
                 let first = alert.finding.call_ids.first();
-                let of_entity = |known: &Alert| known.resolved.is_none() && known.finding.entity.session_id == entity.session_id;
-                let told = |known: &Alert| of_entity(known) && first.is_some_and(|call| known.finding.call_ids.contains(call));
+                let of_entity =
+                    |known: &Alert| known.resolved.is_none() && known.finding.entity.session_id == entity.session_id;
+                let told =
+                    |known: &Alert| of_entity(known) && first.is_some_and(|call| known.finding.call_ids.contains(call));
                 // One that was superseded counts too: two calls that take turns as the worst are no news.
                 if stored.contains_key(&id) || stored.values().any(told) {
                     continue;

@@ -103,7 +103,9 @@ impl Baseline {
         let measured: Vec<[f32; WIDTH]> =
             sessions.par_iter().map(|session| profile(&histories[fold(session) as usize], session).session).collect();
         // Nothing is far out of a distribution without values.
-        let of = |at: usize| measured.iter().filter(|_| !without.contains(BEHAVIOUR[at].0)).map(|values| values[at]).collect();
+        let of = |at: usize| {
+            measured.iter().filter(|_| !without.contains(BEHAVIOUR[at].0)).map(|values| values[at]).collect()
+        };
         let tails: Vec<Vec<f32>> = (0..WIDTH).map(|at| kept(of(at))).collect();
         let far: Vec<[f32; WIDTH]> = measured.par_iter().map(|values| tails_of(&tails, values)).collect();
         let forest = IsolationForest::fit(far.as_flattened(), WIDTH, seed)?;
@@ -122,7 +124,8 @@ impl Baseline {
 
     /// How strange the two views find a session.
     fn levels(&self, far: &[f32; WIDTH]) -> [f64; 2] {
-        let level = |sorted: &[f32], value: f32| (tail(sorted, value) / std::f64::consts::LN_10 / DECADES).clamp(0.0, 1.0);
+        let level =
+            |sorted: &[f32], value: f32| (tail(sorted, value) / std::f64::consts::LN_10 / DECADES).clamp(0.0, 1.0);
         [level(&self.by_tails, far.iter().sum()), level(&self.by_forest, self.forest.score(far) as f32)]
     }
 
@@ -166,9 +169,12 @@ impl Baseline {
 
     /// What makes a call strange, in words; the greatest first.
     pub(super) fn explain(&self, session: &Acts, strange: &Strangeness, at: usize, tool: &str) -> String {
-        let (Some(act), Some(values)) = (session.calls.get(at), strange.profile.calls.get(at)) else { return String::new() };
+        let (Some(act), Some(values)) = (session.calls.get(at), strange.profile.calls.get(at)) else {
+            return String::new();
+        };
         let far: Vec<f64> = (0..OF_CALL).map(|feature| tail(&self.tails[feature], values[feature])).collect();
-        let mut order: Vec<usize> = (1..OF_CALL).filter(|feature| far[*feature] > 0.5 && values[*feature] > 0.0).collect();
+        let mut order: Vec<usize> =
+            (1..OF_CALL).filter(|feature| far[*feature] > 0.5 && values[*feature] > 0.0).collect();
         order.sort_by(|a, b| far[*b].total_cmp(&far[*a]));
         let everybody = self.history.sessions;
         let who = if self.history.knows_agent(session.agent) { "this agent" } else { "its client or server" };
@@ -185,7 +191,11 @@ impl Baseline {
                 continue;
             }
             let nobody = |everywhere: usize| {
-                if values[everywhere] > 0.0 { format!("never seen for {who} or any other ({everybody} sessions)") } else { format!("never seen for {who}, though for others") }
+                if values[everywhere] > 0.0 {
+                    format!("never seen for {who} or any other ({everybody} sessions)")
+                } else {
+                    format!("never seen for {who}, though for others")
+                }
             };
             let size = |ln: Option<f32>| bytes(f64::from(ln.unwrap_or_default()).exp_m1());
             let usual = |measure| self.history.excess(session, act, measure).map_or(0.0, |(_, median)| median).exp_m1();
@@ -206,8 +216,16 @@ impl Baseline {
                     format!("{verb} {host}, {}", nobody(5))
                 }
                 6 => format!("{tool} was never called with these arguments"),
-                7 => format!("{} of arguments, where {} are usual", size(act.sent), bytes(usual(super::history::Measure::Sent))),
-                8 => format!("{} of result, where {} are usual", size(act.received), bytes(usual(super::history::Measure::Received))),
+                7 => format!(
+                    "{} of arguments, where {} are usual",
+                    size(act.sent),
+                    bytes(usual(super::history::Measure::Sent))
+                ),
+                8 => format!(
+                    "{} of result, where {} are usual",
+                    size(act.received),
+                    bytes(usual(super::history::Measure::Received))
+                ),
                 9 => format!("{tool} ended with {}, which it seldom does", act.outcome.as_str()),
                 10 => "the call was denied".to_owned(),
                 11 => "the same call was made just before".to_owned(),
@@ -217,7 +235,11 @@ impl Baseline {
                 break;
             }
         }
-        if parts.is_empty() { format!("{tool} is part of a session that is unusual as a whole") } else { parts.join("; ") }
+        if parts.is_empty() {
+            format!("{tool} is part of a session that is unusual as a whole")
+        } else {
+            parts.join("; ")
+        }
     }
 
     /// What was learned, for who looks at the model: sessions, contexts, scopes, measures, kept sessions.
@@ -258,10 +280,14 @@ fn cosine(a: &[(u64, u32)], b: &[(u64, u32)]) -> f64 {
 
 /// Sessions spread evenly by the hash of their id.
 fn landmarks(sessions: &[&Acts]) -> Vec<Landmark> {
-    let mut order: Vec<(u64, &Acts)> = sessions.iter().map(|session| (hash::name(&["landmark", &session.session_id]), *session)).collect();
+    let mut order: Vec<(u64, &Acts)> =
+        sessions.iter().map(|session| (hash::name(&["landmark", &session.session_id]), *session)).collect();
     order.sort_unstable_by_key(|(hash, _)| *hash);
-    let mut chosen: Vec<Landmark> =
-        order.into_iter().take(LANDMARKS).map(|(_, session)| Landmark { session_id: session.session_id.clone(), tools: tools(session) }).collect();
+    let mut chosen: Vec<Landmark> = order
+        .into_iter()
+        .take(LANDMARKS)
+        .map(|(_, session)| Landmark { session_id: session.session_id.clone(), tools: tools(session) })
+        .collect();
     chosen.sort_by(|a, b| a.session_id.cmp(&b.session_id));
     chosen
 }

@@ -39,7 +39,10 @@ impl Budget {
             sessions.iter().for_each(|(time, p)| days.entry(day(*time)).or_default().push(*p));
             limits = days.into_iter().map(|(day, p)| (day, benjamini_hochberg(&p, rate).unwrap_or(-1.0))).collect();
         }
-        sessions.iter().map(|(time, p)| *p <= limit && limits.get(&day(*time)).is_none_or(|of_day| p <= of_day)).collect()
+        sessions
+            .iter()
+            .map(|(time, p)| *p <= limit && limits.get(&day(*time)).is_none_or(|of_day| p <= of_day))
+            .collect()
     }
 }
 

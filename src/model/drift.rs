@@ -68,7 +68,8 @@ fn half(session: &Acts) -> usize {
 fn measure(session: &Acts, known: &BTreeSet<u64>) -> [f32; WIDTH] {
     let calls = &session.calls;
     let n = calls.len().max(1) as f32;
-    let most = |of: fn(&Act) -> Option<f32>| calls.iter().filter_map(of).filter(|value| value.is_finite()).fold(0.0, f32::max);
+    let most =
+        |of: fn(&Act) -> Option<f32>| calls.iter().filter_map(of).filter(|value| value.is_finite()).fold(0.0, f32::max);
     let share = |of: &dyn Fn(&Act) -> bool| calls.iter().filter(|act| of(act)).count() as f32 / n;
     let tools: BTreeSet<u64> = calls.iter().map(|act| act.tool).collect();
     let hosts: BTreeSet<u64> = calls.iter().flat_map(|act| act.destinations.iter().map(|(hash, _)| *hash)).collect();
@@ -114,7 +115,10 @@ fn sorted(mut values: Vec<f32>) -> Vec<f32> {
 }
 
 /// Values of each measure by agent, and of all sessions under no name.
-fn windows<'a>(sessions: impl Iterator<Item = (Option<&'a str>, &'a Acts)>, known: &[BTreeSet<u64>; 2]) -> BTreeMap<String, Vec<Vec<f32>>> {
+fn windows<'a>(
+    sessions: impl Iterator<Item = (Option<&'a str>, &'a Acts)>,
+    known: &[BTreeSet<u64>; 2],
+) -> BTreeMap<String, Vec<Vec<f32>>> {
     let mut windows: BTreeMap<String, Vec<Vec<f32>>> = BTreeMap::new();
     for (agent, session) in sessions {
         let values = measure(session, &known[1 - half(session)]);
@@ -129,7 +133,10 @@ fn windows<'a>(sessions: impl Iterator<Item = (Option<&'a str>, &'a Acts)>, know
 
 impl Reference {
     /// The window of these sessions.
-    pub(super) fn new<'a>(sessions: impl Iterator<Item = (Option<&'a str>, &'a Acts)> + Clone, times: Option<(i64, i64)>) -> Self {
+    pub(super) fn new<'a>(
+        sessions: impl Iterator<Item = (Option<&'a str>, &'a Acts)> + Clone,
+        times: Option<(i64, i64)>,
+    ) -> Self {
         let mut known = [BTreeSet::new(), BTreeSet::new()];
         let mut count = 0;
         for (_, session) in sessions.clone() {
@@ -144,7 +151,10 @@ impl Reference {
         }
         let mut windows = windows(sessions, &known);
         while windows.len() > MAX_AGENTS {
-            let Some(least) = windows.iter().min_by_key(|(_, window)| window[0].len()).map(|(name, _)| name.clone()) else { break };
+            let Some(least) = windows.iter().min_by_key(|(_, window)| window[0].len()).map(|(name, _)| name.clone())
+            else {
+                break;
+            };
             windows.remove(&least);
         }
         windows.values_mut().flatten().for_each(|values| *values = sorted(std::mem::take(values)));
@@ -179,7 +189,9 @@ impl Reference {
                 });
             }
         }
-        found.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.agent.cmp(&b.agent)).then(a.measure.cmp(b.measure)));
+        found.sort_by(|a, b| {
+            b.distance.total_cmp(&a.distance).then(a.agent.cmp(&b.agent)).then(a.measure.cmp(b.measure))
+        });
         found
     }
 }
@@ -202,7 +214,8 @@ mod tests {
     }
 
     fn week(number: usize, sent: f32, draw: &mut Draw) -> Vec<Acts> {
-        let call = |tool: u64, sent: f32| Act { tool, shape: 1, sent: Some(sent), received: Some(6.0), ..Act::default() };
+        let call =
+            |tool: u64, sent: f32| Act { tool, shape: 1, sent: Some(sent), received: Some(6.0), ..Act::default() };
         (0..200)
             .map(|n| {
                 let noise = |draw: &mut Draw| (draw.unit() + draw.unit() - 1.0) as f32 * 0.5;
@@ -238,7 +251,11 @@ mod tests {
             assert!(first_alarm.is_none() || !drift.is_empty(), "once it is far it stays so");
             before = now;
         }
-        assert!(first_alarm.is_some_and(|week| week <= 4), "{first_alarm:?}: arguments were {:.1} times as large", (0.15_f32 * 4.0).exp());
+        assert!(
+            first_alarm.is_some_and(|week| week <= 4),
+            "{first_alarm:?}: arguments were {:.1} times as large",
+            (0.15_f32 * 4.0).exp()
+        );
     }
 
     #[test]
@@ -254,6 +271,8 @@ mod tests {
         one.calls[1].sent = Some(14.0);
         assert!(baseline.judge(&one).level > honest, "a fifth of the sessions is not what is usual");
         let empty = Reference::default();
-        assert!(empty.drift(named(&sessions)).is_empty() && Reference::new(named(&[]), None).drift(named(&[])).is_empty());
+        assert!(
+            empty.drift(named(&sessions)).is_empty() && Reference::new(named(&[]), None).drift(named(&[])).is_empty()
+        );
     }
 }

@@ -96,7 +96,9 @@ impl History {
             let mut seen: HashSet<(u64, u64), ahash::RandomState> = HashSet::default();
             let mut once = |history: &mut Self, thing: Thing, scope: u64, value: u64| {
                 let place = place(thing, scope);
-                if !seen.insert((place, value)) || history.counts.len() >= MAX_SCOPES && !history.counts.contains_key(&place) {
+                if !seen.insert((place, value))
+                    || history.counts.len() >= MAX_SCOPES && !history.counts.contains_key(&place)
+                {
                     return;
                 }
                 let counts = history.counts.entry(place).or_default();

@@ -69,7 +69,8 @@ impl IsolationForest {
         if self.trees.is_empty() || normal <= 0.0 {
             return 0.5;
         }
-        let depth: f64 = self.trees.iter().map(|tree| f64::from(depth(tree, row))).sum::<f64>() / self.trees.len() as f64;
+        let depth: f64 =
+            self.trees.iter().map(|tree| f64::from(depth(tree, row))).sum::<f64>() / self.trees.len() as f64;
         (-depth / normal).exp2()
     }
 
@@ -82,7 +83,11 @@ impl IsolationForest {
     pub fn is_sound(&self) -> bool {
         let ends = |tree: &Vec<Node>| {
             let inside = |(at, node): (usize, &Node)| {
-                node.0 == LEAF || usize::from(node.0) < self.width && at + 1 < tree.len() && usize::from(node.2) > at && usize::from(node.2) < tree.len()
+                node.0 == LEAF
+                    || usize::from(node.0) < self.width
+                        && at + 1 < tree.len()
+                        && usize::from(node.2) > at
+                        && usize::from(node.2) < tree.len()
             };
             !tree.is_empty() && tree.iter().enumerate().all(inside)
         };

@@ -81,15 +81,24 @@ impl Lessons {
     ) -> Result<Self, QueryError> {
         let verbs = tools.verbs.clone();
         let sample = std::sync::RwLock::new(Sample::new(seed));
-        let mut lessons =
-            Self { sessions: Vec::new(), sample: Sample::new(seed), calls: 0, left_out: 0, passed_over: 0, times: Scored::default(), seed, without: BTreeSet::new() };
+        let mut lessons = Self {
+            sessions: Vec::new(),
+            sample: Sample::new(seed),
+            calls: 0,
+            left_out: 0,
+            passed_over: 0,
+            times: Scored::default(),
+            seed,
+            without: BTreeSet::new(),
+        };
         let work = |raw: &RawSession| {
             let label = labels.get(&raw.id);
             if without.contains(&raw.id) && label.is_none() {
                 return (Lesson { session_id: raw.id.clone(), ..Lesson::default() }, None, true);
             }
             let watched = watch(raw, &verbs);
-            let mut lesson = Lesson { session_id: raw.id.clone(), agent: watched.agent.map(str::to_owned), ..Lesson::default() };
+            let mut lesson =
+                Lesson { session_id: raw.id.clone(), agent: watched.agent.map(str::to_owned), ..Lesson::default() };
             for (_, features) in &watched.calls {
                 lesson.values.extend_from_slice(&features.values);
             }
@@ -99,7 +108,8 @@ impl Lessons {
             }
             lesson.acts = watched.acts;
             let bytes = raw.rows.iter().map(|row| row.content().len() + row.result().len()).sum();
-            let wanted = !lesson.is_malicious && sample.read().is_ok_and(|sample| sample.wants(&raw.id, watched.calls.len(), bytes));
+            let wanted = !lesson.is_malicious
+                && sample.read().is_ok_and(|sample| sample.wants(&raw.id, watched.calls.len(), bytes));
             (lesson, wanted.then(|| raw.rows.iter().filter_map(raw_call).collect::<Vec<RawCall>>()), false)
         };
         each_session(session, None, tools, work, |(lesson, raw, is_left_out)| {
@@ -133,7 +143,9 @@ impl Lessons {
     pub fn fit(&self, tools: &Tools, keep: impl Fn(&str) -> bool + Sync) -> Fitted {
         let kept: Vec<&Lesson> = self.sessions.iter().filter(|lesson| keep(&lesson.session_id)).collect();
         let normal: Vec<&Lesson> = kept.iter().copied().filter(|lesson| !lesson.is_malicious).collect();
-        let labelled = kept.iter().flat_map(|lesson| lesson.labelled.iter().map(|example| (fold(&lesson.session_id), example.clone())));
+        let labelled = kept
+            .iter()
+            .flat_map(|lesson| lesson.labelled.iter().map(|example| (fold(&lesson.session_id), example.clone())));
         let labelled: Examples = labelled.collect();
         let has_labels = labelled.iter().any(|(_, example)| example.positive);
         let (mut forest, mut of_folds) = (None, Vec::new());
@@ -142,7 +154,10 @@ impl Lessons {
             examples.extend(labelled);
             // A constant column is never asked for.
             for (at, _) in FEATURES.iter().enumerate().filter(|(_, (name, _))| self.without.contains(*name)) {
-                examples.iter_mut().filter_map(|(_, example)| example.features.get_mut(at)).for_each(|value| *value = 0.0);
+                examples
+                    .iter_mut()
+                    .filter_map(|(_, example)| example.features.get_mut(at))
+                    .for_each(|value| *value = 0.0);
             }
             let grown = |left_out: u64| {
                 let of_others = examples.iter().filter(|(part, example)| *part != left_out || example.positive);
@@ -152,7 +167,8 @@ impl Lessons {
             of_folds = (0..=FOLDS).map(grown).collect();
             forest = of_folds.pop().flatten();
         }
-        let fitted = Baseline::fit(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>(), self.seed, &self.without);
+        let fitted =
+            Baseline::fit(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>(), self.seed, &self.without);
         let (baseline, levels) = fitted.map_or((None, Vec::new()), |(baseline, levels)| (Some(baseline), levels));
         let scores = normal.par_iter().enumerate().map(|(at, lesson)| {
             let forest = of_folds.get(fold(&lesson.session_id) as usize).and_then(Option::as_ref).or_else(|| builtin());

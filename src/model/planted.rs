@@ -70,7 +70,8 @@ impl Sample {
         if self.sessions.len() > MAX_SESSIONS {
             self.sessions.pop_last();
         }
-        if let Some(((greatest, _), _)) = self.sessions.last_key_value().filter(|_| self.sessions.len() == MAX_SESSIONS) {
+        if let Some(((greatest, _), _)) = self.sessions.last_key_value().filter(|_| self.sessions.len() == MAX_SESSIONS)
+        {
             self.bound.store(*greatest, Ordering::Relaxed);
         }
     }

@@ -8,20 +8,32 @@ use crate::call::Outcome;
 
 /// Name and meaning of each number of a session, in order.
 pub const BEHAVIOUR: &[(&str, &str)] = &[
-    ("sequence_mean", "mean bits of surprise of the calls (server, tool and names of arguments), each behind the three before it"),
+    (
+        "sequence_mean",
+        "mean bits of surprise of the calls (server, tool and names of arguments), each behind the three before it",
+    ),
     ("sequence_most", "the same of the most surprising call"),
     ("tool_new", "bits of surprise that the agent uses a tool for the first time; by how often it does that"),
     ("tool_new_everywhere", "the same for all agents together"),
-    ("destination_new", "bits of surprise that the agent names a host, or the domain of an e-mail address, for the first time"),
+    (
+        "destination_new",
+        "bits of surprise that the agent names a host, or the domain of an e-mail address, for the first time",
+    ),
     ("destination_new_everywhere", "the same for all agents together"),
     ("arguments_new", "bits of surprise that a tool gets arguments of names that it never got together"),
-    ("sent_most", "standard deviations by which arguments are larger than the agent's with that tool, else all agents'; of ln bytes, robust"),
+    (
+        "sent_most",
+        "standard deviations by which arguments are larger than the agent's with that tool, else all agents'; of ln bytes, robust",
+    ),
     ("received_most", "the same of results"),
     ("outcomes", "mean bits of surprise of how the calls of each tool ended"),
     ("denials", "ln(1 + denied calls)"),
     ("repeats", "ln(1 + calls that repeat one of the four before them)"),
     ("payloads_missing", "mean bits of surprise of what the log has of the payloads, for each tool"),
-    ("faster", "standard deviations by which calls a minute are more than the agent's, else all agents'; of logarithms, robust"),
+    (
+        "faster",
+        "standard deviations by which calls a minute are more than the agent's, else all agents'; of logarithms, robust",
+    ),
     ("longer", "the same of calls in the session"),
 ];
 
@@ -46,7 +58,8 @@ pub(super) fn profile(history: &History, session: &Acts) -> Profile {
         let surprise = history.surprise(session, before, act);
         let (tool, tool_all) = history.tool_newness(session, act);
         let destinations = act.destinations.iter().map(|(hash, _)| history.destination_newness(session, act, *hash));
-        let (destination, destination_all) = destinations.fold((0.0, 0.0), |(a, b): (f64, f64), (c, d)| (a.max(c), b.max(d)));
+        let (destination, destination_all) =
+            destinations.fold((0.0, 0.0), |(a, b): (f64, f64), (c, d)| (a.max(c), b.max(d)));
         let excess = |measure| history.excess(session, act, measure).map_or(0.0, |(deviation, _)| deviation.max(0.0));
         let (outcome, states) = history.ending_surprise(act);
         let flag = |is: bool| f64::from(u8::from(is));

@@ -152,8 +152,12 @@ fn score_session(raw: &RawSession, verbs: &Verbs, scorer: Scorer<'_>) -> (Scored
         },
         ..ScoredSession::default()
     };
-    let mut worst: Vec<(usize, f64)> =
-        orders.iter().enumerate().map(|(at, order)| (at, rounded(order.max(of_behaviour(at))))).filter(|(_, score)| *score >= LEAST).collect();
+    let mut worst: Vec<(usize, f64)> = orders
+        .iter()
+        .enumerate()
+        .map(|(at, order)| (at, rounded(order.max(of_behaviour(at)))))
+        .filter(|(_, score)| *score >= LEAST)
+        .collect();
     // Of equal ones the first.
     worst.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     worst.truncate(MAX_CALLS);

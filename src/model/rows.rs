@@ -22,7 +22,8 @@ const MAX_TOOLS: usize = 10_000;
 const MAX_NAMED: usize = 1_000;
 
 /// Which rows are calls that an agent made.
-const CALLS: &str = "event_kind = 'call' AND method IN ('tools/call', 'resources/read', 'prompts/get') AND session_id IS NOT NULL";
+const CALLS: &str =
+    "event_kind = 'call' AND method IN ('tools/call', 'resources/read', 'prompts/get') AND session_id IS NOT NULL";
 
 /// What is known of the tools: for each name the longest description, whoever offered it.
 const TOOLS: &str = "\
@@ -31,7 +32,18 @@ SELECT server, tool, first_value(description ORDER BY length(description) DESC, 
 FROM tools WHERE tool IS NOT NULL GROUP BY server, tool ORDER BY server, tool LIMIT 10000";
 
 const TEXTS: [&str; 12] = [
-    "session_id", "id", "agent", "client_name", "server", "tool", "text", "result", "capabilities", "outcome", "arguments_state", "result_state",
+    "session_id",
+    "id",
+    "agent",
+    "client_name",
+    "server",
+    "tool",
+    "text",
+    "result",
+    "capabilities",
+    "outcome",
+    "arguments_state",
+    "result_state",
 ];
 const NUMBERS: [&str; 5] = ["time", "time_end", "kind", "sent", "received"];
 

@@ -93,14 +93,21 @@ pub enum ModelError {
 impl Model {
     /// The model of what was learned. `reference` is the window of an earlier model that this one goes on with; a model for other lakes keeps nothing that is
     /// peculiar to this one.
-    pub fn new(lessons: &Lessons, fitted: Fitted, mut trained: Training, reference: Option<Reference>, portable: bool) -> Self {
+    pub fn new(
+        lessons: &Lessons,
+        fitted: Fitted,
+        mut trained: Training,
+        reference: Option<Reference>,
+        portable: bool,
+    ) -> Self {
         let times = lessons.times.times;
         trained.sessions = fitted.scores.len() as u64;
         trained.calls = lessons.calls;
         trained.left_out = lessons.left_out;
         (trained.since, trained.until) = (times.map(|(first, _)| first), times.map(|(_, last)| last));
         let drift = reference.as_ref().map(|reference| reference.drift(lessons.normal())).unwrap_or_default();
-        let reference = reference.unwrap_or_else(|| Reference::new(lessons.normal().collect::<Vec<_>>().into_iter(), times));
+        let reference =
+            reference.unwrap_or_else(|| Reference::new(lessons.normal().collect::<Vec<_>>().into_iter(), times));
         let of_group = |(agent, score): (Option<String>, f64)| (agent.filter(|_| !portable), score);
         let Fitted { forest, baseline, scores } = fitted;
         if portable {
@@ -213,7 +220,9 @@ mod tests {
             drift: Vec::new(),
         };
         let damaged = model.to_json();
-        assert!(Model::parse(&damaged, "m.json").is_err_and(|error| error.to_string().contains("its baseline is damaged")));
+        assert!(
+            Model::parse(&damaged, "m.json").is_err_and(|error| error.to_string().contains("its baseline is damaged"))
+        );
         let model = Model { baseline: None, ..model };
         let text = model.to_json();
         let read = Model::parse(&text, "m.json").expect("its own text");

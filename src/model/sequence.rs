@@ -38,8 +38,7 @@ impl From<Sequence> for Vec<(u64, Vec<(u64, u32)>)> {
             successors.sort_unstable();
             successors
         };
-        let mut all: Self =
-            sequence.contexts.into_iter().map(|(hash, context)| (hash, sorted(context))).collect();
+        let mut all: Self = sequence.contexts.into_iter().map(|(hash, context)| (hash, sorted(context))).collect();
         all.sort_unstable_by_key(|(hash, _)| *hash);
         all
     }
@@ -91,7 +90,13 @@ impl Sequence {
     }
 
     /// The probability of a symbol behind others, greater than 0. `alphabet` is the number of symbols that there are, unseen ones together counting as one.
-    pub(super) fn probability<const N: usize>(&self, before: &[u64], symbol: u64, scopes: [u64; N], alphabet: usize) -> f64 {
+    pub(super) fn probability<const N: usize>(
+        &self,
+        before: &[u64],
+        symbol: u64,
+        scopes: [u64; N],
+        alphabet: usize,
+    ) -> f64 {
         let mut p = 1.0 / (alphabet + 1) as f64;
         for context in contexts(before).into_iter().flatten() {
             for scope in scopes {
@@ -137,8 +142,7 @@ mod tests {
             sequence.learn(&[1, 2, 3], |_| [0, 10]);
             sequence.learn(&[1, 3, 2], |_| [0, 20]);
         }
-        let [fresh, own, other] =
-            [30, 10, 20].map(|agent| sequence.probability(&[1], 2, [0, agent], 3));
+        let [fresh, own, other] = [30, 10, 20].map(|agent| sequence.probability(&[1], 2, [0, agent], 3));
         assert!(own > 0.9 && other < 0.1 && (0.3..0.7).contains(&fresh), "{own} {other} {fresh}");
         assert!((Sequence::default().probability(&[], 1, [0], 0) - 1.0).abs() < 1e-12, "nothing known, one symbol");
         let text = serde_json::to_string(&sequence).expect("numbers");

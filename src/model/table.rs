@@ -8,7 +8,9 @@ use super::score::Reason;
 use crate::lake::tables::{Table, table};
 use crate::lake::{Lake, LakeError, Patience, Transaction, data_file};
 use crate::query::{QueryError, Session};
-use arrow::array::{ArrayRef, AsArray as _, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::{
+    ArrayRef, AsArray as _, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -30,7 +32,9 @@ fn draw(session_id: &str) -> f64 {
 
 /// The p-value of each session among others.
 pub fn p_values(sessions: &[ScoredSession], calibration: &Calibration) -> Vec<f64> {
-    let of = |session: &ScoredSession| calibration.p_value(session.agent.as_deref(), session.score, draw(&session.session_id));
+    let of = |session: &ScoredSession| {
+        calibration.p_value(session.agent.as_deref(), session.score, draw(&session.session_id))
+    };
     sessions.iter().map(of).collect()
 }
 
@@ -47,7 +51,8 @@ pub fn judge(sessions: Vec<ScoredSession>, model: Option<&Model>) -> Vec<Judged>
             *p = p.max(own.p_value_of_member(session.agent.as_deref(), session.score, draw(&session.session_id)));
         }
     }
-    let mut judged: Vec<Judged> = sessions.into_iter().zip(p).map(|(session, p_value)| Judged { session, p_value }).collect();
+    let mut judged: Vec<Judged> =
+        sessions.into_iter().zip(p).map(|(session, p_value)| Judged { session, p_value }).collect();
     judged.sort_by(|a, b| {
         a.p_value
             .total_cmp(&b.p_value)
@@ -99,7 +104,8 @@ pub async fn update(
     let digests = rows::digests(session).await?;
     let known = read(session).await?;
     let rows_before = known.len();
-    let is_current = |one: &(Judged, String)| one.1 == id && digests.get(&one.0.session.session_id) == Some(&one.0.session.digest);
+    let is_current =
+        |one: &(Judged, String)| one.1 == id && digests.get(&one.0.session.session_id) == Some(&one.0.session.digest);
     let mut kept: BTreeMap<String, Judged> = BTreeMap::new();
     for one in known.into_iter().filter(is_current) {
         kept.insert(one.0.session.session_id.clone(), one.0);
@@ -117,8 +123,14 @@ pub async fn update(
         let scorer = model.map_or_else(|| Scorer { forest: builtin(), baseline: None }, Model::scorer);
         let only = (!sessions.is_empty()).then_some(&changed);
         let scored = score_lake(session, &mut tools, scorer, only).await?;
-        (updated.sessions, updated.calls, updated.with_requests) = (scored.sessions.len() as u64, scored.calls, scored.with_requests);
-        sessions.extend(scored.sessions.into_iter().map(|one| ScoredSession { digest: digests.get(&one.session_id).copied().unwrap_or_default(), ..one }));
+        (updated.sessions, updated.calls, updated.with_requests) =
+            (scored.sessions.len() as u64, scored.calls, scored.with_requests);
+        sessions.extend(
+            scored
+                .sessions
+                .into_iter()
+                .map(|one| ScoredSession { digest: digests.get(&one.session_id).copied().unwrap_or_default(), ..one }),
+        );
     }
     updated.judged = judge(sessions, model);
     let is_same = |one: &Judged| before.get(&one.session.session_id) == Some(&one.p_value);
@@ -174,7 +186,9 @@ async fn read(session: &Session) -> Result<Vec<(Judged, String)>, QueryError> {
                 digest: row.digest.unwrap_or_default() as u64,
             };
             sessions.push((Judged { session, p_value: row.p_value.unwrap_or(1.0) }, row.model_id.unwrap_or_default()));
-        } else if let Some((judged, _)) = sessions.last_mut().filter(|(last, _)| last.session.session_id == row.session_id) {
+        } else if let Some((judged, _)) =
+            sessions.last_mut().filter(|(last, _)| last.session.session_id == row.session_id)
+        {
             judged.session.worst.push(ScoredCall {
                 call_id: row.call_id.unwrap_or_default(),
                 number: row.number.and_then(|n| usize::try_from(n).ok()).unwrap_or_default(),

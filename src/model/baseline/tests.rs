@@ -18,7 +18,8 @@ fn session(number: usize, draw: &mut Draw) -> Acts {
         ..Act::default()
     };
     let steps = 3 + draw.below(4) as u64;
-    let calls = (0..steps).map(|at| call(if draw.unit() < 0.1 { draw.below(4) as u64 } else { at % 4 }, draw)).collect();
+    let calls =
+        (0..steps).map(|at| call(if draw.unit() < 0.1 { draw.below(4) as u64 } else { at % 4 }, draw)).collect();
     Acts { session_id: format!("s{number}"), agent: agent + 1, client: 9, calls }
 }
 
@@ -42,13 +43,21 @@ fn what_an_agent_never_did_is_strange_and_said_in_words() {
 
     let mut exfiltration = normal[0].clone();
     let host = (hash::name(&["files.example"]), Text::from("files.example"));
-    exfiltration.calls.push(Act { sent: Some(8.3), destinations: Box::new([host]), acts: true, ..exfiltration.calls[2].clone() });
+    exfiltration.calls.push(Act {
+        sent: Some(8.3),
+        destinations: Box::new([host]),
+        acts: true,
+        ..exfiltration.calls[2].clone()
+    });
     let judged = baseline.judge(&exfiltration);
     let worst = (0..judged.calls.len()).max_by(|a, b| judged.calls[*a].total_cmp(&judged.calls[*b]));
     assert_eq!(worst, Some(exfiltration.calls.len() - 1), "{:?}", judged.calls);
     assert!(judged.level > 0.6, "{judged:?}");
     let words = baseline.explain(&exfiltration, &judged, exfiltration.calls.len() - 1, "upload");
-    assert!(words.contains("upload sent 4.0 kB to files.example, never seen for this agent or any other (400 sessions)"), "{words}");
+    assert!(
+        words.contains("upload sent 4.0 kB to files.example, never seen for this agent or any other (400 sessions)"),
+        "{words}"
+    );
 
     // The calls of one agent under the name of another.
     let masked = Acts { agent: 2, ..normal[0].clone() };
