@@ -4,7 +4,7 @@
     CALLTRAIL=path/to/calltrail python3 eval/model.py [FOLDER]      # LABELLED=FOLDER does the same
 
 FOLDER and its variants are those of rules.py; here also `bare`: the orders without their common frame, in logs without payloads. MODEL_VARIANTS="unframed" and
-MODEL_PARTS="shipped tasks agents ablation labels departures check" choose. A session scores as `calltrail score` says. `succeeded` stands against `benign`, and
+MODEL_PARTS="shipped tasks agents ablation labels departures check" choose; MODEL=FILE takes the place of the model that comes with the program. A session scores as `calltrail score` says. `succeeded` stands against `benign`, and
 against `resisted` (the order was read and not obeyed); `attempted` is reported apart. Intervals are 95 % by resampling user tasks within suites.
 
 shipped     the model that comes with the program; its forest knows these benign sessions, so it is no measure of unseen ones
@@ -371,7 +371,7 @@ def main():
         in_full = variant == "unframed"
         lakes = {}
         if "shipped" in wanted:
-            found, summary = score(lake, number)
+            found, summary = score(lake, number, *(["--model", os.environ["MODEL"]] if os.environ.get("MODEL") else []))
             print(f"== {variant}, the model that comes with the program: {summary['sessions']} sessions, {summary['calls']} calls, {summary['seconds']:.1f} s")
             head()
             suites(found, labels)

@@ -159,7 +159,7 @@ impl Baseline {
             .landmarks
             .iter()
             .filter(|landmark| landmark.session_id != session.session_id)
-            .map(|landmark| (landmark.session_id.clone(), cosine(&own, &landmark.tools)))
+            .map(|landmark| (landmark.session_id.clone(), (cosine(&own, &landmark.tools) * 1e3).round() / 1e3))
             .filter(|(_, cosine)| *cosine > 0.0)
             .collect();
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));

@@ -15,9 +15,9 @@ const MAX_SCOPES: usize = 50_000;
 /// Values that the robust mean of one tool is taken from.
 const MAX_VALUES: usize = 512;
 /// Least spread of ln bytes, and of ln of a rate: below, every byte more would be an event.
-const LEAST_SPREAD: f64 = 0.35;
+const LEAST_SPREAD: f32 = 0.35;
 /// From the median absolute deviation to the standard deviation of a normal distribution.
-const MAD_TO_SIGMA: f64 = 1.4826;
+const MAD_TO_SIGMA: f32 = 1.4826;
 
 /// What kind of thing is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +45,11 @@ struct Counts {
     of: BTreeMap<u64, u32>,
 }
 
-/// Median and spread of a measure.
+/// Median and spread of a measure; few digits, so that a model is read back as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Usual {
-    median: f64,
-    sigma: f64,
+    median: f32,
+    sigma: f32,
     values: u32,
 }
 
@@ -199,7 +199,7 @@ impl History {
         };
         let own = mix(act.tool, mix(3, session.agent));
         let usual = [own, act.tool].into_iter().find_map(|scope| self.of(measure, scope))?;
-        Some((usual.deviation(value), usual.median))
+        Some((usual.deviation(value), f64::from(usual.median)))
     }
 
     /// How many standard deviations a session's number of calls or their rate lies off what is usual for the agent, else for all.
@@ -242,12 +242,16 @@ impl Usual {
         }
         let median = median(&mut values);
         let mut off: Vec<f32> = values.iter().map(|value| (value - median).abs()).collect();
-        let sigma = (f64::from(self::median(&mut off)) * MAD_TO_SIGMA).max(LEAST_SPREAD);
-        Some(Self { median: f64::from(median), sigma, values: values.len() as u32 })
+        let sigma = (self::median(&mut off) * MAD_TO_SIGMA).max(LEAST_SPREAD);
+        Some(Self { median, sigma, values: values.len() as u32 })
     }
 
     fn deviation(self, value: f32) -> f64 {
-        if value.is_finite() { ((f64::from(value) - self.median) / self.sigma).clamp(-50.0, 50.0) } else { 0.0 }
+        if value.is_finite() {
+            ((f64::from(value) - f64::from(self.median)) / f64::from(self.sigma)).clamp(-50.0, 50.0)
+        } else {
+            0.0
+        }
     }
 }
 
