@@ -176,10 +176,12 @@ impl ModelDetector {
             rule_version: self.model_id.clone(),
             rule_group: "behaviour".to_owned(),
             settings: self.stamp().settings,
-            level: match (is_order, grave) {
-                (true, true) => Level::High,
-                (true, false) | (false, true) => Level::Medium,
-                (false, false) => Level::Low,
+            // Nothing is promised of agents that the model was not trained on.
+            level: match (self.sessions_per_day.is_some(), is_order, grave) {
+                (true, true, true) => Level::High,
+                (true, true, false) | (true, false, true) => Level::Medium,
+                (true, false, false) | (false, _, true) => Level::Low,
+                (false, _, false) => Level::Informational,
             },
             status: "test".to_owned(),
             tags: if is_order { text(&order_tags) } else { text(&["owasp.asi10"]) },

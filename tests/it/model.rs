@@ -149,7 +149,7 @@ fn detect_tells_once_what_the_model_finds_and_training_does_not_absorb_it() {
     let alert = &rows[0];
     assert_eq!(
         (rows.len(), &alert["session_id"], &alert["kind"], &alert["level"]),
-        (1, &json!("obeyed"), &json!("model"), &json!("high"))
+        (1, &json!("obeyed"), &json!("model"), &json!("low"))
     );
     assert_eq!(alert["calls"], 2, "the call to blame and the one that read the order");
     let evidence: Value = serde_json::from_str(alert["evidence"].as_str().expect("JSON")).expect("JSON");
@@ -180,6 +180,7 @@ fn detect_tells_once_what_the_model_finds_and_training_does_not_absorb_it() {
     place.ingest_here([place.path("later.jsonl")]);
     assert_eq!(place.run(0, ["score", "--format", "json"]).json()["scored"], 1);
     assert_eq!((&detect(&place)["new_alerts"], current("later")), (&json!(1), json!(1)));
+    assert_eq!(place.one("SELECT level FROM alerts WHERE session_id = 'later'"), "high");
 
     // Nothing of it without the model, and less of it on a smaller budget.
     let summary = place.run(0, ["detect", "--rule", "behaviour_model", "--no-model", "--format", "json"]).json();
