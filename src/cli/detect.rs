@@ -1,10 +1,11 @@
 //! `calltrail detect`: rules over the lake → alerts.
 
 use super::exit::CommandError;
-use super::{Context, OutputFormat, settings, ui};
+use super::{Context, OutputFormat, score, settings, ui};
 use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
-use crate::detect::{Detected, Effort, Profile, Request, detect, incidents, rule_detectors};
+use crate::detect::{Detected, Effort, MODEL_RULE, ModelDetector, Profile, Request, detect, incidents, rule_detectors};
+use crate::model::{Budget, Model, builtin_id, update};
 use crate::query::{SessionOptions, TimeRange};
 use crate::rule::RuleSet;
 use crate::sink::encode::{Options, table};
@@ -13,6 +14,7 @@ use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Debug, Default, Args)]
@@ -20,7 +22,7 @@ pub(super) struct DetectArgs {
     /// Further folders of rules
     #[arg(long, value_name = "DIR")]
     rules: Vec<PathBuf>,
-    /// Run only these rules
+    /// Run only these rules; `behaviour_model` is the model
     #[arg(long = "rule", value_name = "ID")]
     only: Vec<String>,
     /// Calls from this time on (RFC 3339, a date, or 24h, 7d ago)
@@ -35,8 +37,8 @@ pub(super) struct DetectArgs {
     /// Say what each rule cost: time, rows read, memory
     #[arg(long)]
     profile: bool,
-    /// Leave the behaviour model out (there is none yet: accepted so that scripts written for it run)
-    #[arg(long, hide = true)]
+    /// Leave the behaviour model out
+    #[arg(long)]
     no_model: bool,
     /// Show alerts from this level on
     #[arg(long, value_name = "LEVEL", value_parser = level)]
@@ -88,7 +90,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
     let config = &context.config;
     let dirs: Vec<PathBuf> = config.detect.rules.iter().chain(&args.rules).cloned().collect();
     let rules = load(&dirs)?;
-    let unknown = args.only.iter().filter(|id| rules.get(id).is_none());
+    let unknown = args.only.iter().filter(|id| rules.get(id).is_none() && *id != MODEL_RULE);
     let mut problems: Vec<String> =
         unknown.map(|id| format!("no rule `{id}`: `calltrail rules list` names them")).collect();
     let params = settings::params(config, &rules).unwrap_or_else(|found| {
@@ -103,7 +105,10 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
         config.rules.get(id).is_none_or(|setting| setting.enabled) && (args.only.is_empty() || args.only.contains(id))
     });
     let levels = config.rules.iter().filter_map(|(id, setting)| Some((id.clone(), setting.level?))).collect();
-    let detectors = rule_detectors(&rules, &params, &levels);
+    let mut detectors = rule_detectors(&rules, &params, &levels);
+    // Who names rules wants these and nothing else.
+    let is_named = args.only.is_empty() || args.only.iter().any(|id| id == MODEL_RULE);
+    let model = (config.model.enabled && !args.no_model && is_named).then(|| score::load(context, None)).transpose()?;
     let range: TimeRange = context.range(args.since.or(config.detect.since), args.until.or(config.detect.until));
     let lake = context.signed(context.open_lake()?)?;
     let suppressions = super::alerts::suppress::all(context, &lake)?;
@@ -120,7 +125,21 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
         clock: ui::clock,
     };
     let patience = context.patience("detect", &notice);
-    context.runtime.block_on(crate::lineage::update(&lake, &patience, request.now.timestamp_millis()))?;
+    let now_ms = request.now.timestamp_millis();
+    context.runtime.block_on(crate::lineage::update(&lake, &patience, now_ms))?;
+    if let Some(model) = &model {
+        let session = context.session(&lake)?;
+        context.runtime.block_on(update(&lake, &patience, &session, model.as_ref(), now_ms))?;
+        detectors.push(Arc::new(ModelDetector {
+            model_id: model.as_ref().map_or_else(builtin_id, Model::id),
+            budget: Budget {
+                per_day: config.model.false_alarms_per_day,
+                false_discovery_rate: config.model.false_discovery_rate,
+                rate: config.model.false_alarm_rate,
+            },
+            sessions_per_day: model.as_ref().map(Model::sessions_per_day),
+        }));
+    }
     let detected = context.runtime.block_on(detect(&lake, &patience, &detectors, request))?;
     for failed in &detected.failed {
         context.ui.warn(visible(&failed.to_string()));

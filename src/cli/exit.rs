@@ -5,6 +5,7 @@ use crate::config::ConfigError;
 use crate::detect::DetectError;
 use crate::ingest::IngestError;
 use crate::lake::LakeError;
+use crate::model::UpdateError;
 use crate::query::QueryError;
 use crate::sink::deliver::ShipError;
 use crate::source::input::InputError;
@@ -94,6 +95,15 @@ impl From<ShipError> for CommandError {
         match error {
             ShipError::Lake(error) => error.into(),
             ShipError::Task(_) => Self::failure(error.to_string()),
+        }
+    }
+}
+
+impl From<UpdateError> for CommandError {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Query(error) => error.into(),
+            UpdateError::Lake(error) => error.into(),
         }
     }
 }

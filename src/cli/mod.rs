@@ -9,6 +9,7 @@ mod explain;
 mod formats;
 mod ingest;
 mod lake;
+mod model;
 mod query;
 mod rules;
 mod run;
@@ -17,6 +18,7 @@ mod session;
 mod settings;
 mod ship;
 mod sinks;
+mod train;
 mod ui;
 mod verify;
 
@@ -174,13 +176,13 @@ enum Command {
     /// List, show, export and suppress alerts
     #[command(subcommand)]
     Alerts(alerts::AlertsCommand),
-    /// Remember how sessions of the lake usually score
-    Train(score::TrainArgs),
-    /// Find sessions in which the agent obeyed somebody else
+    /// Learn what is normal in the lake
+    Train(train::TrainArgs),
+    /// Find sessions in which the agent obeyed somebody else, or stopped being itself
     Score(score::ScoreArgs),
     /// The behaviour model
     #[command(subcommand)]
-    Model(score::ModelCommand),
+    Model(model::ModelCommand),
     /// Print one session as a timeline
     Session(session::SessionArgs),
     /// Look after the lake
@@ -322,9 +324,9 @@ fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Query(args) => query::run(&context, &args),
         Command::Rules(command) => rules::run(&context, &command),
         Command::Alerts(command) => alerts::run(&context, &command),
-        Command::Train(args) => score::train(&context, &args),
-        Command::Score(args) => score::score(&context, &args),
-        Command::Model(command) => score::model(&context, &command),
+        Command::Train(args) => train::run(&context, &args),
+        Command::Score(args) => score::run(&context, &args),
+        Command::Model(command) => model::run(&context, &command),
         Command::Session(args) => session::run(&context, &args),
         Command::Lake(command) => lake::run(&context, &command),
         Command::Formats(command) => formats::run(&context, &command),

@@ -1,49 +1,31 @@
-//! `calltrail train`, `calltrail score`, `calltrail model`: the behaviour model.
+//! `calltrail score`: the strangest sessions, and whether promised rates hold.
 
 use super::exit::CommandError;
 use super::{Context, OutputFormat, ui};
 use crate::alert::visible;
 use crate::config::units::When;
-use crate::model::calibration::{Calibration, benjamini_hochberg};
+use crate::model::calibration::{Calibration, ENOUGH, benjamini_hochberg};
+use crate::model::labels::Labels;
 use crate::model::{
-    FEATURES, Forest, Judged, Model, Sample, Scored, Tools, Training, alerted, builtin, judge, score_lake, store,
+    Judged, Lesson, Lessons, Model, ScoredSession, Scorer, Tools, Updated, alerted, builtin, builtin_id, judge,
+    p_values, score_lake, store, update,
 };
-use clap::{Args, Subcommand};
+use crate::query::TimeRange;
+use clap::Args;
 use serde_json::json;
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Where `train` writes the model and `score` looks for it.
-const FILE: &str = "calltrail-model.json";
-/// Sessions that a forest of one's own needs.
-const OWN_FOREST: usize = 300;
+/// Where `train` writes the model and the other commands look for it.
+pub(super) const FILE: &str = "calltrail-model.json";
 /// Sessions that a table shows.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
-pub(super) struct TrainArgs {
-    /// Where the model is written
-    #[arg(long, value_name = "FILE", default_value = FILE)]
-    out: PathBuf,
-    /// Calls from this time on (RFC 3339, a date, or 24h, 7d ago)
-    #[arg(long, value_parser = When::parse)]
-    since: Option<When>,
-    /// Calls up to this time
-    #[arg(long, value_parser = When::parse)]
-    until: Option<When>,
-    /// Learn from sessions with alerts too
-    #[arg(long)]
-    with_alerted: bool,
-    /// What chance starts from: the same lake and seed give the same model
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
-    /// The model [default: calltrail-model.json if it is there, else sessions are compared with each other]
+    /// The model [default: as configured, calltrail-model.json if it is there, else the one that comes with the program]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Calls from this time on (RFC 3339, a date, or 24h, 7d ago)
@@ -58,71 +40,19 @@ pub(super) struct ScoreArgs {
     /// Show as many sessions as keep the false-discovery rate (in place of --alpha)
     #[arg(long, value_name = "Q", conflicts_with = "alpha")]
     fdr: Option<f64>,
-    /// Show whether the promised rates hold: calibrate on half of the sessions, count on the other
+    /// Show whether the promised rates hold: train on half of the sessions, count on the other, both ways
     #[arg(long)]
     check: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum ModelCommand {
-    /// Show what a model has learned and what its features are
-    Show {
-        /// The model
-        #[arg(default_value = FILE)]
-        file: PathBuf,
-    },
+/// The model that is named, that the configuration names, or that lies in this folder.
+pub(super) fn load(context: &Context, path: Option<&Path>) -> Result<Option<Model>, CommandError> {
+    let default = Path::new(FILE);
+    let path = path.or(context.config.model.file.as_deref()).or_else(|| default.exists().then_some(default));
+    path.map(|path| Model::load(path).map_err(|error| CommandError::usage(error.to_string()))).transpose()
 }
 
-pub(super) fn train(context: &Context, args: &TrainArgs) -> Result<u8, CommandError> {
-    let started = Instant::now();
-    let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
-    let lake = context.open_lake()?;
-    let session = context.session(&lake)?;
-    let range = context.range(args.since, args.until);
-    let (forest, mut scored, without, versions) = context.runtime.block_on(async {
-        let ranged = session.for_rule(range).await?;
-        let without = if args.with_alerted { HashSet::new() } else { alerted(&session).await? };
-        let mut tools = Tools::read(&ranged).await?;
-        let mut sample = Sample::new(args.seed);
-        score_lake(&ranged, &mut tools, None, Some((&mut sample, &without))).await?;
-        let enough = sample.sessions() >= OWN_FOREST;
-        let forest = enough.then(|| Forest::fit(&sample.examples(&tools.verbs), args.seed)).flatten();
-        let fitting = match &forest {
-            Some(own) => Some(own),
-            None => builtin(),
-        };
-        let scored = score_lake(&ranged, &mut tools, fitting, None).await?;
-        Ok::<_, CommandError>((forest, scored, without, lake.moment().await?.versions))
-    })?;
-    let all = scored.sessions.len();
-    scored.sessions.retain(|session| !without.contains(&session.session_id));
-    let left_out = (all - scored.sessions.len()) as u64;
-    if scored.sessions.is_empty() {
-        return Err(CommandError::no_input(format!(
-            "no session to learn from in the lake and range ({left_out} left out because of alerts)"
-        )));
-    }
-    let model = Model::train(&scored, Training { left_out, lake_versions: versions, ..Training::default() }, forest);
-    std::fs::write(&args.out, model.to_json())
-        .map_err(|cause| CommandError::failure(format!("cannot write `{}`: {cause}", args.out.display())))?;
-    let seconds = started.elapsed().as_secs_f64();
-    let (sessions, calls) = (model.trained.sessions, model.trained.calls);
-    if format == OutputFormat::Json {
-        let mut data = context.ui.data();
-        let summary = json!({"model": model.id(), "sessions": sessions, "calls": calls, "left_out": left_out, "seconds": seconds});
-        writeln!(data, "{summary}")?;
-        data.flush()?;
-    } else {
-        context.ui.say(format!(
-            "model {} of {sessions} sessions, {calls} calls ({left_out} sessions with alerts left out) in `{}`, {seconds:.1} s",
-            model.id(),
-            args.out.display()
-        ));
-    }
-    Ok(0)
-}
-
-pub(super) fn score(context: &Context, args: &ScoreArgs) -> Result<u8, CommandError> {
+pub(super) fn run(context: &Context, args: &ScoreArgs) -> Result<u8, CommandError> {
     let started = Instant::now();
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl])?;
     for (name, value) in [("--alpha", args.alpha), ("--fdr", args.fdr.unwrap_or_default())] {
@@ -130,41 +60,20 @@ pub(super) fn score(context: &Context, args: &ScoreArgs) -> Result<u8, CommandEr
             return Err(CommandError::usage(format!("{name} is a share between 0 and 1")));
         }
     }
-    let model = load(args.model.as_deref())?;
-    let lake = context.signed(context.open_lake()?)?;
-    let session = context.session(&lake)?;
     let range = context.range(args.since, args.until);
-    let forest = match &model {
-        Some(model) => model.forest.as_ref(),
-        None => builtin(),
-    };
-    let scored = context.runtime.block_on(async {
-        let ranged = session.for_rule(range).await?;
-        let mut tools = Tools::read(&ranged).await?;
-        Ok::<_, CommandError>(score_lake(&ranged, &mut tools, forest, None).await?)
-    })?;
     if args.check {
-        return check(context, &scored, format);
+        return check(context, range, format);
     }
-    let (calls, with_requests) = (scored.calls, scored.with_requests);
-    let own;
-    let (calibration, id) = match &model {
-        Some(model) => (&model.calibration, model.id()),
-        None => {
-            own = Calibration::new(scored.sessions.iter().map(|session| (session.agent.clone(), session.score)));
-            (&own, "built-in".to_owned())
-        }
-    };
-    let history = calibration.sessions(None);
-    let judged = judge(scored, calibration);
-    let notice = |text: &str| context.ui.say(visible(text));
-    let patience = context.patience("score", &notice);
-    context.runtime.block_on(store(&lake, &patience, &judged, &id, ui::now().timestamp_millis()))?;
+    let model = load(context, args.model.as_deref())?;
+    let scored = score(context, model.as_ref(), range)?;
+    let (judged, calls) = (&scored.judged, scored.judged.iter().map(|one| one.session.calls).sum::<usize>());
+    let id = model.as_ref().map_or_else(builtin_id, Model::id);
     let p_values: Vec<f64> = judged.iter().map(|one| one.p_value).collect();
     let limit = args.fdr.map_or(Some(args.alpha), |q| benjamini_hochberg(&p_values, q));
     let found: Vec<&Judged> = judged
         .iter()
-        .take_while(|one| limit.is_some_and(|limit| one.p_value <= limit) && one.session.score > 0.0)
+        .take_while(|one| limit.is_some_and(|limit| one.p_value <= limit))
+        .filter(|one| one.session.score > 0.0)
         .collect();
     let seconds = started.elapsed().as_secs_f64();
     let mut data = context.ui.data();
@@ -172,7 +81,10 @@ pub(super) fn score(context: &Context, args: &ScoreArgs) -> Result<u8, CommandEr
         OutputFormat::Json => writeln!(
             data,
             "{}",
-            json!({"model": id, "history": history, "sessions": judged.len(), "calls": calls, "with_requests": with_requests, "found": found.len(), "seconds": seconds})
+            json!({
+                "model": id, "sessions": judged.len(), "calls": calls, "scored": scored.sessions, "scored_calls": scored.calls,
+                "with_requests": scored.with_requests, "found": found.len(), "seconds": seconds,
+            })
         )?,
         OutputFormat::Jsonl => {
             for one in &found {
@@ -194,14 +106,14 @@ pub(super) fn score(context: &Context, args: &ScoreArgs) -> Result<u8, CommandEr
     }
     data.flush()?;
     if format != OutputFormat::Json {
-        let against =
-            if model.is_some() { format!("{history} sessions of model {id}") } else { "each other".to_owned() };
         context.ui.say(format!(
-            "{} sessions, {calls} calls, compared with {against}: {} found in {seconds:.1} s",
+            "{} sessions, {calls} calls ({} sessions scored anew), model {id}: {} found in {seconds:.1} s",
             judged.len(),
+            scored.sessions,
             found.len()
         ));
-        if history < crate::model::calibration::ENOUGH {
+        let history = model.as_ref().map(|model| model.calibration.sessions(None));
+        if let Some(history) = history.filter(|history| *history < ENOUGH) {
             context.ui.warn(format!(
                 "only {history} sessions to compare with: p-values below {:.3} cannot occur",
                 1.0 / (history as f64 + 1.0)
@@ -211,11 +123,26 @@ pub(super) fn score(context: &Context, args: &ScoreArgs) -> Result<u8, CommandEr
     Ok(0)
 }
 
-/// The model that is named, or the one that lies in this folder.
-fn load(path: Option<&Path>) -> Result<Option<Model>, CommandError> {
-    let default = Path::new(FILE);
-    let path = path.or_else(|| default.exists().then_some(default));
-    path.map(|path| Model::load(path).map_err(|error| CommandError::usage(error.to_string()))).transpose()
+/// Scores what is new in the lake, or a range of it, which then is all that the table holds.
+fn score(context: &Context, model: Option<&Model>, range: TimeRange) -> Result<Updated, CommandError> {
+    let lake = context.signed(context.open_lake()?)?;
+    let session = context.session(&lake)?;
+    let notice = |text: &str| context.ui.say(visible(text));
+    let patience = context.patience("score", &notice);
+    let now_ms = ui::now().timestamp_millis();
+    context.runtime.block_on(async {
+        if range.is_everything() {
+            return Ok(update(&lake, &patience, &session, model, now_ms).await?);
+        }
+        let ranged = session.for_rule(range).await?;
+        let mut tools = Tools::read(&ranged).await?;
+        let scorer = model.map_or_else(|| Scorer { forest: builtin(), baseline: None }, Model::scorer);
+        let scored = score_lake(&ranged, &mut tools, scorer, None).await?;
+        let (sessions, calls, with_requests) = (scored.sessions.len() as u64, scored.calls, scored.with_requests);
+        let judged = judge(scored.sessions, model);
+        store(&lake, &patience, &judged, &model.map_or_else(builtin_id, Model::id), now_ms).await?;
+        Ok(Updated { judged, sessions, calls, with_requests })
+    })
 }
 
 fn row(one: &Judged) -> serde_json::Value {
@@ -225,7 +152,9 @@ fn row(one: &Judged) -> serde_json::Value {
         .iter()
         .map(|call| json!({"call_id": call.call_id, "number": call.number, "tool": call.tool, "score": call.score, "message": call.message, "reasons": call.reasons}))
         .collect();
-    json!({"session_id": session.session_id, "agent": session.agent, "score": session.score, "p_value": one.p_value, "calls": calls})
+    json!({
+        "session_id": session.session_id, "agent": session.agent, "score": session.score, "p_value": one.p_value, "parts": session.parts, "calls": calls,
+    })
 }
 
 fn print(out: &mut impl std::io::Write, one: &Judged) -> std::io::Result<()> {
@@ -243,87 +172,55 @@ fn print(out: &mut impl std::io::Write, one: &Judged) -> std::io::Result<()> {
     for call in session.worst.iter().take(3) {
         writeln!(out, "  {:.2}  call {}: {}", call.score, call.number, visible(&call.message))?;
     }
+    let nearest: Vec<String> =
+        session.parts.nearest.iter().map(|(id, cosine)| format!("{} ({cosine:.2})", visible(id))).collect();
+    if !nearest.is_empty() {
+        writeln!(out, "        normal sessions that used tools most like it: {}", nearest.join(", "))?;
+    }
     Ok(())
 }
 
-/// Calibrates on half of the sessions and counts on the other half, both ways.
-fn check(context: &Context, scored: &Scored, format: OutputFormat) -> Result<u8, CommandError> {
+/// Trains on half of the sessions and counts on the other half, both ways.
+fn check(context: &Context, range: TimeRange, format: OutputFormat) -> Result<u8, CommandError> {
+    let lake = context.open_lake()?;
+    let session = context.session(&lake)?;
+    let (lessons, tools) = context.runtime.block_on(async {
+        let ranged = session.for_rule(range).await?;
+        let without: HashSet<String> = alerted(&session).await?;
+        let mut tools = Tools::read(&ranged).await?;
+        let lessons = Lessons::read(&ranged, &mut tools, &without, &Labels::new(), 1).await?;
+        Ok::<_, CommandError>((lessons, tools))
+    })?;
     let half = |session: &str| blake3::hash(session.as_bytes()).as_bytes()[31] & 1 == 0;
-    let mut p_values = Vec::new();
+    let mut all = Vec::new();
     for seen in [false, true] {
-        let (of_seen, of_unseen): (Vec<_>, Vec<_>) =
-            scored.sessions.iter().cloned().partition(|session| half(&session.session_id) == seen);
-        let calibration = Calibration::new(of_seen.into_iter().map(|session| (session.agent, session.score)));
-        p_values.extend(
-            judge(Scored { sessions: of_unseen, ..Scored::default() }, &calibration).into_iter().map(|one| one.p_value),
-        );
+        let fitted = lessons.fit(&tools, |session| half(session) == seen);
+        let as_session = |lesson: &Lesson| ScoredSession {
+            session_id: lesson.session_id.clone(),
+            agent: lesson.agent.clone(),
+            score: fitted.score(lesson),
+            ..ScoredSession::default()
+        };
+        let unseen: Vec<ScoredSession> =
+            lessons.sessions.iter().filter(|lesson| half(&lesson.session_id) != seen).map(as_session).collect();
+        all.extend(p_values(&unseen, &Calibration::new(fitted.scores)));
     }
-    let rows: Vec<(f64, f64)> = [0.01, 0.02, 0.05, 0.1]
-        .into_iter()
-        .map(|promised| {
-            (promised, p_values.iter().filter(|p| **p <= promised).count() as f64 / p_values.len().max(1) as f64)
-        })
-        .collect();
     let mut data = context.ui.data();
-    for (promised, realised) in rows {
+    for promised in [0.01, 0.02, 0.05, 0.1] {
+        let realised = all.iter().filter(|p| **p <= promised).count() as f64 / all.len().max(1) as f64;
         match format {
             OutputFormat::Table => writeln!(
                 data,
-                "promised {:>5.1} %   realised {:>6.2} %   of {} sessions",
+                "promised {:>5.1} %   realised {:>6.2} %   of {} sessions that calibration did not see",
                 100.0 * promised,
                 100.0 * realised,
-                p_values.len()
+                all.len()
             )?,
-            _ => writeln!(data, "{}", json!({"promised": promised, "realised": realised, "sessions": p_values.len()}))?,
+            _ => writeln!(data, "{}", json!({"promised": promised, "realised": realised, "sessions": all.len()}))?,
         }
     }
-    Ok(data.flush().map(|()| 0)?)
-}
-
-pub(super) fn model(context: &Context, command: &ModelCommand) -> Result<u8, CommandError> {
-    let ModelCommand::Show { file } = command;
-    let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
-    let model = Model::load(file).map_err(|error| CommandError::usage(error.to_string()))?;
-    let quantiles: Vec<(f64, f64)> =
-        [0.5, 0.9, 0.95, 0.99, 0.999].into_iter().map(|q| (q, model.calibration.quantile(q))).collect();
-    let mut data = context.ui.data();
-    if format == OutputFormat::Json {
-        let groups: Vec<_> =
-            model.calibration.groups().map(|(agent, sessions)| json!({"agent": agent, "sessions": sessions})).collect();
-        writeln!(
-            data,
-            "{}",
-            json!({"model": model.id(), "trained": model.trained, "agents": groups, "quantiles": quantiles})
-        )?;
-        return Ok(data.flush().map(|()| 0)?);
-    }
-    let trained = &model.trained;
-    let time = |micros: Option<i64>| {
-        micros
-            .and_then(chrono::DateTime::from_timestamp_micros)
-            .map_or_else(|| "unknown".to_owned(), |time| time.to_rfc3339())
-    };
-    writeln!(data, "model      {}", model.id())?;
-    writeln!(
-        data,
-        "calls      {} of {} sessions, {} to {}",
-        trained.calls,
-        trained.sessions,
-        time(trained.since),
-        time(trained.until)
-    )?;
-    let nodes = model.forest.as_ref().map_or(0, Forest::size);
-    let from = if model.own_forest { "grown on this lake" } else { "built in: too few sessions for one of its own" };
-    writeln!(data, "forest     {nodes} nodes, {from}")?;
-    writeln!(data, "left out   {} sessions with alerts", trained.left_out)?;
-    for (q, score) in quantiles {
-        writeln!(data, "score      {:>5.1} % of sessions have {score:.3} or less", 100.0 * q)?;
-    }
-    for (agent, sessions) in model.calibration.groups() {
-        writeln!(data, "agent      {} is compared with its own {sessions} sessions", visible(agent))?;
-    }
-    for (name, meaning) in FEATURES {
-        writeln!(data, "feature    {name}: {meaning}")?;
+    if lessons.left_out > 0 && format == OutputFormat::Table {
+        context.ui.say(format!("{} sessions with alerts are left out", lessons.left_out));
     }
     Ok(data.flush().map(|()| 0)?)
 }

@@ -39,6 +39,7 @@ pub struct Config {
     pub chain: Chain,
     pub ingest: Ingest,
     pub detect: Detect,
+    pub model: Model,
     /// By rule id.
     pub rules: BTreeMap<String, RuleSetting>,
     /// Suppressions, then allow-lists.
@@ -119,6 +120,20 @@ pub struct Detect {
     pub until: Option<When>,
 }
 
+/// The behaviour model as `detect` uses it, and how many alerts it may raise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    pub enabled: bool,
+    /// `None`: `calltrail-model.json` in the working folder if it is there, else the model that comes with the program.
+    pub file: Option<PathBuf>,
+    /// False alarms a day, on average.
+    pub false_alarms_per_day: Option<f64>,
+    /// Share of false alarms among a day's.
+    pub false_discovery_rate: Option<f64>,
+    /// Share of normal sessions that may be told, whatever the others allow.
+    pub false_alarm_rate: f64,
+}
+
 /// What the user changes about one rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleSetting {
@@ -164,6 +179,13 @@ impl Default for Config {
                 fail_on: None,
                 since: None,
                 until: None,
+            },
+            model: Model {
+                enabled: true,
+                file: None,
+                false_alarms_per_day: Some(1.0),
+                false_discovery_rate: None,
+                false_alarm_rate: 0.01,
             },
             rules: BTreeMap::new(),
             suppress: Vec::new(),
@@ -255,8 +277,21 @@ struct Check<'a> {
 impl Check<'_> {
     fn config(&mut self, written: Written) -> Config {
         let default = Config::default();
-        let Written { lake, chain, ingest, detect, rules, allow, suppress, mapping, output, sinks, query, storage } =
-            written;
+        let Written {
+            lake,
+            chain,
+            ingest,
+            detect,
+            model,
+            rules,
+            allow,
+            suppress,
+            mapping,
+            output,
+            sinks,
+            query,
+            storage,
+        } = written;
         let level = |text: &str| {
             Level::parse(text)
                 .ok_or_else(|| format!("`{text}` is no level; the levels are {}", list(Level::ALL.map(Level::as_str))))
@@ -283,6 +318,7 @@ impl Check<'_> {
             ratio => Ok(*ratio),
         });
         let suppress = self.silences(suppress, &allow, &rules);
+        let model = self.model(model, default.model);
         let rules = rules.into_iter().map(|(id, rule)| {
             let level = self.value(rule.level, |text| level(text));
             let key = format!("rules.{}", id.get_ref());
@@ -324,6 +360,7 @@ impl Check<'_> {
                 since: self.value(detect.since, |moment| When::parse(&moment.text())),
                 until: self.value(detect.until, |moment| When::parse(&moment.text())),
             },
+            model,
             rules,
             suppress,
             mappings: self.mappings(mapping),
@@ -344,6 +381,32 @@ impl Check<'_> {
                 self.faults.push((Some(written.span()), message));
                 None
             }
+        }
+    }
+
+    fn model(&mut self, written: schema::Model, default: Model) -> Model {
+        let share = |name: &'static str| {
+            move |share: &f64| match share {
+                share if *share > 0.0 && *share < 1.0 => Ok(*share),
+                share => Err(format!("`{name}` is {share}; it is a share between 0 and 1, such as 0.01")),
+            }
+        };
+        let per_day = self.value(written.false_alarms_per_day, |alarms| match alarms {
+            alarms if *alarms > 0.0 && alarms.is_finite() => Ok(*alarms),
+            alarms => Err(format!(
+                "`false_alarms_per_day` is {alarms}; it is a number above 0. `enabled = false` leaves the model out"
+            )),
+        });
+        let discoveries = self.value(written.false_discovery_rate, share("false_discovery_rate"));
+        Model {
+            enabled: written.enabled.unwrap_or(default.enabled),
+            file: written.file.map(|file| self.located(&file).into()),
+            // Who sets one limit does not want the other's default as well.
+            false_alarms_per_day: per_day.or(default.false_alarms_per_day.filter(|_| discoveries.is_none())),
+            false_discovery_rate: discoveries,
+            false_alarm_rate: self
+                .value(written.false_alarm_rate, share("false_alarm_rate"))
+                .unwrap_or(default.false_alarm_rate),
         }
     }
 

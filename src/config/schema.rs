@@ -17,6 +17,7 @@ pub(super) struct Written {
     pub chain: Chain,
     pub ingest: Ingest,
     pub detect: Detect,
+    pub model: Model,
     pub rules: BTreeMap<Spanned<String>, Rule>,
     pub allow: Allow,
     pub suppress: Vec<Spanned<Suppress>>,
@@ -62,6 +63,16 @@ pub(super) struct Detect {
     pub fail_on: Option<Spanned<String>>,
     pub since: Option<Spanned<Moment>>,
     pub until: Option<Spanned<Moment>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Model {
+    pub enabled: Option<bool>,
+    pub file: Option<String>,
+    pub false_alarms_per_day: Option<Spanned<f64>>,
+    pub false_discovery_rate: Option<Spanned<f64>>,
+    pub false_alarm_rate: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

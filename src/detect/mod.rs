@@ -7,6 +7,7 @@
 mod evidence;
 mod incidents;
 mod marks;
+mod model;
 mod replay;
 mod rules;
 mod settle;
@@ -14,6 +15,7 @@ mod store;
 
 pub use incidents::incidents;
 pub use marks::{Mark, RuleText, marks, rule_text};
+pub use model::{MODEL_RULE, ModelDetector};
 pub use replay::{Difference, Proof, Replay, RuleFrom, replay};
 pub use rules::{RuleDetector, rule_detectors};
 pub use store::{remark, stored};
@@ -45,6 +47,10 @@ pub trait Detector: Send + Sync {
     fn stamp(&self) -> Stamp;
     /// Microseconds that it looks back from what it finds.
     fn window(&self) -> i64;
+    /// Whether what it does not find again is no longer true. The model's alerts stay: what is normal moves, and must not silence them.
+    fn takes_back(&self) -> bool {
+        true
+    }
     /// What it sees in the range. An error concerns this detector only; the others run.
     async fn detect(&self, session: &Session, range: TimeRange) -> Result<Answer, RuleError>;
 }
@@ -210,6 +216,7 @@ pub async fn detect(
                 id: detector.id().to_owned(),
                 found: alerts(answer.findings, &evidence, &request.range, &moment.versions),
                 scope: match whole {
+                    _ if !detector.takes_back() => Scope::Kept,
                     true => Scope::Everything { since: kept_from.map(|day| day.saturating_add(detector.window())) },
                     false => Scope::Part,
                 },

@@ -14,6 +14,8 @@ pub(super) enum Scope {
     Everything { since: Option<i64> },
     /// A range of time: what it did not find may be true all the same.
     Part,
+    /// What it once found about an entity stays, and is told again only for another call to blame.
+    Kept,
 }
 
 /// What changed, as ids of alerts.
@@ -88,6 +90,29 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
                         settled.superseded += 1;
                         settled.changed.insert(known.alert_id.clone());
                     }
+                }
+                settled.new.insert(id.clone());
+                settled.changed.insert(id.clone());
+                stored.insert(id, alert);
+            }
+        }
+        Scope::Kept => {
+            for alert in found {
+                let id = alert.alert_id.clone();
+                let entity = &alert.finding.entity;
+                let first = alert.finding.call_ids.first();
+                let of_entity =
+                    |known: &Alert| known.resolved.is_none() && known.finding.entity.session_id == entity.session_id;
+                let told =
+                    |known: &Alert| of_entity(known) && first.is_some_and(|call| known.finding.call_ids.contains(call));
+                // One that was superseded counts too: two calls that take turns as the worst are no news.
+                if stored.contains_key(&id) || stored.values().any(told) {
+                    continue;
+                }
+                for known in stored.values_mut().filter(|known| known.is_current() && of_entity(known)) {
+                    known.superseded_by = Some(id.clone());
+                    settled.superseded += 1;
+                    settled.changed.insert(known.alert_id.clone());
                 }
                 settled.new.insert(id.clone());
                 settled.changed.insert(id.clone());
@@ -219,6 +244,24 @@ mod tests {
         assert_eq!((settled.superseded, settled.resolved, settled.new.len()), (1, 0, 1));
         assert_eq!(marks(&stored, &large), (Some(larger.alert_id), false));
         assert!(stored[&other.alert_id].is_current());
+    }
+
+    #[test]
+    fn what_the_model_found_stays_and_is_not_told_twice() {
+        let (first, other) = (alert(&["a", "source"], 1), alert(&["b"], 1));
+        let mut stored = BTreeMap::from([(first.alert_id.clone(), first.clone())]);
+        // Nothing found, the same call with another source, the same again: no news.
+        for found in [vec![], vec![alert(&["a"], 1)], vec![first.clone()]] {
+            assert_eq!(settle(&mut stored, found, Scope::Kept), Settled::default());
+        }
+        let settled = settle(&mut stored, vec![other.clone()], Scope::Kept);
+        assert_eq!((settled.new.len(), settled.superseded), (1, 1), "another call is to blame");
+        assert_eq!(marks(&stored, &first), (Some(other.alert_id.clone()), false));
+        assert_eq!(settle(&mut stored, vec![first.clone()], Scope::Kept), Settled::default(), "and back");
+        let mut elsewhere = alert(&["z"], 1);
+        elsewhere.finding.entity.session_id = Some("another".to_owned());
+        let elsewhere = Alert::new(elsewhere.finding, Vec::new(), Vec::new(), BTreeMap::new());
+        assert_eq!(settle(&mut stored, vec![elsewhere], Scope::Kept).superseded, 0);
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn flows() -> SchemaRef {
 }
 
 fn scores() -> SchemaRef {
-    use DataType::{Float64, Utf8};
+    use DataType::{Float64, Int64, Utf8};
     schema(&[
         ("subject", Utf8),
         ("session_id", Utf8),
@@ -177,6 +177,11 @@ fn scores() -> SchemaRef {
         ("reasons", Utf8),
         ("message", Utf8),
         ("model_id", Utf8),
+        ("number", Int64),
+        ("tool", Utf8),
+        ("source_call_id", Utf8),
+        ("parts", Utf8),
+        ("digest", Int64),
     ])
 }
 

@@ -9,7 +9,7 @@ use super::words::{Word, words};
 use crate::call::{Capability, Text};
 use crate::enrich::result_text;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Capabilities of a call that an order could be after.
 const EFFECTS: [Capability; 5] =
@@ -80,14 +80,14 @@ impl Read {
         let Some(last) = pairs.last().map(|(sink, _)| *sink).filter(|_| results.peek().is_some()) else { return };
         let (idf, verbs) = (Idf::builtin(), Verbs::default());
         let mut session = Directives::new(idf, &verbs);
-        let mut tools: HashMap<&Text, Rc<ToolText>> = HashMap::new();
+        let mut tools: HashMap<&Text, Arc<ToolText>> = HashMap::new();
         for (at, call) in calls.iter().enumerate().take(last as usize + 1) {
             while let Some(((_, source), text)) = results.next_if(|((known, _), _)| known.is_before(&call.asked)) {
                 session.read(*source as usize, &around(text, near.get(source)));
             }
             let (Some(tool), Some(arguments)) = (&call.tool, &call.arguments) else { continue };
-            let tool = tools.entry(tool).or_insert_with(|| Rc::new(ToolText::new(tool, None, None, idf)));
-            let text = directive::CallText::read(Rc::clone(tool), arguments, idf);
+            let tool = tools.entry(tool).or_insert_with(|| Arc::new(ToolText::new(tool, None, None, idf)));
+            let text = directive::CallText::read(Arc::clone(tool), arguments, idf);
             if pairs.range((at as u32, 0)..=(at as u32, u32::MAX)).next().is_none() {
                 session.remember(&text);
                 continue;

@@ -68,6 +68,17 @@ impl Calibration {
         (above as f64 + u.clamp(0.0, 1.0) * (1.0 + equal as f64)) / (scores.len() as f64 + 1.0)
     }
 
+    /// The same of a session whose own score is among those it is compared with: it is left out.
+    pub fn p_value_of_member(&self, group: Option<&str>, score: f64, u: f64) -> f64 {
+        let n = self.of(group).len() as f64;
+        if n < 1.0 {
+            return 1.0;
+        }
+        // The session's own score counts once among the equal ones; without it there is one fewer of all.
+        let with = self.p_value(group, score, u) * (n + 1.0);
+        (with - u.clamp(0.0, 1.0)).max(0.0) / n
+    }
+
     /// Scores at these quantiles (0..=1) of all sessions.
     pub fn quantile(&self, q: f64) -> f64 {
         let at = (q.clamp(0.0, 1.0) * self.pooled.len().saturating_sub(1) as f64).round() as usize;
@@ -105,6 +116,9 @@ mod tests {
         assert_eq!(calibration.p_value(None, 1.5, 1.0), 2.0 / 6.0);
         assert_eq!(calibration.p_value(None, 0.0, 0.0), 2.0 / 6.0);
         assert_eq!(calibration.p_value(None, 0.0, 1.0), 1.0);
+        // Of five, the greatest knows four others.
+        assert_eq!(calibration.p_value_of_member(None, 2.0, 1.0), 1.0 / 5.0);
+        assert_eq!(calibration.p_value_of_member(None, 0.0, 1.0), 1.0);
         assert_eq!(Calibration::default().p_value(None, 9.0, 0.5), 1.0);
         assert_eq!(calibration.p_value(None, f64::NAN, 0.5), 1.0);
     }

@@ -4,9 +4,9 @@
 //! identifiers, models or times of day; a payload that is not logged gives zeros. [`FEATURES`] documents each one.
 
 use crate::call::{Bits, Capability};
-use crate::lineage::directive::{CallText, Directives, Idf, Match, Token, ToolText, Verbs, tokens};
+use crate::lineage::directive::{CallText, Directives, Identifier, Idf, Match, Token, ToolText, Verbs, tokens};
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Name and meaning of each feature, in order.
 pub const FEATURES: &[(&str, &str)] = &[
@@ -52,6 +52,30 @@ pub const FEATURES: &[(&str, &str)] = &[
 /// Features that are learned from: all but those of the user's requests, which few logs have.
 pub(super) const LEARNED: usize = FEATURES.len() - 3;
 
+/// Those of all values that are learned from.
+pub(super) fn learned(values: &[f32]) -> &[f32] {
+    values.get(..LEARNED).unwrap_or_default()
+}
+
+/// The place of a feature, looked up when the program is built; one that does not exist stops the build.
+pub(super) const fn place(name: &str) -> usize {
+    let mut at = 0;
+    while at < FEATURES.len() {
+        let (known, name) = (FEATURES[at].0.as_bytes(), name.as_bytes());
+        let mut same = known.len() == name.len();
+        let mut i = 0;
+        while same && i < name.len() {
+            same = known[i] == name[i];
+            i += 1;
+        }
+        if same {
+            return at;
+        }
+        at += 1;
+    }
+    panic!("no such feature")
+}
+
 /// Tokens of results, arguments and requests that one session remembers.
 const MAX_TOKENS: usize = 1 << 20;
 const IN_ORDERS: u8 = 1;
@@ -62,6 +86,8 @@ const ELSEWHERE: u8 = 2;
 pub struct CallFeatures {
     pub values: Vec<f32>,
     pub order: Option<Match>,
+    /// What its arguments name.
+    pub identifiers: Vec<Identifier>,
     /// Whether the log has the user's requests up to here.
     pub has_requests: bool,
 }
@@ -69,7 +95,7 @@ pub struct CallFeatures {
 impl CallFeatures {
     /// The features that are learned from.
     pub fn learned(&self) -> &[f32] {
-        self.values.get(..LEARNED).unwrap_or_default()
+        learned(&self.values)
     }
 
     /// The value of a feature by its name.
@@ -131,10 +157,10 @@ impl<'a> SessionWatch<'a> {
     }
 
     /// The next call: its number in the session and its features.
-    pub fn call(&mut self, tool: &Rc<ToolText>, arguments: &str, capabilities: Bits) -> (usize, CallFeatures) {
+    pub fn call(&mut self, tool: &Arc<ToolText>, arguments: &str, capabilities: Bits) -> (usize, CallFeatures) {
         let number = self.number;
         self.number += 1;
-        let call = CallText::read(Rc::clone(tool), arguments, self.idf);
+        let call = CallText::read(Arc::clone(tool), arguments, self.idf);
         let mut total = 0.0;
         let (mut exclusive, mut from_results, mut from_nowhere) = (0.0, 0.0, 0.0);
         for token in call.tokens() {
@@ -209,7 +235,8 @@ impl<'a> SessionWatch<'a> {
             user_action,
         ];
         let values = values.iter().map(|value| *value as f32).collect();
-        (number, CallFeatures { values, order, has_requests: !self.requests.is_empty() })
+        let identifiers = call.into_identifiers();
+        (number, CallFeatures { values, order, identifiers, has_requests: !self.requests.is_empty() })
     }
 
     /// The share of the weight of these tokens that the user's requests have. No single word decides: a weight counts up to 5.
@@ -239,7 +266,7 @@ mod tests {
             FEATURES.iter().map(|(name, _)| *name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
         assert!(missing.is_empty(), "docs/model.md lacks {missing:?}");
         let verbs = Verbs::default();
-        let tool = Rc::new(ToolText::new("send_mail", None, None, Idf::builtin()));
+        let tool = Arc::new(ToolText::new("send_mail", None, None, Idf::builtin()));
         let (_, features) = SessionWatch::new(Idf::builtin(), &verbs).call(&tool, "", Bits::default());
         assert_eq!(features.values.len(), FEATURES.len());
     }

@@ -1,7 +1,8 @@
 //! A random forest (Breiman, Machine Learning 45, 2001): trees on bootstrap samples, each split the best of a few features drawn at random.
 //!
-//! linfa 0.8 has single trees and no class weights, so this is ours. What each feature adds to one answer is the change of the mean along the paths (Palczewska,
-//! Palczewski, Robinson and Neagu, Information Reuse and Integration, 2013).
+//! linfa-ensemble 0.8 has a forest too. It answers with the class that most trees vote for, where a rank among sessions needs a share; it draws the features of a whole
+//! tree instead of each split's, and does not tell what each feature adds to an answer. Here that is the change of the mean along the paths (Palczewska, Palczewski,
+//! Robinson and Neagu, Information Reuse and Integration, 2013).
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

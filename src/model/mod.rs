@@ -1,24 +1,44 @@
-//! The behaviour model: which sessions look as if the agent had obeyed somebody else, and why.
+//! The behaviour model: which sessions look as if the agent had obeyed somebody else, or had stopped being itself, and why.
 //!
 //! ```text
-//! lake ─ read ─▶ features of each call ─▶ score, reasons ─▶ session = its worst call ─ calibration ─▶ p-value ─▶ table `scores`
+//! lake ─ rows ─▶ watch ─▶ features of each call ─ forest ─▶ order ──────┐
+//!                   └───▶ acts ─ profile ─ baseline ─▶ strangeness ──────┴▶ score, reasons ─ calibration ─▶ p-value ─▶ table `scores`
 //! ```
 //!
 //! See `docs/model.md`: what each feature is, what was measured, what the model cannot see.
 
+mod act;
+pub mod baseline;
+mod budget;
 pub mod calibration;
+mod drift;
 mod features;
 mod forest;
+mod hash;
+mod history;
+mod isolation;
+pub mod labels;
+mod learn;
 mod planted;
+mod profile;
 mod read;
+mod rows;
 mod saved;
 mod score;
+mod sequence;
 mod table;
+mod watch;
 
+pub use baseline::Baseline;
+pub use budget::Budget;
+pub use drift::{Drift, MEASURES, Reference};
 pub use features::{CallFeatures, FEATURES, SessionWatch};
 pub use forest::Forest;
-pub use planted::Sample;
-pub use read::{Scored, ScoredCall, ScoredSession, Tools, score_lake};
-pub use saved::{Model, ModelError, Training, builtin};
+pub use isolation::IsolationForest;
+pub use learn::{Fitted, Lesson, Lessons};
+pub use profile::BEHAVIOUR;
+pub use read::{Parts, Scored, ScoredCall, ScoredSession, Scorer, score_lake};
+pub use rows::Tools;
+pub use saved::{Model, ModelError, Training, builtin, builtin_id, builtin_model};
 pub use score::{Reason, explain, reasons, score};
-pub use table::{Judged, alerted, judge, store};
+pub use table::{Judged, UpdateError, Updated, alerted, judge, p_values, store, update};

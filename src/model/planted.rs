@@ -5,17 +5,22 @@
 
 use super::features::{CallFeatures, SessionWatch};
 use super::forest::{Draw, Example};
-use crate::call::{Bits, Capability};
+use super::hash;
+use crate::call::Bits;
 use crate::lineage::directive::{Idf, ToolText, Verbs, name_words};
 use crate::source::json::{self, Object};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sessions that are kept to learn from.
 const MAX_SESSIONS: usize = 2000;
 /// Calls and bytes of one of them; a longer session is not kept.
 const MAX_CALLS: usize = 80;
 const MAX_BYTES: usize = 192 << 10;
+/// Negative examples that are learned from; of more, some are drawn.
+const MAX_NEGATIVE: usize = 60_000;
 /// Calls of one tool that sentences are made of.
 const MAX_DONORS: usize = 64;
 /// Copies of each session in which the order is obeyed; one more has the order only.
@@ -25,91 +30,108 @@ const HOST_WORDS: usize = 12;
 
 /// One call as its log has it.
 #[derive(Clone)]
-pub struct RawCall {
-    pub tool: Rc<ToolText>,
-    pub name: Rc<str>,
-    pub arguments: String,
-    pub result: String,
-    pub capabilities: Bits,
+pub(super) struct RawCall {
+    pub(super) tool: Arc<ToolText>,
+    pub(super) name: Arc<str>,
+    pub(super) arguments: String,
+    pub(super) result: String,
+    pub(super) capabilities: Bits,
 }
 
-/// Sessions drawn from a stream (reservoir sampling; Vitter, ACM TOMS 11, 1985).
-pub struct Sample {
-    sessions: Vec<Vec<RawCall>>,
-    seen: usize,
-    draw: Draw,
+/// Sessions drawn from a stream: those whose number, made of their id and the seed, is least. Their order does not matter.
+pub(super) struct Sample {
+    sessions: BTreeMap<(u64, String), Vec<RawCall>>,
+    seed: u64,
+    /// Numbers that are too great by now.
+    bound: AtomicU64,
 }
+
+/// Examples with the part of the sessions that each comes from.
+pub(super) type Examples = Vec<(u64, Example)>;
 
 impl Sample {
     /// No session so far.
-    pub fn new(seed: u64) -> Self {
-        Self { sessions: Vec::new(), seen: 0, draw: Draw::new(seed) }
+    pub(super) fn new(seed: u64) -> Self {
+        Self { sessions: BTreeMap::new(), seed, bound: AtomicU64::new(u64::MAX) }
     }
 
-    /// Whether a session of this length may still be kept.
-    pub fn takes(calls: usize, bytes: usize) -> bool {
-        calls <= MAX_CALLS && bytes <= MAX_BYTES
+    fn number(&self, id: &str) -> u64 {
+        hash::mix(hash::name(&[id]), self.seed)
     }
 
-    /// Offers a session.
-    pub fn offer(&mut self, session: Vec<RawCall>) {
-        if session.is_empty() {
-            return;
+    /// Whether a session would be kept: it is short enough, and its number small enough so far.
+    pub(super) fn wants(&self, id: &str, calls: usize, bytes: usize) -> bool {
+        (1..=MAX_CALLS).contains(&calls) && bytes <= MAX_BYTES && self.number(id) < self.bound.load(Ordering::Relaxed)
+    }
+
+    /// Takes a session.
+    pub(super) fn take(&mut self, id: String, session: Vec<RawCall>) {
+        self.sessions.insert((self.number(&id), id), session);
+        if self.sessions.len() > MAX_SESSIONS {
+            self.sessions.pop_last();
         }
-        self.seen += 1;
-        if self.sessions.len() < MAX_SESSIONS {
-            self.sessions.push(session);
-        } else if let Some(place) = Some(self.draw.below(self.seen)).filter(|place| *place < MAX_SESSIONS) {
-            self.sessions[place] = session;
+        if let Some(((greatest, _), _)) = self.sessions.last_key_value().filter(|_| self.sessions.len() == MAX_SESSIONS)
+        {
+            self.bound.store(*greatest, Ordering::Relaxed);
         }
     }
 
-    /// Sessions that are kept.
-    pub fn sessions(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Examples to learn from: honest calls, calls that obeyed, calls around orders that were not obeyed.
-    pub fn examples(mut self, verbs: &Verbs) -> Vec<Example> {
-        let mut donors: BTreeMap<Rc<str>, Vec<(usize, usize)>> = BTreeMap::new();
-        for (at, session) in self.sessions.iter().enumerate() {
+    /// Examples to learn from: honest calls, calls that obeyed, calls around orders that were not obeyed. Of sessions that `keep` refuses nothing is used.
+    pub(super) fn examples(&self, verbs: &Verbs, keep: impl Fn(&str) -> bool, part: fn(&str) -> u64) -> Examples {
+        let kept: Vec<(&str, &Vec<RawCall>)> =
+            self.sessions.iter().map(|((_, id), session)| (id.as_str(), session)).filter(|(id, _)| keep(id)).collect();
+        let sessions: Vec<&Vec<RawCall>> = kept.iter().map(|(_, session)| *session).collect();
+        let mut draw = Draw::new(self.seed);
+        let mut donors: BTreeMap<Arc<str>, Vec<(usize, usize)>> = BTreeMap::new();
+        for (at, session) in sessions.iter().enumerate() {
             for (number, call) in session.iter().enumerate() {
-                if call.arguments.len() > 4 && (acts(call.capabilities) || self.draw.unit() < 0.35) {
-                    let known = donors.entry(Rc::clone(&call.name)).or_default();
+                if call.arguments.len() > 4 && (acts(call.capabilities) || draw.unit() < 0.35) {
+                    let known = donors.entry(Arc::clone(&call.name)).or_default();
                     if known.len() < MAX_DONORS {
                         known.push((at, number));
-                    } else {
-                        let place = self.draw.below(MAX_DONORS * 4);
-                        if let Some(old) = known.get_mut(place) {
-                            *old = (at, number);
-                        }
+                    } else if let Some(old) = known.get_mut(draw.below(MAX_DONORS * 4)) {
+                        *old = (at, number);
                     }
                 }
             }
         }
         let tools: Vec<&Vec<(usize, usize)>> = donors.values().collect();
-        let mut examples = Vec::new();
-        for at in 0..self.sessions.len() {
-            let session = &self.sessions[at];
+        let of_session = |at: usize| {
+            let (id, session) = kept[at];
+            let mut draw = Draw::new(self.number(id));
+            let mut examples = Vec::new();
             learn(&mut examples, session, None, verbs);
             for copy in 0..=OBEYED {
-                let Some(donor) = donor(&self.sessions, &tools, at, &mut self.draw) else { continue };
-                let Some((planted, call)) = plant(session, donor, copy < OBEYED, &mut self.draw) else { continue };
+                let Some(donor) = donor(&sessions, &tools, at, &mut draw) else { continue };
+                let Some((planted, call)) = plant(session, donor, copy < OBEYED, &mut draw) else { continue };
                 learn(&mut examples, &planted, call, verbs);
             }
-        }
-        examples
+            let part = part(id);
+            examples.into_iter().map(move |example| (part, example)).collect::<Vec<_>>()
+        };
+        let examples: Examples = (0..sessions.len()).into_par_iter().flat_map_iter(of_session).collect();
+        thinned(examples, &mut draw)
     }
 }
 
+/// Of too many negative examples some, each of which weighs so much the more.
+fn thinned(mut examples: Examples, draw: &mut Draw) -> Examples {
+    let negative = examples.iter().filter(|(_, example)| !example.positive).count();
+    if negative > MAX_NEGATIVE {
+        let share = MAX_NEGATIVE as f64 / negative as f64;
+        examples.retain(|(_, example)| example.positive || draw.unit() < share);
+        examples.iter_mut().filter(|(_, example)| !example.positive).for_each(|(_, example)| example.weight /= share);
+    }
+    examples
+}
+
 fn acts(capabilities: Bits) -> bool {
-    use Capability::{Destructive, Egress, Executes, Pays, Writes};
-    [Egress, Pays, Destructive, Writes, Executes].iter().any(|capability| capabilities.has(*capability as u32))
+    super::watch::ACTING.iter().any(|capability| capabilities.has(*capability as u32))
 }
 
 /// A call of another session that makes a sentence: first a tool, then one of its calls, so that rare tools count as much.
 fn donor<'s>(
-    sessions: &'s [Vec<RawCall>],
+    sessions: &[&'s Vec<RawCall>],
     tools: &[&Vec<(usize, usize)>],
     own: usize,
     draw: &mut Draw,
@@ -117,7 +139,7 @@ fn donor<'s>(
     (0..8).find_map(|_| {
         let calls = tools.get(draw.below(tools.len()))?;
         let (session, number) = *calls.get(draw.below(calls.len()))?;
-        let donor = &sessions[session][number];
+        let donor = &(*sessions.get(session)?)[number];
         let same = |call: &RawCall| call.name == donor.name && call.arguments == donor.arguments;
         (session != own && !sessions[own].iter().any(same)).then_some(donor)
     })
@@ -302,6 +324,7 @@ fn insert(text: &str, sentence: &str, draw: &mut Draw) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::Capability;
     use crate::model::forest::Forest;
 
     fn session(draw: &mut Draw) -> Vec<RawCall> {
@@ -315,7 +338,7 @@ mod tests {
             let mut bits = Bits::default();
             capabilities.iter().for_each(|capability| bits.add(*capability as u32));
             RawCall {
-                tool: Rc::new(ToolText::new(name, None, None, Idf::builtin())),
+                tool: Arc::new(ToolText::new(name, None, None, Idf::builtin())),
                 name: name.into(),
                 arguments: arguments.to_string(),
                 result,
@@ -344,13 +367,13 @@ mod tests {
     fn what_is_learned_from_honest_sessions_tells_obeyed_orders_from_honest_calls() {
         let mut draw = Draw::new(11);
         let verbs = Verbs::default();
-        let mut sample = Sample::new(1);
-        (0..150).for_each(|_| sample.offer(session(&mut draw)));
-        let examples = sample.examples(&verbs);
-        let forest = Forest::fit(&examples, 1).expect("both kinds");
-        let mut unseen = Sample::new(2);
-        (0..60).for_each(|_| unseen.offer(session(&mut draw)));
-        let (bad, good): (Vec<_>, Vec<_>) = unseen.examples(&verbs).into_iter().partition(|example| example.positive);
+        let mut examples = |seed: u64, sessions: usize| -> Vec<Example> {
+            let mut sample = Sample::new(seed);
+            (0..sessions).for_each(|n| sample.take(format!("s{n}"), session(&mut draw)));
+            sample.examples(&verbs, |_| true, |_| 0).into_iter().map(|(_, example)| example).collect()
+        };
+        let forest = Forest::fit(&examples(1, 150), 1).expect("both kinds");
+        let (bad, good): (Vec<_>, Vec<_>) = examples(2, 60).into_iter().partition(|example| example.positive);
         let mean = |examples: &[Example]| {
             examples.iter().map(|e| forest.predict(&e.features)).sum::<f64>() / examples.len() as f64
         };

@@ -1,9 +1,13 @@
 //! The model as a file: what it was calibrated on, and the refusal of what does not fit.
 
+use super::baseline::Baseline;
 use super::calibration::Calibration;
+use super::drift::{Drift, Reference};
 use super::features::{FEATURES, LEARNED};
 use super::forest::Forest;
-use super::read::Scored;
+use super::learn::{Fitted, Lessons};
+use super::profile::BEHAVIOUR;
+use super::read::Scorer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -12,10 +16,10 @@ use std::sync::LazyLock;
 const BUILTIN: &[u8] = include_bytes!("default.json.zst");
 
 /// Version of the file's form; raised whenever an older program would read it wrongly.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const FORMAT: &str = "calltrail-model";
 /// Version of the score: p-values of another one mean nothing.
-const SCORER: &str = "order-match-2";
+const SCORER: &str = "order-behaviour-1";
 
 /// What a model was trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,17 +47,37 @@ pub struct Model {
     /// Whether the forest was grown on this lake; else it is the one that comes with the program.
     pub own_forest: bool,
     pub forest: Option<Forest>,
+    /// What is normal for each agent; `None` of too few sessions, and of a model for other lakes.
+    pub baseline: Option<Baseline>,
+    /// The window that training never replaces by itself.
+    pub reference: Option<Reference>,
+    /// What had moved since then when the model was trained.
+    #[serde(skip)]
+    pub drift: Vec<Drift>,
 }
 
-static DEFAULT: LazyLock<Option<Forest>> = LazyLock::new(|| {
+static DEFAULT: LazyLock<Option<Model>> = LazyLock::new(|| {
     let text = zstd::decode_all(BUILTIN).ok()?;
-    Model::parse(std::str::from_utf8(&text).ok()?, "built-in").ok()?.forest
+    Model::parse(std::str::from_utf8(&text).ok()?, "built-in").ok()
 });
+
+/// The model that comes with the program.
+pub fn builtin_model() -> Option<&'static Model> {
+    DEFAULT.as_ref()
+}
 
 /// The forest that comes with the program.
 pub fn builtin() -> Option<&'static Forest> {
-    DEFAULT.as_ref()
+    DEFAULT.as_ref().and_then(|model| model.forest.as_ref())
 }
+
+/// What names the model that comes with the program in `scores` and in alerts.
+pub fn builtin_id() -> String {
+    format!("built-in-{SCORER}")
+}
+
+/// Microseconds of a day.
+const DAY: f64 = 86_400e6;
 
 /// Why a file is no model for this program.
 #[derive(Debug, thiserror::Error)]
@@ -67,23 +91,56 @@ pub enum ModelError {
 }
 
 impl Model {
-    /// The model of these sessions.
-    pub fn train(scored: &Scored, mut trained: Training, own_forest: Option<Forest>) -> Self {
-        trained.sessions = scored.sessions.len() as u64;
-        trained.calls = scored.calls;
-        trained.since = scored.times.map(|(first, _)| first);
-        trained.until = scored.times.map(|(_, last)| last);
-        let scores = scored.sessions.iter().map(|session| (session.agent.clone(), session.score));
+    /// The model of what was learned. `reference` is the window of an earlier model that this one goes on with; a model for other lakes keeps nothing that is
+    /// peculiar to this one.
+    pub fn new(
+        lessons: &Lessons,
+        fitted: Fitted,
+        mut trained: Training,
+        reference: Option<Reference>,
+        portable: bool,
+    ) -> Self {
+        let times = lessons.times.times;
+        trained.sessions = fitted.scores.len() as u64;
+        trained.calls = lessons.calls;
+        trained.left_out = lessons.left_out;
+        (trained.since, trained.until) = (times.map(|(first, _)| first), times.map(|(_, last)| last));
+        let drift = reference.as_ref().map(|reference| reference.drift(lessons.normal())).unwrap_or_default();
+        let reference =
+            reference.unwrap_or_else(|| Reference::new(lessons.normal().collect::<Vec<_>>().into_iter(), times));
+        let of_group = |(agent, score): (Option<String>, f64)| (agent.filter(|_| !portable), score);
+        let Fitted { forest, baseline, scores } = fitted;
+        if portable {
+            trained.lake_versions.clear();
+        }
         Self {
             format: FORMAT.to_owned(),
             format_version: FORMAT_VERSION,
             scorer: SCORER.to_owned(),
-            features: FEATURES.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            features: Self::feature_names(),
             trained,
-            calibration: Calibration::new(scores),
-            own_forest: own_forest.is_some(),
-            forest: own_forest.or_else(|| builtin().cloned()),
+            calibration: Calibration::new(scores.into_iter().map(of_group)),
+            own_forest: forest.is_some(),
+            forest: forest.or_else(|| builtin().cloned()),
+            baseline: baseline.filter(|_| !portable),
+            reference: (!portable).then_some(reference),
+            drift,
         }
+    }
+
+    fn feature_names() -> Vec<String> {
+        FEATURES.iter().chain(BEHAVIOUR).map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// What sessions are scored with.
+    pub fn scorer(&self) -> Scorer<'_> {
+        Scorer { forest: self.forest.as_ref(), baseline: self.baseline.as_ref() }
+    }
+
+    /// Sessions a day in the time that it was trained on.
+    pub fn sessions_per_day(&self) -> f64 {
+        let span = self.trained.since.zip(self.trained.until).map_or(0, |(since, until)| until.saturating_sub(since));
+        self.trained.sessions as f64 / (span as f64 / DAY).max(1.0)
     }
 
     /// The file's text.
@@ -120,11 +177,14 @@ impl Model {
             )));
         }
         let model: Self = serde_json::from_str(text).map_err(|cause| no_model(cause.to_string()))?;
-        if model.scorer != SCORER || !model.features.iter().eq(FEATURES.iter().map(|(name, _)| name)) {
+        if model.scorer != SCORER || model.features != Self::feature_names() {
             return Err(mismatch("was made with other features or another score".to_owned()));
         }
         if model.forest.as_ref().is_some_and(|forest| !forest.is_sound(LEARNED)) {
             return Err(no_model("its forest is damaged".to_owned()));
+        }
+        if model.baseline.as_ref().is_some_and(|baseline| !baseline.is_sound()) {
+            return Err(no_model("its baseline is damaged".to_owned()));
         }
         Ok(model)
     }
@@ -146,7 +206,24 @@ mod tests {
 
     #[test]
     fn a_model_is_read_back_and_others_are_refused() {
-        let model = Model::train(&Scored::default(), Training::default(), None);
+        let model = Model {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            scorer: SCORER.to_owned(),
+            features: Model::feature_names(),
+            trained: Training::default(),
+            calibration: Calibration::new([(None, 0.25), (None, 0.5)]),
+            own_forest: false,
+            forest: None,
+            baseline: Some(Baseline::default()),
+            reference: Some(Reference::default()),
+            drift: Vec::new(),
+        };
+        let damaged = model.to_json();
+        assert!(
+            Model::parse(&damaged, "m.json").is_err_and(|error| error.to_string().contains("its baseline is damaged"))
+        );
+        let model = Model { baseline: None, ..model };
         let text = model.to_json();
         let read = Model::parse(&text, "m.json").expect("its own text");
         assert_eq!((&read, read.id()), (&model, model.id()));
@@ -159,8 +236,8 @@ mod tests {
             ("[", "is no model"),
             (&text.replace(FORMAT, "other"), "its format is `other`"),
             (
-                &text.replace("\"format_version\":1", "\"format_version\":9"),
-                "has format version 9, this program reads 1",
+                &text.replace("\"format_version\":2", "\"format_version\":9"),
+                "has format version 9, this program reads 2",
             ),
             (&text.replace("\"rule\"", "\"role\""), "other features"),
         ] {

@@ -3,7 +3,7 @@
 //! Half of it needs no training: it is the match of the call with an order in an earlier result, less what has another explanation: values that stand elsewhere
 //! too, a tool that does something else, and what the user asked for. Its weights were set by hand. The other half is a forest's.
 
-use super::features::{CallFeatures, FEATURES};
+use super::features::{CallFeatures, FEATURES, learned, place};
 use super::forest::Forest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,9 @@ pub struct Reason {
     /// Name of the feature.
     pub feature: String,
     pub value: f64,
+    /// What it is for normal sessions, the median; of the features of orders nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<f64>,
     /// What it adds to the score; negative if it takes away.
     pub contribution: f64,
 }
@@ -41,27 +44,39 @@ const FOREST: f64 = 0.5;
 
 /// The score of a call; higher is more anomalous. Without a forest the match alone, 0..1.2; with one the mean of both, 0..1.
 pub fn score(features: &CallFeatures, forest: Option<&Forest>) -> f64 {
-    let rule = f64::from(features.get("rule"));
-    let [exclusive, action, values, order] = factors(features).map(|(_, factor)| factor);
-    let matched = rule * exclusive * action;
+    score_values(&features.values, forest)
+}
+
+/// The same of the values of all features, in their order.
+pub(super) fn score_values(values: &[f32], forest: Option<&Forest>) -> f64 {
+    let [exclusive, action, named, order] = factors(values).map(|(_, factor)| factor);
+    let matched = f64::from(values.get(RULE).copied().unwrap_or_default()) * exclusive * action;
     let score = match forest {
-        Some(forest) => FOREST * forest.predict(features.learned()) + (1.0 - FOREST) * matched.min(1.0),
+        Some(forest) => FOREST * forest.predict(learned(values)) + (1.0 - FOREST) * matched.min(1.0),
         None => matched,
     };
     // Few digits: what is written into a model is read back as it was.
-    (score * values * order * 1e6).round() / 1e6
+    (score * named * order * 1e6).round() / 1e6
 }
 
+const RULE: usize = place("rule");
+const EXCLUSIVE_AT: usize = place("exclusive");
+const ACTION_AT: usize = place("order_action");
+const SYNONYM_AT: usize = place("order_synonym");
+const READS_AT: usize = place("reads");
+const VALUES_AT: usize = place("user_values");
+const ORDER_AT: usize = place("user_order");
+
 /// What takes away from the match of call and order, and what each leaves of it, 0..1.
-fn factors(features: &CallFeatures) -> [(&'static str, f64); 4] {
-    let get = |name: &str| f64::from(features.get(name));
+fn factors(values: &[f32]) -> [(&'static str, f64); 4] {
+    let get = |at: usize| f64::from(values.get(at).copied().unwrap_or_default());
     let towards = |remains: f64, share: f64| 1.0 - (1.0 - remains) * share.clamp(0.0, 1.0);
-    let unlike = get("reads") > 0.0 && get("order_synonym") == 0.0 && get("order_action") <= UNLIKE;
+    let unlike = get(READS_AT) > 0.0 && get(SYNONYM_AT) == 0.0 && get(ACTION_AT) <= UNLIKE;
     [
-        ("exclusive", towards(SHARED_REMAINS, 1.0 - get("exclusive") / EXCLUSIVE)),
+        ("exclusive", towards(SHARED_REMAINS, 1.0 - get(EXCLUSIVE_AT) / EXCLUSIVE)),
         ("order_action", if unlike { UNLIKE_REMAINS } else { 1.0 }),
-        ("user_values", towards(NAMED_REMAINS, get("user_values"))),
-        ("user_order", towards(ASKED_REMAINS, get("user_order") / ASKED)),
+        ("user_values", towards(NAMED_REMAINS, get(VALUES_AT))),
+        ("user_order", towards(ASKED_REMAINS, get(ORDER_AT) / ASKED)),
     ]
 }
 
@@ -72,7 +87,7 @@ pub fn reasons(features: &CallFeatures, forest: Option<&Forest>) -> Vec<Reason> 
     let exact = 0.2 * f64::from(features.get("order_exact")) / 3.0;
     parts.insert("order_score", rule - exact);
     parts.insert("order_exact", exact);
-    let [exclusive, action, values, order] = factors(features);
+    let [exclusive, action, values, order] = factors(&features.values);
     let mut matched = rule;
     for (feature, factor) in [exclusive, action] {
         *parts.entry(feature).or_default() += matched * (factor - 1.0);
@@ -95,6 +110,7 @@ pub fn reasons(features: &CallFeatures, forest: Option<&Forest>) -> Vec<Reason> 
     let reason = |(feature, contribution): (&str, f64)| Reason {
         feature: feature.to_owned(),
         value: f64::from(features.get(feature)),
+        usual: None,
         contribution,
     };
     let mut reasons: Vec<Reason> = parts.into_iter().filter(|(_, part)| part.abs() >= 0.005).map(reason).collect();

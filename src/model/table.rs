@@ -1,36 +1,58 @@
-//! Scores as the rows of their table: sessions and calls with p-values and reasons.
+//! Scores as the rows of their table: sessions and calls with p-values and reasons, brought up to date with the lake.
 
-use super::calibration::Calibration;
-use super::read::{Scored, ScoredSession};
+use super::calibration::{Calibration, ENOUGH};
+use super::read::{ScoredCall, ScoredSession, Scorer, score_lake};
+use super::rows::{self, Tools};
+use super::saved::{Model, builtin, builtin_id, builtin_model};
+use super::score::Reason;
 use crate::lake::tables::{Table, table};
 use crate::lake::{Lake, LakeError, Patience, Transaction, data_file};
 use crate::query::{QueryError, Session};
-use arrow::array::{ArrayRef, AsArray as _, Float64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
-use std::collections::HashSet;
+use arrow::array::{
+    ArrayRef, AsArray as _, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// A session with its p-value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Judged {
     pub session: ScoredSession,
     /// Among normal sessions, at most this share scores as high.
     pub p_value: f64,
 }
 
+/// A number in 0..=1 that breaks ties: by chance, and the same tomorrow.
+fn draw(session_id: &str) -> f64 {
+    let digest = blake3::hash(session_id.as_bytes());
+    let draw = digest.as_bytes().iter().take(4).fold(0_u32, |all, byte| all << 8 | u32::from(*byte));
+    f64::from(draw) / f64::from(u32::MAX)
+}
+
+/// The p-value of each session among others.
+pub fn p_values(sessions: &[ScoredSession], calibration: &Calibration) -> Vec<f64> {
+    let of = |session: &ScoredSession| {
+        calibration.p_value(session.agent.as_deref(), session.score, draw(&session.session_id))
+    };
+    sessions.iter().map(of).collect()
+}
+
 /// Gives each session its p-value, the least first; of equal ones the higher score.
-pub fn judge(scored: Scored, calibration: &Calibration) -> Vec<Judged> {
-    let mut judged: Vec<Judged> = scored
-        .sessions
-        .into_iter()
-        .map(|session| {
-            // Ties are broken by the session's id: by chance, and the same tomorrow.
-            let digest = blake3::hash(session.session_id.as_bytes());
-            let draw = digest.as_bytes().iter().take(4).fold(0_u32, |all, byte| all << 8 | u32::from(*byte));
-            let u = f64::from(draw) / f64::from(u32::MAX);
-            let p_value = calibration.p_value(session.agent.as_deref(), session.score, u);
-            Judged { session, p_value }
-        })
-        .collect();
+///
+/// Without a model of the user's the sessions are compared with those that the built-in model knows; where there are enough of them also with each other, and the
+/// greater p-value counts: strange is who is strange everywhere.
+pub fn judge(sessions: Vec<ScoredSession>, model: Option<&Model>) -> Vec<Judged> {
+    let known = model.or_else(|| builtin_model()).map(|model| &model.calibration);
+    let mut p = known.map_or_else(|| vec![1.0; sessions.len()], |known| p_values(&sessions, known));
+    if model.is_none() && sessions.len() > ENOUGH {
+        let own = Calibration::new(sessions.iter().map(|session| (session.agent.clone(), session.score)));
+        for (p, session) in p.iter_mut().zip(&sessions) {
+            *p = p.max(own.p_value_of_member(session.agent.as_deref(), session.score, draw(&session.session_id)));
+        }
+    }
+    let mut judged: Vec<Judged> =
+        sessions.into_iter().zip(p).map(|(session, p_value)| Judged { session, p_value }).collect();
     judged.sort_by(|a, b| {
         a.p_value
             .total_cmp(&b.p_value)
@@ -40,13 +62,14 @@ pub fn judge(scored: Scored, calibration: &Calibration) -> Vec<Judged> {
     judged
 }
 
-/// Sessions that rules have raised an alert on, at medium or above, that nobody has suppressed.
+/// Sessions that rules have raised an alert on, at medium or above, or the model at any level, that nobody has suppressed. Alerts that were superseded or resolved
+/// count: an attack does not become normal because its alert is gone.
 ///
 /// # Errors
 /// The lake cannot be read.
 pub async fn alerted(session: &Session) -> Result<HashSet<String>, QueryError> {
     let sql = "SELECT DISTINCT CAST(session_id AS VARCHAR) AS session_id FROM alerts \
-               WHERE session_id IS NOT NULL AND suppressed_by IS NULL AND level IN ('medium', 'high', 'critical')";
+               WHERE session_id IS NOT NULL AND suppressed_by IS NULL AND (level IN ('medium', 'high', 'critical') OR kind = 'model')";
     let mut found = HashSet::new();
     for batch in session.collect(sql).await? {
         let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)?;
@@ -55,34 +78,200 @@ pub async fn alerted(session: &Session) -> Result<HashSet<String>, QueryError> {
     Ok(found)
 }
 
+/// What brought the table up to date.
+#[derive(Debug, Default)]
+pub struct Updated {
+    /// Every session.
+    pub judged: Vec<Judged>,
+    /// Sessions that were looked at, because they are new or have changed, and their calls.
+    pub sessions: u64,
+    pub calls: u64,
+    pub with_requests: u64,
+}
+
+/// Brings the table `scores` up to date: sessions that are new, have changed, or were scored by another model are scored, the others stay.
+///
+/// # Errors
+/// The lake cannot be read, others had it for too long, or it refuses.
+pub async fn update(
+    lake: &Lake,
+    patience: &Patience<'_>,
+    session: &Session,
+    model: Option<&Model>,
+    now_ms: i64,
+) -> Result<Updated, UpdateError> {
+    let id = model.map_or_else(builtin_id, Model::id);
+    let digests = rows::digests(session).await?;
+    let known = read(session).await?;
+    let rows_before = known.len();
+    let is_current =
+        |one: &(Judged, String)| one.1 == id && digests.get(&one.0.session.session_id) == Some(&one.0.session.digest);
+    let mut kept: BTreeMap<String, Judged> = BTreeMap::new();
+    for one in known.into_iter().filter(is_current) {
+        kept.insert(one.0.session.session_id.clone(), one.0);
+    }
+    let changed: HashSet<String> = digests.keys().filter(|session| !kept.contains_key(*session)).cloned().collect();
+    let mut updated = Updated::default();
+    let mut before: BTreeMap<String, f64> = BTreeMap::new();
+    let mut sessions: Vec<ScoredSession> = Vec::new();
+    for (session, judged) in kept {
+        before.insert(session, judged.p_value);
+        sessions.push(judged.session);
+    }
+    if !changed.is_empty() {
+        let mut tools = Tools::read(session).await?;
+        let scorer = model.map_or_else(|| Scorer { forest: builtin(), baseline: None }, Model::scorer);
+        let only = (!sessions.is_empty()).then_some(&changed);
+        let scored = score_lake(session, &mut tools, scorer, only).await?;
+        (updated.sessions, updated.calls, updated.with_requests) =
+            (scored.sessions.len() as u64, scored.calls, scored.with_requests);
+        sessions.extend(
+            scored
+                .sessions
+                .into_iter()
+                .map(|one| ScoredSession { digest: digests.get(&one.session_id).copied().unwrap_or_default(), ..one }),
+        );
+    }
+    updated.judged = judge(sessions, model);
+    let is_same = |one: &Judged| before.get(&one.session.session_id) == Some(&one.p_value);
+    if updated.judged.len() != rows_before || !updated.judged.iter().all(is_same) {
+        store(lake, patience, &updated.judged, &id, now_ms).await?;
+    }
+    Ok(updated)
+}
+
+/// Why scores are not up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+/// The table as it is, each session with the id of the model that scored it.
+async fn read(session: &Session) -> Result<Vec<(Judged, String)>, QueryError> {
+    #[derive(Deserialize)]
+    #[serde(default)]
+    #[derive(Default)]
+    struct Row {
+        subject: String,
+        session_id: String,
+        call_id: Option<String>,
+        agent: Option<String>,
+        time: Option<i64>,
+        score: f64,
+        p_value: Option<f64>,
+        reasons: Option<String>,
+        message: Option<String>,
+        model_id: Option<String>,
+        number: Option<i64>,
+        tool: Option<String>,
+        source_call_id: Option<String>,
+        parts: Option<String>,
+        digest: Option<i64>,
+    }
+    let sql = "SELECT * EXCEPT (time), CAST(time AS BIGINT) AS time FROM scores ORDER BY session_id, subject DESC, score DESC, number";
+    let mut sessions: Vec<(Judged, String)> = Vec::new();
+    for row in session.rows::<Row>(sql).await? {
+        if row.subject == "session" {
+            let session = ScoredSession {
+                session_id: row.session_id,
+                agent: row.agent,
+                time: row.time,
+                calls: row.number.and_then(|n| usize::try_from(n).ok()).unwrap_or_default(),
+                score: row.score,
+                parts: row.parts.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+                worst: Vec::new(),
+                digest: row.digest.unwrap_or_default() as u64,
+            };
+            sessions.push((Judged { session, p_value: row.p_value.unwrap_or(1.0) }, row.model_id.unwrap_or_default()));
+        } else if let Some((judged, _)) =
+            sessions.last_mut().filter(|(last, _)| last.session.session_id == row.session_id)
+        {
+            judged.session.worst.push(ScoredCall {
+                call_id: row.call_id.unwrap_or_default(),
+                number: row.number.and_then(|n| usize::try_from(n).ok()).unwrap_or_default(),
+                tool: row.tool.unwrap_or_default(),
+                time: row.time,
+                score: row.score,
+                reasons: row.reasons.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+                message: row.message.unwrap_or_default(),
+                source_call_id: row.source_call_id,
+            });
+        }
+    }
+    Ok(sessions)
+}
+
+/// One row before it is columns.
+#[derive(Default)]
+struct Cells<'a> {
+    texts: [Option<&'a str>; TEXTS.len()],
+    time: Option<i64>,
+    score: f64,
+    p_value: Option<f64>,
+    number: i64,
+    digest: Option<i64>,
+}
+
+const TEXTS: [&str; 10] =
+    ["subject", "session_id", "call_id", "agent", "reasons", "message", "model_id", "tool", "source_call_id", "parts"];
+
+/// The texts of one row, in the order of [`TEXTS`].
+fn cells<'a>(
+    subject: &'a str,
+    one: &'a Judged,
+    call: Option<&'a ScoredCall>,
+    reasons: &'a str,
+    model_id: &'a str,
+    parts: Option<&'a str>,
+) -> [Option<&'a str>; TEXTS.len()] {
+    [
+        Some(subject),
+        Some(&one.session.session_id),
+        call.map(|call| call.call_id.as_str()),
+        one.session.agent.as_deref(),
+        Some(reasons),
+        call.map(|call| call.message.as_str()),
+        Some(model_id),
+        call.map(|call| call.tool.as_str()),
+        call.and_then(|call| call.source_call_id.as_deref()),
+        parts,
+    ]
+}
+
 fn batch(judged: &[Judged], model_id: &str) -> Result<RecordBatch, LakeError> {
-    let mut texts: Vec<StringBuilder> = (0..7).map(|_| StringBuilder::new()).collect();
+    let mut texts: Vec<StringBuilder> = TEXTS.iter().map(|_| StringBuilder::new()).collect();
     let mut time = TimestampMicrosecondBuilder::new().with_timezone("UTC");
     let (mut score, mut p_value) = (Float64Builder::new(), Float64Builder::new());
+    let (mut number, mut digest) = (Int64Builder::new(), Int64Builder::new());
+    let mut row = |cells: Cells<'_>| {
+        texts.iter_mut().zip(cells.texts).for_each(|(column, value)| column.append_option(value));
+        time.append_option(cells.time);
+        score.append_value(cells.score);
+        p_value.append_option(cells.p_value);
+        number.append_value(cells.number);
+        digest.append_option(cells.digest);
+    };
     for one in judged {
         let session = &one.session;
-        let mut row =
-            |subject: &str, call: Option<&str>, at: Option<i64>, value: f64, p: Option<f64>, why: (String, &str)| {
-                let values = [
-                    Some(subject),
-                    Some(&session.session_id),
-                    call,
-                    session.agent.as_deref(),
-                    Some(&why.0),
-                    Some(why.1),
-                    Some(model_id),
-                ];
-                texts.iter_mut().zip(values).for_each(|(column, value)| column.append_option(value));
-                time.append_option(at);
-                score.append_value(value);
-                p_value.append_option(p);
-            };
-        let json = |reasons: &[super::Reason]| serde_json::to_string(reasons).unwrap_or_default();
+        let json = |reasons: &[Reason]| serde_json::to_string(reasons).unwrap_or_default();
         let worst = session.worst.first();
-        let why = worst.map_or_else(|| ("[]".to_owned(), ""), |call| (json(&call.reasons), call.message.as_str()));
-        row("session", worst.map(|call| call.call_id.as_str()), session.time, session.score, Some(one.p_value), why);
+        let parts = serde_json::to_string(&session.parts).unwrap_or_default();
+        let reasons = worst.map_or_else(|| "[]".to_owned(), |call| json(&call.reasons));
+        row(Cells {
+            texts: cells("session", one, worst, &reasons, model_id, Some(&parts)),
+            time: session.time,
+            score: session.score,
+            p_value: Some(one.p_value),
+            number: session.calls as i64,
+            digest: Some(session.digest as i64),
+        });
         for call in &session.worst {
-            row("call", Some(&call.call_id), call.time, call.score, None, (json(&call.reasons), &call.message));
+            let reasons = json(&call.reasons);
+            let texts = cells("call", one, Some(call), &reasons, model_id, None);
+            row(Cells { texts, time: call.time, score: call.score, number: call.number as i64, ..Cells::default() });
         }
     }
     let schema = table("scores").map(Table::schema).expect("the lake has the table");
@@ -91,9 +280,10 @@ fn batch(judged: &[Judged], model_id: &str) -> Result<RecordBatch, LakeError> {
             "time" => Arc::new(time.finish()),
             "score" => Arc::new(score.finish()),
             "p_value" => Arc::new(p_value.finish()),
+            "number" => Arc::new(number.finish()),
+            "digest" => Arc::new(digest.finish()),
             name => {
-                let names = ["subject", "session_id", "call_id", "agent", "reasons", "message", "model_id"];
-                let at = names.iter().position(|known| *known == name).unwrap_or_default();
+                let at = TEXTS.iter().position(|known| *known == name).unwrap_or_default();
                 Arc::new(texts[at].finish())
             }
         }

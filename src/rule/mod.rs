@@ -20,7 +20,7 @@ pub use case::{Case, CaseResult};
 pub use check::check;
 pub use header::{Header, Status};
 pub use params::Params;
-pub use run::{Ran, RawFinding, RuleError, measured, run, run_all};
+pub use run::{Ran, RawFinding, RuleError, RuleFault, measured, run, run_all};
 pub use template::{Template, template};
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("alert", &["call", "lake", "visible"]),
     ("rule", &["call", "source", "enrich", "lake", "lineage", "query", "alert"]),
     ("model", &["call", "source", "lake", "lineage", "query", "visible"]),
-    ("detect", &["call", "lake", "lineage", "query", "rule", "alert"]),
+    ("detect", &["call", "lake", "lineage", "model", "query", "rule", "alert"]),
     ("sink", &["lake", "alert", "visible"]),
     ("config", &["call", "source", "lake", "alert", "sink"]),
     (

@@ -28,11 +28,11 @@ mod object_store; // logs and lakes in an object store
 mod receiver; // receivers of alerts that fail on purpose
 mod rules; // the built-in rules hold
 mod secrets; // no secret reaches the disk
-mod sigma; // Sigma rules are rules like others
 mod ship; // alerts arrive, whatever happens on the way
 mod ship_process; // as a program that is killed, or goes on for ever
 mod ship_targets; // each destination's own language
 mod shipping;
+mod sigma; // Sigma rules are rules like others
 mod silences; // suppressions and allow-lists hide what they say, and nothing is lost
 mod sql; // SQL functions as written down
 mod turns; // two ingesters of one lake

@@ -6,7 +6,7 @@ use super::verbs;
 use super::words::{Token, lower, name_words, of_word, tokens};
 use crate::source::json::{self, Escapes, Visitor};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Values of one call that are compared.
 const MAX_LEAVES: usize = 256;
@@ -84,7 +84,7 @@ pub(crate) struct Leaf {
 /// One call, as sentences are compared with it.
 #[derive(Clone, Debug)]
 pub struct CallText {
-    pub(crate) tool: Rc<ToolText>,
+    pub(crate) tool: Arc<ToolText>,
     pub(crate) leaves: Vec<Leaf>,
     /// Distinct tokens of the values, sorted.
     pub(crate) tokens: Vec<Token>,
@@ -93,7 +93,7 @@ pub struct CallText {
 
 impl CallText {
     /// Reads a call's arguments: JSON text, or whatever the log had instead.
-    pub fn read(tool: Rc<ToolText>, arguments: &str, idf: &Idf) -> Self {
+    pub fn read(tool: Arc<ToolText>, arguments: &str, idf: &Idf) -> Self {
         let mut values = Values { text: arguments, leaves: Vec::new() };
         let start = json::skip_space(arguments.as_bytes(), 0);
         if json::walk(arguments.as_bytes(), start, &mut Vec::new(), &mut values).is_none() {
@@ -130,6 +130,11 @@ impl CallText {
     /// The identifiers among the values.
     pub fn identifiers(&self) -> &[Identifier] {
         &self.identifiers
+    }
+
+    /// The same, taken out of it.
+    pub fn into_identifiers(self) -> Vec<Identifier> {
+        self.identifiers
     }
 }
 

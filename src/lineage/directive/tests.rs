@@ -2,10 +2,10 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::rc::Rc;
+use std::sync::Arc;
 
 fn call(tool: &str, arguments: &str) -> CallText {
-    CallText::read(Rc::new(ToolText::new(tool, None, None, Idf::builtin())), arguments, Idf::builtin())
+    CallText::read(Arc::new(ToolText::new(tool, None, None, Idf::builtin())), arguments, Idf::builtin())
 }
 
 /// The match of the second call, after the first one's result was read.

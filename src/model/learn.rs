@@ -1,0 +1,224 @@
+//! Learning from a lake: one pass over its sessions, then the forest, the baseline, and the scores that normal sessions have.
+//!
+//! Scores that p-values rest on are made as those of unseen sessions: each quarter of the sessions is scored by a forest and a history of the other three.
+
+use super::act::Acts;
+use super::baseline::Baseline;
+use super::features::FEATURES;
+use super::forest::{Example, Forest};
+use super::hash;
+use super::labels::{Label, Labels};
+use super::planted::{Examples, RawCall, Sample};
+use super::read::{Scored, session_score};
+use super::rows::{RawSession, Row, Tools, each_session};
+use super::saved::builtin;
+use super::score::score_values;
+use super::watch::watch;
+use crate::query::{QueryError, Session};
+use rayon::prelude::*;
+use std::collections::{BTreeSet, HashSet};
+
+/// Sessions that a forest of one's own needs.
+pub(super) const OWN_FOREST: usize = 300;
+/// Parts of the sessions.
+pub(super) const FOLDS: u64 = 4;
+/// Calls that are kept of all sessions; later sessions, in the order of their ids, are passed over.
+const MAX_CALLS: usize = 4_000_000;
+
+/// The part of the sessions that one belongs to.
+pub(super) fn fold(session_id: &str) -> u64 {
+    hash::name(&[session_id]) % FOLDS
+}
+
+/// One session to learn from.
+#[derive(Clone, Debug, Default)]
+pub struct Lesson {
+    pub session_id: String,
+    pub agent: Option<String>,
+    /// The features of all calls, one call after the other.
+    values: Vec<f32>,
+    pub(super) acts: Acts,
+    /// Examples, if the user has labelled the session.
+    labelled: Vec<Example>,
+    /// It must not become normal.
+    is_malicious: bool,
+}
+
+/// All sessions to learn from.
+pub struct Lessons {
+    pub sessions: Vec<Lesson>,
+    sample: Sample,
+    pub calls: u64,
+    /// Sessions that were passed over because of their alerts, or because there were too many calls.
+    pub left_out: u64,
+    pub passed_over: u64,
+    pub(super) times: Scored,
+    seed: u64,
+    /// Features that are not learned from.
+    without: BTreeSet<String>,
+}
+
+/// What was learned.
+pub struct Fitted {
+    /// Grown on these sessions; `None` of too few.
+    pub forest: Option<Forest>,
+    pub baseline: Option<Baseline>,
+    /// Agent and score of each session, as of one that was not learned from.
+    pub scores: Vec<(Option<String>, f64)>,
+}
+
+impl Lessons {
+    /// Reads the sessions; those in `without` are passed over unless the user has labelled them benign.
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub async fn read(
+        session: &Session,
+        tools: &mut Tools,
+        without: &HashSet<String>,
+        labels: &Labels,
+        seed: u64,
+    ) -> Result<Self, QueryError> {
+        let verbs = tools.verbs.clone();
+        let sample = std::sync::RwLock::new(Sample::new(seed));
+        let mut lessons = Self {
+            sessions: Vec::new(),
+            sample: Sample::new(seed),
+            calls: 0,
+            left_out: 0,
+            passed_over: 0,
+            times: Scored::default(),
+            seed,
+            without: BTreeSet::new(),
+        };
+        let work = |raw: &RawSession| {
+            let label = labels.get(&raw.id);
+            if without.contains(&raw.id) && label.is_none() {
+                return (Lesson { session_id: raw.id.clone(), ..Lesson::default() }, None, true);
+            }
+            let watched = watch(raw, &verbs);
+            let mut lesson =
+                Lesson { session_id: raw.id.clone(), agent: watched.agent.map(str::to_owned), ..Lesson::default() };
+            for (_, features) in &watched.calls {
+                lesson.values.extend_from_slice(&features.values);
+            }
+            if let Some(label) = label {
+                let ids: Vec<&str> = watched.calls.iter().map(|(row, _)| row.id()).collect();
+                lesson.label(label, &ids);
+            }
+            lesson.acts = watched.acts;
+            let bytes = raw.rows.iter().map(|row| row.content().len() + row.result().len()).sum();
+            let wanted = !lesson.is_malicious
+                && sample.read().is_ok_and(|sample| sample.wants(&raw.id, watched.calls.len(), bytes));
+            (lesson, wanted.then(|| raw.rows.iter().filter_map(raw_call).collect::<Vec<RawCall>>()), false)
+        };
+        each_session(session, None, tools, work, |(lesson, raw, is_left_out)| {
+            let n = lesson.acts.calls.len();
+            if is_left_out {
+                lessons.left_out += 1;
+            } else if lessons.calls as usize + n > MAX_CALLS {
+                lessons.passed_over += 1;
+            } else if n > 0 {
+                lessons.calls += n as u64;
+                let times = lesson.acts.calls.iter().filter_map(|act| act.time);
+                lessons.times.note_times([times.clone().min(), times.max()]);
+                if let (Some(raw), Ok(mut sample)) = (raw, sample.write()) {
+                    sample.take(lesson.session_id.clone(), raw);
+                }
+                lessons.sessions.push(lesson);
+            }
+        })
+        .await?;
+        lessons.sample = sample.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(lessons)
+    }
+
+    /// Leaves features out of what is learned.
+    #[must_use]
+    pub fn without(self, features: BTreeSet<String>) -> Self {
+        Self { without: features, ..self }
+    }
+
+    /// Learns from the sessions that `keep` accepts.
+    pub fn fit(&self, tools: &Tools, keep: impl Fn(&str) -> bool + Sync) -> Fitted {
+        let kept: Vec<&Lesson> = self.sessions.iter().filter(|lesson| keep(&lesson.session_id)).collect();
+        let normal: Vec<&Lesson> = kept.iter().copied().filter(|lesson| !lesson.is_malicious).collect();
+        let labelled = kept
+            .iter()
+            .flat_map(|lesson| lesson.labelled.iter().map(|example| (fold(&lesson.session_id), example.clone())));
+        let labelled: Examples = labelled.collect();
+        let has_labels = labelled.iter().any(|(_, example)| example.positive);
+        let (mut forest, mut of_folds) = (None, Vec::new());
+        if normal.len() >= OWN_FOREST || has_labels {
+            let mut examples = self.sample.examples(&tools.verbs, &keep, fold);
+            examples.extend(labelled);
+            // A constant column is never asked for.
+            for (at, _) in FEATURES.iter().enumerate().filter(|(_, (name, _))| self.without.contains(*name)) {
+                examples
+                    .iter_mut()
+                    .filter_map(|(_, example)| example.features.get_mut(at))
+                    .for_each(|value| *value = 0.0);
+            }
+            let grown = |left_out: u64| {
+                let of_others = examples.iter().filter(|(part, example)| *part != left_out || example.positive);
+                Forest::fit(&of_others.map(|(_, example)| example.clone()).collect::<Vec<_>>(), self.seed)
+            };
+            // One forest more, of all of them, is what is kept.
+            of_folds = (0..=FOLDS).map(grown).collect();
+            forest = of_folds.pop().flatten();
+        }
+        let fitted =
+            Baseline::fit(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>(), self.seed, &self.without);
+        let (baseline, levels) = fitted.map_or((None, Vec::new()), |(baseline, levels)| (Some(baseline), levels));
+        let scores = normal.par_iter().enumerate().map(|(at, lesson)| {
+            let forest = of_folds.get(fold(&lesson.session_id) as usize).and_then(Option::as_ref).or_else(|| builtin());
+            (lesson.agent.clone(), session_score(lesson.order(forest), levels.get(at).copied().unwrap_or_default()))
+        });
+        Fitted { scores: scores.collect(), forest, baseline }
+    }
+
+    /// The sessions that may count as normal, with their agents.
+    pub(super) fn normal(&self) -> impl Iterator<Item = (Option<&str>, &Acts)> {
+        self.sessions.iter().filter(|lesson| !lesson.is_malicious).map(|lesson| (lesson.agent.as_deref(), &lesson.acts))
+    }
+}
+
+impl Fitted {
+    /// The score of a session that was not learned from.
+    pub fn score(&self, lesson: &Lesson) -> f64 {
+        let level = self.baseline.as_ref().map_or(0.0, |baseline| baseline.judge(&lesson.acts).level);
+        session_score(lesson.order(self.forest.as_ref().or_else(|| builtin())), level)
+    }
+}
+
+impl Lesson {
+    /// The greatest score of a call as the carrying out of an order.
+    fn order(&self, forest: Option<&Forest>) -> f64 {
+        self.values.chunks(FEATURES.len()).map(|values| score_values(values, forest)).fold(0.0, f64::max)
+    }
+
+    /// Makes examples of what the user knows: calls before the first malicious one are honest, what follows it is left out.
+    fn label(&mut self, label: &Label, ids: &[&str]) {
+        let none = BTreeSet::new();
+        let malicious = match label {
+            Label::Benign => &none,
+            Label::Malicious(calls) => calls,
+        };
+        self.is_malicious = !malicious.is_empty();
+        let last = ids.iter().rposition(|id| malicious.contains(*id));
+        let first = ids.iter().position(|id| malicious.contains(*id)).unwrap_or(ids.len());
+        let weight = 1.0 / (ids.len().max(1) as f64).sqrt();
+        for (at, values) in self.values.chunks(FEATURES.len()).enumerate() {
+            let positive = malicious.contains(ids[at]);
+            if positive || at < first && (last.is_some() || !self.is_malicious) {
+                self.labelled.push(Example { features: super::features::learned(values).to_vec(), positive, weight });
+            }
+        }
+    }
+}
+
+fn raw_call(row: &Row) -> Option<RawCall> {
+    let tool = row.tool.clone()?;
+    let (arguments, result) = (row.content().to_owned(), row.result().to_owned());
+    Some(RawCall { tool, name: row.name.clone(), arguments, result, capabilities: row.capabilities() })
+}
