@@ -4,8 +4,8 @@
 -- status = "test"
 -- description = """
 --   A sentence of a result gives an order, and a later call that sends, writes, deletes, runs or pays does what it says with the values that it names, which the user had not named.
---   high: the match is strong, or it is good and the result comes from where others can write. medium: it is good, and the source is not known to hold other people's text; or the
---   user handed the task over ("do what the mail says"), so that the order may be the task. low: the match is fair, or the call was refused.
+--   high: the match is strong, or it is good and the result comes from where others can write. medium: so it is, but the user handed the task over ("do what the mail says"), and the
+--   order may be the task. low: the match is fair, or good and the source is not known to hold other people's text; or the call was refused.
 --   How well sentence and call match is the flow's score, 1.5 to 4.2 (docs/model.md).
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp10", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
@@ -31,9 +31,8 @@ handed_over AS (
 ),
 graded AS (
     SELECT o.*, h.session_id IS NOT NULL AND h.at <= o.time AS asked,
-           CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR o.score < $good THEN 1
-                WHEN h.session_id IS NOT NULL AND h.at <= o.time THEN 2
-                WHEN o.score >= $strong OR o.untrusted THEN 3 ELSE 2 END AS grade
+           CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR o.score < $good OR (o.score < $strong AND NOT o.untrusted) THEN 1
+                WHEN h.session_id IS NOT NULL AND h.at <= o.time THEN 2 ELSE 3 END AS grade
     FROM obeyed o JOIN calls c ON c.call_id = o.sink_call_id LEFT JOIN handed_over h ON h.session_id = o.session_id
 ),
 evidence AS (

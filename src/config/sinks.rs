@@ -199,7 +199,7 @@ impl Check<'_> {
         };
         let is_http = !NOT_HTTP.contains(kind_name);
         for (key, span) in w.targets() {
-            if !own.contains(&key) && !(is_http && OF_HTTP.contains(&key)) {
+            if !(own.contains(&key) || is_http && OF_HTTP.contains(&key)) {
                 self.faults.push((span, format!("`{key}` means nothing to a sink of type `{kind_name}`")));
             }
         }

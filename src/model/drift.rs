@@ -164,7 +164,7 @@ impl Reference {
     /// What moved since, the farthest first.
     pub(super) fn drift<'a>(&self, sessions: impl Iterator<Item = (Option<&'a str>, &'a Acts)>) -> Vec<Drift> {
         let now = windows(sessions, &self.known);
-        let compared: Vec<(&String, &Vec<Vec<f32>>, &Vec<Vec<f32>>)> =
+        let compared: Vec<_> =
             now.iter().filter_map(|(name, now)| Some((name, self.windows.get(name)?, now))).collect();
         let chance = FALSE_ALARM / (compared.len().max(1) * WIDTH) as f64;
         let mut found = Vec::new();

@@ -43,7 +43,10 @@ pub fn p_values(sessions: &[ScoredSession], calibration: &Calibration) -> Vec<f6
 /// Without a model of the user's the sessions are compared with those that the built-in model knows; where there are enough of them also with each other, and the
 /// greater p-value counts: strange is who is strange everywhere.
 pub fn judge(sessions: Vec<ScoredSession>, model: Option<&Model>) -> Vec<Judged> {
-    let known = model.or_else(|| builtin_model()).map(|model| &model.calibration);
+    let known = match model {
+        Some(model) => Some(&model.calibration),
+        None => builtin_model().map(|model| &model.calibration),
+    };
     let mut p = known.map_or_else(|| vec![1.0; sessions.len()], |known| p_values(&sessions, known));
     if model.is_none() && sessions.len() > ENOUGH {
         let own = Calibration::new(sessions.iter().map(|session| (session.agent.clone(), session.score)));

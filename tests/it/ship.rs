@@ -7,6 +7,7 @@ use calltrail::alert::{Level, alerts_to_batch};
 use calltrail::lake::{Patience, Transaction, data_file};
 use calltrail::sink::deliver::Retried;
 use serde_json::{Value, json};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -169,11 +170,11 @@ fn bulk_items_are_judged_one_by_one_and_poison_is_set_aside() {
                 } else if id == busy && busy_for > 0 {
                     busy_for -= 1;
                     json!({"create": {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "queue"}}})
-                } else if store.contains_key(&id) {
-                    json!({"create": {"status": 409, "error": {"type": "version_conflict_engine_exception"}}})
-                } else {
-                    store.insert(id, pair[1].to_owned());
+                } else if let Entry::Vacant(free) = store.entry(id) {
+                    free.insert(pair[1].to_owned());
                     json!({"create": {"status": 201}})
+                } else {
+                    json!({"create": {"status": 409, "error": {"type": "version_conflict_engine_exception"}}})
                 }
             })
             .collect();

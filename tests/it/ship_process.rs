@@ -231,10 +231,10 @@ fn a_daemon_ships_what_comes_tells_how_it_is_and_ends_in_order() {
     assert!(said.iter().any(|line| line.contains("ended by a signal")), "{said:?}");
     // The chain's head goes to the SIEM with each run: a witness outside of the lake.
     let bodies = bodies.lock().expect("not poisoned").concat();
-    let head = bodies.lines().filter_map(|line| {
+    let mut heads = bodies.lines().filter_map(|line| {
         let event: Value = serde_json::from_str(line).ok()?;
         event["evidence"]["chain_head"].as_str().map(str::to_owned)
     });
-    let head = head.last().unwrap_or_else(|| panic!("no head in {bodies}"));
+    let head = heads.next_back().unwrap_or_else(|| panic!("no head in {bodies}"));
     place.run(0, ["lake", "verify", "--witness", &head]);
 }
