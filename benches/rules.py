@@ -104,8 +104,10 @@ def measure(program, lake, folder, config, calls):
         run([*command, "query", "SELECT count(*) FROM flows"], stderr)
         code, wall, cpu, rss = run([*command, "detect", "--full", "--no-model", "--profile"], stderr)
         profile = [line.split() for line in stderr.read_text(errors="replace").splitlines()]
-        rules = {words[0]: words[1:] for words in profile if len(words) == 6 and (ROOT / "queries").glob(f"*/{words[0]}.sql")}
-        rules.pop("rule", None)
+        paths = {path.stem: path for path in (ROOT / "queries").glob("*/*.sql")}
+        rules = {words[0]: words[1:] for words in profile if len(words) == 6 and words[0] in paths}
+        if not rules:
+            raise SystemExit(f"detect gave no profile: {stderr.read_text(errors='replace')}")
         print(f"\nRules over {calls} calls, all in one process\n{'seconds':>9} {'compute':>8} {'rows read':>10} {'MiB':>7} {'findings':>9}"
               f"   {'DuckDB s':>8} {'CPU s':>8} {'findings':>8}   rule")
         try:
@@ -114,10 +116,9 @@ def measure(program, lake, folder, config, calls):
             duck = None
             print("This Python has no DuckDB or no deltalake: nothing is compared.")
         names = re.compile(rf"\b({'|'.join(sorted(ours()))}|result_text)\b")
-        paths = {path.stem: path for path in (ROOT / "queries").glob("*/*.sql")}
         for rule, (seconds, compute, rows, mib, findings) in sorted(rules.items(), key=lambda rule: -float(rule[1][0])):
             theirs = ""
-            if duck and rule in paths:
+            if duck:
                 sql = statement(paths[rule])
                 used = names.search(sql)
                 theirs = f"uses {used[0]}" if used else duck.seconds(sql)
