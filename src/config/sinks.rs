@@ -204,8 +204,8 @@ impl Check<'_> {
             }
         }
         let name = match w.name.take() {
-            None => (*kind_name).to_owned(),
-            Some(name) => self.value(Some(name), |name: &String| sink_name(name))?,
+            None => Some((*kind_name).to_owned()),
+            Some(name) => self.value(Some(name), |name: &String| sink_name(name)),
         };
         let mut options = Options {
             calls: w.calls.unwrap_or(false),
@@ -223,8 +223,8 @@ impl Check<'_> {
         options.ocsf_version = version.unwrap_or_default();
         let filter = self.filter(&mut w);
         let since = self.value(w.since.take(), |moment| When::parse(&moment.text()));
-        let batch = std::mem::take(&mut w.batch);
-        let retry = std::mem::take(&mut w.retry);
+        let batch = self.batch(std::mem::take(&mut w.batch), kind_name);
+        let retry = self.retry(std::mem::take(&mut w.retry));
         let timeout = self.duration(w.timeout.take(), "timeout", Duration::from_secs(30));
         let rate = self.value(w.rate_limit.take(), |text: &String| rate(text));
         let digest_above = self.value(w.digest_above.take(), |above| match above {
@@ -247,11 +247,9 @@ impl Check<'_> {
         // These say that an alert is closed; in others it would look like a second alert.
         let says_closed = matches!(encoding, Encoding::Pagerduty | Encoding::Asim | Encoding::Udm);
         let send_resolved = send_resolved.unwrap_or(says_closed);
-        let batch = self.batch(batch, kind_name);
-        let retry = self.retry(retry);
         Some(SinkSetting {
             sink: Sink {
-                name,
+                name: name?,
                 enabled,
                 target,
                 encoding,
