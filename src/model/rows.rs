@@ -28,11 +28,8 @@ const MAX_NAMED: usize = 1_000;
 const CALLS: &str =
     "event_kind = 'call' AND method IN ('tools/call', 'resources/read', 'prompts/get') AND session_id IS NOT NULL";
 
-/// What is known of the tools: for each name the longest description, whoever offered it.
-const TOOLS: &str = "\
-SELECT server, tool, first_value(description ORDER BY length(description) DESC, description) AS description,
-    first_value(input_schema ORDER BY length(input_schema) DESC, input_schema) AS input_schema
-FROM tools WHERE tool IS NOT NULL GROUP BY server, tool ORDER BY server, tool LIMIT 10000";
+/// Every definition of every tool. The longest texts are picked here: to sort definitions takes the memory of all their schemas.
+const TOOLS: &str = "SELECT server, tool, description, input_schema FROM tools WHERE tool IS NOT NULL";
 
 const TEXTS: [&str; 12] = [
     "session_id",
@@ -128,15 +125,30 @@ impl Tools {
     /// # Errors
     /// The lake cannot be read.
     pub async fn read(session: &Session) -> Result<Self, QueryError> {
-        let mut tools = Self::default();
-        for batch in session.collect(TOOLS).await? {
-            let columns = texts(&batch, &["server", "tool", "description", "input_schema"])?;
-            for row in 0..batch.num_rows() {
+        // For each name the longest description, whoever of its server offered it, and the longest schema.
+        let mut longest: BTreeMap<(Option<String>, String), [Option<String>; 2]> = BTreeMap::new();
+        let mut stream = session.sql(TOOLS).await?;
+        while let Some(batch) = stream.next().await {
+            let columns = texts(&batch?, &["server", "tool", "description", "input_schema"])?;
+            for row in 0..columns[1].len() {
                 let at = |column: usize| columns[column].is_valid(row).then(|| columns[column].value(row));
                 let Some(name) = at(1) else { continue };
-                tools.verbs.add_tool(name);
-                tools.known.insert(key(at(0), name), Arc::new(ToolText::new(name, at(2), at(3), Idf::builtin())));
+                let known = longest.entry(key(at(0), name)).or_default();
+                for (known, text) in known.iter_mut().zip([at(2), at(3)]) {
+                    let rank = |text: &str| (text.chars().count(), std::cmp::Reverse(text.to_owned()));
+                    if let Some(text) = text
+                        && known.as_deref().is_none_or(|known| rank(known) < rank(text))
+                    {
+                        *known = Some(text.to_owned());
+                    }
+                }
             }
+        }
+        let mut tools = Self::default();
+        for ((server, name), [description, schema]) in longest.into_iter().take(MAX_TOOLS) {
+            tools.verbs.add_tool(&name);
+            let text = ToolText::new(&name, description.as_deref(), schema.as_deref(), Idf::builtin());
+            tools.known.insert((server, name), Arc::new(text));
         }
         Ok(tools)
     }
