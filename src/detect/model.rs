@@ -85,8 +85,9 @@ impl Detector for ModelDetector {
     async fn detect(&self, session: &Session, range: TimeRange) -> Result<Answer, RuleError> {
         let failed = |error: QueryError| RuleError { rule_id: MODEL_RULE.to_owned(), cause: RuleFault::Query(error) };
         let sql = "SELECT session_id, call_id, source_call_id, agent, CAST(time AS BIGINT) AS time, score, coalesce(p_value, 1) AS p_value, reasons, message, parts \
-                   FROM scores WHERE subject = 'session' ORDER BY session_id";
-        let rows: Vec<Row> = session.rows(sql).await.map_err(failed)?;
+                   FROM scores WHERE subject = 'session'";
+        let mut rows: Vec<Row> = session.rows(sql).await.map_err(failed)?;
+        rows.sort_by(|a, b| a.session_id.cmp(&b.session_id));
         let times: Vec<(Option<i64>, f64)> = rows.iter().map(|row| (row.time, row.p_value)).collect();
         let told = self.budget.told(&times, self.sessions_per_day.unwrap_or_else(|| per_day(&times)));
         let told: Vec<&Row> =
