@@ -29,6 +29,24 @@ pub(super) struct Settled {
     pub(super) resolved: u64,
 }
 
+impl Settled {
+    /// Another alert takes the place of those of these that are current.
+    fn supersede<'a>(&mut self, known: impl Iterator<Item = &'a mut Alert>, by: &str) {
+        for known in known.filter(|known| known.is_current()) {
+            known.superseded_by = Some(by.to_owned());
+            self.superseded += 1;
+            self.changed.insert(known.alert_id.clone());
+        }
+    }
+
+    /// An alert that was not there.
+    fn add(&mut self, stored: &mut BTreeMap<String, Alert>, alert: Alert) {
+        self.new.insert(alert.alert_id.clone());
+        self.changed.insert(alert.alert_id.clone());
+        stored.insert(alert.alert_id.clone(), alert);
+    }
+}
+
 /// Brings the alerts of one detector in line with what it found.
 pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, scope: Scope) -> Settled {
     let mut settled = Settled::default();
@@ -84,16 +102,8 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
                 if stored.contains_key(&id) || covered {
                     continue;
                 }
-                for known in stored.values_mut().filter(|known| known.is_current()) {
-                    if covers(&alert, known) {
-                        known.superseded_by = Some(id.clone());
-                        settled.superseded += 1;
-                        settled.changed.insert(known.alert_id.clone());
-                    }
-                }
-                settled.new.insert(id.clone());
-                settled.changed.insert(id.clone());
-                stored.insert(id, alert);
+                settled.supersede(stored.values_mut().filter(|known| covers(&alert, known)), &id);
+                settled.add(stored, alert);
             }
         }
         Scope::Kept => {
@@ -109,14 +119,8 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
                 if stored.contains_key(&id) || stored.values().any(told) {
                     continue;
                 }
-                for known in stored.values_mut().filter(|known| known.is_current() && of_entity(known)) {
-                    known.superseded_by = Some(id.clone());
-                    settled.superseded += 1;
-                    settled.changed.insert(known.alert_id.clone());
-                }
-                settled.new.insert(id.clone());
-                settled.changed.insert(id.clone());
-                stored.insert(id, alert);
+                settled.supersede(stored.values_mut().filter(|known| of_entity(known)), &id);
+                settled.add(stored, alert);
             }
         }
     }

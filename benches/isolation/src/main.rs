@@ -1,5 +1,5 @@
 //! Fits the isolation forest on a matrix of 32-bit floats in a file, scores every row, and prints the seconds of both and a digest of the scores.
-#![allow(dead_code, unreachable_pub)]
+#![expect(dead_code, unreachable_pub, reason = "modules of the program, of which this uses a part")]
 
 #[path = "../../../src/model/forest.rs"]
 mod forest;

@@ -7,9 +7,10 @@
 
 use super::Shown;
 use super::facts::{
-    Name, PRODUCT, VERSION, attacks, clip, millis, name, names, observed, percent, risk, says, span, title,
+    Name, PRODUCT, VERSION, attacks, clip, millis, name, names, observed, percent, risk, says, severity_of_ten, span,
+    title,
 };
-use crate::alert::{Alert, Level};
+use crate::alert::Alert;
 use crate::visible::{is_hidden, visible};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -24,7 +25,7 @@ pub fn encode(shown: &Shown<'_>) -> String {
         "CEF:0|{PRODUCT}|{PRODUCT}|{VERSION}|{}|{}|{}|rt={}",
         header(&class, 1023),
         header(title(alert), 512),
-        severity(finding.level),
+        severity_of_ten(finding.level),
         millis(alert.time()),
     );
     for (key, value) in extensions(shown) {
@@ -32,17 +33,6 @@ pub fn encode(shown: &Shown<'_>) -> String {
         let _ = write!(out, " {key}={value}");
     }
     out
-}
-
-/// From 0 to 10.
-fn severity(level: Level) -> u8 {
-    match level {
-        Level::Informational => 1,
-        Level::Low => 3,
-        Level::Medium => 5,
-        Level::High => 8,
-        Level::Critical => 10,
-    }
 }
 
 /// Keys after the first, with their escaped values; those without a value are left out.

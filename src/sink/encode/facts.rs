@@ -37,6 +37,17 @@ pub(super) fn risk(level: Level) -> i64 {
     }
 }
 
+/// How bad it is in CEF's and LEEF's numbers, which go to 10.
+pub(super) fn severity_of_ten(level: Level) -> u8 {
+    match level {
+        Level::Informational => 1,
+        Level::Low => 3,
+        Level::Medium => 5,
+        Level::High => 8,
+        Level::Critical => 10,
+    }
+}
+
 /// The detector's score as a percentage, if it is a probability-like one.
 pub(super) fn percent(alert: &Alert) -> Option<i64> {
     let score = alert.finding.score.filter(|score| (0.0..=1.0).contains(score))?;

@@ -6,9 +6,9 @@
 
 use super::Shown;
 use super::facts::{
-    Name, PRODUCT, VERSION, attacks, clip, line, millis, name, names, observed, percent, risk, says, title,
+    Name, PRODUCT, VERSION, attacks, clip, line, millis, name, names, observed, percent, risk, says, severity_of_ten,
+    title,
 };
-use crate::alert::Level;
 use std::fmt::Write as _;
 
 /// Characters of the event id.
@@ -39,7 +39,7 @@ pub fn encode(shown: &Shown<'_>) -> String {
     let ids: Vec<&str> = tactics.iter().chain(&techniques).map(|known| known.last().0).collect();
     let address = observed(alert, "ip").into_iter().find(|ip| ip.parse::<std::net::IpAddr>().is_ok());
     add("cat", &finding.rule_group);
-    add("sev", &severity(finding.level).to_string());
+    add("sev", &severity_of_ten(finding.level).to_string());
     add("usrName", name(alert, Name::User).unwrap_or_default());
     add("dst", address.unwrap_or_default());
     add("url", first("url"));
@@ -62,15 +62,4 @@ pub fn encode(shown: &Shown<'_>) -> String {
     add("truncatedFromBytes", &shown.full_bytes.map(|bytes| bytes.to_string()).unwrap_or_default());
     add("reason", says(alert));
     out
-}
-
-/// From 1 to 10.
-fn severity(level: Level) -> u8 {
-    match level {
-        Level::Informational => 1,
-        Level::Low => 3,
-        Level::Medium => 5,
-        Level::High => 8,
-        Level::Critical => 10,
-    }
 }
