@@ -166,6 +166,21 @@ pub(super) fn call_id(call: &Call, lane: &Text, identity: Option<[u8; 32]>, chai
         let native = call.session_source >= SessionSource::McpSession;
         part(&mut hash, if native { text(&call.session_id) } else { Text::default() }.as_bytes());
     }
+    short_hex(hash)
+}
+
+/// The identity of a call that differs in nothing but its answer from one before it.
+pub(super) fn call_id_of_another(call: &Call) -> Text {
+    let mut hash = Sha256::new();
+    part(&mut hash, b"another answer");
+    part(&mut hash, call.call_id.as_bytes());
+    part(&mut hash, call.result_hash.as_ref().map_or(&[], |h| &h[..]));
+    part(&mut hash, &call.rpc_response_status_code.unwrap_or_default().to_be_bytes());
+    part(&mut hash, call.error_message.as_deref().unwrap_or_default().as_bytes());
+    short_hex(hash)
+}
+
+fn short_hex(hash: Sha256) -> Text {
     let digest: [u8; 32] = hash.finalize().into();
     Text::from(&crate::call::hex(&digest)[..32])
 }
@@ -266,6 +281,5 @@ pub fn prompt_id(session: Option<&str>, native_id: Option<&str>, time: Option<Na
             part(&mut hash, text.as_bytes());
         }
     }
-    let digest: [u8; 32] = hash.finalize().into();
-    Text::from(&crate::call::hex(&digest)[..32])
+    short_hex(hash)
 }

@@ -5,6 +5,7 @@
 //! before their requests. What is still open at the end of a run is kept (see [`Saved`]) and pairs with what
 //! a later run reads.
 
+mod answered;
 mod connection;
 mod context;
 mod finish;
@@ -17,6 +18,7 @@ pub use saved::Saved;
 
 use super::{Event, Id, PairKey, Turn};
 use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
+use answered::{Answered, digest_of_request};
 use connection::Lanes;
 use context::Context;
 use memory::Memory;
@@ -105,6 +107,7 @@ pub struct Pairing {
     open: Open,
     lanes: Lanes,
     memory: Memory,
+    answered: Answered,
     /// Counts records; orders halves.
     sequence: u64,
     /// Records and bytes that turned out to be none of ours since [`Pairing::take_foreign`].
@@ -119,6 +122,7 @@ impl Pairing {
             open: Open::restore(saved.open),
             lanes: Lanes::restore(saved.lanes),
             memory: Memory::restore(saved.memory),
+            answered: saved.answered,
             sequence: saved.sequence,
             foreign: (0, 0),
         }
@@ -229,6 +233,7 @@ impl Pairing {
             out.push(Row::Call { call, observables });
             return;
         };
+        let digest = digest_of_request(scope.stream, lane, &call, identity);
         let half = Half {
             call,
             observables,
@@ -240,6 +245,8 @@ impl Pairing {
             source: scope.number,
             published: None,
             maybe_foreign: false,
+            digest,
+            copy: self.answered.knows(digest),
         };
         let key = OpenKey::new(scope.stream, key);
         if matches!(key.key, PairKey::Global { .. }) {
@@ -278,6 +285,8 @@ impl Pairing {
             source: scope.number,
             published: None,
             maybe_foreign,
+            digest: None,
+            copy: false,
         };
         if let PairKey::Global { .. } = key.key {
             let dropped = self.open.put_response(key, half);
@@ -307,7 +316,8 @@ impl Pairing {
         if let Some(orphan) = self.open.take_orphan(&response.call) {
             out.extend(orphan.published.map(Row::Retract));
         }
-        let Half { mut call, mut observables, identity, chain, lane, connection, published, .. } = request;
+        let Half { mut call, mut observables, identity, chain, lane, connection, published, digest, .. } = request;
+        let another = digest.is_some_and(|request| self.answered.note(request, &response.call));
         let cancelled = call.outcome == Outcome::Cancelled;
         finish::complete(&mut call, *response.call);
         if let Some(flag) = flag {
@@ -322,6 +332,9 @@ impl Pairing {
             self.lanes.identify(scope.stream, &lane, connection, &call);
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
+        if another {
+            call.call_id = finish::call_id_of_another(&call);
+        }
         // What was learned since the request stood alone may have changed what it is told by.
         out.extend(published.filter(|id| *id != call.call_id).map(Row::Retract));
         self.memory.link_round_trips(&mut call);

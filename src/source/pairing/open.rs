@@ -43,6 +43,12 @@ pub(super) struct Half {
     /// The id of the row under which the half stands in the lake.
     pub(super) published: Option<Text>,
     pub(super) maybe_foreign: bool,
+    /// Of a request: what tells it from others ([`super::answered`]).
+    #[serde(default)]
+    pub(super) digest: Option<u64>,
+    /// The same request was answered before.
+    #[serde(default)]
+    pub(super) copy: bool,
 }
 
 /// All halves of one key.
@@ -225,7 +231,7 @@ impl Open {
             (Some(asked), Some(answered)) => answered >= asked,
             _ => true,
         };
-        // What kind of result it is (told by its members), a live connection, then first come first served.
+        // No copy, what kind of result it is (told by its members), a live connection, then first come first served.
         let fits = |half: &Half| response.method.is_empty() || half.call.method == response.method;
         let lives =
             |half: &Half| half.sequence >= entry.stale_below && (alive.is_empty() || alive.contains(&half.connection));
@@ -234,7 +240,7 @@ impl Open {
             .iter()
             .enumerate()
             .filter(|(_, half)| in_time(half))
-            .max_by_key(|(at, half)| (lives(half), fits(half), std::cmp::Reverse(*at)))
+            .max_by_key(|(at, half)| (!half.copy, lives(half), fits(half), std::cmp::Reverse(*at)))
             .map(|(at, _)| at)?;
         let half = entry.requests.remove(at);
         self.halves -= 1;

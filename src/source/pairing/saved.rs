@@ -1,6 +1,7 @@
 //! What pairing keeps from one run to the next, and how it is written.
 
 use super::Pairing;
+use super::answered::Answered;
 use super::connection::Lane;
 use super::memory::SavedMemory;
 use super::open::{Entry, Open, OpenKey};
@@ -15,6 +16,8 @@ pub struct Saved {
     pub(super) lanes: Vec<((u64, Text), Lane)>,
     #[serde(flatten)]
     pub(super) memory: SavedMemory,
+    #[serde(default)]
+    pub(super) answered: Answered,
     pub(super) sequence: u64,
 }
 
@@ -25,6 +28,7 @@ impl Serialize for Pairing {
         map.serialize_entry("open", &Each(|| self.open.saved()))?;
         map.serialize_entry("lanes", &Each(|| self.lanes.saved()))?;
         self.memory.serialize_into(&mut map)?;
+        map.serialize_entry("answered", &self.answered)?;
         map.serialize_entry("sequence", &self.sequence)?;
         map.end()
     }

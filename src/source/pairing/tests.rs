@@ -38,8 +38,11 @@ impl Log {
                 .expect("a capture")
                 .decode(&record, &mut decoded)
                 .expect("a message");
-            for event in decoded.events {
+            for mut event in decoded.events {
                 let identity = Some(*blake3::hash(text.as_bytes()).as_bytes());
+                if let Event::Response { call, .. } = &mut event {
+                    call.result_hash = call.result.as_ref().map(|text| *blake3::hash(text.as_bytes()).as_bytes());
+                }
                 self.pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity, origin: 0 }, &mut out);
             }
         }
@@ -353,4 +356,27 @@ fn whole_calls_of_one_second_are_told_apart_by_what_their_record_says() {
     let forward = ids(calls.clone());
     assert_eq!(forward.len(), 4);
     assert_eq!(forward, ids(calls.into_iter().rev().collect()));
+}
+
+#[test]
+fn a_copy_of_an_answered_request_takes_no_answer_of_a_later_one() {
+    let mut log = Log::new();
+    let first = [ask("1", 1, "first"), answer("1", 2, "to the first")].join("\n");
+    let known = log.read(&first);
+    // The copy waits, another request uses the id again in the same second, and its answer comes.
+    let later = [ask("1", 1, "first"), ask("1", 1, "second"), answer("1", 3, "to the second")].join("\n");
+    let found = log.read(&later);
+    assert_eq!(summary(&found), ["1 success second"]);
+    let open = log.end();
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].call_id, known[0].call_id, "the copy is the call that is known");
+    // A whole copy is the same call.
+    let again = log.read(&first);
+    assert_eq!(again[0].call_id, known[0].call_id);
+    // The same request with another answer is another call, whichever run reads it.
+    let saved = serde_json::to_vec(&log.pairing).expect("state is plain data");
+    log.pairing = Pairing::new(PairingOptions::default(), serde_json::from_slice(&saved).expect("state is read back"));
+    let other = log.read(&[ask("1", 1, "first"), answer("1", 4, "once more")].join("\n"));
+    assert_eq!(summary(&other), ["1 success first"]);
+    assert_ne!(other[0].call_id, known[0].call_id);
 }
