@@ -2,6 +2,7 @@
 //! their words, and hashes of every few words in a row of longer texts.
 
 use super::decode::Encoding;
+use super::joined::Joined;
 use super::sink::{self, View};
 use super::value;
 use super::words::{Word, mix, sequence};
@@ -138,6 +139,7 @@ pub(super) struct Index {
     firsts: ByHash<u32>,
     places: Vec<Place>,
     shingles: ByHash<Places>,
+    pub(super) joined: Joined,
     /// One bit for what may be in `firsts` or `shingles`.
     filter: Vec<u64>,
     /// Times of arguments, to tell whether a result comes before any.
@@ -159,6 +161,7 @@ impl Index {
             firsts: ByHash::default(),
             places: Vec::new(),
             shingles: ByHash::default(),
+            joined: Joined::default(),
             filter: Vec::new(),
             last_asked: None,
         };
@@ -185,7 +188,7 @@ impl Index {
         self.destinations[call as usize] = sink::destination(&views);
         let bytes = arguments.len();
         self.calls[call as usize].arguments = Some(arguments).filter(|_| bytes > 0);
-        let mut left = VALUES;
+        let (mut left, mut pieces) = (VALUES, super::joined::PIECES);
         for view in views {
             let at = self.views.len() as u32;
             let secrets = secrets(&view);
@@ -201,6 +204,7 @@ impl Index {
             for word in 0..(view.words.len() + 1).saturating_sub(SHINGLE) {
                 self.add_place(call, sequence(&view.words[word..word + SHINGLE]), at, word as u32);
             }
+            self.joined.add(at, &view.text, &view.words, &mut pieces);
             self.views.push((call, view));
         }
     }
@@ -275,7 +279,12 @@ impl Index {
             self.calls.iter().map(|call| call.arguments.as_ref().map_or(0, String::len) + size_of::<CallText>());
         let values = self.values.iter().map(|value| value.text.len() + value.uses.len() * size_of::<Use>() + 64);
         let tables = self.shingles.len() * 24 + self.places.len() * size_of::<Place>() + self.firsts.len() * 16;
-        views.sum::<usize>() + calls.sum::<usize>() + values.sum::<usize>() + tables + self.filter.len() * 8
+        views.sum::<usize>()
+            + calls.sum::<usize>()
+            + values.sum::<usize>()
+            + tables
+            + self.joined.kept_bytes()
+            + self.filter.len() * 8
     }
 
     /// Whether any arguments come after a moment, so that a result of then can go anywhere.
@@ -300,6 +309,18 @@ impl Index {
                 value = found.next;
             }
         }
+    }
+
+    /// Whether an argument held these words as a value before something was known.
+    pub(super) fn is_said_before(&self, hash: u64, known: &Moment) -> bool {
+        let mut value = self.by_words.get(&hash).copied().unwrap_or(NONE);
+        while let Some(found) = self.values.get(value as usize) {
+            if found.uses.first().is_some_and(|first| !known.is_before(&self.calls[first.call as usize].asked)) {
+                return true;
+            }
+            value = found.next;
+        }
+        false
     }
 
     /// Where a shingle stands, and the first call that has it.

@@ -8,6 +8,7 @@ mod decode;
 pub mod directive;
 mod flow;
 mod index;
+mod joined;
 mod known;
 mod memory;
 mod obeyed;

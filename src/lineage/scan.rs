@@ -2,6 +2,7 @@
 
 use super::decode::{self, Encoding};
 use super::index::{Index, Place, SHINGLE, same_letters};
+use super::joined::{Part, ungrouped};
 use super::value::core;
 use super::words::{Word, mix, sequence, words};
 use crate::source::json;
@@ -36,6 +37,8 @@ pub(super) struct Content {
 pub(super) struct Hits {
     pub(super) values: Vec<(u32, Encoding)>,
     pub(super) content: Vec<Content>,
+    /// Values inside longer words of arguments.
+    pub(super) parts: Vec<Part>,
 }
 
 /// Room that scanning uses again and again.
@@ -64,6 +67,23 @@ impl Index {
             return hits;
         }
         self.scan_one(text, Encoding::Verbatim, scratch, follows, &mut hits);
+        if !self.joined.is_empty() {
+            let word_of = |view: u32, word: u32| {
+                let (sink, view) = &self.views[view as usize];
+                let word = &view.words[word as usize];
+                follows(*sink).then(|| &view.text[word.start as usize..word.end as usize])
+            };
+            self.joined.parts(text, &scratch.words, &word_of, &mut hits.parts);
+        }
+        for run in ungrouped(text, &scratch.words) {
+            let mut list = Vec::new();
+            words(&run, &mut list);
+            self.values_at(&list, |value, _| {
+                if let Some(dress) = dress(&run, &self.values[value as usize].text) {
+                    hits.values.push((value, Encoding::Whitespace.over(dress)));
+                }
+            });
+        }
         if scratch.words.iter().any(|word| word.len() >= RUN) {
             // Base64 is folded, and in JSON a line end is `\n`.
             let unfolded =

@@ -3,8 +3,10 @@
 use super::decode::Encoding;
 use super::flow::{End, Flow, Kind};
 use super::index::{CallText, Index, Key, Moment, Use};
+use super::joined::Part;
 use super::obeyed::{Read, has_effect};
 use super::scan::{Content, Hits, Scratch};
+use super::value;
 use super::words::hash_bytes;
 use crate::call::Text;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,6 +22,9 @@ const SAME_SINKS: usize = 16;
 const SAME_PAIR: usize = 12;
 /// Results that must hold a value, and their share of all, to make it nothing but the session's background.
 const BACKGROUND: usize = 8;
+
+/// Values of a session that stand inside longer words of arguments.
+const PARTS: usize = 4096;
 
 /// Last uses of a value among which a call that does something is looked for.
 const LAST_USES: usize = 64;
@@ -55,6 +60,10 @@ struct Taken {
 struct Found {
     values: Vec<ValueFound>,
     contents: BTreeMap<u32, Vec<(u32, Content)>>,
+    /// Values inside longer words, with the first result that has them.
+    parts: BTreeMap<(u32, u64), (u32, Part)>,
+    /// Such values that a request of the user named, and when first.
+    parts_asked_for: BTreeMap<(u32, u64), Moment>,
     /// Bytes of each call's arguments that users' requests had said before.
     said: BTreeMap<u32, u64>,
     /// Bytes of the results that had something.
@@ -112,13 +121,25 @@ impl Session {
 
     fn take(&self, found: &mut Found, source: u32, bytes: usize, hits: Hits) {
         found.results += 1;
-        if !hits.values.is_empty() || !hits.content.is_empty() {
+        if !hits.values.is_empty() || !hits.content.is_empty() || !hits.parts.is_empty() {
             found.result_bytes.insert(source, bytes as u64);
         }
         for (value, encoding) in hits.values {
             let found = &mut found.values[value as usize];
             found.results += 1;
             add_source(&self.index, &mut found.sources, Source { call: source, encoding });
+        }
+        for part in hits.parts.into_iter().filter(|part| self.index.views[part.view as usize].0 >= self.sinks_from) {
+            let key = (part.view, part.hash);
+            let known = |call: u32| (&self.index.calls[call as usize].known, call);
+            let first = found.parts.entry(key).or_insert_with(|| (source, part.clone()));
+            if known(source) < known(first.0) {
+                *first = (source, part);
+            }
+            // By key, so that the order of reading does not matter.
+            if found.parts.len() > PARTS {
+                found.parts.pop_last();
+            }
         }
         for content in hits.content.into_iter().filter(|content| content.sink >= self.sinks_from) {
             let known = found.contents.entry(content.sink).or_default();
@@ -144,6 +165,12 @@ impl Session {
                 *first = Some(at.clone());
             }
         }
+        for part in hits.parts {
+            let first = found.parts_asked_for.entry((part.view, part.hash)).or_insert_with(|| at.clone());
+            if *at < *first {
+                *first = at.clone();
+            }
+        }
         for content in hits.content {
             let said = found.said.entry(content.sink).or_default();
             *said = (*said).max(content.bytes);
@@ -159,6 +186,7 @@ impl Session {
     pub fn finish(self) -> Vec<Flow> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let mut flows = self.value_flows(&found);
+        self.part_flows(&found, &mut flows);
         for (sink, contents) in &found.contents {
             for (source, content) in contents {
                 let earlier = |(other, theirs): &(u32, Content)| {
@@ -271,6 +299,17 @@ impl Session {
                 if taken.iter().any(inside) || taken.len() >= SAME_PAIR || !ids.insert((value.hash, &view.path)) {
                     continue;
                 }
+                // In groups and without them it is one value.
+                let is_other_reading = |known: &Use| {
+                    let (_, of) = &self.index.views[known.view as usize];
+                    let text = value::core(&of.text, &of.words, &(known.from as usize..known.until as usize));
+                    known.view != place.view
+                        && of.path == view.path
+                        && text.is_some_and(|text| is_same_run(text, &value.text))
+                };
+                if view.encoding == Encoding::Whitespace && taken.iter().any(is_other_reading) {
+                    continue;
+                }
                 taken.push(place);
                 let found = &all.values[at];
                 let asked = &self.index.calls[sink as usize].asked;
@@ -290,6 +329,37 @@ impl Session {
             }
         }
         flows
+    }
+
+    /// Values that stand inside longer words of arguments.
+    fn part_flows(&self, all: &Found, flows: &mut Vec<Flow>) {
+        let told: HashSet<(Text, String, String)> = flows
+            .iter()
+            .filter(|_| !all.parts.is_empty())
+            .filter_map(|flow| {
+                Some((flow.sink.call_id.clone(), flow.sink_path.clone()?, flow.value.as_ref()?.to_lowercase()))
+            })
+            .collect();
+        for (key, (source, part)) in &all.parts {
+            let (sink, view) = &self.index.views[part.view as usize];
+            let known = &self.index.calls[*source as usize].known;
+            let call_id = &self.index.calls[*sink as usize].call_id;
+            let name = (call_id.clone(), view.path.to_string(), part.text.to_lowercase());
+            if self.index.is_said_before(part.hash, known) || told.contains(&name) {
+                continue;
+            }
+            let asked = &self.index.calls[*sink as usize].asked;
+            let named = || all.parts_asked_for.get(key).is_some_and(|first| is_said_before(first, asked));
+            flows.push(Flow {
+                encoding: Some(view.encoding.over(Encoding::Concatenated)),
+                sink_path: Some(view.path.to_string()),
+                first_origin: true,
+                user_named: all.has_prompts.then(named),
+                value: Some(part.text.clone()),
+                value_hash: Some(format!("{:016x}", part.hash)),
+                ..self.flow(all, Kind::Value, *source, *sink, part.text.len() as u64)
+            });
+        }
     }
 
     /// The columns that every kind has.
@@ -324,6 +394,13 @@ impl Session {
             score: None,
         }
     }
+}
+
+/// Whether two values have the same letters and digits in a row.
+fn is_same_run(a: &str, b: &str) -> bool {
+    let letters =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    letters(a) == letters(b)
 }
 
 /// Whether a request of the user was there when a call was made: of the same moment, the request came first.

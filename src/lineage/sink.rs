@@ -1,6 +1,7 @@
 //! The arguments of one call as lineage looks at them: texts with their places, what they say under encodings, where they go.
 
 use super::decode::{Encoding, decoded};
+use super::joined::ungrouped;
 use super::words::{Word, words};
 use serde_json::Value;
 
@@ -32,18 +33,28 @@ pub(super) fn views(arguments: &str) -> Vec<View> {
     }
     let mut views = Vec::with_capacity(leaves.len());
     for (path, text) in leaves {
-        let others = if text.len() < 8 { Vec::new() } else { decoded(&text) };
-        let all = std::iter::once((Encoding::Verbatim, text)).chain(others);
-        for (encoding, text) in all {
-            let mut list = Vec::new();
-            words(&text, &mut list);
+        let mut add = |encoding, text: String, list: Vec<Word>| {
             if !list.is_empty() && views.len() < 4 * LEAVES {
-                list.shrink_to_fit();
                 views.push(View { path: path.as_str().into(), encoding, text: text.into(), words: list });
             }
+        };
+        let list = words_of(&text);
+        let mut others = if text.len() < 8 { Vec::new() } else { decoded(&text) };
+        others.extend(ungrouped(&text, &list).into_iter().map(|run| (Encoding::Whitespace, run)));
+        add(Encoding::Verbatim, text, list);
+        for (encoding, text) in others {
+            let list = words_of(&text);
+            add(encoding, text, list);
         }
     }
     views
+}
+
+fn words_of(text: &str) -> Vec<Word> {
+    let mut list = Vec::new();
+    words(text, &mut list);
+    list.shrink_to_fit();
+    list
 }
 
 fn collect(value: &Value, path: &mut String, leaves: &mut Vec<(String, String)>) {

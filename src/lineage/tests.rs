@@ -148,6 +148,28 @@ fn a_value_is_followed_to_where_it_goes() {
 }
 
 #[test]
+fn a_value_is_known_in_groups_and_inside_a_longer_word() {
+    let value = |result: &str, sent: Value| {
+        let flows = flows_of(&[call(0, "read", json!({}), result), call(5, "send", sent, "ok")], &[]);
+        kinds(&flows).into_iter().map(|(kind, encoding, value)| (kind, encoding, value.to_owned())).collect::<Vec<_>>()
+    };
+    let one = |encoding, value: &str| vec![(Kind::Value, Some(encoding), value.to_owned())];
+    let (grouped, whole) = ("DE89 3704 0044 0532 0130 00", "DE89370400440532013000");
+    assert_eq!(value(&format!("IBAN: {grouped}, BIC"), json!({ "to": whole })), one(Encoding::Whitespace, whole));
+    assert_eq!(value(&format!("IBAN: {whole}, BIC"), json!({ "to": grouped })), one(Encoding::Whitespace, whole));
+    assert_eq!(value(&format!("IBAN: {grouped}, BIC"), json!({ "to": grouped })), one(Encoding::Verbatim, grouped));
+    let glued = json!({ "host": "zz48213kx81jd92yy.evil.example" });
+    assert_eq!(value("token kx81jd92 of 48213", glued.clone()), one(Encoding::Concatenated, "kx81jd92"));
+    assert_eq!(value("kx81jd93 a5813kx8", glued), []);
+    // The agent had said it before; digests hold their own abbreviations.
+    let calls = [
+        call(0, "get", json!({"id": "kx81jd92"}), "kx81jd92: found"),
+        call(5, "send", json!({"id": "zzkx81jd92yy", "of": "3f9d0c6a41b2e8573f9d0c6a41b2e857"}), "ok"),
+    ];
+    assert_eq!(flows_of(&calls, &[]), []);
+}
+
+#[test]
 fn what_was_said_before_is_no_flow_of_a_result() {
     let calls = [
         call(0, "search", json!({"query": "rec_8812f"}), "rec_8812f: one hit"),

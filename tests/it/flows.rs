@@ -1,9 +1,11 @@
 //! The table `flows` over real logs: the same rows however the logs arrive, nothing done where nothing is new, and what people see of it.
 
-use crate::common::{Contents, Place, assert_same, repository, sample_logs};
+use crate::common::{Contents, Place, assert_same, copy_folder, repository, sample_logs};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Instant;
 
 /// Every row of `flows`. Fingerprints of secrets are another in every lake, and so are hashes of texts with secrets.
 fn flows(place: &Place) -> Contents {
@@ -139,4 +141,44 @@ fn flows_are_there_when_they_are_asked_for() {
     let found =
         place.run(0, ["detect", "--rules", "rules", "--rule", "paid_what_a_mail_says", "--format", "json"]).json();
     assert_eq!(found["new_alerts"], 1, "{found}");
+}
+
+/// What a killed run left half done, the next one brings to its end: the same flows, and the same alerts once each.
+#[test]
+fn a_detect_that_is_killed_is_finished_by_the_next() {
+    let home = Place::new();
+    home.ingest_here(&sample_logs());
+    let before = home.path("before");
+    copy_folder(&home.lake(), &before);
+    let detect = || {
+        let rules =
+            ["--rule", "secret_then_egress", "--rule", "order_carried_out", "--rule", "injected_result_then_egress"];
+        home.command(["detect", "--quiet"].into_iter().chain(rules))
+    };
+    let result = || {
+        let mut found = flows(&home);
+        let alerts = home.rows("SELECT alert_id, rule, severity, session_id FROM alerts ORDER BY alert_id");
+        found.insert("alerts", alerts.iter().map(Value::to_string).collect());
+        found
+    };
+    let started = Instant::now();
+    assert!(detect().status().expect("it starts").success());
+    let undisturbed = started.elapsed();
+    let expected = result();
+    assert!(expected["flows"].len() > 20 && !expected["alerts"].is_empty(), "{expected:?}");
+    let mut killed = 0;
+    for round in 0..8u32 {
+        std::fs::remove_dir_all(home.lake()).expect("removed");
+        copy_folder(&before, &home.lake());
+        let instant = undisturbed.mul_f64(f64::from(round * 2 + 1) / 16.0);
+        let mut child = detect().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        std::thread::sleep(instant);
+        killed += u32::from(child.try_wait().expect("status").is_none());
+        let _ = child.kill();
+        child.wait().expect("ended");
+        home.run(0, ["lake", "verify"]);
+        assert!(detect().status().expect("it starts").success());
+        assert_same(&format!("killed after {instant:?} of {undisturbed:?}"), &expected, &result());
+    }
+    assert!(killed > 0, "every run ended before it was killed");
 }

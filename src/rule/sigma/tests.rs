@@ -1,4 +1,5 @@
 mod agreement;
+mod correlations;
 
 use super::super::{Params, RawFinding, Rule, RuleSet, check, run};
 use super::*;
