@@ -70,6 +70,13 @@ impl ToolText {
         }
         if square > 0.0 { dot / square.sqrt() } else { 0.0 }
     }
+
+    /// The same with tokens whose weights, and the length of them as a vector, are known.
+    pub(crate) fn cosine_of(&self, weighted: &[(Token, f64)], length: f64) -> f64 {
+        let part = |(token, weight): &(Token, f64)| weight * self.vector.get(token).copied().unwrap_or_default();
+        let dot: f64 = weighted.iter().map(part).sum();
+        if length > 0.0 { dot / length } else { 0.0 }
+    }
 }
 
 /// One value of the arguments.

@@ -214,11 +214,16 @@ fn is_measure(text: &str) -> bool {
 
 /// Whether a value stands in a text by itself, not inside a longer word or number.
 pub(crate) fn stands_in(value: &str, text: &str) -> bool {
+    value.len() <= text.len() && found_in(&memchr::memmem::Finder::new(value), value, text)
+}
+
+/// The same with a finder of the value that was made before.
+pub(crate) fn found_in(finder: &memchr::memmem::Finder<'_>, value: &str, text: &str) -> bool {
     let bytes = text.as_bytes();
     let inside = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
     let number = value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','));
     !value.is_empty()
-        && memchr::memmem::find_iter(bytes, value.as_bytes()).take(64).any(|start| {
+        && finder.find_iter(bytes).take(64).any(|start| {
             let end = start + value.len();
             let point = number && bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
             let before = start.checked_sub(1).and_then(|before| bytes.get(before));

@@ -1,18 +1,18 @@
 //! How much a token tells: its inverse document frequency among argument texts and results.
 //!
-//! `idf(t) = ln((N + 1) / (df(t) + 1)) + 0.3` over N texts. The built-in table stands for N = 1000 texts of office and software work; flows use it, so that
-//! the score of a flow never depends on what else a lake holds. A model counts its own lake.
+//! `idf(t) = ln((N + 1) / (df(t) + 1)) + 0.3` over N texts. The table stands for N = 1000 texts of office and software work, so that the score of a
+//! flow or a call never depends on what else a lake holds.
 
 use super::verbs;
 use super::words::{Token, of_word};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Document frequencies.
+/// Weights of tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Idf {
-    texts: u32,
-    frequency: HashMap<Token, u32, ahash::RandomState>,
+    known: HashMap<Token, f64, ahash::RandomState>,
+    unknown: f64,
 }
 
 /// Words that stand in about 200 of 1000 texts.
@@ -40,39 +40,30 @@ const KNOWN: &str = "access action add admin age agent air airport api app appli
     small social source space special standard step stock store story style submit subscription summary supplier support table tag tax team term ticket tool top topic total train transfer travel trip unit \
     upload url username vacation video wait weather wire year zone 1 2 3 4 5 6 7 8 9 11 13 14 16 17 18 19 21 22 24 25 28 31 50 100 200 500 1000 org net www";
 
+/// Texts that the table stands for.
+const TEXTS: u32 = 1000;
+
 static BUILTIN: LazyLock<Idf> = LazyLock::new(|| {
-    let mut idf = Idf { texts: 1000, frequency: HashMap::default() };
+    let mut idf = Idf { known: HashMap::default(), unknown: weight(0) };
     for (words, frequency) in [(verbs::actions(), 8), (KNOWN, 20), (COMMON, 60), (USUAL, 200)] {
-        idf.frequency.extend(words.split_ascii_whitespace().map(|word| (of_word(word), frequency)));
+        idf.known.extend(words.split_ascii_whitespace().map(|word| (of_word(word), weight(frequency))));
     }
     idf
 });
 
-impl Idf {
-    /// Tokens that a table keeps: beyond, new ones count as never seen.
-    const MAX: usize = 1 << 20;
+fn weight(frequency: u32) -> f64 {
+    let weight = (f64::from(TEXTS) + 1.0) / (f64::from(frequency) + 1.0);
+    weight.ln().max(0.0) + 0.3
+}
 
-    /// The table of a first day, before any log was read.
+impl Idf {
+    /// The table that comes with the program.
     pub fn builtin() -> &'static Self {
         &BUILTIN
     }
 
-    /// Counts the distinct tokens of one text.
-    pub fn add(&mut self, distinct: impl IntoIterator<Item = Token>) {
-        self.texts = self.texts.saturating_add(1);
-        for token in distinct {
-            if self.frequency.len() < Self::MAX {
-                *self.frequency.entry(token).or_default() += 1;
-            } else if let Some(count) = self.frequency.get_mut(&token) {
-                *count += 1;
-            }
-        }
-    }
-
     /// The weight of a token; at least 0.3.
     pub fn weight(&self, token: Token) -> f64 {
-        let frequency = self.frequency.get(&token).copied().unwrap_or_default();
-        let weight = (f64::from(self.texts) + 1.0) / (f64::from(frequency) + 1.0);
-        weight.ln().max(0.0) + 0.3
+        self.known.get(&token).copied().unwrap_or(self.unknown)
     }
 }

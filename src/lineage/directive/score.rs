@@ -11,12 +11,13 @@
 //! cosine of sentence and tool. The weights were set by hand and are no result of training.
 
 use super::call::CallText;
-use super::identifier::{Identifier, stands_in};
+use super::identifier::{Identifier, found_in, stands_in};
 use super::idf::Idf;
 use super::strength::{Judge, STRICT};
 use super::text::Sentences;
 use super::verbs::{self, Verbs};
 use super::words::{Token, of_word, token, tokens};
+use memchr::memmem::Finder;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Orders of one session that are remembered; the oldest go first.
@@ -79,8 +80,9 @@ struct Order {
     sentence: Box<str>,
     /// Sentence and neighbours in small letters.
     window: Box<str>,
-    /// Distinct tokens of the sentence, sorted.
-    own: Box<[Token]>,
+    /// Distinct tokens of the sentence, sorted, with their weights, and the length of that vector.
+    own: Box<[(Token, f64)]>,
+    length: f64,
     /// Those of them that are plain words, without digits and what is in addresses.
     plain: Box<[Token]>,
     /// Distinct tokens of the window, sorted.
@@ -195,12 +197,14 @@ impl<'a> Directives<'a> {
         };
         let is_plain = |word: &&str| !word.bytes().any(|b| b.is_ascii_digit() || matches!(b, b'@' | b'/' | b'_'));
         let plain = low.split(' ').filter(is_plain).collect::<Vec<_>>().join(" ");
+        let own: Box<[(Token, f64)]> = distinct(low).iter().map(|token| (*token, self.idf.weight(*token))).collect();
         let order = Order {
             source,
             position: at as u32,
             sentence: sentence[..sentence.floor_char_boundary(MAX_SENTENCE)].into(),
             window: window.into(),
-            own: distinct(low),
+            length: own.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt(),
+            own,
             plain: distinct(&plain),
             near: distinct(window),
             strength,
@@ -270,7 +274,7 @@ impl<'a> Directives<'a> {
             // From old to new: of equal ones the first counts.
             for number in seen.iter().rev() {
                 let order = &self.orders[*number as usize - self.gone];
-                let score = facts.score(order, self.idf).0;
+                let score = facts.score(order).0;
                 if best.is_none_or(|(highest, _)| score > highest) {
                     best = Some((score, *number));
                 }
@@ -278,7 +282,7 @@ impl<'a> Directives<'a> {
         }
         self.seen = seen;
         let order = &self.orders[best?.1 as usize - self.gone];
-        Some(facts?.score(order, self.idf).1.told(order, call))
+        Some(facts?.score(order).1.told(order, call))
     }
 }
 
@@ -315,9 +319,10 @@ struct Facts<'a> {
     weights: Vec<(Token, f64, bool)>,
     total: f64,
     total_new: f64,
-    /// Which identifiers are new.
-    fresh: Vec<bool>,
-    verbatim: usize,
+    /// Identifiers that are new.
+    fresh: Vec<&'a Identifier>,
+    /// Values that are looked for verbatim, each with what finds it.
+    verbatim: Vec<(&'a str, Finder<'a>)>,
 }
 
 /// The parts of one score.
@@ -341,13 +346,18 @@ impl<'a> Facts<'a> {
             call,
             total: weights.iter().map(|(_, weight, _)| weight).sum(),
             total_new: weights.iter().filter(|(.., new)| *new).map(|(_, weight, _)| weight).sum(),
-            fresh: call.identifiers.iter().map(|identifier| !known.contains(&named(&identifier.value))).collect(),
-            verbatim: call.leaves.iter().filter(|leaf| leaf.verbatim).count(),
+            fresh: call.identifiers.iter().filter(|identifier| !known.contains(&named(&identifier.value))).collect(),
+            verbatim: call
+                .leaves
+                .iter()
+                .filter(|leaf| leaf.verbatim)
+                .map(|leaf| (leaf.low.as_str(), Finder::new(&leaf.low)))
+                .collect(),
             weights,
         }
     }
 
-    fn score(&self, order: &Order, idf: &Idf) -> (f64, Parts) {
+    fn score(&self, order: &Order) -> (f64, Parts) {
         let (mut covered, mut covered_new) = (0.0, 0.0);
         let mut near = order.near.iter().peekable();
         for (token, weight, new) in &self.weights {
@@ -358,23 +368,17 @@ impl<'a> Facts<'a> {
             }
         }
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-        let exact = self.call.leaves.iter().filter(|leaf| leaf.verbatim && stands_in(&leaf.low, &order.window)).count();
-        let new_identifiers = self
-            .call
-            .identifiers
-            .iter()
-            .zip(&self.fresh)
-            .filter(|(identifier, fresh)| **fresh && identifier.stands_in(&order.window))
-            .count();
+        let exact = self.verbatim.iter().filter(|(value, finder)| found_in(finder, value, &order.window)).count();
+        let new_identifiers = self.fresh.iter().filter(|identifier| identifier.stands_in(&order.window)).count();
         let strength = f64::from(order.strength);
         let mut parts = Parts {
             score: 0.0,
             coverage: share(covered, self.total),
             new_coverage: share(covered_new, self.total_new),
             exact,
-            exact_share: share(exact as f64, self.verbatim as f64),
+            exact_share: share(exact as f64, self.verbatim.len() as f64),
             new_identifiers,
-            action: self.call.tool.cosine(&order.own, idf),
+            action: self.call.tool.cosine_of(&order.own, order.length),
             synonym: order.verb & self.call.tool.groups != 0,
         };
         parts.score = (parts.new_coverage

@@ -160,6 +160,23 @@ const MODAL_STARTS: &[&str] = &[
     "you",
 ];
 
+/// Lengths, as bits, of those that open with each letter: nearly every word of a text is told by that.
+const MODAL_LENGTHS: [u16; 26] = {
+    let mut lengths = [0; 26];
+    let mut at = 0;
+    while at < MODAL_STARTS.len() {
+        let word = MODAL_STARTS[at].as_bytes();
+        lengths[(word[0] - b'a') as usize] |= 1 << word.len();
+        at += 1;
+    }
+    lengths
+};
+
+fn may_start_modal(word: &str) -> bool {
+    let first = word.bytes().next().unwrap_or_default().wrapping_sub(b'a');
+    word.len() < 16 && MODAL_LENGTHS.get(usize::from(first)).is_some_and(|lengths| lengths >> word.len() & 1 == 1)
+}
+
 /// Words that a verb in its base form is not followed by: before them it is a noun.
 const AFTER_NOUN: &[&str] =
     &["are", "can", "did", "does", "had", "has", "is", "may", "must", "of", "should", "was", "were", "will"];
@@ -353,7 +370,7 @@ impl<'a> Sentence<'a> {
     fn modal(&self) -> Strength {
         for at in 0..self.words.len() {
             let word = self.word(at);
-            if MODAL_STARTS.binary_search(&word).is_err() {
+            if !may_start_modal(word) || MODAL_STARTS.binary_search(&word).is_err() {
                 continue;
             }
             let fits = |phrase: &&&[&str]| phrase.iter().enumerate().all(|(i, word)| self.word(at + i) == *word);
