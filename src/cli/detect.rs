@@ -6,7 +6,7 @@ use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
 use crate::detect::{Detected, Effort, MODEL_RULE, ModelDetector, Profile, Request, detect, incidents, rule_detectors};
 use crate::model::{Budget, Model, builtin_id, update};
-use crate::query::{SessionOptions, TimeRange};
+use crate::query::{SessionOptions, TimeLimit, TimeRange};
 use crate::rule::RuleSet;
 use crate::sink::encode::{Options, table};
 use crate::sink::{self, Encoding};
@@ -118,6 +118,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
         full: args.full,
         session: SessionOptions {
             memory_limit: usize::try_from(config.query.memory_limit).ok(),
+            rule_time: Some(TimeLimit { limit: config.detect.rule_timeout, clock: ui::clock }),
             ..SessionOptions::default()
         },
         suppressions: &suppressions,

@@ -4,6 +4,7 @@
 //! was registered and nothing else: no DDL, no DML, no settings, no file or URL as a table. A session for rules is
 //! also deterministic: functions that depend on the clock or on chance do not exist in it.
 
+mod deadline;
 mod meter;
 mod names;
 pub mod output;
@@ -13,6 +14,7 @@ pub mod shell;
 pub mod udf;
 mod views;
 
+pub use deadline::TimeLimit;
 pub use meter::Cost;
 pub(crate) use meter::tables_read;
 pub use names::UnknownName;
@@ -31,11 +33,14 @@ use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::Column;
+use deadline::TimeIsUp;
 use meter::Metered;
 use serde::de::DeserializeOwned;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Stored tables whose rows a session's range limits. Definitions and connections stay whole: what a tool looked
 /// like before the range is what a change in the range is judged by.
@@ -57,6 +62,8 @@ pub struct SessionOptions {
     pub deterministic: bool,
     /// Keep the columns that most rules read in memory, packed: for many queries over the same tables.
     pub packed: bool,
+    /// How long the query of one rule may take.
+    pub rule_time: Option<TimeLimit>,
 }
 
 /// A read-only SQL session.
@@ -172,6 +179,9 @@ impl Session {
         for function in udf::all() {
             context.register_udf(function);
         }
+        for function in udf::regex_functions() {
+            context.register_udf(function);
+        }
         for function in udf::aggregates() {
             context.register_udaf(function);
         }
@@ -245,6 +255,20 @@ impl Session {
         Ok(frame)
     }
 
+    /// Runs a planned query of a rule, for as long as a rule may take. Gives the plan beside its rows, to see what they cost.
+    pub(crate) async fn run_rule(
+        &self,
+        frame: DataFrame,
+    ) -> Result<(Arc<dyn ExecutionPlan>, SendableRecordBatchStream), QueryError> {
+        let context = Arc::new(frame.task_ctx());
+        let mut plan = frame.create_physical_plan().await?;
+        if let Some(limit) = self.options.rule_time {
+            plan = deadline::limited(plan, limit)?;
+        }
+        let rows = execute_stream(Arc::clone(&plan), context)?;
+        Ok((plan, rows))
+    }
+
     /// Every table and view that SQL sees, with its columns, sorted by name.
     pub async fn tables(&self) -> Vec<(String, SchemaRef)> {
         let Some(schema) = self.context.catalog(CATALOG).and_then(|c| c.schema(SCHEMA)) else { return Vec::new() };
@@ -312,6 +336,9 @@ pub enum QueryError {
     /// The query needs more memory than it may have.
     #[error("out of memory: {0}; raise the memory limit or narrow the query")]
     Memory(String),
+    /// It took longer than it may.
+    #[error("not done after {0:?}")]
+    TimedOut(Duration),
     /// The data, or reading it.
     #[error("query stopped: {0}")]
     Execution(String),
@@ -339,6 +366,9 @@ impl From<DataFusionError> for QueryError {
         let text = clean(&error.to_string());
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory(text),
+            DataFusionError::External(cause) if cause.is::<TimeIsUp>() => {
+                Self::TimedOut(cause.downcast_ref().map_or(Duration::ZERO, |TimeIsUp(limit)| *limit))
+            }
             DataFusionError::Plan(_)
             | DataFusionError::SQL(..)
             | DataFusionError::SchemaError(..)

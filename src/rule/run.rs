@@ -7,11 +7,10 @@ use crate::query::{Cost, QueryError, Session, TimeRange, tables_read};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
-use datafusion::physical_plan::execute_stream;
 use futures::StreamExt as _;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::time::Duration;
 
 /// Findings of one rule in one run before it counts as broken: nobody reads more, and memory is bounded.
 const MAX_FINDINGS: usize = 100_000;
@@ -55,11 +54,22 @@ pub struct RuleError {
 #[derive(Debug, thiserror::Error)]
 pub enum RuleFault {
     #[error(transparent)]
-    Query(#[from] QueryError),
+    Query(QueryError),
+    #[error("not done after {0:?}: narrow the rule, or the range with --since, or raise `rule_timeout` under [detect]")]
+    TimedOut(Duration),
     #[error("{0}")]
     Contract(String),
     #[error("more than {MAX_FINDINGS} findings: narrow the rule, or the range with --since")]
     TooMany,
+}
+
+impl From<QueryError> for RuleFault {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::TimedOut(limit) => Self::TimedOut(limit),
+            error => Self::Query(error),
+        }
+    }
 }
 
 /// Runs every rule on its own: what stops one does not stop the others.
@@ -102,9 +112,7 @@ async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Par
     let session = session.for_rule(range.widened(rule.header.window)).await?;
     let frame = session.plan(&rule.sql, Some(params.of(rule))).await?;
     let reads = tables_read(frame.logical_plan());
-    let context = Arc::new(frame.task_ctx());
-    let plan = frame.create_physical_plan().await.map_err(QueryError::from)?;
-    let mut batches = execute_stream(Arc::clone(&plan), context).map_err(QueryError::from)?;
+    let (plan, mut batches) = session.run_rule(frame).await?;
     let mut found = Vec::new();
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(QueryError::from)?;

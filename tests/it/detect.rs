@@ -333,6 +333,46 @@ fn alerts_are_proved_again_from_the_lake_of_their_time() {
     assert_eq!(full["resolved"], 0, "alerts on what retention removed stay: {full}");
 }
 
+/// Rules that would work for hours, each in another way: handing on rows all the time, or hardly ever one.
+const RUNAWAYS: [(&str, &str); 3] = [
+    ("hands_on_rows", "observables a CROSS JOIN observables b CROSS JOIN observables c CROSS JOIN observables d"),
+    (
+        "refuses_all_pairs",
+        "(observables a CROSS JOIN observables b) JOIN observables c ON strpos(a.value || b.value, c.value || 'nowhere') > 0 CROSS JOIN calls d",
+    ),
+    (
+        "refuses_all_with_a_key",
+        "observables a JOIN observables b ON b.origin = a.origin JOIN observables c ON c.origin = b.origin AND strpos(a.value || b.value, c.value || 'nowhere') > 0 CROSS JOIN calls d",
+    ),
+];
+
+#[test]
+fn a_rule_that_runs_away_is_ended_and_the_others_run() {
+    let place = empty_lake();
+    let (dir, _) = rules(&place);
+    for (id, from) in RUNAWAYS {
+        let rule = std::fs::read_to_string(dir.join("test/never_answered.sql")).expect("a rule");
+        let header = rule.split("SELECT").next().expect("a header").replace("never_answered", id);
+        let query = "SELECT min(a.session_id) AS session_id, min(b.time) AS first_seen, max(d.time) AS last_seen, array_agg(DISTINCT c.call_id) AS call_ids";
+        place.write(&format!("rules/test/{id}.sql"), format!("{header}{query} FROM {from}\n"));
+    }
+    place.write("calltrail.toml", "[detect]\nrules = [\"rules\"]\nrule_timeout = \"1500ms\"\n");
+    place.ingest_here(sample_logs());
+    let own = RUNAWAYS.iter().map(|(id, _)| *id).chain(["never_answered", "session_grows"]);
+    let args = ["detect", "--format", "json"].into_iter().chain(own.flat_map(|id| ["--rule", id]));
+    let started = std::time::Instant::now();
+    let said = place.run(1, args);
+    let took = started.elapsed();
+    for (id, _) in RUNAWAYS {
+        let error = format!("rule {id}: not done after 1.5s");
+        assert!(said.stderr.contains(&error) && said.stderr.contains("rule_timeout"), "{}", said.stderr);
+    }
+    let detected = said.json();
+    assert_eq!(detected["failed_rules"], 3, "{detected}");
+    assert!(detected["new_alerts"].as_u64() > Some(5), "the others found theirs: {detected}");
+    assert!(took < Duration::from_secs(60), "three times 1.5 s, and it took {took:?}");
+}
+
 #[test]
 fn alerts_of_one_session_are_one_incident() {
     let place = crate::keep::scattered();
