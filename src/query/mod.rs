@@ -7,6 +7,7 @@
 mod deadline;
 mod meter;
 mod names;
+mod narrow;
 pub mod output;
 mod packed;
 mod range;
@@ -20,11 +21,12 @@ pub(crate) use meter::tables_read;
 pub use names::UnknownName;
 pub use range::{TimeRange, parse_duration};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -38,6 +40,7 @@ use datafusion::prelude::Column;
 use deadline::TimeIsUp;
 use meter::Metered;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +51,10 @@ const RANGED: &[&str] = &["calls", "observables", "prompts", "flows"];
 
 const CATALOG: &str = "calltrail";
 const SCHEMA: &str = "public";
+const STORED: &str = "stored";
+
+/// The table of ids in a query of [`Session::rows_of`]; its column is `call_id`.
+pub(crate) const WANTED: &str = "stored.wanted";
 
 /// What a session may use and see.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,6 +85,8 @@ pub struct Session {
     meter: Option<Arc<Metered>>,
     /// What all rules of a range have in common: functions, tables, views.
     of_rules: tokio::sync::Mutex<Vec<(Option<TimeRange>, Arc<Self>)>>,
+    /// Who uses the table of ids.
+    wanted: tokio::sync::Mutex<()>,
     /// Of a rule's session, what it shares: views are planned by it, so it must live as long.
     _base: Option<Arc<Self>>,
 }
@@ -143,6 +152,7 @@ impl Session {
             removed: base.removed.clone(),
             meter: Some(meter),
             of_rules: tokio::sync::Mutex::default(),
+            wanted: tokio::sync::Mutex::default(),
             _base: Some(base),
         })
     }
@@ -196,8 +206,8 @@ impl Session {
             removed.push("current_timestamp".to_owned());
         }
         views::register(&context, &tables, &options)?;
-        let of_rules = tokio::sync::Mutex::default();
-        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, _base: None })
+        let (of_rules, wanted) = Default::default();
+        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, wanted, _base: None })
     }
 
     /// Runs one query.
@@ -231,10 +241,56 @@ impl Session {
         Ok(rows)
     }
 
+    /// As [`Self::rows`], for a query that joins the table [`WANTED`] of these ids: a list of thousands in its text would take longer to plan
+    /// than to answer.
+    pub(crate) async fn rows_of<T: DeserializeOwned>(
+        &self,
+        text: &str,
+        ids: &BTreeSet<&str>,
+    ) -> Result<Vec<T>, QueryError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids =
+            RecordBatch::try_from_iter([("call_id", Arc::new(StringViewArray::from_iter_values(ids)) as ArrayRef)])?;
+        let table = Arc::new(MemTable::try_new(ids.schema(), vec![vec![ids]])?);
+        let _one_at_a_time = self.wanted.lock().await;
+        self.context.register_table(WANTED, table)?;
+        let rows = self.rows(text).await;
+        self.context.deregister_table(WANTED)?;
+        rows
+    }
+
     /// Plans one query, with values for its `$name` parameters.
     pub(crate) async fn plan(&self, text: &str, params: Option<ParamValues>) -> Result<DataFrame, QueryError> {
         let planned = self.context.sql_with_options(text, read_only()).await;
-        let mut frame = planned.map_err(|error| self.explain(error))?;
+        self.completed(planned.map_err(|error| self.explain(error))?, params)
+    }
+
+    /// Plans the query of a rule, over tables without the columns that it does not name.
+    pub(crate) async fn plan_rule(&self, text: &str, params: ParamValues) -> Result<DataFrame, QueryError> {
+        match self.narrow(text).await {
+            Ok(frame) => self.completed(frame, Some(params)),
+            // What is wrong is told of the tables as they are.
+            Err(_) => self.plan(text, Some(params)).await,
+        }
+    }
+
+    async fn narrow(&self, text: &str) -> Result<DataFrame, QueryError> {
+        let mut state = self.context.state();
+        let dialect = state.config_options().sql_parser.dialect;
+        let statement = state.sql_to_statement(text, &dialect)?;
+        let names = self.context.catalog(CATALOG).and_then(|catalog| catalog.schema(SCHEMA));
+        let names = names.ok_or_else(|| QueryError::internal("the catalog is missing"))?;
+        let catalogs = narrow::catalogs(text, &statement, &self.tables, &names, self.options)?;
+        state.register_catalog_list(catalogs);
+        let plan = state.statement_to_plan(statement).await?;
+        read_only().verify_plan(&plan)?;
+        Ok(DataFrame::new(state, plan))
+    }
+
+    /// A planned query with values for its parameters, and a result that can be written.
+    fn completed(&self, mut frame: DataFrame, params: Option<ParamValues>) -> Result<DataFrame, QueryError> {
         if let Some(params) = params {
             frame = frame.with_param_values(params)?;
         }

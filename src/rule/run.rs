@@ -110,7 +110,7 @@ pub async fn measured(rule: &Rule, session: &Session, range: TimeRange, params: 
 
 async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Params) -> Result<Ran, RuleFault> {
     let session = session.for_rule(range.widened(rule.header.window)).await?;
-    let frame = session.plan(&rule.sql, Some(params.of(rule))).await?;
+    let frame = session.plan_rule(&rule.sql, params.of(rule)).await?;
     let reads = tables_read(frame.logical_plan());
     let (plan, mut batches) = session.run_rule(frame).await?;
     let mut found = Vec::new();

@@ -27,6 +27,7 @@ mod sigma_match;
 
 pub use in_network::parse_network;
 pub(super) use regex::functions as regex_functions;
+pub(super) use result_text::udf as result_text;
 
 use arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, Float64Array, LargeStringArray, ListArray, StringArray,

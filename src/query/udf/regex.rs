@@ -230,7 +230,7 @@ mod tests {
             &["[a-z]+", "x", "g"],
             &["[a-z]+", "x", "gi"],
             &["[a-z]+", "x"],
-            &["(l)(.)", r"\2\1$", ""],
+            &["(l)(.)", r"\2\1$"],
         ];
         let layouts: [ArrayRef; 2] =
             [Arc::new(StringArray::from_iter(texts)), Arc::new(StringViewArray::from_iter(texts))];
