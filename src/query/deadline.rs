@@ -37,12 +37,17 @@ pub(super) struct TimeIsUp(pub(super) Duration);
 
 /// The moment at which a query must end.
 #[derive(Clone, Copy, Debug)]
-struct Deadline {
+pub(super) struct Deadline {
     limit: TimeLimit,
     at: Duration,
 }
 
 impl Deadline {
+    /// Counted from now.
+    pub(super) fn new(limit: TimeLimit) -> Self {
+        Self { limit, at: (limit.clock)().saturating_add(limit.limit) }
+    }
+
     fn passed(&self) -> Result<()> {
         match (self.limit.clock)() < self.at {
             true => Ok(()),
@@ -51,9 +56,8 @@ impl Deadline {
     }
 }
 
-/// The plan, which from now on has only so long to run.
-pub(super) fn limited(plan: Arc<dyn ExecutionPlan>, limit: TimeLimit) -> Result<Arc<dyn ExecutionPlan>> {
-    let deadline = Deadline { limit, at: (limit.clock)().saturating_add(limit.limit) };
+/// The plan, which ends with an error when the time is up.
+pub(super) fn limited(plan: Arc<dyn ExecutionPlan>, deadline: Deadline) -> Result<Arc<dyn ExecutionPlan>> {
     let watched = |node: Arc<dyn ExecutionPlan>| {
         let properties = Arc::clone(node.properties());
         let input = with_watched_condition(node, deadline)?;

@@ -12,6 +12,8 @@ pub mod output;
 mod packed;
 mod range;
 pub mod shell;
+mod sieve;
+mod steps;
 pub mod udf;
 mod views;
 
@@ -30,15 +32,17 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::parser::Statement;
 use datafusion::prelude::Column;
 use deadline::TimeIsUp;
 use meter::Metered;
+use narrow::Narrow;
+use steps::SharedSteps;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -87,8 +91,10 @@ pub struct Session {
     of_rules: tokio::sync::Mutex<Vec<(Option<TimeRange>, Arc<Self>)>>,
     /// Who uses the table of ids.
     wanted: tokio::sync::Mutex<()>,
+    /// What all rules of a range compute.
+    shared: SharedSteps,
     /// Of a rule's session, what it shares: views are planned by it, so it must live as long.
-    _base: Option<Arc<Self>>,
+    base: Option<Arc<Self>>,
 }
 
 impl Session {
@@ -153,7 +159,8 @@ impl Session {
             meter: Some(meter),
             of_rules: tokio::sync::Mutex::default(),
             wanted: tokio::sync::Mutex::default(),
-            _base: Some(base),
+            shared: SharedSteps::default(),
+            base: Some(base),
         })
     }
 
@@ -206,8 +213,8 @@ impl Session {
             removed.push("current_timestamp".to_owned());
         }
         views::register(&context, &tables, &options)?;
-        let (of_rules, wanted) = Default::default();
-        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, wanted, _base: None })
+        let (of_rules, wanted, shared) = Default::default();
+        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, wanted, shared, base: None })
     }
 
     /// Runs one query.
@@ -267,26 +274,15 @@ impl Session {
         self.completed(planned.map_err(|error| self.explain(error))?, params)
     }
 
-    /// Plans the query of a rule, over tables without the columns that it does not name.
-    pub(crate) async fn plan_rule(&self, text: &str, params: ParamValues) -> Result<DataFrame, QueryError> {
-        match self.narrow(text).await {
-            Ok(frame) => self.completed(frame, Some(params)),
-            // What is wrong is told of the tables as they are.
-            Err(_) => self.plan(text, Some(params)).await,
-        }
-    }
-
-    async fn narrow(&self, text: &str) -> Result<DataFrame, QueryError> {
-        let mut state = self.context.state();
+    /// A rule's query, and what it is to be planned over.
+    fn narrow(&self, text: &str) -> Result<(SessionState, Statement, Narrow), QueryError> {
+        let state = self.context.state();
         let dialect = state.config_options().sql_parser.dialect;
         let statement = state.sql_to_statement(text, &dialect)?;
         let names = self.context.catalog(CATALOG).and_then(|catalog| catalog.schema(SCHEMA));
         let names = names.ok_or_else(|| QueryError::internal("the catalog is missing"))?;
-        let catalogs = narrow::catalogs(text, &statement, &self.tables, &names, self.options)?;
-        state.register_catalog_list(catalogs);
-        let plan = state.statement_to_plan(statement).await?;
-        read_only().verify_plan(&plan)?;
-        Ok(DataFrame::new(state, plan))
+        let narrow = Narrow::new(text, &statement, &self.tables, names, self.options);
+        Ok((state, statement, narrow))
     }
 
     /// A planned query with values for its parameters, and a result that can be written.
@@ -309,20 +305,6 @@ impl Session {
             frame = frame.select(columns)?;
         }
         Ok(frame)
-    }
-
-    /// Runs a planned query of a rule, for as long as a rule may take. Gives the plan beside its rows, to see what they cost.
-    pub(crate) async fn run_rule(
-        &self,
-        frame: DataFrame,
-    ) -> Result<(Arc<dyn ExecutionPlan>, SendableRecordBatchStream), QueryError> {
-        let context = Arc::new(frame.task_ctx());
-        let mut plan = frame.create_physical_plan().await?;
-        if let Some(limit) = self.options.rule_time {
-            plan = deadline::limited(plan, limit)?;
-        }
-        let rows = execute_stream(Arc::clone(&plan), context)?;
-        Ok((plan, rows))
     }
 
     /// Every table and view that SQL sees, with its columns, sorted by name.

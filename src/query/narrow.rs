@@ -3,14 +3,16 @@
 //! `calls` has a hundred columns and a rule names ten. Planning carries all of them through every step of a query, and takes most of its time
 //! for that. So a rule is planned over tables that have no others.
 
+use super::sieve::SieveExec;
 use super::views::limited;
 use super::{CATALOG, QueryError, RANGED, SCHEMA, STORED, SessionOptions, udf};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{
-    CatalogProvider as _, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider, Session,
-    TableProvider, view::ViewTable,
+    CatalogProvider as _, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider,
+    Session, TableProvider, view::ViewTable,
 };
+use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, col};
@@ -19,7 +21,8 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Select, SelectItem, SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, Visit as _, Visitor,
 };
-use std::collections::HashSet;
+use parking_lot::RwLock;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{Debug, Formatter};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -86,49 +89,79 @@ impl Visitor for Words {
     }
 }
 
-/// A catalog in which wide tables have only the columns that a query names.
-pub(super) fn catalogs(
-    text: &str,
-    statement: &Statement,
-    tables: &[(String, Arc<dyn TableProvider>)],
-    all: &Arc<dyn SchemaProvider>,
-    options: SessionOptions,
-) -> Result<Arc<dyn CatalogProviderList>, QueryError> {
-    let wide = tables.iter().filter(|(name, _)| super::views::WIDE.contains(&name.as_str())).cloned().collect();
-    let narrow = Narrow { words: Words::of(text, statement), wide, all: Arc::clone(all), options };
-    let catalog = MemoryCatalogProvider::new();
-    catalog.register_schema(SCHEMA, Arc::new(narrow))?;
-    let catalogs = MemoryCatalogProviderList::new();
-    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-    Ok(Arc::new(catalogs))
-}
+/// The names as one rule's query sees them: wide tables have only the columns that it names.
+#[derive(Clone)]
+pub(super) struct Narrow(Arc<Names>);
 
-struct Narrow {
+struct Names {
     words: Words,
     /// Stored tables with many columns.
     wide: Vec<(String, Arc<dyn TableProvider>)>,
     /// Everything that has a name.
     all: Arc<dyn SchemaProvider>,
     options: SessionOptions,
+    /// Results of the query's steps.
+    made: RwLock<HashMap<String, Arc<dyn TableProvider>>>,
+}
+
+impl Narrow {
+    pub(super) fn new(
+        text: &str,
+        statement: &Statement,
+        tables: &[(String, Arc<dyn TableProvider>)],
+        all: Arc<dyn SchemaProvider>,
+        options: SessionOptions,
+    ) -> Self {
+        let wide = tables.iter().filter(|(name, _)| super::views::WIDE.contains(&name.as_str())).cloned().collect();
+        Self(Arc::new(Names { words: Words::of(text, statement), wide, all, options, made: RwLock::default() }))
+    }
+
+    /// Catalogs with these names and no others.
+    pub(super) fn catalogs(&self) -> Result<Arc<dyn CatalogProviderList>, QueryError> {
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, Arc::new(self.clone()))?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        Ok(Arc::new(catalogs))
+    }
+
+    /// Gives a name to the result of a step.
+    pub(super) fn make(&self, name: String, table: Arc<dyn TableProvider>) {
+        self.0.made.write().insert(name, table);
+    }
+
+    /// Names of the results of steps.
+    pub(super) fn made(&self) -> Vec<String> {
+        self.0.made.read().keys().cloned().collect()
+    }
+
+    /// Whether a name is one of the lake's.
+    pub(super) fn has_table(&self, name: &str) -> bool {
+        self.0.all.table_exist(name)
+    }
 }
 
 impl Debug for Narrow {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Narrow").field("words", &self.words).finish_non_exhaustive()
+        f.debug_struct("Narrow").field("words", &self.0.words).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl SchemaProvider for Narrow {
     fn table_names(&self) -> Vec<String> {
-        self.all.table_names()
+        self.0.all.table_names()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let wide = self.wide.iter().find(|(wide, _)| wide == name && !self.words.whole.contains(name));
-        let Some((_, table)) = wide else { return self.all.table(name).await };
-        let is_named = |name: &str| self.words.words.contains(name);
-        let ranged = self.options.range.is_some() && RANGED.contains(&name);
+        let Names { words, wide, all, options, made } = self.0.as_ref();
+        if let Some(made) = made.read().get(name) {
+            return Ok(Some(Arc::clone(made)));
+        }
+        let wide = wide.iter().find(|(wide, _)| wide == name && !words.whole.contains(name));
+        let Some((_, table)) = wide else { return all.table(name).await };
+        let is_named = |name: &str| words.words.contains(name);
+        let ranged = options.range.is_some() && RANGED.contains(&name);
         let computes = name == "calls" && is_named(COMPUTED.0);
         let schema = table.schema();
         let needed = |name: &str| is_named(name) || (ranged && name == "time") || (computes && name == COMPUTED.1);
@@ -139,23 +172,20 @@ impl SchemaProvider for Narrow {
         }
         let narrow: Arc<dyn TableProvider> =
             Arc::new(NarrowTable { schema: Arc::new(schema.project(&kept)?), kept, table: Arc::clone(table) });
-        let narrow = limited(name, &narrow, &self.options).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let narrow = limited(name, &narrow, options).map_err(|error| DataFusionError::External(Box::new(error)))?;
         if !computes {
             return Ok(Some(narrow));
         }
         let text = udf::result_text().call(vec![col(COMPUTED.1)]).alias(COMPUTED.0);
         let columns: Vec<Expr> = narrow.schema().fields().iter().map(|field| col(field.name().as_str())).collect();
-        let plan = LogicalPlanBuilder::scan(
-            datafusion::common::TableReference::partial(STORED, name),
-            provider_as_source(narrow),
-            None,
-        )?;
+        let source = provider_as_source(narrow);
+        let plan = LogicalPlanBuilder::scan(TableReference::partial(STORED, name), source, None)?;
         let plan = plan.project(columns.into_iter().chain([text]))?.build()?;
         Ok(Some(Arc::new(ViewTable::new(plan, None))))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.all.table_exist(name)
+        self.0.made.read().contains_key(name) || self.0.all.table_exist(name)
     }
 }
 
@@ -193,6 +223,6 @@ impl TableProvider for NarrowTable {
             Some(wanted) => wanted.iter().map(|at| self.kept[*at]).collect(),
             None => self.kept.clone(),
         };
-        self.table.scan(state, Some(&wanted), filters, limit).await
+        Ok(Arc::new(SieveExec::new(self.table.scan(state, Some(&wanted), filters, limit).await?)))
     }
 }

@@ -3,7 +3,7 @@
 use super::{Params, Rule, RuleSet};
 use crate::alert::{Entity, Level};
 use crate::query::output::json_lines;
-use crate::query::{Cost, QueryError, Session, TimeRange, tables_read};
+use crate::query::{Cost, QueryError, Session, TimeRange};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
@@ -110,11 +110,9 @@ pub async fn measured(rule: &Rule, session: &Session, range: TimeRange, params: 
 
 async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Params) -> Result<Ran, RuleFault> {
     let session = session.for_rule(range.widened(rule.header.window)).await?;
-    let frame = session.plan_rule(&rule.sql, params.of(rule)).await?;
-    let reads = tables_read(frame.logical_plan());
-    let (plan, mut batches) = session.run_rule(frame).await?;
+    let mut running = session.run_rule(&rule.sql, params.of(rule)).await?;
     let mut found = Vec::new();
-    while let Some(batch) = batches.next().await {
+    while let Some(batch) = running.rows.next().await {
         let batch = batch.map_err(QueryError::from)?;
         found.extend(
             read(rule, &batch)?.into_iter().filter(|f| f.last_seen.is_none_or(|t| range.since.is_none_or(|s| t >= s))),
@@ -123,8 +121,8 @@ async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Par
             return Err(RuleFault::TooMany);
         }
     }
-    let cost = Cost { peak_bytes: session.peak_bytes(), ..Cost::of(&plan) };
-    Ok(Ran { findings: found, reads, cost })
+    let cost = Cost { peak_bytes: session.peak_bytes(), ..running.cost() };
+    Ok(Ran { findings: found, reads: running.reads, cost })
 }
 
 /// Reads findings from the rows of a rule's result.
