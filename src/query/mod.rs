@@ -37,17 +37,17 @@ use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
-use datafusion::sql::parser::Statement;
 use datafusion::prelude::Column;
+use datafusion::sql::parser::Statement;
 use deadline::TimeIsUp;
 use meter::Metered;
 use narrow::Narrow;
-use steps::SharedSteps;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use steps::SharedSteps;
 
 /// Stored tables whose rows a session's range limits. Definitions and connections stay whole: what a tool looked
 /// like before the range is what a change in the range is judged by.
@@ -114,8 +114,10 @@ impl Session {
             let room = memory_limit.map_or(packed::ROOM, |bytes| bytes / 2);
             memory_limit = memory_limit.map(|bytes| bytes - bytes / 2);
             for (name, table) in &mut tables {
-                if let Some(part) = packed::PARTS.iter().find(|part| part.table == name) {
-                    *table = Arc::new(packed::PackedTable::new(Arc::clone(table), *part, room / 100 * part.share));
+                let parts = packed::PARTS.iter().filter(|part| part.table == name);
+                let parts: Vec<_> = parts.map(|part| (*part, room / 100 * part.share)).collect();
+                if !parts.is_empty() {
+                    *table = Arc::new(packed::PackedTable::new(Arc::clone(table), parts));
                 }
             }
         }

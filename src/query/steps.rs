@@ -1,7 +1,7 @@
 //! A rule's query in steps: what it reads twice, or what other rules compute as well, is computed once and kept.
 //!
-//! DataFusion puts the query of a `WITH` clause in wherever its name stands, and computes it as often. The result of a step is kept while the
-//! rule runs if it is small; a step that reads tables alone, in the same words as that of another rule, is kept for all rules.
+//! DataFusion puts the query of a `WITH` clause in wherever its name stands, and computes it as often. The result of a step that is read more than
+//! once, or has distinct rows, is kept while the rule runs if it is small; a step that reads tables alone, in the same words as that of another rule, is kept for all rules.
 
 use super::narrow::Narrow;
 use super::{Cost, QueryError, Session, deadline, read_only, tables_read};
@@ -14,7 +14,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 use datafusion::execution::session_state::SessionState;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{self, Cte, ObjectName, Query, Visit, Visitor, With};
+use datafusion::sql::sqlparser::ast::{self, Cte, ObjectName, Query, SetExpr, Visit, Visitor, With};
 use futures::StreamExt as _;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::OnceCell;
 
 /// Bytes of one step that are kept while a rule runs, and of one that is kept for all rules. A larger one is computed where it is read.
-const OF_RULE: usize = 32 << 20;
+const OF_RULE: usize = 64 << 20;
 const OF_ALL: usize = 8 << 20;
 
 /// The rows of a rule's query, and what it took to get them.
@@ -138,9 +138,11 @@ impl Session {
         while at < cte_tables.len() {
             let name = name_of(&cte_tables[at]);
             let later = cte_tables[at + 1..].iter().map(|cte| reads(&cte.query, &name)).sum::<usize>();
-            let read = later + reads(query, &name);
+            // Distinct rows are few, and what is known of them helps to plan the rest.
+            let read = later + reads(query, &name) + usize::from(is_distinct(&cte_tables[at].query));
             let needed = needed(&cte_tables[..at], &cte_tables[at].query);
-            let stands_alone = needed.is_empty() && !narrow.made().iter().any(|made| reads(&cte_tables[at].query, made) > 0);
+            let stands_alone =
+                needed.is_empty() && !narrow.made().iter().any(|made| reads(&cte_tables[at].query, made) > 0);
             let mut step = Query::clone(&cte_tables[at].query);
             if !needed.is_empty() {
                 step.with = Some(With { with_token: with_token.clone(), recursive, cte_tables: needed });
@@ -238,6 +240,10 @@ fn query_of(statement: &mut Statement) -> Option<&mut Query> {
     }
 }
 
+fn is_distinct(query: &Query) -> bool {
+    matches!(query.body.as_ref(), SetExpr::Select(select) if select.distinct.is_some())
+}
+
 fn name_of(cte: &Cte) -> String {
     cte.alias.name.value.to_ascii_lowercase()
 }
@@ -271,7 +277,8 @@ fn reads<V: Visit>(query: &V, name: &str) -> usize {
     impl Visitor for Count<'_> {
         type Break = std::convert::Infallible;
         fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Self::Break> {
-            let named = relation.0.len() == 1 && relation.0[0].as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(self.0));
+            let named = relation.0.len() == 1
+                && relation.0[0].as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(self.0));
             self.1 += usize::from(named);
             ControlFlow::Continue(())
         }
