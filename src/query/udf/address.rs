@@ -180,7 +180,27 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_parsed_is_what_parsing_gives() {
-        let labels = ["a", "example", "a1", "1a", "0x7f", "a-b", "-a", "a-", "a--b", "xn--a", "xn--bcher-kva", "A", "ä", "a_b", "%61", "127", "", "com", "test"];
+        let labels = [
+            "a",
+            "example",
+            "a1",
+            "1a",
+            "0x7f",
+            "a-b",
+            "-a",
+            "a-",
+            "a--b",
+            "xn--a",
+            "xn--bcher-kva",
+            "A",
+            "ä",
+            "a_b",
+            "%61",
+            "127",
+            "",
+            "com",
+            "test",
+        ];
         let mut plain = 0;
         for scheme in ["http://", "https://", "HTTPS://", "ftp://", "//"] {
             for first in labels {
