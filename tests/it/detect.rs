@@ -338,11 +338,13 @@ const RUNAWAYS: [(&str, &str); 3] = [
     ("hands_on_rows", "observables a CROSS JOIN observables b CROSS JOIN observables c CROSS JOIN observables d"),
     (
         "refuses_all_pairs",
-        "(observables a CROSS JOIN observables b) JOIN observables c ON strpos(a.value || b.value, c.value || 'nowhere') > 0 CROSS JOIN calls d",
+        "(observables a CROSS JOIN observables b) JOIN (observables c CROSS JOIN observables d)
+         ON strpos(a.value || b.value, c.value || d.value || 'nowhere') > 0",
     ),
     (
         "refuses_all_with_a_key",
-        "observables a JOIN observables b ON b.origin = a.origin JOIN observables c ON c.origin = b.origin AND strpos(a.value || b.value, c.value || 'nowhere') > 0 CROSS JOIN calls d",
+        "observables a JOIN observables b ON b.origin = a.origin JOIN (observables c JOIN observables d ON d.origin = c.origin)
+         ON c.origin = b.origin AND strpos(a.value || b.value, c.value || d.value || 'nowhere') > 0",
     ),
 ];
 
