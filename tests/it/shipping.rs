@@ -142,6 +142,7 @@ pub(crate) fn ship_here(place: &Place, toml: &str, clock: &Arc<Quick>, retried: 
             events: Vec::new(),
             clock,
             stop,
+            notice: Arc::new(|_| {}),
             lock_timeout: Duration::from_secs(60),
         };
         ship(lake, sinks, shipment).await.expect("shipped")

@@ -246,14 +246,14 @@ impl Caller {
 
 /// Texts of a batch as one body, as the encoding puts them together.
 pub(super) fn encoded(encoding: Encoding, batch: &[Message]) -> Vec<u8> {
-    let parts: Vec<&str> = batch.iter().flat_map(|message| &message.parts).map(String::as_str).collect();
+    let parts: Vec<&str> = batch.iter().flat_map(|message| message.parts.iter()).map(String::as_str).collect();
     sink::body(encoding, &parts).into_bytes()
 }
 
 /// Texts of a batch one a line.
 pub(super) fn lines(batch: &[Message]) -> Vec<u8> {
     let mut out = Vec::with_capacity(batch.iter().map(Message::bytes).sum());
-    for part in batch.iter().flat_map(|message| &message.parts) {
+    for part in batch.iter().flat_map(|message| message.parts.iter()) {
         out.extend_from_slice(part.as_bytes());
         out.push(b'\n');
     }
@@ -263,7 +263,7 @@ pub(super) fn lines(batch: &[Message]) -> Vec<u8> {
 /// Texts of a batch as a JSON array; those of an encoding that makes arrays lose their brackets.
 pub(super) fn array(batch: &[Message]) -> Vec<u8> {
     let mut out = vec![b'['];
-    for part in batch.iter().flat_map(|message| &message.parts) {
+    for part in batch.iter().flat_map(|message| message.parts.iter()) {
         if out.len() > 1 {
             out.push(b',');
         }
