@@ -111,6 +111,7 @@ pub(super) fn ship_now(
     events: Vec<OwnEvent>,
     stop: Stop,
 ) -> Result<Vec<Report>, CommandError> {
+    let _span = tracing::info_span!("ship", sinks = opened.len()).entered();
     let lake = writable(context)?;
     let ui = context.ui.clone();
     let shipment = Shipment {

@@ -70,6 +70,15 @@ impl Claim {
             Kind::Bucket(renewed) => !renewed.lost.load(Ordering::SeqCst),
         }
     }
+
+    /// As if the process were paused for so long.
+    #[cfg(test)]
+    pub(super) async fn pause(&self, time: Duration) {
+        if let Kind::Bucket(renewed) = &self.0 {
+            let _held = renewed.held.lock().await;
+            tokio::time::sleep(time).await;
+        }
+    }
 }
 
 impl Lake {

@@ -7,15 +7,15 @@ use super::clock::{MAX_WAIT, backoff};
 use super::feed::{Batcher, Feed, Item, item};
 use super::ledger::{Event, Row, State};
 use super::limiter::Limiter;
-use super::outbox::{Outbox, Survey};
+use super::outbox;
 use super::recorder::Rows;
-use super::{Opened, Report, Retried, Shipment, Sink, digest};
+use super::{Opened, Report, Shipment, Sink, digest};
 use crate::lake::{Claim, Lake, LakeError, Patience};
 use crate::sink::destination::{Destination, Outcome, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 /// Messages in a row that the receiver fails at, each alone, before it counts as broken itself.
 const STRIKES: u32 = 3;
@@ -85,7 +85,7 @@ impl Lane {
     pub(super) async fn run(mut self, lake: Arc<Lake>) -> Result<Report, LakeError> {
         let is_alone = self.claim(&lake).await?;
         // Not before: who was waited for has sent what waited then.
-        let (outbox, mut survey) = survey(lake, self.sink.clone(), self.shipment.retried).await?;
+        let (outbox, mut survey) = outbox::look(lake, self.sink.clone(), self.shipment.retried).await?;
         tracing::debug!(%survey, refused = survey.refused, "looked at what waits");
         (self.report.pending, self.report.set_aside) = (survey.due, survey.refused);
         (self.report.oldest_pending, self.not_before) = (survey.oldest, survey.not_before);
@@ -227,9 +227,12 @@ impl Lane {
                 work.push(batch);
                 return self.stop(work, None).await;
             }
-            let outcome = self.destination.send(&messages).await;
+            let bytes = messages.iter().map(|message| message.bytes() as u64).sum::<u64>();
+            let span = tracing::info_span!("batch", alerts = batch.len(), messages = messages.len(), bytes);
+            let outcome = self.destination.send(&messages).instrument(span.clone()).await;
+            span.in_scope(|| tell(&outcome));
             self.report.batches += 1;
-            self.report.bytes += messages.iter().map(|message| message.bytes() as u64).sum::<u64>();
+            self.report.bytes += bytes;
             let Outcome { verdicts, wait, stop, note } = outcome;
             if let Some(note) = note {
                 self.note(note);
@@ -450,21 +453,13 @@ impl Lane {
     }
 }
 
-/// Looks at what waits, on a thread where that disturbs nobody.
-async fn survey(lake: Arc<Lake>, sink: Sink, retried: Retried) -> Result<(Outbox, Survey), LakeError> {
-    let (runtime, span) = (Handle::current(), tracing::Span::current());
-    let looked = tokio::task::spawn_blocking(move || {
-        let _span = span.entered();
-        runtime.block_on(async {
-            let outbox = Outbox::open(&lake, &sink, retried).await?;
-            let survey = outbox.survey().await?;
-            Ok((outbox, survey))
-        })
-    });
-    match looked.await {
-        Ok(looked) => looked,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+/// What became of a batch, for diagnostics. What receivers answer is in the report, without credentials.
+fn tell(outcome: &Outcome) {
+    let count = |is: fn(&Verdict) -> bool| outcome.verdicts.iter().filter(|verdict| is(verdict)).count();
+    let delivered = count(|verdict| matches!(verdict, Verdict::Delivered));
+    let again = count(|verdict| matches!(verdict, Verdict::Again { .. }));
+    let refused = count(|verdict| matches!(verdict, Verdict::Refused(_) | Verdict::Suspect(_)));
+    tracing::info!(delivered, again, refused, stops = outcome.stop.is_some(), "answered");
 }
 
 struct Retries {

@@ -14,6 +14,7 @@ use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 
 const TABLE: &str = "alerts";
 /// Alerts of one part: about 100 bytes each while it is looked at, 32 for each that is due afterwards.
@@ -323,6 +324,23 @@ impl Outbox {
             })?;
         }
         Ok((found.into_iter().flatten().collect(), bytes))
+    }
+}
+
+/// Looks at what waits, on a thread where that disturbs nobody.
+pub(super) async fn look(lake: Arc<Lake>, sink: Sink, retried: Retried) -> Result<(Outbox, Survey), LakeError> {
+    let (runtime, span) = (Handle::current(), tracing::Span::current());
+    let looked = tokio::task::spawn_blocking(move || {
+        let _span = span.entered();
+        runtime.block_on(async {
+            let outbox = Outbox::open(&lake, &sink, retried).await?;
+            let survey = outbox.survey().await?;
+            Ok((outbox, survey))
+        })
+    });
+    match looked.await {
+        Ok(looked) => looked,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 
