@@ -192,7 +192,13 @@ fn what_is_wrong_with_a_credential_is_said_without_it() {
         ),
         (format!("type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nuser = \"me\"\npassword = \"{MARK}\""), "password"),
         (format!("type = \"webhook\"\nurl = \"http://me:{MARK}@127.0.0.1:9\""), "calltrail.toml:3"),
-        (format!("type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nproxy = \"http://me:{}@127.0.0.1:9\""), "proxy"),
+        (
+            format!(
+                "type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nproxy = \"http://me:{}@127.0.0.1:9\"",
+                MARK.replace('/', "")
+            ),
+            "calltrail.toml:4",
+        ),
         // Not a credential's place, but a slip of the pen puts one there.
         (format!("type = \"webhook\"\nurl = {{ env = \"MARKED\" }}"), "url"),
         (format!("type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nproxy = {{ env = \"MARKED\" }}"), "proxy"),
@@ -213,6 +219,7 @@ fn what_is_wrong_with_a_credential_is_said_without_it() {
         let said = Said::new(2, &command.output().expect("the binary starts"));
         let text = format!("{}{}", said.stdout, said.stderr);
         assert!(text.contains(names), "{keys}: {text}");
-        assert_silent(&keys.replace(MARK, "…"), &text, &[MARK]);
+        assert_silent(names, &text, &[MARK]);
+        assert!(!text.contains("s3cr3t"), "{names}: {text}");
     }
 }
