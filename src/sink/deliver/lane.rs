@@ -179,24 +179,20 @@ impl Lane {
         })
     }
 
-    /// A receiver that refuses everything must not fill the memory.
+    /// A receiver that refuses everything must not fill the memory. False: nothing more can be sent in this run.
     async fn bound_aside(&mut self) -> bool {
         let bytes = || self.aside.iter().map(|(item, _)| item.message.bytes()).sum::<usize>();
-        if self.aside.len() < MAX_ASIDE && bytes() < MAX_ASIDE_BYTES {
-            return true;
-        }
-        self.retry_aside().await;
-        self.aside.is_empty() && !self.is_stopped()
+        (self.aside.len() < MAX_ASIDE && bytes() < MAX_ASIDE_BYTES) || self.retry_aside().await
     }
 
-    /// What was refused once gets its further tries, when everything else is through or so much has gathered.
-    async fn retry_aside(&mut self) {
+    /// What was refused once gets its further tries, when everything else is through or so much has gathered. False: nothing more can be sent.
+    async fn retry_aside(&mut self) -> bool {
         let mut round = 0;
         while !self.aside.is_empty() {
             round += 1;
             let Retries { first, cap } = self.retries();
             if !self.wait(backoff(first, cap, round, self.shipment.clock.random())).await {
-                return;
+                return false;
             }
             let mut batches = Batcher::new(&self.sink);
             let mut full = Vec::new();
@@ -213,9 +209,10 @@ impl Lane {
                 }
             }
             if !going {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Sends a batch until each of its messages is settled or set aside. False: nothing more can be sent in this run.
