@@ -316,7 +316,11 @@ impl Outbox {
             let mut places = rows.iter().map(|(_, place)| *place);
             let selection = Some(RowSelection::from(selectors));
             data_file::read_rows(&self.table, &self.files[file as usize], &[], selection, |batch| {
-                bytes += batch.get_array_memory_size();
+                // What the rows take; the buffers behind them may be of whole pages.
+                let taken = |column: &ArrayRef| column.to_data().get_slice_memory_size();
+                for column in batch.columns() {
+                    bytes += taken(column)?;
+                }
                 for (alert, place) in alerts_from_batch(&batch)?.into_iter().zip(places.by_ref()) {
                     found[place] = Some(alert);
                 }
