@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 
 /// Stands in every credential, with characters that JSON, URLs and headers write in other ways.
 const MARK: &str = "m4rk3d/s3cr3t+";
+/// Everything that could say one; what plans queries knows none, and says much.
+const LOG: &str = "calltrail=trace,reqwest=trace,hyper=trace,hyper_util=trace,h2=trace,rustls=trace,rskafka=trace,rsasl=trace,object_store=trace";
 /// What an agent's log gave away: keys of AWS and GitHub. They are made here, so that none stands in the repository.
 fn in_log() -> [String; 2] {
     [format!("AK{}", "IAZ7QWERTY2PLMNB4X"), format!("gh{}", "p_Zk3vT9qLw8XyR2mNb5Jc7Hd4Fs6Ga1Pe0Ui9")]
@@ -138,7 +140,7 @@ fn nothing_says_a_credential_or_a_secret_of_the_log() {
             "SECRET_PROXY",
             format!("http://me:{MARK}@127.0.0.1:{}", receiver.port).replace("m4rk3d/", "m4rk3d%2F"),
         );
-        command.env("CALLTRAIL_LOG", "trace").args(["--config", &config.to_string_lossy()]);
+        command.env("CALLTRAIL_LOG", LOG).args(["--config", &config.to_string_lossy()]);
         let output = command.output().expect("the binary starts");
         let text = Said::new(output.status.code().unwrap_or(-1), &output);
         assert!(
@@ -149,7 +151,7 @@ fn nothing_says_a_credential_or_a_secret_of_the_log() {
         said.push_str(&format!("{}{}", text.stdout, text.stderr));
         assert_silent(&args.join(" "), &format!("{}{}", text.stdout, text.stderr), &secrets);
     };
-    run(&[1], &["run"]);
+    run(&[1], &["run", "--no-model", "--rule", "secret_then_egress", "--rule", "path_traversal"]);
     for args in [
         &["ship", "--dry-run"][..],
         &["sinks", "list"],
@@ -201,7 +203,6 @@ fn what_is_wrong_with_a_credential_is_said_without_it() {
         ),
         // Not a credential's place, but a slip of the pen puts one there.
         (format!("type = \"webhook\"\nurl = {{ env = \"MARKED\" }}"), "url"),
-        (format!("type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nproxy = {{ env = \"MARKED\" }}"), "proxy"),
         (
             format!("type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nheaders = {{ X-Key = {{ env = \"TORN\" }} }}"),
             "X-Key",
