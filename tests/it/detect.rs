@@ -9,6 +9,7 @@ use calltrail::query::{SessionOptions, TimeRange};
 use calltrail::rule::{Params, RuleSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Rules that look at what grows, at what is known of all sessions, and at what later calls explain.
@@ -60,12 +61,17 @@ fn open(place: &Place) -> Lake {
 }
 
 fn detect_here(place: &Place, rules: &RuleSet, full: bool) -> Detected {
+    detect_until(place, rules, full, &|| false)
+}
+
+fn detect_until(place: &Place, rules: &RuleSet, full: bool, cancelled: &(dyn Fn() -> bool + Sync)) -> Detected {
     let detectors = rule_detectors(rules, &Params::default(), &BTreeMap::new());
     let request = Request {
         range: TimeRange::default(),
         full,
         session: SessionOptions { threads: Some(1), ..SessionOptions::default() },
         suppressions: &[],
+        cancelled,
         now: chrono::DateTime::from_timestamp(1_794_474_000, 0).expect("a time"),
         clock: || Duration::ZERO,
     };
@@ -277,6 +283,28 @@ fn current_after_recovery(place: &Place, detect: impl Fn() -> std::process::Comm
 }
 
 /// Rows of the table and back say the same.
+#[test]
+fn a_detection_that_is_told_to_end_keeps_what_it_has_found_and_the_next_goes_on() {
+    let place = empty_lake();
+    let (_, rules) = rules(&place);
+    let rules = rules.filtered(|rule| RULES.iter().any(|(id, _)| *id == rule.header.id));
+    place.ingest_here(sample_logs());
+    let untouched = place.path("untouched");
+    copy_folder(&place.lake(), &untouched);
+    detect_here(&place, &rules, false);
+    let undisturbed = current(&place);
+    std::fs::remove_dir_all(place.lake()).expect("removed");
+    copy_folder(&untouched, &place.lake());
+    // One rule ends, then the wish comes.
+    let looks = AtomicUsize::new(0);
+    let ended = detect_until(&place, &rules, false, &|| looks.fetch_add(1, Ordering::SeqCst) > 0);
+    let ran = |detected: &Detected| detected.profile.iter().filter(|of_rule| of_rule.ran.is_some()).count();
+    assert!(ran(&ended) <= 1, "{:?}", ended.profile);
+    let rest = detect_here(&place, &rules, false);
+    assert_eq!(ran(&ended) + ran(&rest), rules.rules().len(), "those that ran do not run again");
+    assert_alerts("after a stop", &undisturbed, &current(&place));
+}
+
 #[test]
 fn alerts_survive_the_table() {
     let place = empty_lake();
