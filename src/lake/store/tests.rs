@@ -273,7 +273,8 @@ async fn a_claim_is_one_processs_until_it_ends_or_is_out_of_reach() {
         let claim = two.claim("ship-a", "sink `a`", &patience(1)).await.unwrap();
         assert!(claim.is_held());
         if is_bucket {
-            let (_, taken) = tokio::join!(claim.pause(LEASE * 3), one.claim("ship-a", "sink `a`", &patience(5)));
+            let waiting = patience(5);
+            let (_, taken) = tokio::join!(claim.pause(LEASE * 3), one.claim("ship-a", "sink `a`", &waiting));
             let taken = taken.unwrap();
             assert!(taken.is_held());
             tokio::time::sleep(LEASE).await;
