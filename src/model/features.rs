@@ -163,13 +163,12 @@ impl<'a> SessionWatch<'a> {
         let call = CallText::read(Arc::clone(tool), arguments, self.idf);
         let mut total = 0.0;
         let (mut exclusive, mut from_results, mut from_nowhere) = (0.0, 0.0, 0.0);
-        for token in call.tokens() {
-            let weight = self.idf.weight(*token);
+        for (token, weight) in call.tokens() {
             total += weight;
-            if self.directives.is_known(*token) {
+            if self.directives.is_known(token) {
                 continue;
             }
-            match self.read.get(token).copied().unwrap_or_default() {
+            match self.read.get(&token).copied().unwrap_or_default() {
                 0 => from_nowhere += weight,
                 IN_ORDERS => {
                     exclusive += weight;

@@ -268,7 +268,7 @@ impl<'a> Directives<'a> {
         seen.sort_unstable_by(|a, b| b.cmp(a));
         seen.dedup();
         seen.truncate(MAX_CANDIDATES);
-        let facts = (!seen.is_empty()).then(|| Facts::of(call, self.idf, &self.known));
+        let facts = (!seen.is_empty()).then(|| Facts::of(call, &self.known));
         let mut best: Option<(f64, u32)> = None;
         if let Some(facts) = &facts {
             // From old to new: of equal ones the first counts.
@@ -339,9 +339,9 @@ struct Parts {
 }
 
 impl<'a> Facts<'a> {
-    fn of(call: &'a CallText, idf: &Idf, known: &HashSet<Token, ahash::RandomState>) -> Self {
+    fn of(call: &'a CallText, known: &HashSet<Token, ahash::RandomState>) -> Self {
         let weights: Vec<(Token, f64, bool)> =
-            call.tokens.iter().map(|token| (*token, idf.weight(*token), !known.contains(token))).collect();
+            call.tokens().map(|(token, weight)| (token, weight, !known.contains(&token))).collect();
         Self {
             call,
             total: weights.iter().map(|(_, weight, _)| weight).sum(),
