@@ -9,7 +9,7 @@ use super::act::Acts;
 use super::hash;
 use super::history::History;
 use super::isolation::IsolationForest;
-use super::learn::{self, FOLDS};
+use super::kinds::{self, FOLDS};
 use super::profile::{BEHAVIOUR, OF_CALL, Profile, WIDTH, profile};
 use super::score::Reason;
 use rayon::prelude::*;
@@ -94,14 +94,21 @@ impl Baseline {
         if sessions.len() < ENOUGH {
             return None;
         }
-        let fold = |session: &Acts| learn::fold(&session.session_id);
+        let folds = kinds::folds(sessions);
         // One history more, of all of them, is what is kept.
         let histories: Vec<History> = (0..=FOLDS)
             .into_par_iter()
-            .map(|left_out| History::fit(sessions.iter().copied().filter(|session| fold(session) != left_out)))
+            .map(|left_out| {
+                History::fit(
+                    sessions.iter().zip(&folds).filter(|(_, fold)| **fold != left_out).map(|(session, _)| *session),
+                )
+            })
             .collect();
-        let measured: Vec<[f32; WIDTH]> =
-            sessions.par_iter().map(|session| profile(&histories[fold(session) as usize], session).session).collect();
+        let measured: Vec<[f32; WIDTH]> = sessions
+            .par_iter()
+            .zip(&folds)
+            .map(|(session, fold)| profile(&histories[*fold as usize], session).session)
+            .collect();
         // Nothing is far out of a distribution without values.
         let of = |at: usize| {
             measured.iter().filter(|_| !without.contains(BEHAVIOUR[at].0)).map(|values| values[at]).collect()

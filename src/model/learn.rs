@@ -1,14 +1,14 @@
 //! Learning from a lake: one pass over its sessions, then the forest, the baseline, and the scores that normal sessions have.
 //!
-//! Scores that p-values rest on are made as those of unseen sessions: each quarter of the sessions is scored by a forest and a history of the other three.
+//! Scores that p-values rest on are made as those of unseen sessions of unseen kinds of work ([`kinds`]): each quarter is scored by a forest and a history of the other three.
 
 use super::act::Acts;
 use super::baseline::Baseline;
 use super::features::FEATURES;
 use super::forest::{Example, Forest};
-use super::hash;
+use super::kinds::{self, FOLDS};
 use super::labels::{Label, Labels};
-use super::planted::{Examples, RawCall, Sample};
+use super::planted::{Examples, RawCall, Sample, Story};
 use super::read::{Scored, session_score};
 use super::rows::{RawSession, Row, Tools, each_session};
 use super::saved::builtin;
@@ -16,19 +16,12 @@ use super::score::score_values;
 use super::watch::watch;
 use crate::query::{QueryError, Session};
 use rayon::prelude::*;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Sessions that a forest of one's own needs.
 pub(super) const OWN_FOREST: usize = 300;
-/// Parts of the sessions.
-pub(super) const FOLDS: u64 = 4;
 /// Calls that are kept of all sessions; later sessions, in the order of their ids, are passed over.
 const MAX_CALLS: usize = 4_000_000;
-
-/// The part of the sessions that one belongs to.
-pub(super) fn fold(session_id: &str) -> u64 {
-    hash::name(&[session_id]) % FOLDS
-}
 
 /// One session to learn from.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +103,7 @@ impl Lessons {
             let bytes = raw.rows.iter().map(|row| row.content().len() + row.result().len()).sum();
             let wanted = !lesson.is_malicious
                 && sample.read().is_ok_and(|sample| sample.wants(&raw.id, watched.calls.len(), bytes));
-            (lesson, wanted.then(|| raw.rows.iter().filter_map(raw_call).collect::<Vec<RawCall>>()), false)
+            (lesson, wanted.then(|| story(raw)), false)
         };
         each_session(session, None, tools, work, |(lesson, raw, is_left_out)| {
             let n = lesson.acts.calls.len();
@@ -142,6 +135,10 @@ impl Lessons {
     /// Learns from the sessions that `keep` accepts.
     pub fn fit(&self, tools: &Tools, keep: impl Fn(&str) -> bool + Sync) -> Fitted {
         let kept: Vec<&Lesson> = self.sessions.iter().filter(|lesson| keep(&lesson.session_id)).collect();
+        let folds = kinds::folds(&kept.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
+        let folds: HashMap<&str, u64> =
+            kept.iter().zip(folds).map(|(lesson, fold)| (lesson.session_id.as_str(), fold)).collect();
+        let fold = |session: &str| folds.get(session).copied().unwrap_or_default();
         let normal: Vec<&Lesson> = kept.iter().copied().filter(|lesson| !lesson.is_malicious).collect();
         let labelled = kept
             .iter()
@@ -175,6 +172,12 @@ impl Lessons {
             (lesson.agent.clone(), session_score(lesson.order(forest), levels.get(at).copied().unwrap_or_default()))
         });
         Fitted { scores: scores.collect(), forest, baseline }
+    }
+
+    /// Two halves of the sessions, no kind of work in both: whether each is in the first.
+    pub fn halves_of_kinds(&self) -> Vec<bool> {
+        let acts: Vec<&Acts> = self.sessions.iter().map(|lesson| &lesson.acts).collect();
+        kinds::folds(&acts).into_iter().map(|fold| fold % 2 == 0).collect()
     }
 
     /// The sessions that may count as normal, with their agents.
@@ -211,10 +214,21 @@ impl Lesson {
         for (at, values) in self.values.chunks(FEATURES.len()).enumerate() {
             let positive = malicious.contains(ids[at]);
             if positive || at < first && (last.is_some() || !self.is_malicious) {
-                self.labelled.push(Example { features: super::features::learned(values).to_vec(), positive, weight });
+                self.labelled.push(Example { features: values.to_vec(), positive, weight });
             }
         }
     }
+}
+
+fn story(raw: &RawSession) -> Story {
+    let mut story = Story::default();
+    for row in &raw.rows {
+        match raw_call(row) {
+            Some(call) => story.calls.push(call),
+            None => story.requests.push((story.calls.len(), row.content().to_owned())),
+        }
+    }
+    story
 }
 
 fn raw_call(row: &Row) -> Option<RawCall> {

@@ -3,7 +3,7 @@
 use super::baseline::Baseline;
 use super::calibration::Calibration;
 use super::drift::{Drift, Reference};
-use super::features::{FEATURES, LEARNED};
+use super::features::FEATURES;
 use super::forest::Forest;
 use super::learn::{Fitted, Lessons};
 use super::profile::BEHAVIOUR;
@@ -19,7 +19,7 @@ const BUILTIN: &[u8] = include_bytes!("default.json.zst");
 const FORMAT_VERSION: u32 = 2;
 const FORMAT: &str = "calltrail-model";
 /// Version of the score: p-values of another one mean nothing.
-const SCORER: &str = "order-behaviour-1";
+const SCORER: &str = "order-behaviour-2";
 
 /// What a model was trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -180,7 +180,7 @@ impl Model {
         if model.scorer != SCORER || model.features != Self::feature_names() {
             return Err(mismatch("was made with other features or another score".to_owned()));
         }
-        if model.forest.as_ref().is_some_and(|forest| !forest.is_sound(LEARNED)) {
+        if model.forest.as_ref().is_some_and(|forest| !forest.is_sound(FEATURES.len())) {
             return Err(no_model("its forest is damaged".to_owned()));
         }
         if model.baseline.as_ref().is_some_and(|baseline| !baseline.is_sound()) {
@@ -228,7 +228,7 @@ mod tests {
         let read = Model::parse(&text, "m.json").expect("its own text");
         assert_eq!((&read, read.id()), (&model, model.id()));
         assert!(
-            builtin().is_some_and(|forest| forest.is_sound(LEARNED)),
+            builtin().is_some_and(|forest| forest.is_sound(FEATURES.len())),
             "the built-in model is not of this version: make it anew"
         );
         for (wrong, message) in [

@@ -63,6 +63,11 @@ impl ToolText {
         Self { name, groups, vector }
     }
 
+    /// Groups of like words that the name belongs to, one bit each.
+    pub(crate) fn groups(&self) -> u16 {
+        self.groups
+    }
+
     /// The cosine between this tool and a set of distinct tokens, both weighted by idf. 0..1.
     pub fn cosine(&self, distinct: &[Token], idf: &Idf) -> f64 {
         let (mut dot, mut square) = (0.0, 0.0);
@@ -219,8 +224,13 @@ fn is_moment(low: &str) -> bool {
     let digits = low.bytes().filter(u8::is_ascii_digit).count();
     let signs = low.bytes().filter(|b| matches!(b, b'-' | b':' | b'/')).count();
     let rest = low.trim_end_matches("am").trim_end_matches("pm");
-    low.len() <= 40 && digits >= 3 && signs >= 1 && (signs >= 2 || low.contains(':'))
-        && rest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'/' | b' ' | b'.' | b'+' | b't' | b'z'))
+    low.len() <= 40
+        && digits >= 3
+        && signs >= 1
+        && (signs >= 2 || low.contains(':'))
+        && rest
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'/' | b' ' | b'.' | b'+' | b't' | b'z'))
 }
 
 impl Visitor for Values<'_> {
