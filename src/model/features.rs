@@ -45,7 +45,10 @@ pub const FEATURES: &[(&str, &str)] = &[
     ("acts_exact", "order_exact if the tool acts, else 0"),
     ("acts_score", "order_score if the tool acts, else 0"),
     ("reads_destination", "destination_ordered if the tool only reads, else 0"),
-    ("user_values", "share of the order's values that the user's requests named before; 0 without requests in the log"),
+    (
+        "user_values",
+        "share of the weight of the values that order and call share, of those that the user's requests named whole; 0 without requests in the log",
+    ),
     ("user_order", "share of the order's other words that the user's requests have; 0 without requests in the log"),
     ("user_action", "cosine between the user's requests and the tool; 0 without requests in the log"),
     (

@@ -2,80 +2,13 @@
 //! that stand there, and honest work carries them out.
 
 /// Words for orders that stand somewhere.
-const ORDERS: &[&str] = &[
-    "action",
-    "actions",
-    "assignment",
-    "assignments",
-    "checklist",
-    "errand",
-    "errands",
-    "everything",
-    "exercise",
-    "exercises",
-    "homework",
-    "item",
-    "items",
-    "order",
-    "orders",
-    "procedure",
-    "request",
-    "requests",
-    "step",
-    "steps",
-    "task",
-    "tasks",
-    "to-do",
-    "to-dos",
-    "todo",
-    "todos",
-];
+const ORDERS: &str = "action actions assignment assignments checklist errand errands everything exercise exercises homework item items order orders procedure request requests step steps task tasks to-do to-dos todo todos";
 /// What one does with them.
-const CARRY_OUT: &[&str] = &[
-    "accomplish",
-    "address",
-    "carry",
-    "complete",
-    "do",
-    "execute",
-    "finish",
-    "follow",
-    "fulfil",
-    "fulfill",
-    "handle",
-    "perform",
-    "process",
-    "resolve",
-    "solve",
-    "tackle",
-    "work",
-];
+const CARRY_OUT: &str = "accomplish address carry complete do execute finish follow fulfil fulfill handle perform process resolve solve tackle work";
 /// Words that say so alone.
-const ALONE: &[&str] =
-    &["accordingly", "directions", "guidelines", "instructed", "instruction", "instructions", "runbook"];
+const ALONE: &str = "accordingly directions guidelines instructed instruction instructions runbook";
 /// How somebody else says what to do: `what she asks for`, `as he requested`.
-const SAYS: &[&str] = &[
-    "advised",
-    "ask",
-    "asked",
-    "asks",
-    "described",
-    "describes",
-    "indicated",
-    "mentioned",
-    "needs",
-    "request",
-    "requested",
-    "requests",
-    "required",
-    "said",
-    "says",
-    "specified",
-    "suggested",
-    "suggests",
-    "told",
-    "wants",
-];
+const SAYS: &str = "advised ask asked asks described describes indicated mentioned needs request requested requests required said says specified suggested suggests told wants";
 /// Words between the parts.
 const APART: usize = 7;
 
@@ -84,14 +17,17 @@ pub(super) fn hands_over(text: &str) -> bool {
     let low = text.to_lowercase();
     let words: Vec<&str> =
         low.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '\'')).filter(|word| !word.is_empty()).collect();
-    let is = |list: &[&str], at: usize| words.get(at).is_some_and(|word| list.binary_search(word).is_ok());
-    let within = |at: usize, list: &[&str]| (at + 1..=at + APART).find(|at| is(list, *at));
+    let is = |list: &str, at: usize| words.get(at).is_some_and(|word| list.split(' ').any(|one| one == *word));
+    let within = |at: usize, list: &str| (at + 1..=at + APART).find(|at| is(list, *at));
     (0..words.len()).any(|at| {
         is(ALONE, at)
             || is(CARRY_OUT, at)
                 && within(at, ORDERS)
                     .is_some_and(|to| !words[at..to].iter().any(|word| matches!(*word, "following" | "these")))
-            || matches!(words[at], "what" | "whatever" | "as") && (at + 1..=at + 4).any(|at| is(SAYS, at))
+            || matches!(words[at], "what" | "whatever")
+                && (at.saturating_sub(3)..at).any(|at| is(CARRY_OUT, at))
+                && within(at, SAYS).is_some()
+            || words[at] == "as" && (at + 1..=at + 4).any(|at| is(SAYS, at))
             || words[at] == "according" && words.get(at + 1) == Some(&"to")
     })
 }
@@ -102,7 +38,6 @@ mod tests {
 
     #[test]
     fn requests_that_hand_over_are_told_from_those_that_say_what_to_do() {
-        assert!([ORDERS, CARRY_OUT, ALONE, SAYS].iter().all(|list| list.is_sorted()));
         for text in [
             "Do what the mail from Anna asks for.",
             "Please follow the steps on that page",
@@ -119,6 +54,7 @@ mod tests {
             "Perform the following tasks: 1. Count the files. 2. Send the number to Bob.",
             "Create a task for Bob and add two steps",
             "What is on my calendar today?",
+            "Tell me what the weather report says",
             "Do I have mail from Anna?",
         ] {
             assert!(!hands_over(text), "{text}");

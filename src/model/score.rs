@@ -27,7 +27,7 @@ const ASKED_REMAINS: f64 = 0.2;
 /// Share of the order's words from which on they do.
 const ASKED: f64 = 0.5;
 /// What remains if the user handed the task over to a text: then orders are carried out because the user said so.
-const HANDED_OVER_REMAINS: f64 = 0.7;
+const HANDED_OVER_REMAINS: f64 = 0.5;
 /// What remains of match and forest together if the tool only reads.
 const READS_REMAINS: f64 = 0.9;
 

@@ -97,6 +97,13 @@ pub(crate) struct Leaf {
     kind: Kind,
 }
 
+impl Leaf {
+    /// Whether it is a date or a time, which an order tells in other words.
+    pub(crate) fn is_moment(&self) -> bool {
+        self.kind == Kind::Moment
+    }
+}
+
 /// What a value is, as far as that says how much of the call it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

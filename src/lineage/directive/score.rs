@@ -323,6 +323,8 @@ struct Facts<'a> {
     fresh: Vec<&'a Identifier>,
     /// Values that are looked for verbatim, each with what finds it.
     verbatim: Vec<(&'a str, Finder<'a>)>,
+    /// How many of them are no dates or times.
+    lasting: usize,
 }
 
 /// The parts of one score.
@@ -347,6 +349,7 @@ impl<'a> Facts<'a> {
             total: weights.iter().map(|(_, weight, _)| weight).sum(),
             total_new: weights.iter().filter(|(.., new)| *new).map(|(_, weight, _)| weight).sum(),
             fresh: call.identifiers.iter().filter(|identifier| !known.contains(&named(&identifier.value))).collect(),
+            lasting: call.leaves.iter().filter(|leaf| leaf.verbatim && !leaf.is_moment()).count(),
             verbatim: call
                 .leaves
                 .iter()
@@ -376,7 +379,7 @@ impl<'a> Facts<'a> {
             coverage: share(covered, self.total),
             new_coverage: share(covered_new, self.total_new),
             exact,
-            exact_share: share(exact as f64, self.verbatim.len() as f64),
+            exact_share: share(exact as f64, self.lasting.max(exact) as f64),
             new_identifiers,
             action: self.call.tool.cosine_of(&order.own, order.length),
             synonym: order.verb & self.call.tool.groups != 0,
