@@ -415,6 +415,25 @@ mod tests {
     }
 
     #[test]
+    fn a_session_is_told_with_its_requests_and_without_and_gets_no_order_of_its_own_request() {
+        let mut draw = Draw::new(5);
+        let verbs = Verbs::default();
+        let told = |stories: Vec<Story>| {
+            let mut sample = Sample::new(1);
+            stories.into_iter().enumerate().for_each(|(n, story)| sample.take(format!("s{n}"), story));
+            sample.examples(&verbs, |_| true, |_| 0)
+        };
+        let at = super::super::features::place("user_requests");
+        let with_requests: Vec<Story> = (0..20).map(|_| session(&mut draw)).collect();
+        let examples = told(with_requests.clone());
+        let asked = examples.iter().filter(|(_, example)| example.features[at] == 1.0).count();
+        assert_eq!(2 * asked, examples.len());
+        assert!(examples.iter().any(|(_, example)| example.positive));
+        let same = |story: &Story| Story { requests: vec![(0, "Read the notes to me".to_owned())], ..story.clone() };
+        assert!(told(with_requests.iter().map(same).collect()).iter().all(|(_, example)| !example.positive));
+    }
+
+    #[test]
     fn json_stays_json_and_any_text_is_endured() {
         let mut draw = Draw::new(3);
         let text = serde_json::json!({"body": "One. Two and \"three\". Four\nfive. Six seven eight nine ten eleven twelve thirteen."}).to_string();
