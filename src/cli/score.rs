@@ -4,7 +4,7 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, ui};
 use crate::alert::visible;
 use crate::config::units::When;
-use crate::model::calibration::{Calibration, ENOUGH, benjamini_hochberg};
+use crate::model::calibration::{ENOUGH, benjamini_hochberg};
 use crate::model::labels::Labels;
 use crate::model::{
     Judged, Lesson, Lessons, Model, ScoredSession, Scorer, Tools, Updated, alerted, builtin, builtin_id, judge,
@@ -112,7 +112,7 @@ pub(super) fn run(context: &Context, args: &ScoreArgs) -> Result<u8, CommandErro
             scored.sessions,
             found.len()
         ));
-        let history = model.as_ref().map(|model| model.calibration.sessions(None));
+        let history = model.as_ref().map(|model| model.normal.new.sessions(None));
         if let Some(history) = history.filter(|history| *history < ENOUGH) {
             context.ui.warn(format!(
                 "only {history} sessions to compare with: p-values below {:.3} cannot occur",
@@ -136,7 +136,7 @@ fn score(context: &Context, model: Option<&Model>, range: TimeRange) -> Result<U
         }
         let ranged = session.for_rule(range).await?;
         let mut tools = Tools::read(&ranged).await?;
-        let scorer = model.map_or_else(|| Scorer { forest: builtin(), baseline: None }, Model::scorer);
+        let scorer = model.map_or_else(|| Scorer { forest: builtin(), ..Scorer::default() }, Model::scorer);
         let scored = score_lake(&ranged, &mut tools, scorer, None).await?;
         let (sessions, calls, with_requests) = (scored.sessions.len() as u64, scored.calls, scored.with_requests);
         let judged = judge(scored.sessions, model);
@@ -188,14 +188,8 @@ fn p_values_across(lessons: &Lessons, tools: &Tools, halves: &[bool]) -> Vec<f64
             |half: bool| lessons.sessions.iter().zip(halves).filter(move |(_, of)| **of == half).map(|(one, _)| one);
         let known: HashSet<&str> = in_half(seen).map(|lesson| lesson.session_id.as_str()).collect();
         let fitted = lessons.fit(tools, |session| known.contains(session));
-        let as_session = |lesson: &Lesson| ScoredSession {
-            session_id: lesson.session_id.clone(),
-            agent: lesson.agent.clone(),
-            score: fitted.score(lesson),
-            ..ScoredSession::default()
-        };
-        let unseen: Vec<ScoredSession> = in_half(!seen).map(as_session).collect();
-        all.extend(p_values(&unseen, &Calibration::new(fitted.scores)));
+        let unseen: Vec<ScoredSession> = in_half(!seen).map(|lesson| fitted.score(lesson)).collect();
+        all.extend(p_values(&unseen, &fitted.normal()));
     }
     all
 }

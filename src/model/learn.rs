@@ -1,15 +1,17 @@
 //! Learning from a lake: one pass over its sessions, then the forest, the baseline, and the scores that normal sessions have.
 //!
-//! Scores that p-values rest on are made as those of unseen sessions of unseen kinds of work ([`kinds`]): each quarter is scored by a forest and a history of the other three.
+//! Scores that p-values rest on are made as those of unseen sessions, of kinds of work that are known and of new ones ([`kinds`]): each quarter is scored by a forest and a
+//! history of the other three.
 
 use super::act::Acts;
 use super::baseline::Baseline;
 use super::features::FEATURES;
-use super::forest::{Example, Forest};
-use super::kinds::{self, FOLDS};
+use super::forest::{Example, Forest, TREES};
+use super::kinds::{self, FOLDS, KNOWN, NEW};
 use super::labels::{Label, Labels};
+use super::normal::Normal;
 use super::planted::{Examples, RawCall, Sample, Story};
-use super::read::{Scored, session_score};
+use super::read::{Parts, Scored, ScoredSession, session_score};
 use super::rows::{RawSession, Row, Tools, each_session};
 use super::saved::builtin;
 use super::score::score_values;
@@ -56,8 +58,20 @@ pub struct Fitted {
     /// Grown on these sessions; `None` of too few.
     pub forest: Option<Forest>,
     pub baseline: Option<Baseline>,
-    /// Agent and score of each session, as of one that was not learned from.
-    pub scores: Vec<(Option<String>, f64)>,
+    /// Of each session, as of one that was not learned from.
+    pub scores: Vec<Scores>,
+    /// Kinds of work with more than one session, sorted.
+    pub(super) kinds: Vec<u64>,
+}
+
+/// What a normal session scores.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    pub(super) agent: Option<String>,
+    /// As one of a kind of work that was learned from; `None` if no other session was of its kind.
+    pub(super) known: Option<f64>,
+    /// As one of a kind of work that was not.
+    pub(super) new: f64,
 }
 
 impl Lessons {
@@ -136,7 +150,7 @@ impl Lessons {
     pub fn fit(&self, tools: &Tools, keep: impl Fn(&str) -> bool + Sync) -> Fitted {
         let kept: Vec<&Lesson> = self.sessions.iter().filter(|lesson| keep(&lesson.session_id)).collect();
         let folds = kinds::folds(&kept.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
-        let folds: HashMap<&str, u64> =
+        let folds: HashMap<&str, [u64; 2]> =
             kept.iter().zip(folds).map(|(lesson, fold)| (lesson.session_id.as_str(), fold)).collect();
         let fold = |session: &str| folds.get(session).copied().unwrap_or_default();
         let normal: Vec<&Lesson> = kept.iter().copied().filter(|lesson| !lesson.is_malicious).collect();
@@ -145,7 +159,7 @@ impl Lessons {
             .flat_map(|lesson| lesson.labelled.iter().map(|example| (fold(&lesson.session_id), example.clone())));
         let labelled: Examples = labelled.collect();
         let has_labels = labelled.iter().any(|(_, example)| example.positive);
-        let (mut forest, mut of_folds) = (None, Vec::new());
+        let (mut forest, mut of_folds) = (None, [Vec::new(), Vec::new()]);
         if normal.len() >= OWN_FOREST || has_labels {
             let mut examples = self.sample.examples(&tools.verbs, &keep, fold);
             examples.extend(labelled);
@@ -156,28 +170,36 @@ impl Lessons {
                     .filter_map(|(_, example)| example.features.get_mut(at))
                     .for_each(|value| *value = 0.0);
             }
-            let grown = |left_out: u64| {
-                let of_others = examples.iter().filter(|(part, example)| *part != left_out || example.positive);
-                Forest::fit(&of_others.map(|(_, example)| example.clone()).collect::<Vec<_>>(), self.seed)
+            let grown = |way: usize, left_out: u64, trees: usize| {
+                let of_others = examples.iter().filter(|(parts, example)| parts[way] != left_out || example.positive);
+                Forest::fit(&of_others.map(|(_, example)| example.clone()).collect::<Vec<_>>(), self.seed, trees)
             };
-            // One forest more, of all of them, is what is kept.
-            of_folds = (0..=FOLDS).map(grown).collect();
-            forest = of_folds.pop().flatten();
+            // Half of the trees rank the sessions well enough, and there are twice as many forests.
+            of_folds = [KNOWN, NEW].map(|way| (0..FOLDS).map(|left_out| grown(way, left_out, TREES / 2)).collect());
+            // Of all of them, which is what is kept.
+            forest = grown(KNOWN, FOLDS, TREES);
         }
         let fitted =
             Baseline::fit(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>(), self.seed, &self.without);
         let (baseline, levels) = fitted.map_or((None, Vec::new()), |(baseline, levels)| (Some(baseline), levels));
+        let kinds = kinds::known(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
         let scores = normal.par_iter().enumerate().map(|(at, lesson)| {
-            let forest = of_folds.get(fold(&lesson.session_id) as usize).and_then(Option::as_ref).or_else(|| builtin());
-            (lesson.agent.clone(), session_score(lesson.order(forest), levels.get(at).copied().unwrap_or_default()))
+            let parts = fold(&lesson.session_id);
+            let levels: [f64; 2] = levels.get(at).copied().unwrap_or_default();
+            let [known, new] = [KNOWN, NEW].map(|way| {
+                let forest = of_folds[way].get(parts[way] as usize).and_then(Option::as_ref).or_else(|| builtin());
+                session_score(lesson.order(forest), levels[way])
+            });
+            let known = kinds.binary_search(&lesson.acts.kind).is_ok().then_some(known);
+            Scores { agent: lesson.agent.clone(), known, new }
         });
-        Fitted { scores: scores.collect(), forest, baseline }
+        Fitted { scores: scores.collect(), forest, baseline, kinds }
     }
 
     /// Two halves of the sessions, no kind of work in both: whether each is in the first.
     pub fn halves_of_kinds(&self) -> Vec<bool> {
         let acts: Vec<&Acts> = self.sessions.iter().map(|lesson| &lesson.acts).collect();
-        kinds::folds(&acts).into_iter().map(|fold| fold % 2 == 0).collect()
+        kinds::folds(&acts).into_iter().map(|fold| fold[NEW] % 2 == 0).collect()
     }
 
     /// The sessions that may count as normal, with their agents.
@@ -187,10 +209,21 @@ impl Lessons {
 }
 
 impl Fitted {
-    /// The score of a session that was not learned from.
-    pub fn score(&self, lesson: &Lesson) -> f64 {
+    /// What p-values of other sessions are made with.
+    pub fn normal(&self) -> Normal {
+        Normal::new(&self.scores, self.kinds.clone(), true)
+    }
+
+    /// A session that was not learned from, with its score.
+    pub fn score(&self, lesson: &Lesson) -> ScoredSession {
         let level = self.baseline.as_ref().map_or(0.0, |baseline| baseline.judge(&lesson.acts).level);
-        session_score(lesson.order(self.forest.as_ref().or_else(|| builtin())), level)
+        ScoredSession {
+            session_id: lesson.session_id.clone(),
+            agent: lesson.agent.clone(),
+            score: session_score(lesson.order(self.forest.as_ref().or_else(|| builtin())), level),
+            parts: Parts { known: self.kinds.binary_search(&lesson.acts.kind).is_ok(), ..Parts::default() },
+            ..ScoredSession::default()
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) struct Sample {
 }
 
 /// Examples with the part of the sessions that each comes from.
-pub(super) type Examples = Vec<(u64, Example)>;
+pub(super) type Examples = Vec<([u64; 2], Example)>;
 
 impl Sample {
     /// No session so far.
@@ -89,7 +89,7 @@ impl Sample {
         &self,
         verbs: &Verbs,
         keep: impl Fn(&str) -> bool,
-        part: impl Fn(&str) -> u64 + Sync,
+        part: impl Fn(&str) -> [u64; 2] + Sync,
     ) -> Examples {
         let kept: Vec<(&str, &Story)> =
             self.sessions.iter().map(|((_, id), session)| (id.as_str(), session)).filter(|(id, _)| keep(id)).collect();
@@ -352,7 +352,7 @@ fn insert(text: &str, sentence: &str, draw: &mut Draw) -> Option<String> {
 mod tests {
     use super::*;
     use crate::call::Capability;
-    use crate::model::forest::Forest;
+    use crate::model::forest::{Forest, TREES};
 
     fn session(draw: &mut Draw) -> Story {
         const THINGS: &[&str] = &[
@@ -398,9 +398,9 @@ mod tests {
         let mut examples = |seed: u64, sessions: usize| -> Vec<Example> {
             let mut sample = Sample::new(seed);
             (0..sessions).for_each(|n| sample.take(format!("s{n}"), session(&mut draw)));
-            sample.examples(&verbs, |_| true, |_| 0).into_iter().map(|(_, example)| example).collect()
+            sample.examples(&verbs, |_| true, |_| [0; 2]).into_iter().map(|(_, example)| example).collect()
         };
-        let forest = Forest::fit(&examples(1, 150), 1).expect("both kinds");
+        let forest = Forest::fit(&examples(1, 150), 1, TREES).expect("both kinds");
         let (bad, good): (Vec<_>, Vec<_>) = examples(2, 60).into_iter().partition(|example| example.positive);
         let mean = |examples: &[Example]| {
             examples.iter().map(|e| forest.predict(&e.features)).sum::<f64>() / examples.len() as f64
@@ -421,7 +421,7 @@ mod tests {
         let told = |stories: Vec<Story>| {
             let mut sample = Sample::new(1);
             stories.into_iter().enumerate().for_each(|(n, story)| sample.take(format!("s{n}"), story));
-            sample.examples(&verbs, |_| true, |_| 0)
+            sample.examples(&verbs, |_| true, |_| [0; 2])
         };
         let at = super::super::features::place("user_requests");
         let with_requests: Vec<Story> = (0..20).map(|_| session(&mut draw)).collect();
