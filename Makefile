@@ -40,7 +40,9 @@ eval: ## Measure rules and model on labelled sessions (release build; LABELLED=f
 
 crash: ## Kill ingest, then ship, at random instants (ROUNDS=200; ALERTS=10000) and compare with undisturbed runs
 	CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) cargo test --test it crash -- --nocapture
-	CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) CALLTRAIL_CRASH_ALERTS=$(or $(ALERTS),10000) cargo test --test it killed_at_any_instant_of_shipping -- --nocapture
+	cargo build --release --bin calltrail
+	CALLTRAIL_TEST_BINARY=$(abspath $(CARGO_TARGET_DIR))/release/calltrail CALLTRAIL_CRASH_ROUNDS=$(or $(ROUNDS),200) CALLTRAIL_CRASH_ALERTS=$(or $(ALERTS),10000) \
+		cargo test --test it killed_at_any_instant_of_shipping -- --nocapture
 
 fuzz: ## Fuzz what reads hostile bytes (MINUTES=10 or SECONDS= for each target; TARGETS="json input")
 	@SECONDS_EACH=$(or $(SECONDS),$$(($(or $(MINUTES),10) * 60))) bash fuzz/run.sh $(TARGETS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ships alerts to receivers on this machine and measures how fast and with how much memory.
 
-    CALLTRAIL=target/release/calltrail python3 benches/ship.py [ALERTS]     (100000)
+    CALLTRAIL=target/release/calltrail python3 benches/ship.py [ALERTS]     (100000, or what the variable ALERTS says)
 
 Makes a lake with that many alerts, then ships them by syslog over TCP and to a receiver that answers as Splunk's HTTP Event Collector does. The
 receivers count what arrives and keep nothing. Prints one line for each: alerts a second by the clock, alerts a second of CPU time, peak memory.
@@ -22,7 +22,7 @@ import threading
 import time
 
 BINARY = os.path.abspath(os.environ.get("CALLTRAIL", "target/release/calltrail"))
-ALERTS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+ALERTS = int(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ALERTS", 100_000))
 ROWS = 50_000
 
 

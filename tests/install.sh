@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust: DuckDB with its Delta extension, Polars, moto's S3 server, parsers and schemas of alert formats, and Zstandard
-# for `make eval`, from PyPI, into a virtual environment in the target folder; validators of alert formats from npm, beside it; and by apt libfaketime and rsyslog.
+# for `make eval`, from PyPI, into a virtual environment in the target folder; validators of alert formats from npm, beside it; and by apt libfaketime, rsyslog
+# and syslog-ng. Receivers that alerts are shipped to come by the same ways.
 # Safe to run again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,3 +42,19 @@ faked || echo "libfaketime is not there: the test of a clock that jumps will be 
 has_rsyslog() { [ -x /usr/sbin/rsyslogd ] && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null; }
 has_rsyslog || { as_root apt-get update -qq && as_root env RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rsyslog rsyslog-openssl; } >/dev/null 2>&1 || true
 has_rsyslog || echo "rsyslog is not there: the test that ships alerts to it will be skipped" >&2
+# Receivers of alerts that others wrote: OpenSearch's _bulk, an OTLP collector, Kafka (librdkafka's mock cluster).
+receives() {
+    "$python" -c 'import osmem_server, rotel, confluent_kafka' 2>/dev/null
+}
+receives || "$python" -m pip install --quiet --disable-pip-version-check "osmem-server==0.1.6" "rotel==0.0.1a15" "confluent-kafka==2.16.1" || true
+receives || echo "osmem-server, rotel or confluent-kafka is not there: tests that ship alerts to them will be skipped" >&2
+# syslog-ng is only unpacked: installed, it and rsyslog exclude each other.
+ng="${CARGO_TARGET_DIR:-target}/test-syslog-ng"
+ng_libraries() { echo "$ng/usr/lib/syslog-ng:$ng/usr/lib/$(uname -m)-linux-gnu:$ng/lib/$(uname -m)-linux-gnu"; }
+has_syslog_ng() { [ -x "$ng/usr/sbin/syslog-ng" ] && LD_LIBRARY_PATH="$(ng_libraries)" "$ng/usr/sbin/syslog-ng" --version >/dev/null 2>&1; }
+has_syslog_ng || {
+    mkdir -p "$ng/debs/partial" && ng="$(cd "$ng" && pwd)" &&
+        as_root apt-get update -qq && as_root apt-get install -y -qq -d --no-install-recommends -o "Dir::Cache::archives=$ng/debs" syslog-ng-core &&
+        for deb in "$ng"/debs/*.deb; do dpkg -x "$deb" "$ng"; done
+} >/dev/null 2>&1 || true
+has_syslog_ng || echo "syslog-ng is not there: the test that ships alerts to it will be skipped" >&2

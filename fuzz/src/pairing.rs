@@ -193,7 +193,7 @@ impl Log {
         self.pairing = Pairing::new(options, serde_json::from_slice(&saved).expect("state is read back"));
     }
 
-    /// Rows reach the lake: a later one with the same id replaces the earlier.
+    /// Rows reach the lake: rows with one id are one call, of which each may know a half.
     fn take(&mut self, rows: Vec<Row>) {
         for row in rows {
             match row {
@@ -202,7 +202,11 @@ impl Log {
                     assert_eq!(call.call_id.len(), 32);
                     let asked = call.tool.as_ref().map(|tool| tool.to_string());
                     let answered = call.result.as_deref().and_then(mark);
-                    self.lake.insert(call.call_id.clone(), (asked, answered));
+                    let known = self.lake.entry(call.call_id.clone()).or_default();
+                    for (known, new) in [(&mut known.0, asked), (&mut known.1, answered)] {
+                        assert!(known.is_none() || new.is_none() || *known == new, "{known:?} is lost to {new:?}\n{}", self.lines.join("\n"));
+                        *known = new.or(known.take());
+                    }
                 }
                 _ => {}
             }

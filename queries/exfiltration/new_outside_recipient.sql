@@ -14,15 +14,19 @@
 -- helps = ["argument_sizes", "durations", "prompts", "users"]
 -- window = "30d"
 -- params = { min_domains = 5 }
-WITH sends AS (
+WITH sender AS (                 -- of all calls these are few
+    SELECT DISTINCT call_id, agent, server, tool, arguments_bytes, lower(split_part(user_email, '@', 2)) AS own
+    FROM calls
+    WHERE event_kind = 'call' AND outcome IN ('success', 'unknown', 'no_response') AND has_capability(capabilities, 'egress') AND NOT array_has_any(capabilities, make_array('reads_untrusted', 'executes'))
+),
+sends AS (
     SELECT o.call_id, o.session_id, o.time, lower(o.value) AS address, o.path,
            registrable_domain(CASE o.type WHEN 'url' THEN host_of(o.value) WHEN 'email' THEN lower(split_part(o.value, '@', 2)) ELSE lower(o.value) END) AS domain,
-           c.agent, c.server, c.tool, c.arguments_bytes AS bytes, lower(split_part(c.user_email, '@', 2)) AS own
+           c.agent, c.server, c.tool, c.arguments_bytes AS bytes, c.own
     FROM observables o
-    JOIN calls c ON c.call_id = o.call_id
+    JOIN sender c ON c.call_id = o.call_id
     WHERE o.origin = 'argument' AND (o.type = 'email' OR (o.type = 'url' AND NOT is_internal_address(o.value)))
       AND regexp_like(o.path, '(^|/)(to|cc|bcc|recipients?|participants|attendees|invitees|email|address|addresses|url|uri|endpoint|webhook|target|destination|emails|user_?email|receiver)(/\d+)?(/\w+)?$', 'i')
-      AND c.event_kind = 'call' AND c.outcome IN ('success', 'unknown', 'no_response') AND has_capability(c.capabilities, 'egress') AND NOT array_has_any(c.capabilities, make_array('reads_untrusted', 'executes'))
 ),
 first_use AS (                   -- how many domains were known before each
     SELECT domain, row_number() OVER (ORDER BY min(time), domain) - 1 AS domains_before FROM sends WHERE domain IS NOT NULL GROUP BY domain

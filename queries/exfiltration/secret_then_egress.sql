@@ -17,11 +17,11 @@
 -- params = { within = "10 minutes", same_value_within = "4 hours", min_bytes = 256 }
 -- needs = ["arguments|results"]
 -- helps = ["durations", "prompts"]
-WITH read AS (                   -- each step is read by the next one only: one that is read twice would be computed twice
-    SELECT call_id, bool_or(type = 'secret') AS has_secret, min(value) FILTER (WHERE type = 'secret') AS secret
-    FROM observables
-    WHERE (type = 'secret' AND origin = 'result')
-       OR (type = 'file_path' AND origin = 'argument' AND is_credential_path(value))
+WITH read AS (
+    SELECT call_id, bool_or(secret IS NOT NULL) AS has_secret, min(secret) AS secret
+    FROM (SELECT call_id, value AS secret FROM observables WHERE type = 'secret' AND origin = 'result'
+          UNION ALL
+          SELECT call_id, CAST(NULL AS VARCHAR) FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value))
     GROUP BY call_id
 ),
 source AS (
@@ -65,12 +65,14 @@ sent AS (                        -- what the outgoing arguments name
            strpos(p.arguments, '"' || o.value || '"') > 0 AS whole
     FROM pair p LEFT JOIN observables o ON o.call_id = p.sink_id AND o.origin = 'argument'
 ),
+returned AS (                    -- what the sources' results name: of these alone, and each once
+    SELECT DISTINCT call_id, type, value FROM observables WHERE origin = 'result' AND call_id IN (SELECT call_id FROM source)
+),
 traced AS (                      -- which of it came out of the source's result
     SELECT x.*, r.value IS NOT NULL AND x.type = 'secret' AS is_secret, x.type = 'secret' AND x.secret IS NULL AS some_secret,
            CASE WHEN x.type IN ('email', 'ip', 'iban', 'phone', 'wallet', 'hash') AND NOT (x.whole AND x.place IS NOT NULL) THEN r.value END AS shared
     FROM sent x
-    -- A condition on the pair and no key of the join, or every value of every result would be looked up.
-    LEFT JOIN observables r ON r.call_id = x.source_id AND r.origin = 'result' AND CASE WHEN r.type = x.type THEN r.value = x.value END
+    LEFT JOIN returned r ON r.call_id = x.source_id AND r.type = x.type AND r.value = x.value
 ),
 once AS (                        -- each value once, so that it can be counted
     SELECT session_id, source_id, sink_id, value, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at, bool_or(from_outside) AS from_outside, min(source) AS source,

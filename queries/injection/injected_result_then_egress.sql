@@ -56,6 +56,11 @@ sent AS (
     LEFT JOIN observables o ON o.call_id = p.sink_id AND o.origin = 'argument'
          AND o.type IN ('url', 'domain', 'ip', 'email', 'iban', 'phone', 'wallet')
 ),
+named AS (                       -- what the marked results name: of these alone, and each once
+    SELECT DISTINCT call_id, CASE type WHEN 'url' THEN host_of(value) ELSE lower(value) END AS place, CASE type WHEN 'url' THEN value END AS link
+    FROM observables
+    WHERE origin = 'result' AND type IN ('url', 'domain', 'ip', 'email', 'iban', 'phone', 'wallet') AND call_id IN (SELECT call_id FROM noticed)
+),
 traced AS (                      -- does the marked result name the place?
     SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.source_time) AS source_time,
            min(s.source) AS source, bool_or(s.strong) AS strong,
@@ -63,12 +68,9 @@ traced AS (                      -- does the marked result name the place?
            bool_or(s.arguments IS NULL) AS unlogged, min(s.kinds) AS kinds, min(s.sink_time) AS sink_time, min(s.sink) AS sink,
            bool_or(s.reader) AS reader, bool_or(s.command) AS command, bool_or(s.internal) AS internal, bool_or(s.whole) AS whole, bool_or(s.sends) AS sends,
            coalesce(bool_or(s.whole AND s.type = 'url'), false) AS goes_to_url,
-           count(r.call_id) > 0 AS in_result, coalesce(bool_or(r.type = 'url' AND r.value = s.value), false) AS same_link
+           count(r.call_id) > 0 AS in_result, coalesce(bool_or(r.link = s.value), false) AS same_link
     FROM sent s
-    LEFT JOIN observables r ON r.call_id = s.source_id AND r.origin = 'result'
-         AND r.type IN ('url', 'domain', 'ip', 'email', 'iban', 'phone', 'wallet')
-         -- A condition on the pair and no key of the join, or every value of every result would be taken apart.
-         AND CASE r.type WHEN 'url' THEN host_of(r.value) = s.place ELSE lower(r.value) = s.place END
+    LEFT JOIN named r ON r.call_id = s.source_id AND r.place = s.place
     GROUP BY s.source_id, s.sink_id, s.place
 ),
 aimed AS (                       -- whole arguments are destinations; without any, what a text names has to do

@@ -36,6 +36,11 @@ sent AS (
                AND (array_has_any(c.capabilities, make_array('egress', 'reads_untrusted'))
                     OR (i.type = 'url' AND NOT has_capability(c.capabilities, 'writes')))))
 ),
+near AS (                        -- what the sessions of these calls name
+    SELECT call_id, session_id, time, origin, coalesce(host_of(value), lower(value)) AS place
+    FROM observables
+    WHERE type IN ('url', 'domain', 'ip') AND session_id IN (SELECT session_id FROM sent)
+),
 origin AS (                      -- who named the place first
     SELECT s.call_id, s.value, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.server) AS server, min(s.tool) AS tool,
            min(s.time) AS time, min(s.outcome) AS outcome, bool_or(s.metadata) AS metadata, min(s.place) AS place, min(s.endpoint) AS endpoint,
@@ -44,9 +49,7 @@ origin AS (                      -- who named the place first
            first_value(named_struct('id', c.call_id, 'at', c.time, 'tool', c.tool) ORDER BY c.time, c.call_id)
                FILTER (WHERE f.origin = 'result' AND has_capability(c.capabilities, 'reads_untrusted')) AS named_by
     FROM sent s
-    LEFT JOIN observables f ON f.session_id = s.session_id AND f.type IN ('url', 'domain', 'ip') AND f.time < s.time
-         -- A condition on the pair and no key of the join, or every address of the lake would be taken apart.
-         AND CASE WHEN s.place <> '' THEN coalesce(host_of(f.value), lower(f.value)) = s.place END
+    LEFT JOIN near f ON f.session_id = s.session_id AND f.place = nullif(s.place, '') AND f.time < s.time
     LEFT JOIN calls c ON c.call_id = f.call_id
     GROUP BY s.call_id, s.value
 ),

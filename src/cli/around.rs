@@ -16,6 +16,8 @@ pub(super) struct Around<'a> {
     bar: ProgressBar,
     started: Instant,
     stop: Arc<Stop>,
+    /// The wish to end of a program that does more than to ingest.
+    daemon: Option<crate::sink::deliver::Stop>,
 }
 
 /// The wish to end.
@@ -27,7 +29,12 @@ struct Stop {
 
 impl<'a> Around<'a> {
     pub(super) fn new(context: &'a Context) -> Self {
-        Self { context, bar: context.ui.progress(), started: Instant::now(), stop: Arc::default() }
+        Self { context, bar: context.ui.progress(), started: Instant::now(), stop: Arc::default(), daemon: None }
+    }
+
+    /// Ends when the daemon does that it is a part of.
+    pub(super) fn within(context: &'a Context, daemon: &crate::sink::deliver::Stop) -> Self {
+        Self { daemon: Some(daemon.clone()), ..Self::new(context) }
     }
 
     /// From now on a signal to end is a wish, not the end.
@@ -66,7 +73,7 @@ impl Surroundings for Around<'_> {
     }
 
     fn is_stopping(&self) -> bool {
-        self.stop.asked.load(Ordering::SeqCst)
+        self.stop.asked.load(Ordering::SeqCst) || self.daemon.as_ref().is_some_and(|stop| *stop.borrow())
     }
 
     fn wait(&self, time: Duration) {

@@ -56,15 +56,17 @@ impl Metrics {
         Self(Arc::new(Mutex::new(Counts { every, ..Counts::default() })))
     }
 
-    pub(super) fn ran(&self, ingested: &Summary, detected: &Outcome, now: i64) {
+    pub(super) fn ran(&self, ingested: &Summary, detected: Option<&Outcome>, now: i64) {
         let mut counts = self.0.lock();
         counts.runs += 1;
         counts.is_failing = false;
         counts.last_run = now;
         counts.calls += ingested.calls;
         counts.rejects += ingested.rejects;
-        counts.new_alerts += detected.detected.new.len() as u64;
-        counts.failed_rules = detected.detected.failed.len() as u64;
+        if let Some(Outcome { detected, .. }) = detected {
+            counts.new_alerts += detected.new.len() as u64;
+            counts.failed_rules = detected.failed.len() as u64;
+        }
     }
 
     pub(super) fn failed(&self) {

@@ -1,13 +1,15 @@
 //! `calltrail detect`: rules over the lake → alerts.
 
 use super::exit::CommandError;
-use super::{Context, OutputFormat, score, settings, ui};
+use super::{Context, OutputFormat, score, settings, ship, ui};
 use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
 use crate::detect::{Detected, Effort, MODEL_RULE, ModelDetector, Profile, Request, detect, incidents, rule_detectors};
+use crate::lake::Patience;
 use crate::model::{Budget, Model, builtin_id, update};
-use crate::query::{SessionOptions, TimeRange};
+use crate::query::{SessionOptions, TimeLimit, TimeRange};
 use crate::rule::RuleSet;
+use crate::sink::deliver::Stop;
 use crate::sink::encode::{Options, table};
 use crate::sink::{self, Encoding};
 use clap::Args;
@@ -65,7 +67,7 @@ pub(super) struct Outcome {
 
 pub(super) fn run(context: &Context, args: &DetectArgs) -> Result<u8, CommandError> {
     let format = context.format(&OutputFormat::ALERTS)?;
-    let outcome = detect_now(context, args)?;
+    let outcome = detect_now(context, args, &ship::never())?;
     show(context, args, &outcome, format)?;
     if format == OutputFormat::Json {
         let mut data = context.ui.data();
@@ -85,7 +87,8 @@ pub(super) fn run(context: &Context, args: &DetectArgs) -> Result<u8, CommandErr
 }
 
 /// Loads the rules as configured, runs them and keeps what is new.
-pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome, CommandError> {
+pub(super) fn detect_now(context: &Context, args: &DetectArgs, stop: &Stop) -> Result<Outcome, CommandError> {
+    let _span = tracing::info_span!("detect").entered();
     let started = Instant::now();
     let config = &context.config;
     let dirs: Vec<PathBuf> = config.detect.rules.iter().chain(&args.rules).cloned().collect();
@@ -118,13 +121,15 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs) -> Result<Outcome
         full: args.full,
         session: SessionOptions {
             memory_limit: usize::try_from(config.query.memory_limit).ok(),
+            rule_time: Some(TimeLimit { limit: config.detect.rule_timeout, clock: ui::clock }),
             ..SessionOptions::default()
         },
         suppressions: &suppressions,
         now: ui::now(),
         clock: ui::clock,
+        cancelled: &|| *stop.borrow(),
     };
-    let patience = context.patience("detect", &notice);
+    let patience = Patience { cancelled: request.cancelled, ..context.patience("detect", &notice) };
     let now_ms = request.now.timestamp_millis();
     context.runtime.block_on(crate::lineage::update(&lake, &patience, now_ms))?;
     if let Some(model) = &model {

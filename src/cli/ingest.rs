@@ -53,7 +53,8 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandErr
     let (summary, seconds) = if args.follow {
         follow(context, paths, args)?
     } else {
-        ingest(context, paths, args.keep_secrets, args.commit_every, args.mcp_audit_key.as_deref())?
+        let around = Around::new(context);
+        ingest(context, &around, paths, args.keep_secrets, args.commit_every, args.mcp_audit_key.as_deref())?
     };
     if format == OutputFormat::Json {
         let mut data = context.ui.data();
@@ -68,6 +69,7 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandErr
 /// Reads the paths into the lake, reporting what could not be read.
 pub(super) fn ingest(
     context: &Context,
+    around: &Around<'_>,
     paths: &[String],
     keep_secrets: bool,
     commit_bytes: u64,
@@ -80,9 +82,8 @@ pub(super) fn ingest(
     if inputs.is_empty() && unreadable.is_empty() {
         return Err(CommandError::no_input(format!("nothing to read in {}", paths.join(", "))));
     }
-    let around = Around::new(context);
     let mut summary =
-        with_ingester(context, &around, keep_secrets, commit_bytes, audit_key_file, |ingester| ingester.run(&inputs))?;
+        with_ingester(context, around, keep_secrets, commit_bytes, audit_key_file, |ingester| ingester.run(&inputs))?;
     summary.failures.extend(unreadable.iter().filter_map(failure));
     around.finish();
     warn_of_signatures(context, &summary);

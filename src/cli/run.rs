@@ -1,5 +1,6 @@
 //! `calltrail run`: ingest, detect and ship as `calltrail.toml` says, once or, with `--every`, again and again.
 
+use super::around::Around;
 use super::daemon::{Metrics, serve};
 use super::detect::{self, DetectArgs, Outcome};
 use super::exit::CommandError;
@@ -45,7 +46,8 @@ pub(super) struct RunArgs {
 struct Done {
     ingested: Summary,
     ingest_seconds: f64,
-    detected: Outcome,
+    /// `None`: a signal came before.
+    detected: Option<Outcome>,
     shipped: Vec<Report>,
 }
 
@@ -80,19 +82,25 @@ fn sinks(context: &Context, args: &RunArgs) -> Result<Vec<crate::sink::deliver::
 
 /// One run; alerts are written out as soon as they are found.
 fn once(context: &Context, args: &RunArgs, format: OutputFormat, stop: &Stop) -> Result<Done, CommandError> {
+    let _span = tracing::info_span!("run").entered();
     let key = args.mcp_audit_key.as_deref();
-    let (ingested, ingest_seconds) = ingest::ingest(context, paths(context, args), false, COMMIT_BYTES, key)?;
+    let around = Around::within(context, stop);
+    let (ingested, ingest_seconds) = ingest::ingest(context, &around, paths(context, args), false, COMMIT_BYTES, key)?;
     if format != OutputFormat::Json {
         context.ui.say(ingest::line(&ingested, ingest_seconds));
     }
-    let detected = detect::detect_now(context, &args.detect)?;
+    // What was not read, or not looked at, is when the program runs again.
+    if *stop.borrow() {
+        return Ok(Done { ingested, ingest_seconds, detected: None, shipped: Vec::new() });
+    }
+    let detected = detect::detect_now(context, &args.detect, stop)?;
     detect::show(context, &args.detect, &detected, format)?;
     if format != OutputFormat::Json {
         context.ui.say(detect::line(&detected));
     }
     let events = events(context, &ingested, &detected)?;
     let shipped = ship_all(context, args, events, stop)?;
-    Ok(Done { ingested, ingest_seconds, detected, shipped })
+    Ok(Done { ingested, ingest_seconds, detected: Some(detected), shipped })
 }
 
 fn ship_all(
@@ -116,7 +124,7 @@ fn show(context: &Context, done: &Done, format: OutputFormat) -> Result<(), Comm
     let mut data = context.ui.data();
     let all = serde_json::json!({
         "ingest": ingest::json(&done.ingested, done.ingest_seconds),
-        "detect": detect::json(&done.detected),
+        "detect": done.detected.as_ref().map(detect::json),
         "ship": done.shipped.iter().map(ship::json).collect::<Vec<_>>(),
     });
     writeln!(data, "{all}")?;
@@ -126,7 +134,7 @@ fn show(context: &Context, done: &Done, format: OutputFormat) -> Result<(), Comm
 /// A finding is what the caller waits for; an input that could not be read comes second, alerts that did not arrive third.
 fn exit_code(context: &Context, args: &RunArgs, done: &Done) -> u8 {
     let codes = [
-        detect::exit_code(context, &args.detect, &done.detected),
+        done.detected.as_ref().map_or(0, |detected| detect::exit_code(context, &args.detect, detected)),
         ingest::exit_code(&done.ingested),
         ship::exit_code(&done.shipped),
     ];
@@ -151,10 +159,12 @@ fn again_and_again(
         let begun = ui::clock();
         match once(context, args, format, &stop) {
             Ok(done) => {
-                metrics.ran(&done.ingested, &done.detected, ui::unix_seconds());
+                metrics.ran(&done.ingested, done.detected.as_ref(), ui::unix_seconds());
                 metrics.shipped(&done.shipped, ui::now());
                 show(context, &done, format)?;
             }
+            // Whoever waited for the lake was told to end.
+            Err(error) if *stop.borrow() => context.ui.warn(visible(error.message())),
             Err(error) => {
                 context.ui.warn(visible(error.message()));
                 metrics.failed();
@@ -179,7 +189,7 @@ fn again_and_again(
             }
         });
         if stopped || *stop.borrow() {
-            context.ui.say("ended by a signal; what was not sent waits in the lake");
+            context.ui.say("ended by a signal; what was not read or sent is when calltrail runs again");
             return Ok(0);
         }
     }

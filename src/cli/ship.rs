@@ -111,13 +111,16 @@ pub(super) fn ship_now(
     events: Vec<OwnEvent>,
     stop: Stop,
 ) -> Result<Vec<Report>, CommandError> {
+    let _span = tracing::info_span!("ship", sinks = opened.len()).entered();
     let lake = writable(context)?;
+    let ui = context.ui.clone();
     let shipment = Shipment {
         retried,
         suppressions: super::alerts::suppress::all(context, &lake)?,
         events,
         clock: Arc::new(ui::RealClock),
         stop,
+        notice: Arc::new(move |text| ui.say(visible(text))),
         lock_timeout: context.global.lock_timeout,
     };
     Ok(context.runtime.block_on(ship(Arc::new(lake), opened, shipment))?)
@@ -129,7 +132,7 @@ fn writable(context: &Context) -> Result<Lake, CommandError> {
 
 /// Shows what would be sent.
 fn dry_run(context: &Context, opened: &[Opened], retried: Retried) -> Result<u8, CommandError> {
-    let lake = context.open_lake()?;
+    let lake = Arc::new(context.open_lake()?);
     let suppressions = super::alerts::suppress::all(context, &lake)?;
     let mut data = context.ui.data();
     for sink in opened {

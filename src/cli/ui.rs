@@ -9,6 +9,7 @@ use super::Color;
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _, Write};
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Time since the program first asked for it.
 pub(super) fn clock() -> std::time::Duration {
@@ -114,11 +115,17 @@ pub(super) fn host_name() -> Option<String> {
     text.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// Sends diagnostics to standard error as `CALLTRAIL_LOG` asks (`warn` unless set).
+/// Sends diagnostics to standard error as `CALLTRAIL_LOG` asks (`error` unless set). A span that ends says how long it took.
 pub(super) fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CALLTRAIL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_span_events(FmtSpan::CLOSE)
+        .without_time()
+        .finish();
     // A second call (tests in one process) keeps the first subscriber.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

@@ -112,6 +112,8 @@ pub struct CapabilityRule {
 pub struct Detect {
     /// Folders of rules beside the built-in ones.
     pub rules: Vec<PathBuf>,
+    /// Time that the query of one rule may take.
+    pub rule_timeout: Duration,
     /// Milder alerts are kept but not shown.
     pub min_level: Level,
     /// From this level on the exit code tells.
@@ -175,6 +177,7 @@ impl Default for Config {
             },
             detect: Detect {
                 rules: Vec::new(),
+                rule_timeout: Duration::from_secs(10 * 60),
                 min_level: Level::Informational,
                 fail_on: None,
                 since: None,
@@ -309,6 +312,10 @@ impl Check<'_> {
             Duration::ZERO => Err("`session_gap` is 0; every call would be a session of its own".to_owned()),
             gap => Ok(gap),
         });
+        let rule_timeout = self.value(detect.rule_timeout, |text| match units::parse_duration(text)? {
+            Duration::ZERO => Err("`rule_timeout` is 0; no rule could run".to_owned()),
+            limit => Ok(limit),
+        });
         let decompressed_limit = self.value(ingest.decompressed_limit, |limit| match size(limit)? {
             0 => Err("`decompressed_limit` is 0; nothing compressed could be read".to_owned()),
             bytes => Ok(bytes),
@@ -355,6 +362,7 @@ impl Check<'_> {
             },
             detect: Detect {
                 rules: detect.rules.iter().map(|path| self.located(path.get_ref()).into()).collect(),
+                rule_timeout: rule_timeout.unwrap_or(default.detect.rule_timeout),
                 min_level: self.value(detect.min_level, |text| level(text)).unwrap_or(default.detect.min_level),
                 fail_on: self.value(detect.fail_on, |text| level(text)),
                 since: self.value(detect.since, |moment| When::parse(&moment.text())),

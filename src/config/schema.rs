@@ -59,6 +59,7 @@ pub(super) struct Capabilities {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detect {
     pub rules: Vec<Spanned<String>>,
+    pub rule_timeout: Option<Spanned<String>>,
     pub min_level: Option<Spanned<String>>,
     pub fail_on: Option<Spanned<String>>,
     pub since: Option<Spanned<Moment>>,

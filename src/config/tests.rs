@@ -48,6 +48,7 @@ session_gap = "0s"
 keep_secrets = "yes"
 capabilities = [{ tool = "x*", capabilities = ["egress", "fly"] }]
 [detect]
+rule_timeout = "0s"
 fail_on = "severe"
 [rules.some_rule]
 level = "hi"
@@ -75,16 +76,17 @@ format = "pdf"
         ("5: ", "`session_gap` is 0"),
         ("6: ", "expected a boolean"),
         ("7: ", "`fly` is no capability; there are reads_private"),
-        ("9: ", "`severe` is no level; the levels are informational"),
-        ("11: ", "`hi` is no level"),
-        ("12: ", "unknown field `lvl`"),
-        ("13: ", "the suppression lacks `reason`"),
-        ("13: ", "the suppression lacks `expires`"),
-        ("15: ", "hides every alert"),
-        ("16: ", "must not be empty"),
-        ("20: ", "unknown field `color`"),
-        ("23: ", "`soon` is not a date"),
-        ("25: ", "`pdf` is no format"),
+        ("9: ", "`rule_timeout` is 0"),
+        ("10: ", "`severe` is no level; the levels are informational"),
+        ("12: ", "`hi` is no level"),
+        ("13: ", "unknown field `lvl`"),
+        ("14: ", "the suppression lacks `reason`"),
+        ("14: ", "the suppression lacks `expires`"),
+        ("16: ", "hides every alert"),
+        ("17: ", "must not be empty"),
+        ("21: ", "unknown field `color`"),
+        ("24: ", "`soon` is not a date"),
+        ("26: ", "`pdf` is no format"),
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (problem, (line, message)) in found.iter().zip(expected) {

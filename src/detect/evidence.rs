@@ -1,14 +1,12 @@
 //! The calls behind findings, and what stands in them.
 
-use crate::alert::{CallEvidence, Finding, Observable};
-use crate::query::{QueryError, Session};
+use crate::alert::{CallEvidence, Finding, MAX_CALLS, MAX_TEXT, Observable};
+use crate::query::{QueryError, Session, WANTED};
 use serde::Deserialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// Calls of one finding that are looked up; an alert shows the first and last few of them.
 const MAX_EVIDENCE: usize = 200;
-/// Ids in one look-up query.
-const LOOKUP: usize = 1000;
 
 /// Calls and observables by call.
 #[derive(Debug, Default)]
@@ -18,68 +16,75 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// Looks up what is behind some findings.
+    /// Looks up what is behind some findings: who and when of all their calls, and the texts of those that alerts show.
     pub(super) async fn of(session: &Session, findings: &[Finding]) -> Result<Self, QueryError> {
-        // In the order of their times, so that each query is about a narrow range of files.
-        let mut spans: HashMap<&str, (i64, i64)> = HashMap::new();
+        let mut evidence = Self::default();
+        let mut wanted = BTreeSet::new();
+        let mut times = Span::default();
         for finding in findings {
-            let span = (finding.first_seen.min(finding.last_seen), finding.last_seen.max(finding.first_seen));
-            for id in finding.call_ids.iter().take(MAX_EVIDENCE).filter(|id| is_call_id(id)) {
-                let known = spans.entry(id).or_insert(span);
-                *known = (known.0.min(span.0), known.1.max(span.1));
+            times.add(Some(finding.first_seen));
+            times.add(Some(finding.last_seen));
+            wanted.extend(evidence_of(finding));
+        }
+        // Evidence may lie outside the times that a rule gives; what is not found where it should be is looked for everywhere.
+        for span in [times, Span::unknown()] {
+            if wanted.is_empty() {
+                break;
+            }
+            let sql = format!(
+                "SELECT c.call_id, CAST(c.time AS BIGINT) AS time, c.session_id, c.agent, c.user_id, c.server, c.tool, \
+                 coalesce(c.method, 'unknown') AS method, coalesce(c.outcome, 'unknown') AS outcome, \
+                 coalesce(c.approval, 'unknown') AS approval, c.source_file \
+                 FROM {WANTED} AS w JOIN calls AS c ON c.call_id = w.call_id{}",
+                span.condition()
+            );
+            for call in session.rows_of::<CallEvidence>(&sql, &wanted).await? {
+                wanted.remove(call.call_id.as_str());
+                evidence.calls.insert(call.call_id.clone(), call);
             }
         }
-        let mut wanted: Vec<(&str, (i64, i64))> = spans.into_iter().collect();
-        wanted.sort_unstable_by_key(|(id, span)| (*span, *id));
-        let mut evidence = Self::default();
-        for ids in wanted.chunks(LOOKUP) {
-            evidence.look_up(session, ids).await?;
-        }
+        evidence.add_texts(session, findings).await?;
+        evidence.add_observables(session).await?;
         Ok(evidence)
     }
 
-    async fn look_up(&mut self, session: &Session, ids: &[(&str, (i64, i64))]) -> Result<(), QueryError> {
-        let since = ids.iter().map(|(_, span)| span.0).min().unwrap_or_default();
-        let until = ids.iter().map(|(_, span)| span.1).max().unwrap_or_default();
-        let mut left: HashSet<&str> = ids.iter().map(|(id, _)| *id).collect();
-        // Evidence may lie outside the times that a rule gives; what is not found where it should be is looked for everywhere.
-        for within in [Some((since, until)), None] {
-            let times = match within {
-                Some((since, until)) => {
-                    // Statistics of files are cut to milliseconds.
-                    let bound =
-                        |millis: i64| format!("arrow_cast({millis}000, 'Timestamp(Microsecond, Some(\"UTC\"))')");
-                    let (since, until) = (since.div_euclid(1000), until.div_euclid(1000) + 1);
-                    format!(" AND time BETWEEN {} AND {}", bound(since), bound(until))
-                }
-                None => String::new(),
-            };
-            let sql = format!(
-                "SELECT call_id, CAST(time AS BIGINT) AS time, session_id, agent, user_id, server, tool, \
-                 substr(arguments, 1, 4096) AS arguments, substr(result_text, 1, 4096) AS result_text, \
-                 coalesce(method, 'unknown') AS method, coalesce(outcome, 'unknown') AS outcome, \
-                 coalesce(approval, 'unknown') AS approval, source_file, source_line FROM calls WHERE call_id IN ({}){times}",
-                list(&left)
-            );
-            let mut found = HashSet::new();
-            for call in session.rows::<CallEvidence>(&sql).await? {
-                if let Some(id) = left.take(call.call_id.as_str()) {
-                    found.insert(id);
-                }
-                self.calls.insert(call.call_id.clone(), call);
+    async fn add_texts(&mut self, session: &Session, findings: &[Finding]) -> Result<(), QueryError> {
+        let mut shown = BTreeSet::new();
+        let mut times = Span::default();
+        for finding in findings {
+            let calls = evidence_of(finding).filter_map(|id| self.calls.get(id));
+            let mut calls: Vec<(Option<i64>, &str)> = calls.map(|call| (call.time, call.call_id.as_str())).collect();
+            calls.sort_unstable();
+            calls.dedup();
+            if calls.len() > MAX_CALLS {
+                calls.drain(MAX_CALLS / 2..calls.len() - MAX_CALLS / 2);
             }
-            let sql = format!(
-                "SELECT DISTINCT call_id, type, value FROM observables WHERE call_id IN ({}){times}",
-                list(&found)
-            );
-            if !found.is_empty() {
-                for row in session.rows::<Found>(&sql).await? {
-                    self.observables.entry(row.call_id).or_default().push(row.observable);
-                }
+            calls.iter().for_each(|(time, _)| times.add(*time));
+            shown.extend(calls.into_iter().map(|(_, id)| id.to_owned()));
+        }
+        let sql = format!(
+            "SELECT c.call_id, substr(c.arguments, 1, {MAX_TEXT}) AS arguments, substr(c.result_text, 1, {MAX_TEXT}) AS result_text, c.source_line \
+             FROM {WANTED} AS w JOIN calls AS c ON c.call_id = w.call_id{}",
+            times.condition()
+        );
+        for texts in session.rows_of::<Texts>(&sql, &shown.iter().map(String::as_str).collect()).await? {
+            if let Some(call) = self.calls.get_mut(&texts.call_id) {
+                (call.arguments, call.result_text) = (texts.arguments, texts.result_text);
+                call.source_line = texts.source_line;
             }
-            if left.is_empty() {
-                break;
-            }
+        }
+        Ok(())
+    }
+
+    async fn add_observables(&mut self, session: &Session) -> Result<(), QueryError> {
+        let mut times = Span::default();
+        self.calls.values().for_each(|call| times.add(call.time));
+        let sql = format!(
+            "SELECT DISTINCT c.call_id, c.type, c.value FROM {WANTED} AS w JOIN observables AS c ON c.call_id = w.call_id{}",
+            times.condition()
+        );
+        for row in session.rows_of::<Found>(&sql, &self.calls.keys().map(String::as_str).collect()).await? {
+            self.observables.entry(row.call_id).or_default().push(row.observable);
         }
         Ok(())
     }
@@ -99,11 +104,43 @@ struct Found {
     observable: Observable,
 }
 
-/// Call ids are hex digits; a rule may return any text, and the look-up puts ids into SQL.
-fn is_call_id(id: &str) -> bool {
-    id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
+#[derive(Deserialize)]
+struct Texts {
+    call_id: String,
+    arguments: Option<String>,
+    result_text: Option<String>,
+    source_line: Option<i64>,
 }
 
-fn list(ids: &HashSet<&str>) -> String {
-    ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",")
+/// Calls of a finding that are looked up. A rule may return any text as a call's id.
+fn evidence_of(finding: &Finding) -> impl Iterator<Item = &str> {
+    let is_call_id = |id: &&str| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    finding.call_ids.iter().take(MAX_EVIDENCE).map(String::as_str).filter(is_call_id)
+}
+
+/// The times within which calls lie, so that files of other times are not read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    range: Option<(i64, i64)>,
+    /// A call has no time.
+    unknown: bool,
+}
+
+impl Span {
+    fn unknown() -> Self {
+        Self { range: None, unknown: true }
+    }
+
+    fn add(&mut self, time: Option<i64>) {
+        let Some(time) = time else { return self.unknown = true };
+        self.range = Some(self.range.map_or((time, time), |(since, until)| (since.min(time), until.max(time))));
+    }
+
+    /// The end of a condition on the table `c`.
+    fn condition(self) -> String {
+        let Some((since, until)) = self.range.filter(|_| !self.unknown) else { return String::new() };
+        // Statistics of files are cut to milliseconds.
+        let bound = |millis: i64| format!("arrow_cast({millis}000, 'Timestamp(Microsecond, Some(\"UTC\"))')");
+        format!(" WHERE c.time BETWEEN {} AND {}", bound(since.div_euclid(1000)), bound(until.div_euclid(1000) + 1))
+    }
 }

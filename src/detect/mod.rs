@@ -24,19 +24,26 @@ use crate::alert::{Alert, Finding, Suppression, SuppressionUse};
 use crate::lake::{Lake, LakeError, Patience};
 use crate::query::{Cost, QueryError, Session, SessionOptions, TimeRange};
 use crate::rule::RuleError;
+use crate::visible::visible;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use evidence::Evidence;
 use futures::StreamExt as _;
 use settle::Scope;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::thread;
 use std::time::Duration;
 use store::Answered;
+use tokio::task::{JoinError, JoinHandle};
+use tracing::Instrument as _;
 
 /// Rules that run from which on it pays to read the columns that most of them need once, and keep them.
 const WORTH_PACKING: usize = 4;
+/// Pause between two looks at whether the run should end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Something that finds things in a range of time: a rule, or the model.
 #[async_trait]
@@ -82,7 +89,7 @@ pub struct Answer {
 }
 
 /// What a run is to do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Calls of this time only, whether new or not. Everything: what is new since the last such run.
     pub range: TimeRange,
@@ -93,6 +100,8 @@ pub struct Request<'a> {
     pub now: DateTime<Utc>,
     /// Time since some start, to measure with.
     pub clock: fn() -> Duration,
+    /// Whether the run should end. What detectors have found by then is kept; the others run the next time.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What a run found.
@@ -140,6 +149,36 @@ pub enum DetectError {
     Lake(#[from] LakeError),
 }
 
+/// A task that ends when nobody waits for it any more.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The next of what is waited for; `None` also if waiting has become pointless.
+async fn unless<T>(cancelled: &(dyn Fn() -> bool + Sync), next: impl Future<Output = Option<T>>) -> Option<T> {
+    let mut next = std::pin::pin!(next);
+    loop {
+        if cancelled() {
+            return None;
+        }
+        if let Ok(next) = tokio::time::timeout(LOOK, next.as_mut()).await {
+            return next;
+        }
+    }
+}
+
 /// Runs the detectors that have something to look at, makes alerts of what they find, and keeps them.
 ///
 /// # Errors
@@ -181,15 +220,19 @@ pub async fn detect(
         waiting.sort_by(|a, b| last(b.as_ref()).total_cmp(&last(a.as_ref())));
         let running = waiting.into_iter().map(|detector| {
             let (detector, session) = (Arc::clone(detector), Arc::clone(&session));
-            tokio::spawn(async move {
+            let span = tracing::info_span!("rule", id = %visible(detector.id()));
+            let running = async move {
                 let started = clock();
                 let answer = detector.detect(&session, range).await;
+                let findings = answer.as_ref().map_or(0, |answer| answer.findings.len());
+                tracing::info!(findings, failed = answer.is_err(), "ran");
                 (detector, answer, (clock() - started).as_secs_f64())
-            })
+            };
+            Task(tokio::spawn(running.instrument(span)))
         });
         let mut running = futures::stream::iter(running).buffer_unordered(cores.max(1));
         let mut answered = Vec::new();
-        while let Some(ended) = running.next().await {
+        while let Some(ended) = unless(request.cancelled, running.next()).await {
             // A panic of a rule is a fault of ours, and must not pass for a run that found nothing.
             let (detector, answer, seconds) = ended.map_err(|error| QueryError::Execution(error.to_string()))?;
             match answer {

@@ -34,6 +34,7 @@ use crate::lake::{Lake, LakeError};
 use crate::source::input::{Input, Limits};
 use crate::source::pairing::{Pairing, PairingOptions, Row, Saved};
 use crate::source::registry::Formats;
+use crate::visible::visible;
 use one_input::{ReadError, Tail};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -62,7 +63,7 @@ pub trait Surroundings: Sync {
     fn now(&self) -> Nanos;
     /// The time since some instant. It never jumps.
     fn elapsed(&self) -> Duration;
-    /// Whether an ingest without end should end.
+    /// Whether the ingest should end before it has read everything.
     fn is_stopping(&self) -> bool;
     /// Lets so much time pass, less if the ingest should end.
     fn wait(&self, time: Duration);
@@ -216,13 +217,17 @@ impl<'a> Ingester<'a> {
         }
     }
 
-    /// Reads all inputs and commits.
+    /// Reads all inputs and commits. If it should end, it does so soon, in the middle of an input too, and the next one goes on from there.
     ///
     /// # Errors
     /// The lake refuses. Inputs that cannot be read are reported in the summary; the others are read.
     pub fn run(mut self, inputs: &[Input]) -> Result<Summary, IngestError> {
+        let _span = tracing::info_span!("ingest", inputs = inputs.len()).entered();
         self.begin_turn()?;
         for input in inputs {
+            if self.surroundings.is_stopping() {
+                break;
+            }
             self.summary.files += 1;
             self.read_or_note(input)?;
             if self.is_turn_over() {
@@ -237,6 +242,7 @@ impl<'a> Ingester<'a> {
     /// Reads one input; trouble with it is noted.
     fn read_or_note(&mut self, input: &Input) -> Result<(), IngestError> {
         let name = input.name();
+        let _span = tracing::info_span!("input", path = %visible(&name)).entered();
         self.surroundings.progress(Progress {
             file: &name,
             files_done: self.summary.files.saturating_sub(1),

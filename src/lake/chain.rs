@@ -5,7 +5,7 @@
 //! that has no chain gets one from its first writer, whose first link names all that is there.
 
 use super::link::{FileDigest, Head, Link, Sealed};
-use super::{Lake, LakeError, OWN, Store, own, tables};
+use super::{Lake, LakeError, OWN, Store, own, store, tables};
 use deltalake::kernel::Add;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -213,7 +213,8 @@ pub(super) fn added(commit: &[u8]) -> Result<Vec<(String, u64, Option<String>)>,
 /// Whether a file says nothing of the lake: those by which writers wait for one another.
 pub(super) fn is_exempt(path: &str) -> bool {
     let name = path.strip_prefix(OWN).and_then(|path| path.strip_prefix('/'));
-    matches!(name, Some("lock" | "queue" | "head.json" | "wanted"))
+    let is_claim = |name: &str| name.strip_prefix(store::CLAIMS).is_some_and(|rest| rest.starts_with('/'));
+    matches!(name, Some("lock" | "queue" | "head.json" | "wanted")) || name.is_some_and(is_claim)
 }
 
 /// Whether a file that no link names is what a writer leaves when it is killed, and has while it runs. The next writer finishes or

@@ -25,7 +25,7 @@ pub use link::Head;
 pub use lock::Patience;
 pub use moment::{Lost, Moment, Providers};
 pub use signature::{PublicKey, Signer};
-pub use store::{Location, Lock, StorageOptions, Store, TablePath};
+pub use store::{Claim, Location, Lock, StorageOptions, Store, TablePath};
 pub use transaction::{Purpose, State, Transaction};
 pub use verify::{Problem, Signatures, Since, Verification, VerifyOptions, Witness, has_changed, verify};
 
@@ -67,6 +67,11 @@ pub enum LakeError {
         waited.as_secs()
     )]
     Locked { path: PathBuf, holder: String, waited: Duration },
+    #[error(
+        "{holder} is at {what} and did not let go of it for {} s: wait for it to end, or longer with --lock-timeout",
+        waited.as_secs()
+    )]
+    Claimed { what: String, holder: String, waited: Duration },
     #[error(
         "another calltrail has taken over the lake at `{0}`, because this one was out of reach for longer than its lease: \
          nothing that was committed is lost; run the command again"

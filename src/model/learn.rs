@@ -12,9 +12,10 @@ use super::labels::{Label, Labels};
 use super::normal::Normal;
 use super::planted::{Examples, RawCall, Sample, Story};
 use super::read::{Parts, Scored, ScoredSession, session_score};
-use super::rows::{RawSession, Row, Tools, each_session};
+use super::rows::{Row, Tools};
 use super::saved::builtin;
 use super::score::score_values;
+use super::sessions::{RawSession, each_session};
 use super::watch::watch;
 use crate::query::{QueryError, Session};
 use rayon::prelude::*;
@@ -22,8 +23,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Sessions that a forest of one's own needs.
 pub(super) const OWN_FOREST: usize = 300;
-/// Calls that are kept of all sessions; later sessions, in the order of their ids, are passed over.
-const MAX_CALLS: usize = 4_000_000;
+/// Calls and requests of all sessions that are learned from; of more, those with the last ids are passed over.
+const MAX_ROWS: u64 = 4_000_000;
 
 /// One session to learn from.
 #[derive(Clone, Debug, Default)]
@@ -119,12 +120,10 @@ impl Lessons {
                 && sample.read().is_ok_and(|sample| sample.wants(&raw.id, watched.calls.len(), bytes));
             (lesson, wanted.then(|| story(raw)), false)
         };
-        each_session(session, None, tools, work, |(lesson, raw, is_left_out)| {
+        let passed_over = each_session(session, None, MAX_ROWS, tools, work, |(lesson, raw, is_left_out)| {
             let n = lesson.acts.calls.len();
             if is_left_out {
                 lessons.left_out += 1;
-            } else if lessons.calls as usize + n > MAX_CALLS {
-                lessons.passed_over += 1;
             } else if n > 0 {
                 lessons.calls += n as u64;
                 let times = lesson.acts.calls.iter().filter_map(|act| act.time);
@@ -136,6 +135,8 @@ impl Lessons {
             }
         })
         .await?;
+        lessons.passed_over = passed_over;
+        lessons.sessions.sort_by(|a, b| a.session_id.cmp(&b.session_id));
         lessons.sample = sample.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(lessons)
     }

@@ -29,6 +29,7 @@ mod rows;
 mod saved;
 mod score;
 mod sequence;
+mod sessions;
 mod table;
 mod watch;
 

@@ -3,8 +3,9 @@
 use super::baseline::{Baseline, Strangeness};
 use super::forest::Forest;
 use super::normal::Normal;
-use super::rows::{RawSession, Tools, each_session};
+use super::rows::Tools;
 use super::score::{Reason, explain, reasons, score};
+use super::sessions::{RawSession, each_session};
 use super::watch::watch;
 use crate::lineage::directive::Verbs;
 use crate::query::{QueryError, Session};
@@ -107,7 +108,7 @@ pub async fn score_lake(
     let verbs = tools.verbs.clone();
     let mut scored = Scored::default();
     let work = |raw: &RawSession| score_session(raw, &verbs, scorer);
-    each_session(session, only, tools, work, |(one, has_requests, last)| {
+    each_session(session, only, u64::MAX, tools, work, |(one, has_requests, last)| {
         if one.calls > 0 {
             scored.calls += one.calls as u64;
             scored.with_requests += u64::from(has_requests);
@@ -116,6 +117,7 @@ pub async fn score_lake(
         }
     })
     .await?;
+    scored.sessions.sort_by(|a, b| a.session_id.cmp(&b.session_id));
     Ok(scored)
 }
 

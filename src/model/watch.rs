@@ -3,7 +3,8 @@
 use super::act::{Act, Acts, destinations, shape};
 use super::features::{CallFeatures, SessionWatch};
 use super::hash;
-use super::rows::{RawSession, Row};
+use super::rows::Row;
+use super::sessions::RawSession;
 use crate::call::Capability;
 use crate::lineage::directive::{Idf, Verbs};
 use std::cmp::Reverse;

@@ -23,6 +23,15 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// The cost of two queries.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            rows_read: self.rows_read + other.rows_read,
+            compute_seconds: self.compute_seconds + other.compute_seconds,
+            peak_bytes: self.peak_bytes.max(other.peak_bytes),
+        }
+    }
+
     /// The cost of a plan that has run. Memory is known to its session only.
     pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
         let mut cost = Self::default();

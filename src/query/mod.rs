@@ -4,38 +4,50 @@
 //! was registered and nothing else: no DDL, no DML, no settings, no file or URL as a table. A session for rules is
 //! also deterministic: functions that depend on the clock or on chance do not exist in it.
 
+mod deadline;
 mod meter;
 mod names;
+mod narrow;
 pub mod output;
 mod packed;
 mod range;
 pub mod shell;
+mod sieve;
+mod steps;
 pub mod udf;
 mod views;
 
+pub use deadline::TimeLimit;
 pub use meter::Cost;
 pub(crate) use meter::tables_read;
 pub use names::UnknownName;
 pub use range::{TimeRange, parse_duration};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::Column;
+use datafusion::sql::parser::Statement;
+use deadline::TimeIsUp;
 use meter::Metered;
+use narrow::Narrow;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
+use steps::SharedSteps;
 
 /// Stored tables whose rows a session's range limits. Definitions and connections stay whole: what a tool looked
 /// like before the range is what a change in the range is judged by.
@@ -43,6 +55,10 @@ const RANGED: &[&str] = &["calls", "observables", "prompts", "flows"];
 
 const CATALOG: &str = "calltrail";
 const SCHEMA: &str = "public";
+const STORED: &str = "stored";
+
+/// The table of ids in a query of [`Session::rows_of`]; its column is `call_id`.
+pub(crate) const WANTED: &str = "stored.wanted";
 
 /// What a session may use and see.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +73,8 @@ pub struct SessionOptions {
     pub deterministic: bool,
     /// Keep the columns that most rules read in memory, packed: for many queries over the same tables.
     pub packed: bool,
+    /// How long the query of one rule may take.
+    pub rule_time: Option<TimeLimit>,
 }
 
 /// A read-only SQL session.
@@ -71,8 +89,12 @@ pub struct Session {
     meter: Option<Arc<Metered>>,
     /// What all rules of a range have in common: functions, tables, views.
     of_rules: tokio::sync::Mutex<Vec<(Option<TimeRange>, Arc<Self>)>>,
+    /// Who uses the table of ids.
+    wanted: tokio::sync::Mutex<()>,
+    /// What all rules of a range compute.
+    shared: SharedSteps,
     /// Of a rule's session, what it shares: views are planned by it, so it must live as long.
-    _base: Option<Arc<Self>>,
+    base: Option<Arc<Self>>,
 }
 
 impl Session {
@@ -92,8 +114,10 @@ impl Session {
             let room = memory_limit.map_or(packed::ROOM, |bytes| bytes / 2);
             memory_limit = memory_limit.map(|bytes| bytes - bytes / 2);
             for (name, table) in &mut tables {
-                if let Some(part) = packed::PARTS.iter().find(|part| part.table == name) {
-                    *table = Arc::new(packed::PackedTable::new(Arc::clone(table), *part, room / 100 * part.share));
+                let parts = packed::PARTS.iter().filter(|part| part.table == name);
+                let parts: Vec<_> = parts.map(|part| (*part, room / 100 * part.share)).collect();
+                if !parts.is_empty() {
+                    *table = Arc::new(packed::PackedTable::new(Arc::clone(table), parts));
                 }
             }
         }
@@ -136,7 +160,9 @@ impl Session {
             removed: base.removed.clone(),
             meter: Some(meter),
             of_rules: tokio::sync::Mutex::default(),
-            _base: Some(base),
+            wanted: tokio::sync::Mutex::default(),
+            shared: SharedSteps::default(),
+            base: Some(base),
         })
     }
 
@@ -172,6 +198,9 @@ impl Session {
         for function in udf::all() {
             context.register_udf(function);
         }
+        for function in udf::regex_functions() {
+            context.register_udf(function);
+        }
         for function in udf::aggregates() {
             context.register_udaf(function);
         }
@@ -186,8 +215,8 @@ impl Session {
             removed.push("current_timestamp".to_owned());
         }
         views::register(&context, &tables, &options)?;
-        let of_rules = tokio::sync::Mutex::default();
-        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, _base: None })
+        let (of_rules, wanted, shared) = Default::default();
+        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, wanted, shared, base: None })
     }
 
     /// Runs one query.
@@ -221,10 +250,45 @@ impl Session {
         Ok(rows)
     }
 
+    /// As [`Self::rows`], for a query that joins the table [`WANTED`] of these ids: a list of thousands in its text would take longer to plan
+    /// than to answer.
+    pub(crate) async fn rows_of<T: DeserializeOwned>(
+        &self,
+        text: &str,
+        ids: &BTreeSet<&str>,
+    ) -> Result<Vec<T>, QueryError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids =
+            RecordBatch::try_from_iter([("call_id", Arc::new(StringViewArray::from_iter_values(ids)) as ArrayRef)])?;
+        let table = Arc::new(MemTable::try_new(ids.schema(), vec![vec![ids]])?);
+        let _one_at_a_time = self.wanted.lock().await;
+        self.context.register_table(WANTED, table)?;
+        let rows = self.rows(text).await;
+        self.context.deregister_table(WANTED)?;
+        rows
+    }
+
     /// Plans one query, with values for its `$name` parameters.
     pub(crate) async fn plan(&self, text: &str, params: Option<ParamValues>) -> Result<DataFrame, QueryError> {
         let planned = self.context.sql_with_options(text, read_only()).await;
-        let mut frame = planned.map_err(|error| self.explain(error))?;
+        self.completed(planned.map_err(|error| self.explain(error))?, params)
+    }
+
+    /// A rule's query, and what it is to be planned over.
+    fn narrow(&self, text: &str) -> Result<(SessionState, Statement, Narrow), QueryError> {
+        let state = self.context.state();
+        let dialect = state.config_options().sql_parser.dialect;
+        let statement = state.sql_to_statement(text, &dialect)?;
+        let names = self.context.catalog(CATALOG).and_then(|catalog| catalog.schema(SCHEMA));
+        let names = names.ok_or_else(|| QueryError::internal("the catalog is missing"))?;
+        let narrow = Narrow::new(text, &statement, &self.tables, names, self.options);
+        Ok((state, statement, narrow))
+    }
+
+    /// A planned query with values for its parameters, and a result that can be written.
+    fn completed(&self, mut frame: DataFrame, params: Option<ParamValues>) -> Result<DataFrame, QueryError> {
         if let Some(params) = params {
             frame = frame.with_param_values(params)?;
         }
@@ -312,6 +376,9 @@ pub enum QueryError {
     /// The query needs more memory than it may have.
     #[error("out of memory: {0}; raise the memory limit or narrow the query")]
     Memory(String),
+    /// It took longer than it may.
+    #[error("not done after {0:?}")]
+    TimedOut(Duration),
     /// The data, or reading it.
     #[error("query stopped: {0}")]
     Execution(String),
@@ -339,6 +406,9 @@ impl From<DataFusionError> for QueryError {
         let text = clean(&error.to_string());
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory(text),
+            DataFusionError::External(cause) if cause.is::<TimeIsUp>() => {
+                Self::TimedOut(cause.downcast_ref().map_or(Duration::ZERO, |TimeIsUp(limit)| *limit))
+            }
             DataFusionError::Plan(_)
             | DataFusionError::SQL(..)
             | DataFusionError::SchemaError(..)

@@ -3,7 +3,7 @@
 //! Stored tables live in the schema `stored`, views in the default one, so a view can have its table's name. A view
 //! whose tables the lake does not have yet is left out.
 
-use super::{QueryError, RANGED, SessionOptions};
+use super::{QueryError, RANGED, STORED, SessionOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider, view::ViewTable};
 use datafusion::common::TableReference;
@@ -34,7 +34,8 @@ const VIEWS: &[View] = &[
     View { name: "sessions", sql: include_str!("../../queries/views/sessions.sql"), reads: &["calls", "observables"] },
 ];
 
-const STORED: &str = "stored";
+/// Stored tables with so many columns that a rule is planned without those that it does not name.
+pub(super) const WIDE: &[&str] = &["calls", "observables", "flows", "tool_definitions", "connections"];
 /// Tables that say nothing of calls and only keep other tables up to date.
 const INTERNAL: &[&str] = &["lineage"];
 
@@ -109,7 +110,7 @@ impl SchemaProvider for Names {
 }
 
 /// The table, or a view of its rows in the range.
-fn limited(
+pub(super) fn limited(
     name: &str,
     provider: &Arc<dyn TableProvider>,
     options: &SessionOptions,

@@ -3,15 +3,14 @@
 use super::{Params, Rule, RuleSet};
 use crate::alert::{Entity, Level};
 use crate::query::output::json_lines;
-use crate::query::{Cost, QueryError, Session, TimeRange, tables_read};
+use crate::query::{Cost, QueryError, Session, TimeRange};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
-use datafusion::physical_plan::execute_stream;
 use futures::StreamExt as _;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::time::Duration;
 
 /// Findings of one rule in one run before it counts as broken: nobody reads more, and memory is bounded.
 const MAX_FINDINGS: usize = 100_000;
@@ -55,11 +54,22 @@ pub struct RuleError {
 #[derive(Debug, thiserror::Error)]
 pub enum RuleFault {
     #[error(transparent)]
-    Query(#[from] QueryError),
+    Query(QueryError),
+    #[error("not done after {0:?}: narrow the rule, or the range with --since, or raise `rule_timeout` under [detect]")]
+    TimedOut(Duration),
     #[error("{0}")]
     Contract(String),
     #[error("more than {MAX_FINDINGS} findings: narrow the rule, or the range with --since")]
     TooMany,
+}
+
+impl From<QueryError> for RuleFault {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::TimedOut(limit) => Self::TimedOut(limit),
+            error => Self::Query(error),
+        }
+    }
 }
 
 /// Runs every rule on its own: what stops one does not stop the others.
@@ -100,13 +110,9 @@ pub async fn measured(rule: &Rule, session: &Session, range: TimeRange, params: 
 
 async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Params) -> Result<Ran, RuleFault> {
     let session = session.for_rule(range.widened(rule.header.window)).await?;
-    let frame = session.plan(&rule.sql, Some(params.of(rule))).await?;
-    let reads = tables_read(frame.logical_plan());
-    let context = Arc::new(frame.task_ctx());
-    let plan = frame.create_physical_plan().await.map_err(QueryError::from)?;
-    let mut batches = execute_stream(Arc::clone(&plan), context).map_err(QueryError::from)?;
+    let mut running = session.run_rule(&rule.sql, params.of(rule)).await?;
     let mut found = Vec::new();
-    while let Some(batch) = batches.next().await {
+    while let Some(batch) = running.rows.next().await {
         let batch = batch.map_err(QueryError::from)?;
         found.extend(
             read(rule, &batch)?.into_iter().filter(|f| f.last_seen.is_none_or(|t| range.since.is_none_or(|s| t >= s))),
@@ -115,8 +121,8 @@ async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Par
             return Err(RuleFault::TooMany);
         }
     }
-    let cost = Cost { peak_bytes: session.peak_bytes(), ..Cost::of(&plan) };
-    Ok(Ran { findings: found, reads, cost })
+    let cost = Cost { peak_bytes: session.peak_bytes(), ..running.cost() };
+    Ok(Ran { findings: found, reads: running.reads, cost })
 }
 
 /// Reads findings from the rows of a rule's result.

@@ -53,9 +53,10 @@ impl Place {
         path
     }
 
-    /// The binary over this place's lake, in a clean environment.
+    /// The binary over this place's lake, in a clean environment; `CALLTRAIL_TEST_BINARY` names another one, such as a release build.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_calltrail"));
+        let other = std::env::var_os("CALLTRAIL_TEST_BINARY");
+        let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_calltrail").into()));
         command
             .env_clear()
             .env("TMPDIR", self.dir.path())

@@ -9,6 +9,7 @@ use calltrail::query::{SessionOptions, TimeRange};
 use calltrail::rule::{Params, RuleSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Rules that look at what grows, at what is known of all sessions, and at what later calls explain.
@@ -60,12 +61,17 @@ fn open(place: &Place) -> Lake {
 }
 
 fn detect_here(place: &Place, rules: &RuleSet, full: bool) -> Detected {
+    detect_until(place, rules, full, &|| false)
+}
+
+fn detect_until(place: &Place, rules: &RuleSet, full: bool, cancelled: &(dyn Fn() -> bool + Sync)) -> Detected {
     let detectors = rule_detectors(rules, &Params::default(), &BTreeMap::new());
     let request = Request {
         range: TimeRange::default(),
         full,
         session: SessionOptions { threads: Some(1), ..SessionOptions::default() },
         suppressions: &[],
+        cancelled,
         now: chrono::DateTime::from_timestamp(1_794_474_000, 0).expect("a time"),
         clock: || Duration::ZERO,
     };
@@ -278,6 +284,28 @@ fn current_after_recovery(place: &Place, detect: impl Fn() -> std::process::Comm
 
 /// Rows of the table and back say the same.
 #[test]
+fn a_detection_that_is_told_to_end_keeps_what_it_has_found_and_the_next_goes_on() {
+    let place = empty_lake();
+    let (_, rules) = rules(&place);
+    let rules = rules.filtered(|rule| RULES.iter().any(|(id, _)| *id == rule.header.id));
+    place.ingest_here(sample_logs());
+    let untouched = place.path("untouched");
+    copy_folder(&place.lake(), &untouched);
+    detect_here(&place, &rules, false);
+    let undisturbed = current(&place);
+    std::fs::remove_dir_all(place.lake()).expect("removed");
+    copy_folder(&untouched, &place.lake());
+    // One rule ends, then the wish comes.
+    let looks = AtomicUsize::new(0);
+    let ended = detect_until(&place, &rules, false, &|| looks.fetch_add(1, Ordering::SeqCst) > 0);
+    let ran = |detected: &Detected| detected.profile.iter().filter(|of_rule| of_rule.ran.is_some()).count();
+    assert!(ran(&ended) <= 1, "{:?}", ended.profile);
+    let rest = detect_here(&place, &rules, false);
+    assert_eq!(ran(&ended) + ran(&rest), rules.rules().len(), "those that ran do not run again");
+    assert_alerts("after a stop", &undisturbed, &current(&place));
+}
+
+#[test]
 fn alerts_survive_the_table() {
     let place = empty_lake();
     let (_, rules) = rules(&place);
@@ -331,6 +359,48 @@ fn alerts_are_proved_again_from_the_lake_of_their_time() {
     assert!(proof["result"]["reasons"].to_string().contains("calls"), "{proof}");
     let full = place.run(0, ["detect", "--full", "--format", "json"].into_iter().chain(own.iter().copied())).json();
     assert_eq!(full["resolved"], 0, "alerts on what retention removed stay: {full}");
+}
+
+/// Rules that would work for hours, each in another way: handing on rows all the time, or hardly ever one.
+const RUNAWAYS: [(&str, &str); 3] = [
+    ("hands_on_rows", "observables a CROSS JOIN observables b CROSS JOIN observables c CROSS JOIN observables d"),
+    (
+        "refuses_all_pairs",
+        "(observables a CROSS JOIN observables b) JOIN (observables c CROSS JOIN observables d)
+         ON strpos(a.value || b.value, c.value || d.value || 'nowhere') > 0",
+    ),
+    (
+        "refuses_all_with_a_key",
+        "observables a JOIN observables b ON b.origin = a.origin JOIN (observables c JOIN observables d ON d.origin = c.origin)
+         ON c.origin = b.origin AND strpos(a.value || b.value, c.value || d.value || 'nowhere') > 0",
+    ),
+];
+
+#[test]
+fn a_rule_that_runs_away_is_ended_and_the_others_run() {
+    let place = empty_lake();
+    let (dir, _) = rules(&place);
+    for (id, from) in RUNAWAYS {
+        let rule = std::fs::read_to_string(dir.join("test/never_answered.sql")).expect("a rule");
+        let header = rule.split("SELECT").next().expect("a header").replace("never_answered", id);
+        let query = "SELECT min(a.session_id) AS session_id, min(b.time) AS first_seen, max(d.time) AS last_seen, array_agg(DISTINCT c.call_id) AS call_ids";
+        place.write(&format!("rules/test/{id}.sql"), format!("{header}{query} FROM {from}\n"));
+    }
+    place.write("calltrail.toml", "[detect]\nrules = [\"rules\"]\nrule_timeout = \"1500ms\"\n");
+    place.ingest_here(sample_logs());
+    let own = RUNAWAYS.iter().map(|(id, _)| *id).chain(["never_answered", "session_grows"]);
+    let args = ["detect", "--format", "json"].into_iter().chain(own.flat_map(|id| ["--rule", id]));
+    let started = std::time::Instant::now();
+    let said = place.run(1, args);
+    let took = started.elapsed();
+    for (id, _) in RUNAWAYS {
+        let error = format!("rule {id}: not done after 1.5s");
+        assert!(said.stderr.contains(&error) && said.stderr.contains("rule_timeout"), "{}", said.stderr);
+    }
+    let detected = said.json();
+    assert_eq!(detected["failed_rules"], 3, "{detected}");
+    assert!(detected["new_alerts"].as_u64() > Some(5), "the others found theirs: {detected}");
+    assert!(took < Duration::from_secs(60), "three times 1.5 s, and it took {took:?}");
 }
 
 #[test]

@@ -30,8 +30,11 @@ mod rules; // the built-in rules hold
 mod secrets; // no secret reaches the disk
 mod ship; // alerts arrive, whatever happens on the way
 mod ship_process; // as a program that is killed, or goes on for ever
+mod ship_receivers; // receivers that others wrote get what was sent
+mod ship_secrets; // no credential is said
+mod ship_services; // services that take JSON over HTTP, proxies, certificates
 mod ship_targets; // each destination's own language
-mod shipping;
+mod shipping; // what these share
 mod sigma; // Sigma rules are rules like others
 mod silences; // suppressions and allow-lists hide what they say, and nothing is lost
 mod sql; // SQL functions as written down

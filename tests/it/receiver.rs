@@ -1,11 +1,11 @@
 //! Receivers of alerts that do what a test tells them: HTTP, plain TCP and TLS, with every way to fail that a test needs.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ use std::time::Duration;
 /// A request as it came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     pub(crate) path: String,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
@@ -67,6 +68,21 @@ impl Receiver {
         })
     }
 
+    /// Answers HTTP requests over TLS, one a connection, with the certificates of a folder made by [`certificates`].
+    pub(crate) fn https(folder: &Path, mutual: bool, answer: impl FnMut(&Request) -> String + Send + 'static) -> Self {
+        let (answer, folder) = (Arc::new(Mutex::new(answer)), folder.to_path_buf());
+        Self::tcp(move |stream| {
+            let mut reader = BufReader::new(tls(&folder, mutual, stream));
+            let Ok(Some(request)) = read_request(&mut reader) else { return };
+            let body = (answer.lock().expect("not poisoned"))(&request);
+            let out = reader.get_mut();
+            let length = body.len();
+            let _ = write!(out, "HTTP/1.1 200 x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+            out.conn.send_close_notify();
+            let _ = out.flush();
+        })
+    }
+
     /// Gives each connection to a function, each on a thread of its own.
     pub(crate) fn tcp(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -107,28 +123,7 @@ pub(crate) fn closed_port() -> u16 {
 
 fn serve_http(stream: &TcpStream, answer: &mut dyn FnMut(&Request) -> Reply) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    loop {
-        let mut request = Request::default();
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        request.path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        loop {
-            line.clear();
-            reader.read_line(&mut line)?;
-            let Some((name, value)) = line.trim_end().split_once(':') else { break };
-            request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        let length: usize = request.header("content-length").parse().unwrap_or(0);
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        if request.header("content-encoding") == "gzip" {
-            let mut unpacked = Vec::new();
-            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut unpacked)?;
-            body = unpacked;
-        }
-        request.body = String::from_utf8(body).expect("bodies are UTF-8");
+    while let Some(request) = read_request(&mut reader)? {
         let mut out = stream;
         match answer(&request) {
             Reply::Answer(status, headers, body) => {
@@ -152,6 +147,34 @@ fn serve_http(stream: &TcpStream, answer: &mut dyn FnMut(&Request) -> Reply) -> 
             }
         }
     }
+    Ok(())
+}
+
+/// Reads a request; `None` at the end of the connection.
+pub(crate) fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
+    let mut request = Request::default();
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut parts = line.split(' ').map(str::to_owned);
+    (request.method, request.path) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length: usize = request.header("content-length").parse().unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    if request.header("content-encoding") == "gzip" {
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut unpacked)?;
+        body = unpacked;
+    }
+    request.body = String::from_utf8(body).expect("bodies are UTF-8");
+    Ok(Some(request))
 }
 
 /// Splits what came over a stream with octet counting into messages.
@@ -170,6 +193,8 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<String> {
 pub(crate) fn certificates(folder: &Path, server_name: &str) {
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // OpenSSL takes a certificate of its issuer's name for one that signed itself.
+    ca.distinguished_name.push(DnType::CommonName, "Authority of a test");
     let ca_key = KeyPair::generate().expect("a key");
     let ca_certificate = ca.self_signed(&ca_key).expect("a certificate");
     std::fs::create_dir_all(folder).expect("folder");
@@ -178,7 +203,8 @@ pub(crate) fn certificates(folder: &Path, server_name: &str) {
     let issuer = Issuer::new(ca, ca_key);
     for (name, subject) in [("server", server_name), ("client", "client.example")] {
         let key = KeyPair::generate().expect("a key");
-        let parameters = CertificateParams::new(vec![subject.to_owned()]).expect("parameters");
+        let mut parameters = CertificateParams::new(vec![subject.to_owned()]).expect("parameters");
+        parameters.distinguished_name.push(DnType::CommonName, subject);
         write(&format!("{name}.pem"), parameters.signed_by(&key, &issuer).expect("a certificate").pem());
         write(&format!("{name}.key"), key.serialize_pem());
     }

@@ -278,3 +278,27 @@ fn a_storm_becomes_a_digest_and_a_rate_is_kept() {
     let waited: Duration = clock.waits().iter().sum();
     assert!((85..=95).contains(&waited.as_secs()), "60 at once and 90 at one a second: {waited:?}");
 }
+
+#[test]
+fn a_receiver_that_refuses_everything_gets_each_alert_as_often_as_it_may_and_no_more() {
+    let place = Place::new();
+    // More than may be set aside at once.
+    let sent = fill(&place, &alerts(4500), 4500);
+    let seen: Arc<Mutex<BTreeMap<String, u32>>> = Arc::default();
+    let into = Arc::clone(&seen);
+    let receiver = Receiver::http(move |request| {
+        let action =
+            |line: &str| serde_json::from_str::<Value>(line).ok()?["create"]["_id"].as_str().map(str::to_owned);
+        let ids: Vec<String> = request.body.lines().filter_map(action).collect();
+        ids.iter().for_each(|id| *into.lock().expect("not poisoned").entry(id.clone()).or_default() += 1);
+        let items: Vec<Value> =
+            ids.iter().map(|_| json!({"create": {"status": 400, "error": {"type": "no"}}})).collect();
+        Reply::Answer(200, "", json!({"errors": true, "items": items}).to_string())
+    });
+    let toml = format!("[[sinks]]\ntype = \"elasticsearch\"\nurl = \"{}\"\nretry = {{ tries = 2 }}\n", receiver.url());
+    let report = ship_here(&place, &toml, &Quick::new(), Retried::Pending).remove(0);
+    assert_eq!((report.delivered, report.refused, report.pending), (0, 4500, 0), "{report:?}");
+    let seen = seen.lock().expect("not poisoned");
+    assert_eq!(seen.keys().cloned().collect::<BTreeSet<_>>(), sent);
+    assert!(seen.values().all(|times| *times == 2));
+}

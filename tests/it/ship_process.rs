@@ -238,3 +238,87 @@ fn a_daemon_ships_what_comes_tells_how_it_is_and_ends_in_order() {
     let head = heads.next_back().unwrap_or_else(|| panic!("no head in {bodies}"));
     place.run(0, ["lake", "verify", "--witness", &head]);
 }
+
+#[test]
+fn of_two_that_ship_at_once_one_waits_and_nothing_comes_twice() {
+    let place = Place::new();
+    let sent = fill(&place, &alerts(60), 60);
+    let taken: Arc<Mutex<Vec<String>>> = Arc::default();
+    let into = Arc::clone(&taken);
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let receiver = Receiver::http(move |request| {
+        let _ = begun.send(());
+        // Longer than what is waited for in silence, all together.
+        std::thread::sleep(Duration::from_secs(1));
+        into.lock().expect("not poisoned").extend(ids(&request.body));
+        Reply::ok()
+    });
+    let config = write_config(
+        &place,
+        &format!(
+            "[[sinks]]\nname = \"hook\"\ntype = \"webhook\"\nurl = \"{}\"\nencoding = \"jsonl\"\nbody = \"lines\"\nbatch = {{ count = 10 }}\n\
+             [[sinks]]\nname = \"file\"\ntype = \"file\"\npath = \"out.jsonl\"\nencoding = \"jsonl\"\n",
+            receiver.url()
+        ),
+    );
+    let ship = |more: &[&str]| {
+        let mut command = place.command(["--config", config.as_str(), "ship", "--format", "json"]);
+        command.args(more).spawn().expect("the binary starts")
+    };
+    let first = ship(&[]);
+    has_begun.recv_timeout(Duration::from_secs(60)).expect("the first has begun");
+    let (second, hasty) = (ship(&[]), ship(&["--sink", "hook", "--lock-timeout", "1s"]));
+    let hasty = Said::new(1, &hasty.wait_with_output().expect("ended"));
+    let report = hasty.json();
+    assert_eq!((&report["delivered"], &report["pending"]), (&json!(0), &json!(60)), "{report}");
+    let problem = report["problem"].as_str().expect("a reason");
+    assert!(problem.contains("another calltrail") && problem.contains("sink `hook`"), "{problem}");
+    let delivered = |said: &Said| said.lines().iter().map(|report| report["delivered"].as_u64()).collect::<Vec<_>>();
+    let first = Said::new(0, &first.wait_with_output().expect("ended"));
+    let second = Said::new(0, &second.wait_with_output().expect("ended"));
+    assert_eq!((delivered(&first), delivered(&second)), (vec![Some(60); 2], vec![Some(0); 2]));
+    assert!(second.stderr.contains("waiting for sink `hook`"), "{}", second.stderr);
+    let taken = taken.lock().expect("not poisoned");
+    assert_eq!(taken.len(), 60, "nothing came twice");
+    assert_eq!(taken.iter().cloned().collect::<BTreeSet<_>>(), sent);
+    place.run(0, ["lake", "verify"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_daemon_that_is_told_to_end_ends_between_files_and_the_next_goes_on() {
+    let place = Place::new();
+    // Both runs begin with one lake: ids and fingerprints depend on its key.
+    place.run(3, ["ingest", &place.write("empty.txt", "no log\n").to_string_lossy()]);
+    let empty = place.path("empty");
+    crate::common::copy_folder(&place.lake(), &empty);
+    for n in 0..12 {
+        let text = crate::crash::capture(1000).replace("2026-11-09", &format!("2026-10-{:02}", n + 1));
+        place.write(&format!("logs/{n:02}.jsonl"), text);
+    }
+    let config = write_config(
+        &place,
+        "[ingest]\npaths = [\"logs\"]\n[[sinks]]\nname = \"file\"\ntype = \"file\"\npath = \"out.jsonl\"\nencoding = \"jsonl\"\n",
+    );
+    let run = ["--config", config.as_str(), "run", "--rule", "path_traversal"];
+    let mut command = place.command(run.iter().copied().chain(["--every", "1h"]));
+    let mut child = command.env("CALLTRAIL_LOG", "calltrail=info").spawn().expect("the binary starts");
+    let mut messages = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().expect("piped")));
+    // The first file is read, and says how long that took.
+    let first = messages.by_ref().map_while(Result::ok).find(|line| line.contains("input{") && line.contains("close"));
+    assert!(first.is_some(), "no span of an input");
+    let told = std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("kill");
+    assert!(told.success());
+    let said: Vec<String> = messages.map_while(Result::ok).collect();
+    assert!(child.wait().expect("ended").success(), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("ended by a signal")), "{said:?}");
+    let read = place.one("SELECT count(*) FROM sources WHERE calls > 0").as_u64().expect("a number");
+    assert!(read < 12, "it has read everything: {said:?}");
+    place.assert_nothing_lost();
+    place.run(0, run);
+    let found = place.contents();
+    std::fs::remove_dir_all(place.lake()).expect("removed");
+    crate::common::copy_folder(&empty, &place.lake());
+    place.run(0, run);
+    crate::common::assert_same("after a stop", &place.contents(), &found);
+}

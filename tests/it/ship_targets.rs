@@ -1,16 +1,14 @@
-//! Each destination speaks its receiver's language, as far as a receiver of ours, or a real rsyslog, can tell.
+//! Each destination speaks its receiver's language, as far as a receiver of ours can tell.
 
 use crate::common::Place;
-use crate::receiver::{Receiver, Reply, Request, certificates, closed_port, frames, tls};
+use crate::receiver::{Receiver, Reply, Request, certificates, frames, tls};
 use crate::shipping::{Quick, alert, alerts, fill, ship_here};
 use calltrail::sink::deliver::Retried;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn splunk_counts_when_it_acknowledges_and_a_wrong_token_stops_at_once() {
@@ -215,79 +213,4 @@ fn a_signed_request_can_be_checked() {
     let signature = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, packed).expect("base64");
     ring::hmac::verify(&key, signed.as_bytes(), &signature).expect("the signature fits");
     assert_eq!(request.header("webhook-id"), alert(0).alert_id);
-}
-
-/// rsyslog is there where `tests/install.sh` could install it.
-#[test]
-#[cfg(unix)]
-fn a_real_rsyslog_gets_every_alert_as_it_was_sent() {
-    if !Path::new("/usr/sbin/rsyslogd").exists() {
-        return eprintln!("skipped: rsyslog is not installed");
-    }
-    let place = Place::new();
-    fill(&place, &alerts(300), 300);
-    certificates(&place.path("tls"), "localhost");
-    let has_tls = ["x86_64", "aarch64"]
-        .iter()
-        .any(|machine| Path::new(&format!("/usr/lib/{machine}-linux-gnu/rsyslog/lmnsd_ossl.so")).exists());
-    for transport in ["tcp", "tls"] {
-        if transport == "tls" && !has_tls {
-            eprintln!("skipped: rsyslog-openssl is not installed");
-            continue;
-        }
-        let (port, out, tls) = (closed_port(), place.path(&format!("{transport}.log")), place.path("tls"));
-        let driver = match transport {
-            "tls" => format!(
-                "global(defaultNetstreamDriver=\"ossl\" defaultNetstreamDriverCAFile=\"{0}/ca.pem\" defaultNetstreamDriverCertFile=\"{0}/server.pem\" \
-                 defaultNetstreamDriverKeyFile=\"{0}/server.key\")\nmodule(load=\"imtcp\" streamDriver.name=\"ossl\" streamDriver.mode=\"1\" streamDriver.authMode=\"anon\")\n",
-                tls.display()
-            ),
-            _ => "module(load=\"imtcp\")\n".to_owned(),
-        };
-        let config = place.write(
-            &format!("{transport}.conf"),
-            format!(
-                "{driver}template(name=\"raw\" type=\"string\" string=\"%rawmsg%\\n\")\nruleset(name=\"all\") {{ action(type=\"omfile\" file=\"{}\" template=\"raw\") }}\n\
-                 input(type=\"imtcp\" port=\"{port}\" address=\"127.0.0.1\" ruleset=\"all\")\n",
-                out.display()
-            ),
-        );
-        let mut rsyslog = std::process::Command::new("/usr/sbin/rsyslogd")
-            .args(["-n", "-f"])
-            .arg(&config)
-            .arg("-i")
-            .arg(place.path(&format!("{transport}.pid")))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let toml = format!(
-            "[[sinks]]\nname = \"{transport}\"\ntype = \"syslog\"\ntransport = \"{transport}\"\naddress = \"localhost:{port}\"\nencoding = \"ocsf\"\ntls = {{ ca = \"tls/ca.pem\" }}\n"
-        );
-        let report = ship_here(&place, &toml, &Quick::new(), Retried::Pending).remove(0);
-        let lines = || std::fs::read_to_string(&out).unwrap_or_default();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while lines().lines().count() < 300 && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let _ = rsyslog.kill();
-        let _ = rsyslog.wait();
-        assert_eq!((report.delivered, report.pending), (300, 0), "{transport}: {report:?}");
-        let text = lines();
-        assert_eq!(text.lines().count(), 300, "{transport}");
-        let found: BTreeSet<&str> =
-            text.lines().filter_map(|line| line.split("alert_id=\"").nth(1)?.get(..32)).collect();
-        if !found.is_empty() {
-            assert_eq!(found.len(), 300, "{transport}");
-        }
-        for line in text.lines() {
-            let json = line.find('{').map(|at| &line[at..]).unwrap_or_default();
-            assert!(serde_json::from_str::<Value>(json).is_ok(), "{transport}: {line}");
-        }
-    }
 }

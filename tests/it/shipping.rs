@@ -4,7 +4,7 @@ use crate::common::{Place, block_on};
 use calltrail::alert::{Alert, CallEvidence, Entity, Finding, Kind, Level, Observable, alerts_to_batch};
 use calltrail::config::Config;
 use calltrail::lake::{Lake, Location, Patience, Transaction, data_file};
-use calltrail::sink::deliver::{Clock, Opened, Report, Retried, Shipment, ship};
+use calltrail::sink::deliver::{Clock, Opened, Report, Retried, Shipment, preview, ship};
 use calltrail::sink::destination::Surroundings;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -120,8 +120,8 @@ impl Clock for Quick {
     }
 }
 
-/// Ships to the sinks of a configuration.
-pub(crate) fn ship_here(place: &Place, toml: &str, clock: &Arc<Quick>, retried: Retried) -> Vec<Report> {
+/// Opens the sinks of a configuration.
+fn opened(place: &Place, toml: &str) -> Vec<Opened> {
     let config = Config::parse(toml, &place.path("calltrail.toml")).expect("a configuration");
     let environment = |name: &str| (name == "TOKEN").then(|| "s3cr3t-t0k3n".to_owned());
     let around = Surroundings {
@@ -130,10 +130,16 @@ pub(crate) fn ship_here(place: &Place, toml: &str, clock: &Arc<Quick>, retried: 
         host: Some("host.example".to_owned()),
         clock: || 1_795_342_489,
     };
-    let lake = Arc::new(open_or_create(place));
+    // Clients of HTTP want a runtime from the start.
     block_on(async {
-        let sinks = config.sinks.into_iter().map(|setting| Opened::open(setting.sink, &around).expect("a sink"));
-        let sinks = sinks.collect();
+        config.sinks.into_iter().map(|setting| Opened::open(setting.sink, &around).expect("a sink")).collect()
+    })
+}
+
+/// Ships to the sinks of a configuration.
+pub(crate) fn ship_here(place: &Place, toml: &str, clock: &Arc<Quick>, retried: Retried) -> Vec<Report> {
+    let (sinks, lake) = (opened(place, toml), Arc::new(open_or_create(place)));
+    block_on(async {
         let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
         let (_keep, stop) = tokio::sync::watch::channel(false);
         let shipment = Shipment {
@@ -142,10 +148,19 @@ pub(crate) fn ship_here(place: &Place, toml: &str, clock: &Arc<Quick>, retried: 
             events: Vec::new(),
             clock,
             stop,
+            notice: Arc::new(|_| {}),
             lock_timeout: Duration::from_secs(60),
         };
         ship(lake, sinks, shipment).await.expect("shipped")
     })
+}
+
+/// The bytes that shipping to the one sink of a configuration would put on the wire.
+pub(crate) fn preview_here(place: &Place, toml: &str) -> Vec<u8> {
+    let (sinks, lake) = (opened(place, toml), Arc::new(open_or_create(place)));
+    let now = DateTime::from_timestamp_micros(START).expect("a time");
+    let shown = block_on(preview(&lake, &sinks[0], Retried::Pending, &[], now, 10_000)).expect("read");
+    shown.1.into_iter().flat_map(|preview| preview.bytes).collect()
 }
 
 /// Ids of alerts in the lines of a body, as our own JSON has them.

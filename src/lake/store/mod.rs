@@ -4,6 +4,7 @@
 //! to write, and the moments of a change. Paths are those inside the lake, with slashes.
 
 mod bucket;
+mod claim;
 mod fault;
 mod folder;
 mod lease;
@@ -11,6 +12,8 @@ mod location;
 mod reader;
 
 pub use bucket::{start, wait};
+pub(in crate::lake) use claim::CLAIMS;
+pub use claim::Claim;
 pub use fault::{explain, plain};
 pub use location::{Location, StorageOptions, connect, shown};
 pub use reader::DataReader;

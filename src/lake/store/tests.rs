@@ -251,3 +251,36 @@ fn a_large_file_is_sent_in_parts() {
     drop(draft);
     assert!(!path.exists() && !table.store.exists("t/never").unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_one_processs_until_it_ends_or_is_out_of_reach() {
+    let memory = Arc::new(InMemory::new());
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = Store::Folder(folder.path().join("lake"));
+    for (store, other) in [(bucket(&memory, LEASE), bucket(&memory, LEASE)), (in_folder.clone(), in_folder)] {
+        let is_bucket = store.folder().is_none();
+        let one = Lake::open_or_create_store(store, &patience(3)).await.unwrap();
+        let two = Lake::open_or_create_store(other, &patience(3)).await.unwrap();
+        let claim = one.claim("ship-a", "sink `a`", &patience(1)).await.unwrap();
+        // Others may write to the lake, and claim other things.
+        two.lock(&patience(1)).await.unwrap().release().unwrap();
+        two.claim("ship-b", "sink `b`", &patience(1)).await.unwrap();
+        let refused = two.claim("ship-a", "sink `a`", &patience(3)).await.unwrap_err();
+        let (text, me) = (refused.to_string(), std::process::id().to_string());
+        assert!(text.contains("sink `a`") && text.contains(&me), "{text}");
+        assert!(claim.is_held());
+        drop(claim);
+        let claim = two.claim("ship-a", "sink `a`", &patience(1)).await.unwrap();
+        assert!(claim.is_held());
+        if is_bucket {
+            let (_, taken) = tokio::join!(claim.pause(LEASE * 3), one.claim("ship-a", "sink `a`", &patience(5)));
+            let taken = taken.unwrap();
+            assert!(taken.is_held());
+            tokio::time::sleep(LEASE).await;
+            assert!(!claim.is_held() && taken.is_held(), "who was paused sees it, and does not take it back");
+            drop(claim);
+            assert!(one.claim("ship-a", "sink `a`", &patience(2)).await.is_err(), "nor gives it back");
+        }
+        assert!(verify_store(one.store(), &VerifyOptions::default()).unwrap().problems.is_empty());
+    }
+}

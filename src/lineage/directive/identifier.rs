@@ -1,6 +1,7 @@
 //! Identifiers in a text: values that name one thing and hardly occur by chance.
 
 use super::words::{Token, plain_number, token};
+use memchr::memmem::Finder;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -214,11 +215,11 @@ fn is_measure(text: &str) -> bool {
 
 /// Whether a value stands in a text by itself, not inside a longer word or number.
 pub(crate) fn stands_in(value: &str, text: &str) -> bool {
-    value.len() <= text.len() && found_in(&memchr::memmem::Finder::new(value), value, text)
+    value.len() <= text.len() && found_in(&Finder::new(value), value, text)
 }
 
 /// The same with a finder of the value that was made before.
-pub(crate) fn found_in(finder: &memchr::memmem::Finder<'_>, value: &str, text: &str) -> bool {
+pub(crate) fn found_in(finder: &Finder<'_>, value: &str, text: &str) -> bool {
     let bytes = text.as_bytes();
     let inside = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
     let number = value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','));
@@ -241,32 +242,55 @@ impl Identifier {
 
     /// Whether the identifier stands in a text in small letters, however it is written there.
     pub fn stands_in(&self, low: &str) -> bool {
+        Sought::new(self).stands_in(low)
+    }
+}
+
+/// What finds an identifier in texts: made once, used for many of them.
+pub(crate) struct Sought<'a> {
+    identifier: &'a Identifier,
+    value: Finder<'a>,
+    /// As it was written, if that is something else.
+    written: Option<Finder<'a>>,
+    /// The other ways to write a number.
+    numbers: Vec<(String, Finder<'static>)>,
+}
+
+impl<'a> Sought<'a> {
+    pub(crate) fn new(identifier: &'a Identifier) -> Self {
+        let Identifier { kind, value, written } = identifier;
+        let mut numbers = Vec::new();
+        if *kind == Kind::Number {
+            let (whole, cents) = value.split_once('.').map_or((value.as_str(), ""), |(whole, cents)| (whole, cents));
+            let ends: &[&str] = match cents.len() {
+                0 => &["", ".0", ".00"],
+                1 => &["", "0"],
+                _ => &[""],
+            };
+            let point = if cents.is_empty() { "" } else { "." };
+            let commas = (whole.len() > 3).then(|| with_commas(whole));
+            for whole in [Some(whole), commas.as_deref()].into_iter().flatten() {
+                numbers.extend(ends.iter().map(|end| {
+                    let form = format!("{whole}{point}{cents}{end}");
+                    let finder = Finder::new(&form).into_owned();
+                    (form, finder)
+                }));
+            }
+        }
+        let is_other = written != value;
+        Self { identifier, value: Finder::new(value), written: is_other.then(|| Finder::new(written)), numbers }
+    }
+
+    pub(crate) fn stands_in(&self, low: &str) -> bool {
+        let Identifier { kind, value, written } = self.identifier;
         // The folder of a path is not the path.
-        let is_folder = |value: &str| {
-            memchr::memmem::find_iter(low.as_bytes(), value.as_bytes())
-                .take(64)
-                .all(|at| low.as_bytes().get(at + value.len()) == Some(&b'/'))
-        };
-        if self.kind == Kind::Path && is_folder(&self.value) {
+        let is_in_longer = |at: usize| low.as_bytes().get(at + value.len()) == Some(&b'/');
+        if *kind == Kind::Path && self.value.find_iter(low.as_bytes()).take(64).all(is_in_longer) {
             return false;
         }
-        if stands_in(&self.value, low) || self.written != self.value && stands_in(&self.written, low) {
-            return true;
-        }
-        if self.kind != Kind::Number {
-            return false;
-        }
-        let (whole, cents) =
-            self.value.split_once('.').map_or((self.value.as_str(), ""), |(whole, cents)| (whole, cents));
-        let commas = with_commas(whole);
-        let ends: &[&str] = match cents.len() {
-            0 => &["", ".0", ".00"],
-            1 => &["", "0"],
-            _ => &[""],
-        };
-        let point = if cents.is_empty() { "" } else { "." };
-        let written = |whole: &str| ends.iter().any(|end| stands_in(&format!("{whole}{point}{cents}{end}"), low));
-        written(whole) || whole.len() > 3 && written(&commas)
+        found_in(&self.value, value, low)
+            || self.written.as_ref().is_some_and(|finder| found_in(finder, written, low))
+            || self.numbers.iter().any(|(form, finder)| found_in(finder, form, low))
     }
 }
 

@@ -11,7 +11,7 @@
 //! cosine of sentence and tool. The weights were set by hand and are no result of training.
 
 use super::call::CallText;
-use super::identifier::{Identifier, found_in, stands_in};
+use super::identifier::{Identifier, Sought, found_in, stands_in};
 use super::idf::Idf;
 use super::strength::{Judge, STRICT};
 use super::text::Sentences;
@@ -320,7 +320,7 @@ struct Facts<'a> {
     total: f64,
     total_new: f64,
     /// Identifiers that are new.
-    fresh: Vec<&'a Identifier>,
+    fresh: Vec<Sought<'a>>,
     /// Values that are looked for verbatim, each with what finds it.
     verbatim: Vec<(&'a str, Finder<'a>)>,
     /// How many of them are no dates or times.
@@ -348,7 +348,12 @@ impl<'a> Facts<'a> {
             call,
             total: weights.iter().map(|(_, weight, _)| weight).sum(),
             total_new: weights.iter().filter(|(.., new)| *new).map(|(_, weight, _)| weight).sum(),
-            fresh: call.identifiers.iter().filter(|identifier| !known.contains(&named(&identifier.value))).collect(),
+            fresh: call
+                .identifiers
+                .iter()
+                .filter(|identifier| !known.contains(&named(&identifier.value)))
+                .map(Sought::new)
+                .collect(),
             lasting: call.leaves.iter().filter(|leaf| leaf.verbatim && !leaf.is_moment()).count(),
             verbatim: call
                 .leaves
@@ -372,7 +377,7 @@ impl<'a> Facts<'a> {
         }
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let exact = self.verbatim.iter().filter(|(value, finder)| found_in(finder, value, &order.window)).count();
-        let new_identifiers = self.fresh.iter().filter(|identifier| identifier.stands_in(&order.window)).count();
+        let new_identifiers = self.fresh.iter().filter(|sought| sought.stands_in(&order.window)).count();
         let strength = f64::from(order.strength);
         let mut parts = Parts {
             score: 0.0,

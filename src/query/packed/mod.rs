@@ -89,25 +89,78 @@ pub(super) const PARTS: &[Part] = &[
             "source_file",
             "source_offset",
             "arguments_hash",
+            "mcp_resource_uri",
+            "response_offset",
+            "parse_flags",
+            "approval_policy",
+            "http_response_status_code",
+            "rpc_response_status_code",
+            "agent_is_subagent",
+            "auth_subject",
             "arguments",
         ],
         only: None,
         optional: Some("arguments"),
-        share: 75,
+        share: 70,
     },
     Part {
         table: "observables",
-        columns: &["call_id", "session_id", "time", "server", "tool", "origin", "type", "value"],
+        columns: &["call_id", "session_id", "time", "server", "tool", "origin", "type", "value", "day", "path"],
         only: Some(("origin", "argument")),
         optional: None,
-        share: 25,
+        share: 19,
+    },
+    // Secrets are few, and rules look for them among all that results name.
+    Part {
+        table: "observables",
+        columns: &["call_id", "session_id", "time", "server", "tool", "origin", "type", "value", "day", "path"],
+        only: Some(("type", "secret")),
+        optional: None,
+        share: 1,
+    },
+    Part {
+        table: "flows",
+        columns: &[
+            "session_id",
+            "agent",
+            "time",
+            "kind",
+            "encoding",
+            "source_call_id",
+            "source_time",
+            "source_server",
+            "source_tool",
+            "source_capabilities",
+            "sink_call_id",
+            "sink_server",
+            "sink_tool",
+            "sink_capabilities",
+            "destination",
+            "bytes",
+            "sink_share",
+            "source_share",
+            "calls_between",
+            "first_origin",
+            "user_named",
+            "score",
+            "value",
+        ],
+        only: None,
+        optional: Some("value"),
+        share: 10,
     },
 ];
 
-/// A table with a packed part, which is read when it is first asked for.
+/// A table with packed parts, each of which is read when it is first asked for.
 #[derive(Debug)]
 pub(super) struct PackedTable {
     files: Arc<dyn TableProvider>,
+    parts: Vec<Kept>,
+}
+
+/// A part that is kept.
+#[derive(Debug)]
+struct Kept {
     part: Part,
     /// Bytes that it may take.
     room: usize,
@@ -115,22 +168,27 @@ pub(super) struct PackedTable {
 }
 
 impl PackedTable {
-    pub(super) fn new(files: Arc<dyn TableProvider>, part: Part, room: usize) -> Self {
-        Self { files, part, room, packed: OnceCell::new() }
+    /// The table with these parts, and the bytes that each may take.
+    pub(super) fn new(files: Arc<dyn TableProvider>, parts: impl IntoIterator<Item = (Part, usize)>) -> Self {
+        let kept = |(part, room)| Kept { part, room, packed: OnceCell::new() };
+        Self { files, parts: parts.into_iter().map(kept).collect() }
     }
+}
 
+impl Kept {
     /// Whether the packed part answers a query for these columns under these conditions.
     fn covers(&self, schema: &Schema, wanted: &[usize], filters: &[Expr]) -> bool {
         let kept = wanted.iter().all(|at| self.part.columns.contains(&schema.field(*at).name().as_str()));
-        let asked = match self.part.only {
-            None => true,
-            Some((column, value)) => filters.iter().any(|filter| says(filter, column, value)),
-        };
-        kept && asked
+        kept && (self.part.only.is_none() || filters.iter().any(|filter| self.is_asked_by(filter)))
     }
 
-    async fn load(&self, state: &dyn Session) -> Result<Option<Arc<Packed>>> {
-        let schema = self.files.schema();
+    /// Whether a condition asks for rows of this part only.
+    fn is_asked_by(&self, filter: &Expr) -> bool {
+        self.part.only.is_some_and(|(column, value)| says(filter, column, value))
+    }
+
+    async fn load(&self, files: &dyn TableProvider, state: &dyn Session) -> Result<Option<Arc<Packed>>> {
+        let schema = files.schema();
         let wanted: Vec<usize> = self.part.columns.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let filters: Vec<Expr> = self
             .part
@@ -138,7 +196,7 @@ impl PackedTable {
             .map(|(column, value)| datafusion::prelude::ident(column).eq(datafusion::prelude::lit(value)))
             .into_iter()
             .collect();
-        let scan = self.files.scan(state, Some(&wanted), &filters, None).await?;
+        let scan = files.scan(state, Some(&wanted), &filters, None).await?;
         let mut batches = execute_stream(scan, state.task_ctx())?;
         let mut packing = Packing::new(Arc::new(schema.project(&wanted)?))?;
         while let Some(batch) = batches.try_next().await? {
@@ -209,7 +267,7 @@ impl TableProvider for PackedTable {
         // Conditions stay in the query, whose plan hands them to the packed rows; the files use them to pass over what they can.
         let of_files = self.files.supports_filters_pushdown(filters)?.into_iter();
         let here = of_files.zip(filters).map(|(of_files, filter)| match of_files {
-            TableProviderFilterPushDown::Unsupported if !self.part.only.is_some_and(|(c, v)| says(filter, c, v)) => {
+            TableProviderFilterPushDown::Unsupported if !self.parts.iter().any(|kept| kept.is_asked_by(filter)) => {
                 TableProviderFilterPushDown::Unsupported
             }
             _ => TableProviderFilterPushDown::Inexact,
@@ -233,8 +291,9 @@ impl TableProvider for PackedTable {
                 &all
             }
         };
-        if limit.is_none() && self.covers(&schema, wanted, filters) {
-            let packed = self.packed.get_or_try_init(|| self.load(state)).await?;
+        let covering = self.parts.iter().filter(|kept| limit.is_none() && kept.covers(&schema, wanted, filters));
+        for kept in covering {
+            let packed = kept.packed.get_or_try_init(|| kept.load(self.files.as_ref(), state)).await?;
             let has = |packed: &&Arc<Packed>| {
                 wanted.iter().all(|at| packed.schema.column_with_name(schema.field(*at).name()).is_some())
             };

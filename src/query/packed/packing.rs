@@ -31,7 +31,12 @@ impl Packing {
     pub(super) fn new(schema: SchemaRef) -> Result<Self> {
         let columns = schema.fields().iter().map(|field| {
             let repeats = match field.data_type() {
-                DataType::Utf8 | DataType::Utf8View | DataType::List(_) | DataType::Date32 => field.name() != "call_id",
+                DataType::Utf8
+                | DataType::Utf8View
+                | DataType::List(_)
+                | DataType::Date32
+                | DataType::Int32
+                | DataType::Int64 => field.name() != "call_id",
                 _ => false,
             };
             Ok(match repeats {

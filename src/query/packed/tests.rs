@@ -130,7 +130,7 @@ async fn what_is_packed_answers_as_the_table_does() {
         (only, ROOM, false, "SELECT count(*) FROM t WHERE origin = 'argument' OR server = 'server 1'"),
     ] {
         let (expected, _) = answer(table(), sql).await;
-        let (found, plan) = answer(Arc::new(PackedTable::new(table(), part, room)), sql).await;
+        let (found, plan) = answer(Arc::new(PackedTable::new(table(), [(part, room)])), sql).await;
         assert_eq!(plan.contains("PackedExec"), packed, "{sql}\n{plan}");
         assert_eq!(found, expected, "{sql}");
     }

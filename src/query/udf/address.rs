@@ -48,6 +48,9 @@ pub fn is_network_url(text: &str) -> bool {
 /// The host of a URL; `None` for anything else and for URLs without one (`file:///etc`, `mailto:`).
 pub fn of_url(url: &str) -> Option<Address> {
     let url = url.trim();
+    if let Some(name) = plain_name(url) {
+        return Some(Address::Name(name.to_owned()));
+    }
     let absolute = if url.starts_with("//") { format!("http:{url}") } else { url.to_owned() };
     scheme_end(&absolute)?;
     let host = match Url::parse(&absolute) {
@@ -57,6 +60,20 @@ pub fn of_url(url: &str) -> Option<Address> {
         Err(_) => Some(authority(&absolute[scheme_end(&absolute)?..]).to_owned()),
     }?;
     of_host(&host)
+}
+
+/// The host of a URL as nearly all are written: names in lower case under HTTP, which parsing would give back as they are. Rules ask for the hosts of
+/// all URLs of a lake.
+fn plain_name(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let host = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let is_plain = |label: &str| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        label.bytes().all(plain) && !label.is_empty() && !label.starts_with("xn--")
+    };
+    // A last part that begins with a digit may make an address of the whole.
+    let last = host.rsplit('.').next()?;
+    (last.starts_with(|c: char| c.is_ascii_lowercase()) && host.split('.').all(is_plain)).then_some(host)
 }
 
 /// A host as it stands in a URL, without port: `example.com`, `[::1]`, `0x7f000001`.
@@ -160,6 +177,46 @@ fn looks_like_address(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_not_parsed_is_what_parsing_gives() {
+        let labels = [
+            "a",
+            "example",
+            "a1",
+            "1a",
+            "0x7f",
+            "a-b",
+            "-a",
+            "a-",
+            "a--b",
+            "xn--a",
+            "xn--bcher-kva",
+            "A",
+            "ä",
+            "a_b",
+            "%61",
+            "127",
+            "",
+            "com",
+            "test",
+        ];
+        let mut plain = 0;
+        for scheme in ["http://", "https://", "HTTPS://", "ftp://", "//"] {
+            for first in labels {
+                for last in labels {
+                    for end in ["", "/p?q#f", "?q", "#f", ":80/x", ":99999/", "\\x", "/a\tb c", "."] {
+                        let url = format!("{scheme}{first}.{last}{end}");
+                        let Some(name) = plain_name(&url) else { continue };
+                        assert_eq!(Url::parse(&url).ok().as_ref().and_then(Url::host_str), Some(name), "{url}");
+                        assert_eq!(of_host(name), Some(Address::Name(name.to_owned())), "{url}");
+                        plain += 1;
+                    }
+                }
+            }
+        }
+        assert!(plain > 500, "{plain}");
+    }
 
     #[test]
     fn every_spelling_of_one_address_is_that_address() {

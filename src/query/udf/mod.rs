@@ -20,11 +20,14 @@ mod json_strings;
 mod json_text_at;
 mod mad;
 mod path_escapes;
+mod regex;
 mod registrable_domain;
 mod result_text;
 mod sigma_match;
 
 pub use in_network::parse_network;
+pub(super) use regex::functions as regex_functions;
+pub(super) use result_text::udf as result_text;
 
 use arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, Float64Array, LargeStringArray, ListArray, StringArray,

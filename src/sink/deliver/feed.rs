@@ -1,7 +1,7 @@
 //! Alerts of the lake made ready for a sink, a window ahead of it: read, held against suppressions, encoded. Memory holds a few windows,
 //! however many wait.
 
-use super::outbox::{Due, Outbox};
+use super::outbox::{Due, Outbox, Survey};
 use super::{BatchLimits, Event, Shipment, Sink};
 use crate::alert::{Alert, Suppression, suppress};
 use crate::lake::LakeError;
@@ -10,6 +10,7 @@ use crate::sink::destination::{Message, Target};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 /// Alerts that are read at once, at first; then as many as have about [`WINDOW_BYTES`].
@@ -43,6 +44,8 @@ pub(super) struct Item {
 pub(super) struct Fed {
     pub(super) items: Vec<Item>,
     pub(super) suppressed: u64,
+    /// What it took in memory, alerts and messages, the larger of both.
+    bytes: usize,
 }
 
 /// What comes from the lake.
@@ -52,32 +55,31 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Begins to read on a thread of its own.
-    pub(super) fn start(
-        outbox: Arc<Outbox>,
-        lane: usize,
-        sink: &Sink,
-        due: Vec<Due>,
-        shipment: &Arc<Shipment>,
-    ) -> Self {
+    pub(super) fn start(outbox: Arc<Outbox>, survey: &mut Survey, shipment: &Arc<Shipment>) -> Self {
         let (sender, windows) = mpsc::channel(1);
-        let (sink, shipment) = (sink.clone(), Arc::clone(shipment));
+        let shipment = Arc::clone(shipment);
+        let (parts, first) = (survey.parts.clone(), std::mem::take(&mut survey.first));
+        let (runtime, span) = (Handle::current(), tracing::Span::current());
         tokio::task::spawn_blocking(move || {
-            let mut rest = &due[..];
-            let mut size = FIRST_WINDOW;
-            while !rest.is_empty() && !*shipment.stop.borrow() {
-                let (window, after) = rest.split_at(size.min(rest.len()));
-                let now = shipment.clock.now();
-                let fed = items(&outbox, lane, &sink, window, &shipment.suppressions, now);
-                if let Ok(fed) = &fed {
-                    let bytes: usize = fed.items.iter().map(|item| item.message.bytes()).sum();
-                    let each = (bytes / window.len()).max(1);
-                    size = (WINDOW_BYTES / each).clamp(16, MAX_WINDOW).min(size * 4);
-                }
-                let failed = fed.is_err();
-                if sender.blocking_send(fed).is_err() || failed {
+            let _span = span.entered();
+            let mut first = Some(first);
+            for part in parts {
+                // The first was kept when all were looked at.
+                let due = match first.take() {
+                    Some(due) => Ok(due),
+                    None => runtime.block_on(outbox.part(part)).map(|part| part.due),
+                };
+                let fed = match due {
+                    Ok(due) => feed(&outbox, &due, &shipment, &sender),
+                    Err(error) => {
+                        // Nobody listens any more if the sink has ended.
+                        let _ = sender.blocking_send(Err(error));
+                        false
+                    }
+                };
+                if !fed {
                     return;
                 }
-                rest = after;
             }
         });
         Self { windows }
@@ -89,25 +91,49 @@ impl Feed {
     }
 }
 
+/// Sends a part window by window. False: nothing more is wanted.
+fn feed(outbox: &Outbox, due: &[Due], shipment: &Shipment, sender: &mpsc::Sender<Result<Fed, LakeError>>) -> bool {
+    let mut rest = due;
+    let mut size = FIRST_WINDOW;
+    while !rest.is_empty() {
+        if *shipment.stop.borrow() {
+            return false;
+        }
+        let (window, after) = rest.split_at(size.min(rest.len()));
+        let fed = items(outbox, window, &shipment.suppressions, shipment.clock.now());
+        if let Ok(fed) = &fed {
+            let each = (fed.bytes / window.len()).max(1);
+            size = (WINDOW_BYTES / each).clamp(16, MAX_WINDOW).min(size * 4);
+        }
+        let failed = fed.is_err();
+        if sender.blocking_send(fed).is_err() || failed {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}
+
 /// Reads and encodes a window.
 pub(super) fn items(
     outbox: &Outbox,
-    lane: usize,
-    sink: &Sink,
     window: &[Due],
     suppressions: &[Suppression],
     now: DateTime<Utc>,
 ) -> Result<Fed, LakeError> {
-    let mut alerts = outbox.load(window)?;
+    let (mut alerts, read) = outbox.load(window)?;
     suppress(suppressions, alerts.iter_mut().filter(|alert| alert.is_current()), now);
-    let mut fed = Fed::default();
-    for (alert, due) in alerts.iter().zip(window) {
+    let (mut fed, mut encoded) = (Fed::default(), 0);
+    for (due, alert) in window.iter().zip(alerts) {
         if alert.suppressed_by.is_some() {
             fed.suppressed += 1;
             continue;
         }
-        fed.items.push(item(sink, alert, due.event, outbox.attempts(lane, *due)));
+        let item = item(outbox.sink(), &alert, due.event, i64::from(due.attempts));
+        encoded += item.message.bytes();
+        fed.items.push(item);
     }
+    fed.bytes = read.max(encoded);
     Ok(fed)
 }
 
@@ -117,7 +143,7 @@ pub(super) fn item(sink: &Sink, alert: &Alert, event: Event, attempts: i64) -> I
     match encoded(sink, alert) {
         Ok(message) => Item { event, attempts, message, title, refusals: 0, is_own: false, broken: None },
         Err(cause) => {
-            let message = Message { parts: Vec::new(), ..bare(alert) };
+            let message = bare(alert);
             Item { event, attempts, message, title, refusals: 0, is_own: false, broken: Some(cause) }
         }
     }
@@ -131,7 +157,7 @@ pub(super) fn encoded(settings: &Sink, alert: &Alert) -> Result<Message, String>
         _ => sink::encode(alert, *encoding, options),
     };
     let parts = parts.map_err(|cause| cause.to_string())?;
-    Ok(Message { parts, ..bare(alert) })
+    Ok(Message { parts: parts.into(), ..bare(alert) })
 }
 
 fn bare(alert: &Alert) -> Message {
@@ -143,7 +169,7 @@ fn bare(alert: &Alert) -> Message {
         rule: alert.finding.rule_id.clone(),
         level: alert.finding.level,
         time: alert.time(),
-        parts: Vec::new(),
+        parts: Arc::default(),
     }
 }
 

@@ -6,19 +6,24 @@
 use super::clock::{MAX_WAIT, backoff};
 use super::feed::{Batcher, Feed, Item, item};
 use super::ledger::{Event, Row, State};
-use super::outbox::Waiting;
+use super::limiter::Limiter;
+use super::outbox;
 use super::recorder::Rows;
-use super::{Opened, Rate, Report, Shipment, Sink, digest, next_step};
-use crate::lake::LakeError;
+use super::{Opened, Report, Shipment, Sink, digest};
+use crate::lake::{Claim, Lake, LakeError, Patience};
 use crate::sink::destination::{Destination, Outcome, Verdict};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tracing::Instrument as _;
 
 /// Messages in a row that the receiver fails at, each alone, before it counts as broken itself.
 const STRIKES: u32 = 3;
 /// Different answers that a report names.
 const MAX_ANSWERS: usize = 5;
+/// Messages set aside, and their bytes, from which on they get their further tries before others are sent: they are in memory.
+const MAX_ASIDE: usize = 2000;
+const MAX_ASIDE_BYTES: usize = 8 << 20;
 
 pub(super) struct Lane {
     sink: Sink,
@@ -27,6 +32,8 @@ pub(super) struct Lane {
     rows: Rows,
     steps: Arc<AtomicU64>,
     report: Report,
+    /// Nobody else ships to the sink meanwhile.
+    claim: Option<Claim>,
     not_before: Option<i64>,
     limiter: Option<Limiter>,
     /// Failures since the last success.
@@ -49,25 +56,11 @@ struct Left {
 }
 
 impl Lane {
-    pub(super) fn new(
-        opened: Opened,
-        waiting: &Waiting,
-        pending: u64,
-        shipment: Arc<Shipment>,
-        rows: Rows,
-        steps: Arc<AtomicU64>,
-    ) -> Self {
+    pub(super) fn new(opened: Opened, shipment: Arc<Shipment>, rows: Rows, steps: Arc<AtomicU64>) -> Self {
         let Opened { sink, destination } = opened;
-        let report = Report {
-            sink: sink.name.clone(),
-            pending,
-            set_aside: waiting.refused,
-            oldest_pending: waiting.oldest,
-            ..Report::default()
-        };
+        let report = Report { sink: sink.name.clone(), ..Report::default() };
         let limiter = sink.rate.map(|rate| Limiter::new(rate, shipment.clock.elapsed()));
         let last_progress = shipment.clock.elapsed();
-        let not_before = waiting.not_before;
         Self {
             sink,
             destination,
@@ -75,7 +68,8 @@ impl Lane {
             rows,
             steps,
             report,
-            not_before,
+            claim: None,
+            not_before: None,
             limiter,
             failures: 0,
             strikes: 0,
@@ -85,9 +79,23 @@ impl Lane {
     }
 
     /// Ships everything, or as much as can be.
-    pub(super) async fn run(mut self, mut feed: Feed) -> Result<Report, LakeError> {
-        if self.may_begin().await && self.own_events().await && self.alerts(&mut feed).await? {
-            self.retry_aside().await;
+    ///
+    /// # Errors
+    /// The lake cannot be read.
+    pub(super) async fn run(mut self, lake: Arc<Lake>) -> Result<Report, LakeError> {
+        let is_alone = self.claim(&lake).await?;
+        // Not before: who was waited for has sent what waited then.
+        let (outbox, mut survey) = outbox::look(lake, self.sink.clone(), self.shipment.retried).await?;
+        tracing::debug!(%survey, refused = survey.refused, "looked at what waits");
+        (self.report.pending, self.report.set_aside) = (survey.due, survey.refused);
+        (self.report.oldest_pending, self.not_before) = (survey.oldest, survey.not_before);
+        self.steps.fetch_max(survey.next_step.unsigned_abs(), Ordering::Relaxed);
+        self.last_progress = self.shipment.clock.elapsed();
+        if is_alone && self.may_begin().await && self.own_events().await {
+            let mut feed = Feed::start(Arc::new(outbox), &mut survey, &self.shipment);
+            if self.alerts(&mut feed).await? {
+                self.retry_aside().await;
+            }
         }
         let aside = std::mem::take(&mut self.aside);
         self.keep_pending(aside, None).await;
@@ -97,7 +105,29 @@ impl Lane {
         if self.report.pending == 0 {
             self.report.oldest_pending = None;
         }
+        // Another process may begin when it sees what this one has done.
+        self.rows.flush().await;
         Ok(self.report)
+    }
+
+    /// Waits until nobody else ships to the sink. False if somebody does so for too long.
+    async fn claim(&mut self, lake: &Lake) -> Result<bool, LakeError> {
+        let what = format!("sink `{}`", self.sink.name);
+        let (shipment, name) = (Arc::clone(&self.shipment), format!("ship-{}", self.sink.name));
+        let (notice, cancelled) = (|text: &str| (shipment.notice)(text), || *shipment.stop.borrow());
+        let patience =
+            Patience { purpose: "ship", limit: shipment.lock_timeout, notice: &notice, cancelled: &cancelled };
+        match lake.claim(&name, &what, &patience).await {
+            Ok(claim) => {
+                self.claim = Some(claim);
+                Ok(true)
+            }
+            Err(error @ LakeError::Claimed { .. }) => {
+                self.report.problem = Some(error.to_string());
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits as long as the receiver asked for, if that is not too long.
@@ -137,7 +167,7 @@ impl Lane {
                 if let Some(cause) = item.broken.clone() {
                     self.refuse(item, format!("it cannot be encoded: {cause}")).await;
                 } else if let Some(full) = batches.add(item, self.shipment.clock.now())
-                    && !self.deliver(full).await
+                    && !(self.deliver(full).await && self.bound_aside().await)
                 {
                     return Ok(false);
                 }
@@ -149,14 +179,20 @@ impl Lane {
         })
     }
 
-    /// What was refused once gets its further tries when everything else is through.
-    async fn retry_aside(&mut self) {
+    /// A receiver that refuses everything must not fill the memory. False: nothing more can be sent in this run.
+    async fn bound_aside(&mut self) -> bool {
+        let bytes = || self.aside.iter().map(|(item, _)| item.message.bytes()).sum::<usize>();
+        (self.aside.len() < MAX_ASIDE && bytes() < MAX_ASIDE_BYTES) || self.retry_aside().await
+    }
+
+    /// What was refused once gets its further tries, when everything else is through or so much has gathered. False: nothing more can be sent.
+    async fn retry_aside(&mut self) -> bool {
         let mut round = 0;
         while !self.aside.is_empty() {
             round += 1;
             let Retries { first, cap } = self.retries();
             if !self.wait(backoff(first, cap, round, self.shipment.clock.random())).await {
-                return;
+                return false;
             }
             let mut batches = Batcher::new(&self.sink);
             let mut full = Vec::new();
@@ -173,9 +209,10 @@ impl Lane {
                 }
             }
             if !going {
-                return;
+                return false;
             }
         }
+        true
     }
 
     /// Sends a batch until each of its messages is settled or set aside. False: nothing more can be sent in this run.
@@ -187,9 +224,12 @@ impl Lane {
                 work.push(batch);
                 return self.stop(work, None).await;
             }
-            let outcome = self.destination.send(&messages).await;
+            let bytes = messages.iter().map(|message| message.bytes() as u64).sum::<u64>();
+            let span = tracing::info_span!("batch", alerts = batch.len(), messages = messages.len(), bytes);
+            let outcome = self.destination.send(&messages).instrument(span.clone()).await;
+            span.in_scope(|| tell(&outcome));
             self.report.batches += 1;
-            self.report.bytes += messages.iter().map(|message| message.bytes() as u64).sum::<u64>();
+            self.report.bytes += bytes;
             let Outcome { verdicts, wait, stop, note } = outcome;
             if let Some(note) = note {
                 self.note(note);
@@ -355,12 +395,11 @@ impl Lane {
                 time,
                 next_attempt,
                 answer,
-                step: next_step(&self.steps),
+                step: i64::try_from(self.steps.fetch_add(1, Ordering::Relaxed)).unwrap_or(i64::MAX),
             })
             .collect();
-        // The recorder ends early only if the lake refuses, and then the run fails with its error.
         if !rows.is_empty() {
-            let _ = self.rows.send(rows).await;
+            self.rows.send(rows).await;
         }
     }
 
@@ -371,6 +410,11 @@ impl Lane {
         if wait > Duration::ZERO {
             // Time that is waited on purpose is no time without progress.
             self.last_progress = self.last_progress.max(now) + wait;
+        }
+        if !self.claim.as_ref().is_none_or(Claim::is_held) {
+            self.report.problem =
+                Some("another calltrail has taken over, because this one was out of reach".to_owned());
+            return false;
         }
         self.wait(wait).await && !self.rows.is_closed()
     }
@@ -406,6 +450,15 @@ impl Lane {
     }
 }
 
+/// What became of a batch, for diagnostics. What receivers answer is in the report, without credentials.
+fn tell(outcome: &Outcome) {
+    let count = |is: fn(&Verdict) -> bool| outcome.verdicts.iter().filter(|verdict| is(verdict)).count();
+    let delivered = count(|verdict| matches!(verdict, Verdict::Delivered));
+    let again = count(|verdict| matches!(verdict, Verdict::Again { .. }));
+    let refused = count(|verdict| matches!(verdict, Verdict::Refused(_) | Verdict::Suspect(_)));
+    tracing::info!(delivered, again, refused, stops = outcome.stop.is_some(), "answered");
+}
+
 struct Retries {
     first: Duration,
     cap: Duration,
@@ -421,41 +474,4 @@ fn push_halves(work: &mut Vec<Vec<Item>>, mut items: Vec<Item>) {
         work.push(second);
     }
     work.push(items);
-}
-
-/// So many messages in a time: what was not used is saved up to one time's worth.
-struct Limiter {
-    rate: Rate,
-    saved: f64,
-    at: Duration,
-}
-
-impl Limiter {
-    fn new(rate: Rate, now: Duration) -> Self {
-        Self { rate, saved: f64::from(rate.count), at: now }
-    }
-
-    /// Takes so many messages out; says how long they have to wait.
-    fn take(&mut self, messages: usize, now: Duration) -> Duration {
-        let per_second = f64::from(self.rate.count) / self.rate.per.as_secs_f64();
-        let gained = now.saturating_sub(self.at).as_secs_f64() * per_second;
-        self.saved = (self.saved + gained).min(f64::from(self.rate.count)) - messages as f64;
-        self.at = now;
-        if self.saved >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.saved / per_second) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_kept_over_time_and_a_burst_is_one_times_worth() {
-        let mut limiter = Limiter::new(Rate { count: 10, per: Duration::from_secs(1) }, Duration::ZERO);
-        assert_eq!(limiter.take(10, Duration::ZERO), Duration::ZERO);
-        assert_eq!(limiter.take(5, Duration::ZERO), Duration::from_millis(500));
-        assert_eq!(limiter.take(10, Duration::from_millis(500)), Duration::from_secs(1));
-        // Nothing is saved beyond one second's worth.
-        assert_eq!(limiter.take(20, Duration::from_secs(100)), Duration::from_secs(1));
-    }
 }

@@ -1,7 +1,7 @@
 //! Alerts to sinks: at least once, by time, each sink at its own pace.
 //!
-//! [`ship`] looks once at what waits ([`outbox`]), runs every sink on its own ([`lane`]), and writes down what became of each alert ([`ledger`])
-//! while it goes on. It can be stopped, or killed, at any instant: what is not written down is sent again, with the same id.
+//! [`ship`] runs every sink on its own ([`lane`]): one process at a time ships to it, looks at what waits ([`outbox`]), and writes down what became
+//! of each alert ([`ledger`]) while it goes on. It can be stopped, or killed, at any instant: what is not written down is sent again, with the same id.
 
 mod clock;
 mod digest;
@@ -9,6 +9,7 @@ mod events;
 mod feed;
 mod lane;
 mod ledger;
+mod limiter;
 mod outbox;
 mod recorder;
 
@@ -22,14 +23,14 @@ use super::{Encoding, destination};
 use crate::alert::{Level, Suppression, Wildcard};
 use crate::lake::{Lake, LakeError};
 use chrono::{DateTime, Utc};
-use feed::Feed;
 use futures::future::join_all;
 use lane::Lane;
 use outbox::Outbox;
 use recorder::Recorder;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tracing::Instrument as _;
 
 /// One `[[sinks]]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +128,9 @@ pub enum Retried {
     Refused,
 }
 
+/// Hears what people who wait may want to know.
+pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Says when to stop: the batch in hand is finished, nothing new is begun.
 pub type Stop = tokio::sync::watch::Receiver<bool>;
 
@@ -169,6 +173,8 @@ pub struct Shipment {
     pub events: Vec<OwnEvent>,
     pub clock: Arc<dyn Clock>,
     pub stop: Stop,
+    /// Is told once, after some seconds, that another process ships to the same sink.
+    pub notice: Notice,
     /// How long other writers of the lake are waited for.
     pub lock_timeout: Duration,
 }
@@ -221,19 +227,14 @@ pub enum ShipError {
 /// # Errors
 /// The lake cannot be read or written. What was sent before is sent again by the next run.
 pub async fn ship(lake: Arc<Lake>, sinks: Vec<Opened>, shipment: Shipment) -> Result<Vec<Report>, ShipError> {
-    let settings: Vec<Sink> = sinks.iter().map(|opened| opened.sink.clone()).collect();
-    let outbox = Arc::new(Outbox::read(&lake, &settings).await?);
     let shipment = Arc::new(shipment);
-    let steps = Arc::new(AtomicU64::new(outbox.next_step.unsigned_abs()));
+    let steps = Arc::new(AtomicU64::new(1));
     let (recorder, rows) = Recorder::new(Arc::clone(&lake), &shipment);
-    let recording = tokio::spawn(recorder.run());
-    let running = sinks.into_iter().enumerate().map(|(number, opened)| {
-        let mut waiting = outbox.waiting(number, &opened.sink, shipment.retried);
-        let due = std::mem::take(&mut waiting.due);
-        let pending = due.len() as u64;
-        let feed = Feed::start(Arc::clone(&outbox), number, &opened.sink, due, &shipment);
-        let lane = Lane::new(opened, &waiting, pending, Arc::clone(&shipment), rows.clone(), Arc::clone(&steps));
-        tokio::spawn(lane.run(feed))
+    let recording = tokio::spawn(recorder.run().in_current_span());
+    let running = sinks.into_iter().map(|opened| {
+        let span = tracing::info_span!("sink", name = %opened.sink.name, encoding = opened.sink.encoding.as_str());
+        let lane = Lane::new(opened, Arc::clone(&shipment), rows.clone(), Arc::clone(&steps));
+        tokio::spawn(lane.run(Arc::clone(&lake)).instrument(span))
     });
     let running: Vec<_> = running.collect();
     drop(rows);
@@ -251,34 +252,41 @@ pub async fn ship(lake: Arc<Lake>, sinks: Vec<Opened>, shipment: Shipment) -> Re
 /// # Errors
 /// The lake cannot be read.
 pub async fn preview(
-    lake: &Lake,
+    lake: &Arc<Lake>,
     opened: &Opened,
     retried: Retried,
     suppressions: &[Suppression],
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<(Report, Vec<Preview>), ShipError> {
-    let sinks = [opened.sink.clone()];
-    let outbox = Outbox::read(lake, &sinks).await?;
-    let waiting = outbox.waiting(0, &opened.sink, retried);
+    let outbox = Outbox::open(lake, &opened.sink, retried).await?;
+    let survey = outbox.survey().await?;
     let mut report = Report {
         sink: opened.sink.name.clone(),
-        pending: waiting.due.len() as u64,
-        set_aside: waiting.refused,
-        oldest_pending: waiting.oldest,
+        pending: survey.due,
+        set_aside: survey.refused,
+        oldest_pending: survey.oldest,
         ..Report::default()
     };
     let mut batches = feed::Batcher::new(&opened.sink);
     let mut previews = Vec::new();
-    let shown = &waiting.due[..waiting.due.len().min(limit)];
-    for window in shown.chunks(feed::FIRST_WINDOW) {
-        let fed = feed::items(&outbox, 0, &opened.sink, window, suppressions, now)?;
-        report.suppressed += fed.suppressed;
-        report.pending -= fed.suppressed;
-        for item in fed.items {
-            if let Some(full) = batches.add(item, now) {
-                previews.push(opened.destination.preview(&digest::messages(&opened.sink, &full)));
+    let mut left = limit;
+    for number in survey.parts {
+        let part = outbox.part(number).await?;
+        let shown = &part.due[..part.due.len().min(left)];
+        left -= shown.len();
+        for window in shown.chunks(feed::FIRST_WINDOW) {
+            let fed = feed::items(&outbox, window, suppressions, now)?;
+            report.suppressed += fed.suppressed;
+            report.pending -= fed.suppressed;
+            for item in fed.items {
+                if let Some(full) = batches.add(item, now) {
+                    previews.push(opened.destination.preview(&digest::messages(&opened.sink, &full)));
+                }
             }
+        }
+        if left == 0 {
+            break;
         }
     }
     if let Some(last) = batches.take() {
@@ -298,8 +306,4 @@ pub async fn check(opened: &mut Opened, now: DateTime<Utc>) -> destination::Outc
         Ok(()) => outcome,
         Err(cause) => destination::Outcome { note: Some(format!("closing: {cause}")), ..outcome },
     }
-}
-
-fn next_step(steps: &AtomicU64) -> i64 {
-    i64::try_from(steps.fetch_add(1, Ordering::Relaxed)).unwrap_or(i64::MAX)
 }

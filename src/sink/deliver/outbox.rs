@@ -1,202 +1,306 @@
-//! Which alerts wait for which sink, with little of each in memory: some forty bytes an alert and a byte for each sink.
+//! Which alerts wait for a sink, found out part by part: memory holds what belongs to some ten thousands of alerts, however many there are.
 //!
-//! The index is made of a few columns of `alerts`; the alerts themselves are read when their turn comes, some hundreds at a time. They go out by
-//! time, so what belongs to one session, agent or user keeps its order.
+//! Alerts go out by time, so what belongs to one session, agent or user keeps its order. A part is a stretch of time with about [`PART`] alerts.
+//! A few columns of it and the ledger say what is due; the alerts themselves are read when their turn comes, some hundreds at a time.
 
 use super::ledger::{self, Event, Known, State};
 use super::{Retried, Sink};
-use crate::alert::{Alert, Level, alerts_from_batch};
+use crate::alert::{Alert, Level, alerts_from_batch, time_text};
 use crate::lake::{Add, Lake, LakeError, TablePath, data_file};
-use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tokio::runtime::Handle;
 
 const TABLE: &str = "alerts";
-const COLUMNS: &[&str] =
-    &["alert_id", "time", "level", "rule_id", "tags", "suppressed_by", "superseded_by", "resolved"];
+/// Alerts of one part: about 100 bytes each while it is looked at, 32 for each that is due afterwards.
+const PART: usize = 100_000;
+/// Alerts whose times decide where parts begin.
+const SAMPLES: u64 = 1 << 16;
 
 /// An id in its sixteen bytes.
 type Id = [u8; 16];
+/// Where an alert stands in the order of sending.
+type Place = (i64, Id);
 
-/// One alert of the lake.
-struct Entry {
-    time: i64,
-    id: Id,
-    file: u32,
-    row: u32,
-    /// Nothing took its place, and it is still true.
-    current: bool,
-    suppressed: bool,
-}
-
-/// What is known of one alert at one sink.
-#[derive(Clone, Copy, Default)]
-struct Mark {
-    /// The sink's filter lets it through.
-    wanted: bool,
-    last: Option<(Event, State)>,
-}
-
-impl Mark {
-    fn pack(self) -> u8 {
-        let last = match self.last {
-            None => 0,
-            Some((event, state)) => 1 + 3 * event as u8 + state as u8,
-        };
-        u8::from(self.wanted) | (last << 1)
-    }
-
-    fn unpack(byte: u8) -> Self {
-        let event = |code: u8| if code >= 3 { Event::Resolved } else { Event::Raised };
-        let state = |code: u8| match code % 3 {
-            0 => State::Pending,
-            1 => State::Delivered,
-            _ => State::Refused,
-        };
-        let last = (byte >> 1).checked_sub(1).map(|code| (event(code), state(code)));
-        Self { wanted: byte & 1 != 0, last }
-    }
-}
-
-/// What is known of all alerts at one sink.
-#[derive(Default)]
-struct Lane {
-    marks: Vec<u8>,
-    /// Those that were tried and did not get through.
-    tried: HashMap<u32, (i64, Option<i64>)>,
-}
-
-/// The alerts of the lake and where each stands.
+/// The alerts of the lake as one sink sees them.
 pub(super) struct Outbox {
+    lake: Arc<Lake>,
     table: TablePath,
     files: Vec<Add>,
-    entries: Vec<Entry>,
-    lanes: Vec<Lane>,
-    /// Greater than the step of any row.
-    pub(super) next_step: i64,
+    sink: Sink,
+    retried: Retried,
+    /// Where parts begin, but for the first.
+    bounds: Vec<Place>,
 }
 
 /// One thing to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Due {
-    pub(super) entry: u32,
+    time: i64,
+    file: u32,
+    row: u32,
     pub(super) event: Event,
+    /// Times that it was sent before.
+    pub(super) attempts: u32,
 }
 
-/// What waits for a sink.
+/// What a part of the alerts comes to.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct Part {
+    /// By time.
     pub(super) due: Vec<Due>,
     /// Alerts that the sink has refused.
+    refused: u64,
+    /// The receiver asked to be left alone until then, in microseconds.
+    not_before: Option<i64>,
+    next_step: i64,
+}
+
+/// What all parts come to.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) due: u64,
     pub(super) refused: u64,
     /// Time of the oldest that waits, in microseconds.
     pub(super) oldest: Option<i64>,
-    /// The receiver asked to be left alone until then, in microseconds.
     pub(super) not_before: Option<i64>,
+    /// Greater than the step of any row of the ledger.
+    pub(super) next_step: i64,
+    /// Parts in which something is due, and what is due in the first of them.
+    pub(super) parts: Vec<usize>,
+    pub(super) first: Vec<Due>,
+}
+
+/// One alert of a part.
+struct Entry {
+    place: Place,
+    file: u32,
+    row: u32,
+    attempts: u32,
+    next_attempt: Option<i64>,
+    step: i64,
+    last: Option<(Event, State)>,
+    /// Nothing took its place, and it is still true.
+    current: bool,
 }
 
 impl Outbox {
-    /// Looks at all alerts and at what became of them.
-    pub(super) async fn read(lake: &Lake, sinks: &[Sink]) -> Result<Self, LakeError> {
+    /// The alerts that are there now.
+    pub(super) async fn open(lake: &Arc<Lake>, sink: &Sink, retried: Retried) -> Result<Self, LakeError> {
+        Self::in_parts(lake, sink, retried, PART).await
+    }
+
+    async fn in_parts(lake: &Arc<Lake>, sink: &Sink, retried: Retried, part: usize) -> Result<Self, LakeError> {
         let mut outbox = Self {
+            lake: Arc::clone(lake),
             table: lake.table_path(TABLE),
             files: lake.files(TABLE).await?,
-            entries: Vec::new(),
-            lanes: sinks.iter().map(|_| Lane::default()).collect(),
-            next_step: 1,
+            sink: sink.clone(),
+            retried,
+            bounds: Vec::new(),
         };
-        let mut marks: Vec<Vec<u8>> = sinks.iter().map(|_| Vec::new()).collect();
-        for (number, file) in outbox.files.iter().enumerate() {
-            let mut row = 0;
-            data_file::read(&outbox.table, file, COLUMNS, |batch| {
-                index(&batch, number as u32, &mut row, sinks, &mut outbox.entries, &mut marks)?;
-                Ok(())
-            })?;
+        let mut rows = 0;
+        for file in &outbox.files {
+            rows += match data_file::rows_of(file) {
+                Some(rows) => rows.unsigned_abs(),
+                None => data_file::shape(&outbox.table, file)?.rows,
+            };
         }
-        // By time; marks follow.
-        let mut order: Vec<u32> = (0..outbox.entries.len() as u32).collect();
-        order.sort_unstable_by_key(|at| {
-            let entry = &outbox.entries[*at as usize];
-            (entry.time, entry.id)
-        });
-        for (lane, marks) in outbox.lanes.iter_mut().zip(marks) {
-            lane.marks = order.iter().map(|at| marks[*at as usize]).collect();
+        if rows > part as u64 {
+            outbox.bounds = outbox.bounds_of(rows, part)?;
         }
-        outbox.entries.sort_unstable_by_key(|entry| (entry.time, entry.id));
-        outbox.read_ledger(lake, sinks).await?;
         Ok(outbox)
     }
 
-    async fn read_ledger(&mut self, lake: &Lake, sinks: &[Sink]) -> Result<(), LakeError> {
-        let place: HashMap<Id, u32> = self.entries.iter().zip(0..).map(|(entry, at)| (entry.id, at)).collect();
-        let lane_of: BTreeMap<&str, usize> = sinks.iter().zip(0..).map(|(sink, at)| (sink.name.as_str(), at)).collect();
-        let mut steps: Vec<Vec<i64>> = sinks.iter().map(|_| vec![0; self.entries.len()]).collect();
-        let (lanes, next_step) = (&mut self.lanes, &mut self.next_step);
-        ledger::read(lake, |row: &Known<'_>| {
-            *next_step = (*next_step).max(row.step + 1);
-            let (Some(&lane), Some(&at)) = (lane_of.get(row.sink), place.get(&id_of(row.alert_id))) else { return };
-            let (known, at_lane) = (&mut steps[lane][at as usize], &mut lanes[lane]);
-            if *known > row.step {
-                return;
+    /// Cuts the alerts into parts by the times of a sample.
+    fn bounds_of(&self, rows: u64, part: usize) -> Result<Vec<Place>, LakeError> {
+        let every = usize::try_from(rows.div_ceil(SAMPLES)).unwrap_or(usize::MAX);
+        let (mut sample, mut row) = (Vec::new(), 0);
+        for file in &self.files {
+            data_file::read(&self.table, file, &["alert_id", "time"], |batch| {
+                let (ids, times) = (texts(&batch, "alert_id")?, micros(&batch)?);
+                let (ids, times) = (ids.as_string::<i32>(), times.as_primitive::<Int64Type>());
+                for at in 0..batch.num_rows() {
+                    if row % every == 0 {
+                        sample.push((times.value(at), id_of(ids.value(at))));
+                    }
+                    row += 1;
+                }
+                Ok(())
+            })?;
+        }
+        sample.sort_unstable();
+        Ok(sample.into_iter().step_by((part / every).max(1)).skip(1).collect())
+    }
+
+    pub(super) fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    fn parts(&self) -> usize {
+        self.bounds.len() + 1
+    }
+
+    /// Looks at all parts, one after the other.
+    pub(super) async fn survey(&self) -> Result<Survey, LakeError> {
+        let mut survey = Survey { next_step: 1, ..Survey::default() };
+        for number in 0..self.parts() {
+            let part = self.part(number).await?;
+            survey.refused += part.refused;
+            survey.not_before = survey.not_before.max(part.not_before);
+            survey.next_step = survey.next_step.max(part.next_step);
+            let Some(oldest) = part.due.first() else { continue };
+            survey.due += part.due.len() as u64;
+            survey.oldest = survey.oldest.or(Some(oldest.time));
+            survey.parts.push(number);
+            if survey.parts.len() == 1 {
+                survey.first = part.due;
             }
-            *known = row.step;
-            let mark = Mark { last: Some((row.event, row.state)), ..Mark::unpack(at_lane.marks[at as usize]) };
-            at_lane.marks[at as usize] = mark.pack();
-            if row.state == State::Pending {
-                at_lane.tried.insert(at, (row.attempts, row.next_attempt));
-            } else {
-                at_lane.tried.remove(&at);
+        }
+        Ok(survey)
+    }
+
+    /// What the sink is to be sent of one part now, by time.
+    pub(super) async fn part(&self, number: usize) -> Result<Part, LakeError> {
+        let mut entries = self.entries(number)?;
+        let place: HashMap<Id, u32, ahash::RandomState> =
+            entries.iter().zip(0..).map(|(entry, at)| (entry.place.1, at)).collect();
+        let mut part = Part { next_step: 1, ..Part::default() };
+        ledger::read(&self.lake, |row: &Known<'_>| {
+            part.next_step = part.next_step.max(row.step + 1);
+            let Some(&at) =
+                Some(row).filter(|row| row.sink == self.sink.name).and_then(|row| place.get(&id_of(row.alert_id)))
+            else {
+                return;
+            };
+            let entry = &mut entries[at as usize];
+            if row.step >= entry.step {
+                let is_tried = row.state == State::Pending;
+                entry.step = row.step;
+                entry.last = Some((row.event, row.state));
+                entry.attempts = if is_tried { u32::try_from(row.attempts).unwrap_or(u32::MAX) } else { 0 };
+                entry.next_attempt = row.next_attempt.filter(|_| is_tried);
             }
         })
-        .await
+        .await?;
+        drop(place);
+        entries.sort_unstable_by_key(|entry| entry.place);
+        for entry in entries {
+            match self.event(entry.current, entry.last) {
+                Ok(Some(event)) => {
+                    part.not_before = part.not_before.max(entry.next_attempt);
+                    let Entry { place: (time, _), file, row, attempts, .. } = entry;
+                    part.due.push(Due { time, file, row, event, attempts });
+                }
+                Ok(None) => {}
+                Err(Refused) => part.refused += 1,
+            }
+        }
+        part.due.shrink_to_fit();
+        Ok(part)
     }
 
-    /// What the sink is to be sent now, by time.
-    pub(super) fn waiting(&self, lane: usize, sink: &Sink, retried: Retried) -> Waiting {
-        let mut waiting = Waiting::default();
-        for (at, (entry, mark)) in self.entries.iter().zip(&self.lanes[lane].marks).enumerate() {
-            let mark = Mark::unpack(*mark);
-            if !mark.wanted || entry.suppressed {
+    /// What the sink is to be told of an alert of which this was the last that it was told.
+    fn event(&self, current: bool, last: Option<(Event, State)>) -> Result<Option<Event>, Refused> {
+        match (current, last) {
+            (_, Some((_, State::Refused))) if self.retried == Retried::Pending => Err(Refused),
+            (true, Some((Event::Raised, State::Delivered))) => Ok(None),
+            (true, _) => Ok(Some(Event::Raised)),
+            // What was never told need not be taken back.
+            (false, Some((Event::Raised, State::Delivered) | (Event::Resolved, State::Pending | State::Refused)))
+                if self.sink.send_resolved =>
+            {
+                Ok(Some(Event::Resolved))
+            }
+            (false, _) => Ok(None),
+        }
+    }
+
+    /// Alerts of a part that the sink wants and that no suppression hid when they were kept.
+    fn entries(&self, number: usize) -> Result<Vec<Entry>, LakeError> {
+        let from = number.checked_sub(1).and_then(|before| self.bounds.get(before));
+        let to = self.bounds.get(number);
+        let is_inside = |place: &Place| from.is_none_or(|from| place >= from) && to.is_none_or(|to| place < to);
+        let mut columns = vec!["alert_id", "time", "level", "rule_id", "suppressed_by", "superseded_by", "resolved"];
+        if !self.sink.filter.tags.is_empty() {
+            columns.push("tags");
+        }
+        let mut entries = Vec::new();
+        for (file, add) in self.files.iter().enumerate() {
+            let is_elsewhere = data_file::times_of(add)
+                .is_some_and(|(low, high)| from.is_some_and(|from| high < from.0) || to.is_some_and(|to| low > to.0));
+            if is_elsewhere {
                 continue;
             }
-            let event = match (entry.current, mark.last) {
-                (_, Some((_, State::Refused))) if retried == Retried::Pending => {
-                    waiting.refused += 1;
-                    continue;
-                }
-                (true, Some((Event::Raised, State::Delivered))) => continue,
-                (true, _) => Event::Raised,
-                // What was never told need not be taken back.
-                (
-                    false,
-                    Some((Event::Raised, State::Delivered) | (Event::Resolved, State::Pending | State::Refused)),
-                ) if sink.send_resolved => Event::Resolved,
-                (false, _) => continue,
-            };
-            waiting.oldest = waiting.oldest.or(Some(entry.time));
-            let next = self.lanes[lane].tried.get(&(at as u32)).and_then(|(_, next)| *next);
-            waiting.not_before = waiting.not_before.max(next);
-            waiting.due.push(Due { entry: at as u32, event });
+            let mut row = 0;
+            data_file::read(&self.table, add, &columns, |batch| {
+                self.index(&batch, file as u32, row, is_inside, &mut entries)?;
+                row += batch.num_rows() as u32;
+                Ok(())
+            })?;
         }
-        waiting
+        Ok(entries)
     }
 
-    /// Times that the sink was sent this before.
-    pub(super) fn attempts(&self, lane: usize, due: Due) -> i64 {
-        self.lanes[lane].tried.get(&due.entry).map_or(0, |(attempts, _)| *attempts)
+    /// Adds those rows of a batch that belong to the part and get through the sink's filter.
+    fn index(
+        &self,
+        batch: &RecordBatch,
+        file: u32,
+        row: u32,
+        is_inside: impl Fn(&Place) -> bool,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), ArrowError> {
+        let (ids, levels, rules) = (texts(batch, "alert_id")?, texts(batch, "level")?, texts(batch, "rule_id")?);
+        let (ids, levels, rules) = (ids.as_string::<i32>(), levels.as_string::<i32>(), rules.as_string::<i32>());
+        let times = micros(batch)?;
+        let times = times.as_primitive::<Int64Type>();
+        let tags = batch.column_by_name("tags").and_then(|column| column.as_list_opt::<i32>());
+        let tag_texts = tags.map(|tags| cast(tags.values(), &DataType::Utf8)).transpose()?;
+        let is_set = |name: &str, at| batch.column_by_name(name).is_some_and(|column| column.is_valid(at));
+        for at in 0..batch.num_rows() {
+            let time = times.value(at);
+            let place = (time, id_of(ids.value(at)));
+            if !is_inside(&place) || is_set("suppressed_by", at) {
+                continue;
+            }
+            let level = Level::parse(levels.value(at)).unwrap_or(Level::Critical);
+            let of_row: Vec<&str> = match (tags.filter(|tags| tags.is_valid(at)), &tag_texts) {
+                (Some(tags), Some(texts)) => {
+                    let range = tags.value_offsets()[at] as usize..tags.value_offsets()[at + 1] as usize;
+                    range.map(|tag| texts.as_string::<i32>().value(tag)).collect()
+                }
+                _ => Vec::new(),
+            };
+            if self.sink.filter.admits(level, rules.value(at), &of_row, time) {
+                entries.push(Entry {
+                    place,
+                    file,
+                    row: row + at as u32,
+                    attempts: 0,
+                    next_attempt: None,
+                    step: 0,
+                    last: None,
+                    current: !is_set("superseded_by", at) && !is_set("resolved", at),
+                });
+            }
+        }
+        Ok(())
     }
 
-    /// Reads alerts, in the order asked for.
-    pub(super) fn load(&self, wanted: &[Due]) -> Result<Vec<Alert>, LakeError> {
+    /// Reads alerts, in the order asked for; says how many bytes they took in memory.
+    pub(super) fn load(&self, wanted: &[Due]) -> Result<(Vec<Alert>, usize), LakeError> {
         let mut of_file: BTreeMap<u32, Vec<(u32, usize)>> = BTreeMap::new();
         for (place, due) in wanted.iter().enumerate() {
-            let entry = &self.entries[due.entry as usize];
-            of_file.entry(entry.file).or_default().push((entry.row, place));
+            of_file.entry(due.file).or_default().push((due.row, place));
         }
         let mut found: Vec<Option<Alert>> = wanted.iter().map(|_| None).collect();
+        let mut bytes = 0;
         for (file, mut rows) in of_file {
             rows.sort_unstable();
             let mut selectors = Vec::new();
@@ -212,100 +316,75 @@ impl Outbox {
             let mut places = rows.iter().map(|(_, place)| *place);
             let selection = Some(RowSelection::from(selectors));
             data_file::read_rows(&self.table, &self.files[file as usize], &[], selection, |batch| {
+                // What the rows take; the buffers behind them may be of whole pages.
+                let taken = |column: &ArrayRef| column.to_data().get_slice_memory_size();
+                for column in batch.columns() {
+                    bytes += taken(column)?;
+                }
                 for (alert, place) in alerts_from_batch(&batch)?.into_iter().zip(places.by_ref()) {
                     found[place] = Some(alert);
                 }
                 Ok(())
             })?;
         }
-        Ok(found.into_iter().flatten().collect())
+        Ok((found.into_iter().flatten().collect(), bytes))
     }
+}
+
+/// Looks at what waits, on a thread where that disturbs nobody.
+pub(super) async fn look(lake: Arc<Lake>, sink: Sink, retried: Retried) -> Result<(Outbox, Survey), LakeError> {
+    let (runtime, span) = (Handle::current(), tracing::Span::current());
+    let looked = tokio::task::spawn_blocking(move || {
+        let _span = span.entered();
+        runtime.block_on(async {
+            let outbox = Outbox::open(&lake, &sink, retried).await?;
+            let survey = outbox.survey().await?;
+            Ok((outbox, survey))
+        })
+    });
+    match looked.await {
+        Ok(looked) => looked,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// The sink does not want it, and it is not tried again.
+struct Refused;
+
+/// For messages.
+impl std::fmt::Display for Survey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} due in {} parts", self.due, self.parts.len())?;
+        self.oldest.map_or(Ok(()), |oldest| write!(f, ", the oldest of {}", time_text(oldest)))
+    }
+}
+
+fn texts(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ArrowError> {
+    match batch.column_by_name(name) {
+        Some(column) => cast(column, &DataType::Utf8),
+        None => Err(ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`"))),
+    }
+}
+
+fn micros(batch: &RecordBatch) -> Result<ArrayRef, ArrowError> {
+    let column = batch
+        .column_by_name("time")
+        .ok_or_else(|| ArrowError::SchemaError(format!("table {TABLE} has no column `time`")))?;
+    cast(&cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?, &DataType::Int64)
 }
 
 /// Ids are 32 hexadecimal digits; another text, which nobody writes, would still be one of its own.
 fn id_of(text: &str) -> Id {
-    let mut id = [0; 16];
-    let digits = text.as_bytes();
-    let is_hex = digits.len() == 32
-        && id.iter_mut().enumerate().all(|(at, byte)| {
-            match u8::from_str_radix(text.get(2 * at..2 * at + 2).unwrap_or("x"), 16) {
-                Ok(value) => {
-                    *byte = value;
-                    true
-                }
-                Err(_) => false,
-            }
-        });
-    if !is_hex {
-        id.copy_from_slice(&blake3::hash(digits).as_bytes()[..16]);
-    }
-    id
-}
-
-/// Adds the rows of a batch to the index.
-fn index(
-    batch: &RecordBatch,
-    file: u32,
-    row: &mut u32,
-    sinks: &[Sink],
-    entries: &mut Vec<Entry>,
-    marks: &mut [Vec<u8>],
-) -> Result<(), ArrowError> {
-    let column = |name: &str| {
-        batch
-            .column_by_name(name)
-            .ok_or_else(|| ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`")))
-    };
-    let texts = |name: &str| cast(column(name)?, &DataType::Utf8);
-    let is_set = |name: &str| batch.column_by_name(name).cloned();
-    let (ids, levels, rules) = (texts("alert_id")?, texts("level")?, texts("rule_id")?);
-    let (ids, levels, rules) = (ids.as_string::<i32>(), levels.as_string::<i32>(), rules.as_string::<i32>());
-    let times =
-        cast(column("time")?, &DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())))?;
-    let times = cast(&times, &DataType::Int64)?;
-    let times = times.as_primitive::<Int64Type>();
-    let tags = batch.column_by_name("tags").and_then(|column| column.as_list_opt::<i32>());
-    let (suppressed, superseded, resolved) = (is_set("suppressed_by"), is_set("superseded_by"), is_set("resolved"));
-    let is_valid =
-        |column: &Option<arrow::array::ArrayRef>, at| column.as_ref().is_some_and(|column| column.is_valid(at));
-    for at in 0..batch.num_rows() {
-        entries.push(Entry {
-            time: times.value(at),
-            id: id_of(ids.value(at)),
-            file,
-            row: *row,
-            current: !is_valid(&superseded, at) && !is_valid(&resolved, at),
-            suppressed: is_valid(&suppressed, at),
-        });
-        *row += 1;
-        let level = Level::parse(levels.value(at)).unwrap_or(Level::Critical);
-        let of_row = tags.filter(|tags| tags.is_valid(at)).map(|tags| tags.value(at));
-        let of_row = of_row.map(|tags| cast(&tags, &DataType::Utf8)).transpose()?;
-        let of_row: Vec<&str> =
-            of_row.as_ref().map(|tags| tags.as_string::<i32>().iter().flatten().collect()).unwrap_or_default();
-        for (sink, marks) in sinks.iter().zip(marks.iter_mut()) {
-            let wanted = sink.filter.admits(level, rules.value(at), &of_row, times.value(at));
-            marks.push(Mark { wanted, last: None }.pack());
+    let is_hex = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    match u128::from_str_radix(text, 16) {
+        Ok(number) if is_hex => number.to_be_bytes(),
+        _ => {
+            let mut id = [0; 16];
+            id.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+            id
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marks_keep_what_they_are_told() {
-        for wanted in [false, true] {
-            for last in
-                [None].into_iter().chain([Event::Raised, Event::Resolved].into_iter().flat_map(|event| {
-                    [State::Pending, State::Delivered, State::Refused].map(|state| Some((event, state)))
-                }))
-            {
-                let back = Mark::unpack(Mark { wanted, last }.pack());
-                assert_eq!((back.wanted, back.last), (wanted, last));
-            }
-        }
-    }
-}
+mod tests;

@@ -55,6 +55,7 @@ impl Caller {
         };
         let mut headers = HeaderMap::new();
         let mut set = Vec::new();
+        let mut login = None;
         match &target.auth {
             Auth::None => {}
             Auth::InMessage { key } => drop(secret("token", key)),
@@ -70,6 +71,7 @@ impl Caller {
                 if let (Some(user), Some(password)) = (secret("user", user), secret("password", password)) {
                     let both = format!("{}:{}", user.expose(), password.expose());
                     let packed = base64::engine::general_purpose::STANDARD.encode(both);
+                    login = Some(Secret::new(packed.clone()));
                     set.push(("authorization", format!("Basic {packed}")));
                 }
             }
@@ -105,6 +107,10 @@ impl Caller {
         match (url, client) {
             (Some(url), Ok(client)) if problems.is_empty() => {
                 secrets.extend(url.password().map(Secret::new));
+                secrets.extend(login);
+                if !matches!(target.url, Value::Plain(_)) {
+                    secrets.extend(parts_of(&url));
+                }
                 // What stands in an address that is a credential must not be told from it.
                 let host = url.host_str().unwrap_or_default();
                 let shown = match &target.url {
@@ -246,14 +252,14 @@ impl Caller {
 
 /// Texts of a batch as one body, as the encoding puts them together.
 pub(super) fn encoded(encoding: Encoding, batch: &[Message]) -> Vec<u8> {
-    let parts: Vec<&str> = batch.iter().flat_map(|message| &message.parts).map(String::as_str).collect();
+    let parts: Vec<&str> = batch.iter().flat_map(|message| message.parts.iter()).map(String::as_str).collect();
     sink::body(encoding, &parts).into_bytes()
 }
 
 /// Texts of a batch one a line.
 pub(super) fn lines(batch: &[Message]) -> Vec<u8> {
     let mut out = Vec::with_capacity(batch.iter().map(Message::bytes).sum());
-    for part in batch.iter().flat_map(|message| &message.parts) {
+    for part in batch.iter().flat_map(|message| message.parts.iter()) {
         out.extend_from_slice(part.as_bytes());
         out.push(b'\n');
     }
@@ -263,7 +269,7 @@ pub(super) fn lines(batch: &[Message]) -> Vec<u8> {
 /// Texts of a batch as a JSON array; those of an encoding that makes arrays lose their brackets.
 pub(super) fn array(batch: &[Message]) -> Vec<u8> {
     let mut out = vec![b'['];
-    for part in batch.iter().flat_map(|message| &message.parts) {
+    for part in batch.iter().flat_map(|message| message.parts.iter()) {
         if out.len() > 1 {
             out.push(b',');
         }
@@ -308,6 +314,14 @@ fn client(target: &HttpTarget, timeout: Duration, proxy: Option<&Secret>) -> Res
         builder = builder.proxy(proxy);
     }
     builder.build().map_err(|error| format!("HTTP: {}", why(error)))
+}
+
+/// Parts of an address that is a credential, as a receiver may repeat them.
+fn parts_of(url: &Url) -> impl Iterator<Item = Secret> + '_ {
+    let long = |part: &&str| part.len() >= 8;
+    let whole = &url[url::Position::BeforePath..];
+    let segments = url.path().split('/').chain(url.query());
+    [whole, url.path()].into_iter().chain(segments).filter(long).map(Secret::new)
 }
 
 fn without_login(url: &Url) -> String {

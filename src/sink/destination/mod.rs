@@ -43,8 +43,8 @@ pub struct Message {
     pub level: Level,
     /// Microseconds.
     pub time: i64,
-    /// What the encoding made of it: at least one text, without a line end.
-    pub parts: Vec<String>,
+    /// What the encoding made of it: at least one text, without a line end. Shared, because a batch is kept until its fate is known.
+    pub parts: Arc<[String]>,
 }
 
 impl Message {

@@ -1,5 +1,7 @@
 //! Values of the configuration that come from the environment or a file, and secrets that never show.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use std::path::{Path, PathBuf};
 
 /// A credential. It does not show in debug output, and [`Secret::hide`] takes it out of texts that a receiver answered.
@@ -20,9 +22,34 @@ impl Secret {
         &self.0
     }
 
-    /// The text without the credential: a receiver may answer with what it was sent.
+    /// The text without the credential: a receiver may answer with what it was sent, as it stands in JSON, in a URL or in a header.
     pub fn hide(&self, text: &str) -> String {
-        if self.0.len() < MIN_HIDDEN { text.to_owned() } else { text.replace(&self.0, "[secret]") }
+        if self.0.len() < MIN_HIDDEN {
+            return text.to_owned();
+        }
+        let hide =
+            |text: String, form: &String| if text.contains(form) { text.replace(form, "[secret]") } else { text };
+        self.forms().iter().fold(text.to_owned(), hide)
+    }
+
+    /// Ways in which it may stand in a text, the longest first, so that none leaves a part of another.
+    fn forms(&self) -> Vec<String> {
+        let text = &self.0;
+        let json = serde_json::to_string(text).unwrap_or_default();
+        let json = json.trim_matches('"').to_owned();
+        let in_url: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let mut forms = vec![
+            text.clone(),
+            json.replace('/', "\\/"),
+            json,
+            in_url.replace('+', "%20"),
+            in_url,
+            STANDARD.encode(text),
+            STANDARD_NO_PAD.encode(text),
+        ];
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.dedup();
+        forms
     }
 }
 
@@ -86,4 +113,27 @@ impl std::fmt::Display for Value {
 /// Reads a small text file that the configuration names.
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|cause| format!("cannot read `{}`: {cause}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_hidden_however_a_receiver_writes_it() {
+        let secret = Secret::new("pa/ss \"w\u{f6}rd\"+=");
+        let packed = STANDARD.encode(secret.expose());
+        for text in [
+            secret.expose(),
+            "pa\\/ss \\\"w\u{f6}rd\\\"+=",
+            "pa/ss \\\"w\u{f6}rd\\\"+=",
+            "pa%2Fss+%22w%C3%B6rd%22%2B%3D",
+            "pa%2Fss%20%22w%C3%B6rd%22%2B%3D",
+            packed.as_str(),
+            packed.trim_end_matches('='),
+        ] {
+            assert_eq!(secret.hide(&format!("got <{text}>.")), "got <[secret]>.", "{text}");
+        }
+        assert_eq!(Secret::new("abc").hide("abcd"), "abcd", "too short to be told from other text");
+    }
 }

@@ -51,7 +51,7 @@ impl SplunkHec {
         }
         let mut out = Vec::new();
         for message in batch {
-            for part in &message.parts {
+            for part in message.parts.iter() {
                 let time = message.time as f64 / 1e6;
                 let is_json = part.starts_with('{');
                 let event = if is_json { part.clone() } else { serde_json::Value::from(part.as_str()).to_string() };

@@ -64,7 +64,7 @@ impl Webhook {
     /// A message of several parts is several requests, and arrived when the last one did.
     async fn one(&self, message: &Message) -> Outcome {
         let mut outcome = Outcome::delivered(1);
-        for part in &message.parts {
+        for part in message.parts.iter() {
             outcome = self.request(std::slice::from_ref(message), part.clone().into_bytes()).await;
             if outcome.verdicts != [Verdict::Delivered] {
                 break;

@@ -6,7 +6,7 @@
 use crate::call::{Call, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Requests that are remembered; copies of farther back pair as if they were new.
 const MAX_REMEMBERED: usize = 1024;

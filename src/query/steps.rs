@@ -1,0 +1,304 @@
+//! A rule's query in steps: what it reads twice, or what other rules compute as well, is computed once and kept.
+//!
+//! DataFusion puts the query of a `WITH` clause in wherever its name stands, and computes it as often. The result of a step that is read more than
+//! once, or has distinct rows, is kept while the rule runs if it is small; a step that reads tables alone, in the same words as that of another rule, is kept for all rules.
+
+use super::narrow::Narrow;
+use super::{Cost, QueryError, Session, deadline, read_only, tables_read};
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::ParamValues;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{self, Cte, ObjectName, Query, SetExpr, Visit, Visitor, With};
+use futures::StreamExt as _;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::OnceCell;
+
+/// Bytes of one step that are kept while a rule runs, and of one that is kept for all rules. A larger one is computed where it is read.
+const OF_RULE: usize = 64 << 20;
+const OF_ALL: usize = 8 << 20;
+
+/// The rows of a rule's query, and what it took to get them.
+pub(crate) struct Running {
+    pub(crate) rows: SendableRecordBatchStream,
+    /// Names of the stored tables that the query reads.
+    pub(crate) reads: BTreeSet<String>,
+    plans: Vec<Arc<dyn ExecutionPlan>>,
+    /// Results of steps, until the rows have been read.
+    _kept: Vec<Arc<Step>>,
+}
+
+impl Running {
+    /// What was spent so far; memory is known to the session only.
+    pub(crate) fn cost(&self) -> Cost {
+        self.plans.iter().map(Cost::of).fold(Cost::default(), Cost::plus)
+    }
+}
+
+/// Steps of all rules of a session.
+#[derive(Default)]
+pub(super) struct SharedSteps(Mutex<HashMap<String, Arc<Shared>>>);
+
+#[derive(Default)]
+struct Shared {
+    /// Rules that have it.
+    uses: AtomicUsize,
+    /// `None`: it is too large to keep.
+    step: OnceCell<Option<Arc<Step>>>,
+}
+
+impl SharedSteps {
+    fn get(&self, text: String) -> Arc<Shared> {
+        Arc::clone(self.0.lock().entry(text).or_default())
+    }
+}
+
+/// The result of a step.
+struct Step {
+    table: Arc<MemTable>,
+    reads: BTreeSet<String>,
+    _memory: MemoryReservation,
+}
+
+/// How the steps of one rule are planned and run.
+struct Runner<'a> {
+    state: SessionState,
+    params: &'a ParamValues,
+    limit: Option<deadline::Deadline>,
+    plans: Vec<Arc<dyn ExecutionPlan>>,
+    reads: BTreeSet<String>,
+}
+
+impl Session {
+    /// Starts the query of a rule, which may take only so long.
+    pub(crate) async fn run_rule(&self, text: &str, params: ParamValues) -> Result<Running, QueryError> {
+        let limit = self.options.rule_time.map(deadline::Deadline::new);
+        match self.run_in_steps(text, &params, limit).await {
+            Err(error) if !matches!(error, QueryError::TimedOut(_)) => {
+                // What is wrong is told of the query as it was written.
+                let frame = self.plan(text, Some(params.clone())).await?;
+                let mut runner = Runner::new(self.context.state(), &params, limit);
+                let rows = runner.start(frame).await?;
+                Ok(Running { rows, reads: runner.reads, plans: runner.plans, _kept: Vec::new() })
+            }
+            started => started,
+        }
+    }
+
+    async fn run_in_steps(
+        &self,
+        text: &str,
+        params: &ParamValues,
+        limit: Option<deadline::Deadline>,
+    ) -> Result<Running, QueryError> {
+        let (mut state, mut statement, narrow) = self.narrow(text)?;
+        state.register_catalog_list(narrow.catalogs()?);
+        let mut runner = Runner::new(state, params, limit);
+        let mut kept = Vec::new();
+        if let Some(query) = query_of(&mut statement)
+            && let Some(with) = query.with.take()
+        {
+            let (left, steps) = self.steps(with, query, &mut runner, &narrow).await?;
+            query.with = left;
+            kept = steps;
+        }
+        let plan = runner.state.statement_to_plan(statement).await?;
+        let frame = self.completed(DataFrame::new(runner.state.clone(), plan), Some(params.clone()))?;
+        let rows = runner.start(frame).await?;
+        let names = narrow.made();
+        runner.reads.retain(|name| !names.contains(name));
+        Ok(Running { rows, reads: runner.reads, plans: runner.plans, _kept: kept })
+    }
+
+    /// Computes the steps that are worth it; gives the others.
+    async fn steps(
+        &self,
+        with: With,
+        query: &Query,
+        runner: &mut Runner<'_>,
+        narrow: &Narrow,
+    ) -> Result<(Option<With>, Vec<Arc<Step>>), QueryError> {
+        let mut kept = Vec::new();
+        // A name that a query inside gives to something else would be taken for the step.
+        let is_plain = |cte: &Cte| cte.alias.columns.is_empty() && cte.query.with.is_none() && cte.from.is_none();
+        if with.recursive || !with.cte_tables.iter().all(is_plain) || has_with(query) {
+            return Ok((Some(with), kept));
+        }
+        let With { with_token, recursive, mut cte_tables } = with;
+        let mut at = 0;
+        while at < cte_tables.len() {
+            let name = name_of(&cte_tables[at]);
+            let later = cte_tables[at + 1..].iter().map(|cte| reads(&cte.query, &name)).sum::<usize>();
+            // Distinct rows are few, and what is known of them helps to plan the rest.
+            let read = later + reads(query, &name) + usize::from(is_distinct(&cte_tables[at].query));
+            let needed = needed(&cte_tables[..at], &cte_tables[at].query);
+            let stands_alone =
+                needed.is_empty() && !narrow.made().iter().any(|made| reads(&cte_tables[at].query, made) > 0);
+            let mut step = Query::clone(&cte_tables[at].query);
+            if !needed.is_empty() {
+                step.with = Some(With { with_token: with_token.clone(), recursive, cte_tables: needed });
+            }
+            let made = match (stands_alone, &self.base) {
+                (true, Some(base)) => {
+                    let text = format!("{step}");
+                    let shared = base.shared.get(used_params(text, runner.params));
+                    let uses = shared.uses.fetch_add(1, Ordering::Relaxed) + 1;
+                    match uses > 1 || read > 1 || shared.step.initialized() {
+                        true => {
+                            let pool = &base.runtime.memory_pool;
+                            let make = async || runner.collect(step.clone(), pool, OF_ALL).await;
+                            match shared.step.get_or_try_init(make).await? {
+                                Some(step) => Some(Arc::clone(step)),
+                                None if read > 1 => runner.collect_here(step).await?,
+                                None => None,
+                            }
+                        }
+                        false => None,
+                    }
+                }
+                _ if read > 1 => runner.collect_here(step).await?,
+                _ => None,
+            };
+            match made.filter(|_| !narrow.has_table(&name)) {
+                Some(step) => {
+                    runner.reads.extend(step.reads.iter().cloned());
+                    narrow.make(name, Arc::clone(&step.table) as Arc<dyn TableProvider>);
+                    kept.push(step);
+                    cte_tables.remove(at);
+                }
+                None => at += 1,
+            }
+        }
+        let left = (!cte_tables.is_empty()).then_some(With { with_token, recursive, cte_tables });
+        Ok((left, kept))
+    }
+}
+
+impl<'a> Runner<'a> {
+    fn new(state: SessionState, params: &'a ParamValues, limit: Option<deadline::Deadline>) -> Self {
+        Self { state, params, limit, plans: Vec::new(), reads: BTreeSet::new() }
+    }
+
+    async fn start(&mut self, frame: DataFrame) -> Result<SendableRecordBatchStream, QueryError> {
+        self.reads.extend(tables_read(frame.logical_plan()));
+        let context = Arc::new(frame.task_ctx());
+        let mut plan = frame.create_physical_plan().await?;
+        if let Some(limit) = self.limit {
+            plan = deadline::limited(plan, limit)?;
+        }
+        self.plans.push(Arc::clone(&plan));
+        Ok(execute_stream(plan, context)?)
+    }
+
+    async fn collect_here(&mut self, step: Query) -> Result<Option<Arc<Step>>, QueryError> {
+        let pool = Arc::clone(&self.state.runtime_env().memory_pool);
+        self.collect(step, &pool, OF_RULE).await
+    }
+
+    /// The rows of a step; `None` if they are too many to keep.
+    async fn collect(
+        &mut self,
+        step: Query,
+        pool: &Arc<dyn MemoryPool>,
+        most: usize,
+    ) -> Result<Option<Arc<Step>>, QueryError> {
+        let statement = Statement::Statement(Box::new(ast::Statement::Query(Box::new(step))));
+        let plan = self.state.statement_to_plan(statement).await?;
+        read_only().verify_plan(&plan)?;
+        let reads = tables_read(&plan);
+        let frame = DataFrame::new(self.state.clone(), plan).with_param_values(self.params.clone())?;
+        let mut rows = self.start(frame).await?;
+        let schema: SchemaRef = rows.schema();
+        let memory = MemoryConsumer::new("a step of a rule").register(pool);
+        let mut batches = Vec::new();
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let bytes = batch.get_array_memory_size();
+            if memory.size() + bytes > most || memory.try_grow(bytes).is_err() {
+                return Ok(None);
+            }
+            batches.push(batch);
+        }
+        Ok(Some(Arc::new(Step { table: Arc::new(MemTable::try_new(schema, vec![batches])?), reads, _memory: memory })))
+    }
+}
+
+fn query_of(statement: &mut Statement) -> Option<&mut Query> {
+    let Statement::Statement(statement) = statement else { return None };
+    match statement.as_mut() {
+        ast::Statement::Query(query) => Some(query),
+        _ => None,
+    }
+}
+
+fn is_distinct(query: &Query) -> bool {
+    matches!(query.body.as_ref(), SetExpr::Select(select) if select.distinct.is_some())
+}
+
+fn name_of(cte: &Cte) -> String {
+    cte.alias.name.value.to_ascii_lowercase()
+}
+
+/// A step's text with the values of the parameters in it: what its result depends on.
+fn used_params(text: String, params: &ParamValues) -> String {
+    let ParamValues::Map(values) = params else { return text };
+    let mut used: Vec<String> = values
+        .iter()
+        .filter(|(name, _)| text.contains(&format!("${name}")))
+        .map(|(name, value)| format!("\n${name} = {value:?}"))
+        .collect();
+    used.sort();
+    text + &used.concat()
+}
+
+/// The steps before a query that it reads, directly or not.
+fn needed(before: &[Cte], query: &Query) -> Vec<Cte> {
+    let mut wanted = vec![false; before.len()];
+    for at in (0..before.len()).rev() {
+        let name = name_of(&before[at]);
+        let later = (at + 1..before.len()).any(|later| wanted[later] && reads(&before[later].query, &name) > 0);
+        wanted[at] = later || reads(query, &name) > 0;
+    }
+    before.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(cte, _)| cte.clone()).collect()
+}
+
+/// How often a query names a table.
+fn reads<V: Visit>(query: &V, name: &str) -> usize {
+    struct Count<'a>(&'a str, usize);
+    impl Visitor for Count<'_> {
+        type Break = std::convert::Infallible;
+        fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Self::Break> {
+            let named = relation.0.len() == 1
+                && relation.0[0].as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(self.0));
+            self.1 += usize::from(named);
+            ControlFlow::Continue(())
+        }
+    }
+    let mut count = Count(name, 0);
+    let ControlFlow::Continue(()) = query.visit(&mut count);
+    count.1
+}
+
+/// Whether a query inside this one has steps of its own.
+fn has_with(query: &Query) -> bool {
+    struct Inside(bool);
+    impl Visitor for Inside {
+        type Break = std::convert::Infallible;
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+            self.0 |= query.with.is_some();
+            ControlFlow::Continue(())
+        }
+    }
+    let mut inside = Inside(false);
+    let ControlFlow::Continue(()) = query.visit(&mut inside);
+    inside.0
+}
