@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the benign sessions of a folder of labelled captures, as eval/model.py reads it, into another folder: what the model that comes with the program is made from.
+"""Writes the benign sessions of a folder of labelled captures, as eval/model.py reads it, into another folder, with the users' requests as a transcript has them: what the
+model that comes with the program is made from.
 
     python3 eval/benign.py LABELLED INTO
 """
@@ -8,12 +9,9 @@ import json
 import pathlib
 import sys
 
-from rules import lines
+from rules import lines, write_logs
 
 labelled, into = map(pathlib.Path, sys.argv[1:3])
-benign = {label["session_id"] for label in map(json.loads, lines(labelled / "labels.jsonl.zst")) if label["class"] == "benign"}
+labels = map(json.loads, lines(labelled / "labels.jsonl.zst"))
 into.mkdir(parents=True, exist_ok=True)
-for path in sorted(labelled.glob("*.jsonl.zst")):
-    if path.name != "labels.jsonl.zst":
-        with open(into / path.name.removesuffix(".zst"), "w") as out:
-            out.writelines(line for line in lines(path) if json.loads(line)["session_id"] in benign)
+write_logs(labelled, "prompts", {label["session_id"]: label for label in labels if label["class"] == "benign"}, into)

@@ -14,7 +14,7 @@ ablation    tasks, each time without one group of features
 labels      tasks and goals: each ninth of (task, goal) by a model that also learned from labelled sessions of other tasks with other goals (`train --labels`)
 departures  what no order is behind, made out of honest sessions of held-out tasks: a call of another session to a host that nobody named before, a session of another
             suite under this agent's name, a call that fails and is repeated. Against the honest sessions of the same tasks
-check       `score --check` on benign sessions: promised and realised rates
+check       `score --check` on benign sessions: promised and realised rates, of unseen sessions and of unseen kinds of work
 
 It reports and does not fail.
 """
@@ -407,11 +407,11 @@ def main():
             print(f"== {variant}, `train --labels` with sessions of other tasks with other goals")
             head()
             suites(found, labels)
-        if "check" in wanted and in_full:
+        if "check" in wanted and variant in ("unframed", "prompts"):
             print(f"== {variant}, score --check on benign sessions")
             benign = lake_of(logs, "benign", {session for session, label in labels.items() if label["class"] == "benign"})
             for line in calltrail("-q", "--lake", benign, "score", "--check", "--format", "jsonl"):
-                print(f"  promised {line['promised']:.0%}, realised {line['realised']:.2%} of {line['sessions']}")
+                print(f"  unseen {line['unseen']}: promised {line['promised']:.0%}, realised {line['realised']:.2%} of {line['sessions']}")
         if "departures" in wanted and in_full:
             print(f"== {variant}, departures without an order: AUROC, recall at 1 % and at 5 % of honest sessions of the same held-out tasks")
             measure_departures(logs, labels)

@@ -39,12 +39,12 @@ pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, Comma
         None => builtin_model().ok_or_else(|| CommandError::failure("the program comes without a model"))?,
     };
     let quantiles: Vec<(f64, f64)> =
-        [0.5, 0.9, 0.95, 0.99, 0.999].into_iter().map(|q| (q, model.calibration.quantile(q))).collect();
+        [0.5, 0.9, 0.95, 0.99, 0.999].into_iter().map(|q| (q, model.normal.new.quantile(q))).collect();
     let sizes = model.baseline.as_ref().map(|baseline| baseline.sizes());
     let mut data = context.ui.data();
     if format == OutputFormat::Json {
         let groups: Vec<_> =
-            model.calibration.groups().map(|(agent, sessions)| json!({"agent": agent, "sessions": sessions})).collect();
+            model.normal.new.groups().map(|(agent, sessions)| json!({"agent": agent, "sessions": sessions})).collect();
         let reference = model.reference.as_ref().map(|reference| json!({"since": time(reference.since), "until": time(reference.until), "sessions": reference.sessions}));
         let text = json!({"model": model.id(), "trained": model.trained, "agents": groups, "quantiles": quantiles, "baseline": sizes, "reference": reference});
         writeln!(data, "{}", crate::visible::escape_json(text.to_string()))?;
@@ -89,7 +89,7 @@ pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, Comma
     for (q, score) in quantiles {
         writeln!(data, "score      {:>5.1} % of sessions have {score:.3} or less", 100.0 * q)?;
     }
-    for (agent, sessions) in model.calibration.groups() {
+    for (agent, sessions) in model.normal.new.groups() {
         writeln!(data, "agent      {} is compared with its own {sessions} sessions", visible(agent))?;
     }
     for (name, meaning) in FEATURES {

@@ -4,7 +4,7 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, ui};
 use crate::alert::visible;
 use crate::config::units::When;
-use crate::model::calibration::{Calibration, ENOUGH, benjamini_hochberg};
+use crate::model::calibration::{ENOUGH, benjamini_hochberg};
 use crate::model::labels::Labels;
 use crate::model::{
     Judged, Lesson, Lessons, Model, ScoredSession, Scorer, Tools, Updated, alerted, builtin, builtin_id, judge,
@@ -112,7 +112,7 @@ pub(super) fn run(context: &Context, args: &ScoreArgs) -> Result<u8, CommandErro
             scored.sessions,
             found.len()
         ));
-        let history = model.as_ref().map(|model| model.calibration.sessions(None));
+        let history = model.as_ref().map(|model| model.normal.new.sessions(None));
         if let Some(history) = history.filter(|history| *history < ENOUGH) {
             context.ui.warn(format!(
                 "only {history} sessions to compare with: p-values below {:.3} cannot occur",
@@ -136,7 +136,7 @@ fn score(context: &Context, model: Option<&Model>, range: TimeRange) -> Result<U
         }
         let ranged = session.for_rule(range).await?;
         let mut tools = Tools::read(&ranged).await?;
-        let scorer = model.map_or_else(|| Scorer { forest: builtin(), baseline: None }, Model::scorer);
+        let scorer = model.map_or_else(|| Scorer { forest: builtin(), ..Scorer::default() }, Model::scorer);
         let scored = score_lake(&ranged, &mut tools, scorer, None).await?;
         let (sessions, calls, with_requests) = (scored.sessions.len() as u64, scored.calls, scored.with_requests);
         let judged = judge(scored.sessions, model);
@@ -180,7 +180,21 @@ fn print(out: &mut impl std::io::Write, one: &Judged) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Trains on half of the sessions and counts on the other half, both ways.
+/// The p-values of each half of the sessions by a model of the other.
+fn p_values_across(lessons: &Lessons, tools: &Tools, halves: &[bool]) -> Vec<f64> {
+    let mut all = Vec::new();
+    for seen in [false, true] {
+        let in_half =
+            |half: bool| lessons.sessions.iter().zip(halves).filter(move |(_, of)| **of == half).map(|(one, _)| one);
+        let known: HashSet<&str> = in_half(seen).map(|lesson| lesson.session_id.as_str()).collect();
+        let fitted = lessons.fit(tools, |session| known.contains(session));
+        let unseen: Vec<ScoredSession> = in_half(!seen).map(|lesson| fitted.score(lesson)).collect();
+        all.extend(p_values(&unseen, &fitted.normal()));
+    }
+    all
+}
+
+/// Trains on half of the sessions and counts on the other half, both ways; then so that no kind of work is in both halves.
 fn check(context: &Context, range: TimeRange, format: OutputFormat) -> Result<u8, CommandError> {
     let lake = context.open_lake()?;
     let session = context.session(&lake)?;
@@ -191,33 +205,35 @@ fn check(context: &Context, range: TimeRange, format: OutputFormat) -> Result<u8
         let lessons = Lessons::read(&ranged, &mut tools, &without, &Labels::new(), 1).await?;
         Ok::<_, CommandError>((lessons, tools))
     })?;
-    let half = |session: &str| blake3::hash(session.as_bytes()).as_bytes()[31] & 1 == 0;
-    let mut all = Vec::new();
-    for seen in [false, true] {
-        let fitted = lessons.fit(&tools, |session| half(session) == seen);
-        let as_session = |lesson: &Lesson| ScoredSession {
-            session_id: lesson.session_id.clone(),
-            agent: lesson.agent.clone(),
-            score: fitted.score(lesson),
-            ..ScoredSession::default()
-        };
-        let unseen: Vec<ScoredSession> =
-            lessons.sessions.iter().filter(|lesson| half(&lesson.session_id) != seen).map(as_session).collect();
-        all.extend(p_values(&unseen, &Calibration::new(fitted.scores)));
-    }
+    let by_id = |lesson: &Lesson| blake3::hash(lesson.session_id.as_bytes()).as_bytes()[31] & 1 == 0;
+    let of_sessions: Vec<bool> = lessons.sessions.iter().map(by_id).collect();
     let mut data = context.ui.data();
-    for promised in [0.01, 0.02, 0.05, 0.1] {
-        let realised = all.iter().filter(|p| **p <= promised).count() as f64 / all.len().max(1) as f64;
-        match format {
-            OutputFormat::Table => writeln!(
-                data,
-                "promised {:>5.1} %   realised {:>6.2} %   of {} sessions that calibration did not see",
-                100.0 * promised,
-                100.0 * realised,
-                all.len()
-            )?,
-            _ => writeln!(data, "{}", json!({"promised": promised, "realised": realised, "sessions": all.len()}))?,
+    for (unseen, halves) in [("sessions", of_sessions), ("kinds", lessons.halves_of_kinds())] {
+        let all = p_values_across(&lessons, &tools, &halves);
+        for promised in [0.01, 0.02, 0.05, 0.1] {
+            let realised = all.iter().filter(|p| **p <= promised).count() as f64 / all.len().max(1) as f64;
+            match format {
+                OutputFormat::Table => writeln!(
+                    data,
+                    "promised {:>5.1} %   realised {:>6.2} %   of {} sessions that training did not see{}",
+                    100.0 * promised,
+                    100.0 * realised,
+                    all.len(),
+                    if unseen == "kinds" { ", nor any of their kind" } else { "" }
+                )?,
+                _ => writeln!(
+                    data,
+                    "{}",
+                    json!({"promised": promised, "realised": realised, "sessions": all.len(), "unseen": unseen})
+                )?,
+            }
         }
+    }
+    if format == OutputFormat::Table {
+        context.ui.say(
+            "Sessions are of one kind if they begin with the same request, or without requests with the same call. The promise is for sessions like those of the \
+             training range: of the same kinds, or of new ones drawn as those were. It is none for agents, tools or work of another sort",
+        );
     }
     if lessons.left_out > 0 && format == OutputFormat::Table {
         context.ui.say(format!("{} sessions with alerts are left out", lessons.left_out));

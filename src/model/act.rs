@@ -74,5 +74,7 @@ pub(super) struct Acts {
     pub(super) session_id: String,
     pub(super) agent: u64,
     pub(super) client: u64,
+    /// The kind of work, by how the session begins.
+    pub(super) kind: u64,
     pub(super) calls: Vec<Act>,
 }

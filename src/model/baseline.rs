@@ -9,7 +9,7 @@ use super::act::Acts;
 use super::hash;
 use super::history::History;
 use super::isolation::IsolationForest;
-use super::learn::{self, FOLDS};
+use super::kinds::{self, FOLDS, KNOWN, NEW};
 use super::profile::{BEHAVIOUR, OF_CALL, Profile, WIDTH, profile};
 use super::score::Reason;
 use rayon::prelude::*;
@@ -90,18 +90,23 @@ fn kept(mut values: Vec<f32>) -> Vec<f32> {
 
 impl Baseline {
     /// Learns what is normal, and how strange each of these sessions is for the others; `None` of too few sessions.
-    pub(super) fn fit(sessions: &[&Acts], seed: u64, without: &BTreeSet<String>) -> Option<(Self, Vec<f64>)> {
+    pub(super) fn fit(sessions: &[&Acts], seed: u64, without: &BTreeSet<String>) -> Option<(Self, Vec<[f64; 2]>)> {
         if sessions.len() < ENOUGH {
             return None;
         }
-        let fold = |session: &Acts| learn::fold(&session.session_id);
-        // One history more, of all of them, is what is kept.
-        let histories: Vec<History> = (0..=FOLDS)
-            .into_par_iter()
-            .map(|left_out| History::fit(sessions.iter().copied().filter(|session| fold(session) != left_out)))
-            .collect();
-        let measured: Vec<[f32; WIDTH]> =
-            sessions.par_iter().map(|session| profile(&histories[fold(session) as usize], session).session).collect();
+        let folds = kinds::folds(sessions);
+        let history_without = |way: usize, left_out: u64| {
+            let of_others = sessions.iter().zip(&folds).filter(|(_, parts)| parts[way] != left_out);
+            History::fit(of_others.map(|(session, _)| *session))
+        };
+        // As of a kind of work that is known, and as of a new one.
+        let [measured, measured_as_new] = [KNOWN, NEW].map(|way| -> Vec<[f32; WIDTH]> {
+            let histories: Vec<History> =
+                (0..FOLDS).into_par_iter().map(|left_out| history_without(way, left_out)).collect();
+            let measure =
+                |(session, parts): (&&Acts, &[u64; 2])| profile(&histories[parts[way] as usize], session).session;
+            sessions.par_iter().zip(&folds).map(measure).collect()
+        });
         // Nothing is far out of a distribution without values.
         let of = |at: usize| {
             measured.iter().filter(|_| !without.contains(BEHAVIOUR[at].0)).map(|values| values[at]).collect()
@@ -111,9 +116,15 @@ impl Baseline {
         let forest = IsolationForest::fit(far.as_flattened(), WIDTH, seed)?;
         let by_forest = kept(forest.scores(far.as_flattened()).into_iter().map(|score| score as f32).collect());
         let by_tails = kept(far.iter().map(|values| values.iter().sum()).collect());
-        let history = histories.into_iter().next_back()?;
+        // Of all of them, which is what is kept.
+        let history = history_without(KNOWN, FOLDS);
         let baseline = Self { history, tails, forest, by_tails, by_forest, landmarks: landmarks(sessions) };
-        let levels = far.par_iter().map(|far| combined(baseline.levels(far))).collect();
+        let level = |far: &[f32; WIDTH]| combined(baseline.levels(far));
+        let levels = far
+            .par_iter()
+            .zip(&measured_as_new)
+            .map(|(far, new)| [level(far), level(&tails_of(&baseline.tails, new))])
+            .collect();
         Some((baseline, levels))
     }
 

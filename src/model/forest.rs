@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Trees of a forest.
-const TREES: usize = 60;
+pub(super) const TREES: usize = 60;
 /// Rows that a leaf has at least.
 const MIN_LEAF: usize = 8;
 const MAX_DEPTH: usize = 20;
@@ -74,7 +74,7 @@ pub struct Forest {
 impl Forest {
     /// Fits a forest. Both kinds of examples weigh the same together. `None` if one kind is missing or features differ in number; features that are no
     /// numbers count as 0.
-    pub fn fit(examples: &[Example], seed: u64) -> Option<Self> {
+    pub fn fit(examples: &[Example], seed: u64, trees: usize) -> Option<Self> {
         let width = examples.first()?.features.len();
         let total = |positive: bool| examples.iter().filter(|e| e.positive == positive).map(|e| e.weight).sum::<f64>();
         let (good, bad) = (total(false), total(true));
@@ -100,7 +100,7 @@ impl Forest {
             grower.grow(&mut rows, 0);
             grower.tree
         };
-        let trees = (0..TREES).into_par_iter().map(grown).collect();
+        let trees = (0..trees).into_par_iter().map(grown).collect();
         Some(Self { trees })
     }
 
@@ -280,18 +280,18 @@ mod tests {
     #[test]
     fn a_forest_learns_what_no_line_separates_and_ignores_noise() {
         let examples = ring(3000);
-        let forest = Forest::fit(&examples[..2000], 1).expect("both kinds");
+        let forest = Forest::fit(&examples[..2000], 1, TREES).expect("both kinds");
         let right = examples[2000..].iter().filter(|e| (forest.predict(&e.features) > 0.5) == e.positive).count();
         assert!(right > 940, "{right} of 1000");
         let shares = forest.contributions(&[0.0, 0.0, 0.5]);
         assert!(shares[0] > 0.1 && shares[1] > 0.1 && shares[2].abs() < 0.05, "{shares:?}");
-        assert_eq!(forest, Forest::fit(&examples[..2000], 1).expect("again"), "one seed, one forest");
+        assert_eq!(forest, Forest::fit(&examples[..2000], 1, TREES).expect("again"), "one seed, one forest");
         assert!(forest.is_sound(3) && !forest.is_sound(1) && !Forest::default().is_sound(3));
     }
 
     #[test]
     fn contributions_add_up_to_the_answer() {
-        let forest = Forest::fit(&ring(500), 3).expect("both kinds");
+        let forest = Forest::fit(&ring(500), 3, TREES).expect("both kinds");
         for features in [[0.1, 0.2, 0.3], [0.9, -0.9, 0.0], [f32::NAN, f32::INFINITY, 0.0]] {
             let root: f64 =
                 forest.trees.iter().map(|tree| f64::from(tree.mean[0])).sum::<f64>() / forest.trees.len() as f64;
@@ -303,11 +303,11 @@ mod tests {
     #[test]
     fn what_cannot_be_learned_from_gives_no_forest() {
         let example = |positive, features: &[f32]| Example { features: features.to_vec(), positive, weight: 1.0 };
-        assert!(Forest::fit(&[], 1).is_none());
-        assert!(Forest::fit(&[example(true, &[1.0])], 1).is_none());
-        assert!(Forest::fit(&[example(true, &[1.0]), example(false, &[1.0, 2.0])], 1).is_none());
+        assert!(Forest::fit(&[], 1, TREES).is_none());
+        assert!(Forest::fit(&[example(true, &[1.0])], 1, TREES).is_none());
+        assert!(Forest::fit(&[example(true, &[1.0]), example(false, &[1.0, 2.0])], 1, TREES).is_none());
         let constant: Vec<Example> = (0..40).map(|i| example(i % 2 == 0, &[7.0, f32::NAN])).collect();
-        let forest = Forest::fit(&constant, 1).expect("both kinds");
+        let forest = Forest::fit(&constant, 1, TREES).expect("both kinds");
         assert!((forest.predict(&[7.0, 0.0]) - 0.5).abs() < 0.1);
     }
 }

@@ -1,15 +1,17 @@
 //! Learning from a lake: one pass over its sessions, then the forest, the baseline, and the scores that normal sessions have.
 //!
-//! Scores that p-values rest on are made as those of unseen sessions: each quarter of the sessions is scored by a forest and a history of the other three.
+//! Scores that p-values rest on are made as those of unseen sessions, of kinds of work that are known and of new ones ([`kinds`]): each quarter is scored by a forest and a
+//! history of the other three.
 
 use super::act::Acts;
 use super::baseline::Baseline;
 use super::features::FEATURES;
-use super::forest::{Example, Forest};
-use super::hash;
+use super::forest::{Example, Forest, TREES};
+use super::kinds::{self, FOLDS, KNOWN, NEW};
 use super::labels::{Label, Labels};
-use super::planted::{Examples, RawCall, Sample};
-use super::read::{Scored, session_score};
+use super::normal::Normal;
+use super::planted::{Examples, RawCall, Sample, Story};
+use super::read::{Parts, Scored, ScoredSession, session_score};
 use super::rows::{Row, Tools};
 use super::saved::builtin;
 use super::score::score_values;
@@ -17,19 +19,12 @@ use super::sessions::{RawSession, each_session};
 use super::watch::watch;
 use crate::query::{QueryError, Session};
 use rayon::prelude::*;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Sessions that a forest of one's own needs.
 pub(super) const OWN_FOREST: usize = 300;
-/// Parts of the sessions.
-pub(super) const FOLDS: u64 = 4;
 /// Calls and requests of all sessions that are learned from; of more, those with the last ids are passed over.
 const MAX_ROWS: u64 = 4_000_000;
-
-/// The part of the sessions that one belongs to.
-pub(super) fn fold(session_id: &str) -> u64 {
-    hash::name(&[session_id]) % FOLDS
-}
 
 /// One session to learn from.
 #[derive(Clone, Debug, Default)]
@@ -64,8 +59,20 @@ pub struct Fitted {
     /// Grown on these sessions; `None` of too few.
     pub forest: Option<Forest>,
     pub baseline: Option<Baseline>,
-    /// Agent and score of each session, as of one that was not learned from.
-    pub scores: Vec<(Option<String>, f64)>,
+    /// Of each session, as of one that was not learned from.
+    pub scores: Vec<Scores>,
+    /// Kinds of work with more than one session, sorted.
+    pub(super) kinds: Vec<u64>,
+}
+
+/// What a normal session scores.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    pub(super) agent: Option<String>,
+    /// As one of a kind of work that was learned from; `None` if no other session was of its kind.
+    pub(super) known: Option<f64>,
+    /// As one of a kind of work that was not.
+    pub(super) new: f64,
 }
 
 impl Lessons {
@@ -111,7 +118,7 @@ impl Lessons {
             let bytes = raw.rows.iter().map(|row| row.content().len() + row.result().len()).sum();
             let wanted = !lesson.is_malicious
                 && sample.read().is_ok_and(|sample| sample.wants(&raw.id, watched.calls.len(), bytes));
-            (lesson, wanted.then(|| raw.rows.iter().filter_map(raw_call).collect::<Vec<RawCall>>()), false)
+            (lesson, wanted.then(|| story(raw)), false)
         };
         let passed_over = each_session(session, None, MAX_ROWS, tools, work, |(lesson, raw, is_left_out)| {
             let n = lesson.acts.calls.len();
@@ -143,13 +150,17 @@ impl Lessons {
     /// Learns from the sessions that `keep` accepts.
     pub fn fit(&self, tools: &Tools, keep: impl Fn(&str) -> bool + Sync) -> Fitted {
         let kept: Vec<&Lesson> = self.sessions.iter().filter(|lesson| keep(&lesson.session_id)).collect();
+        let folds = kinds::folds(&kept.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
+        let folds: HashMap<&str, [u64; 2]> =
+            kept.iter().zip(folds).map(|(lesson, fold)| (lesson.session_id.as_str(), fold)).collect();
+        let fold = |session: &str| folds.get(session).copied().unwrap_or_default();
         let normal: Vec<&Lesson> = kept.iter().copied().filter(|lesson| !lesson.is_malicious).collect();
         let labelled = kept
             .iter()
             .flat_map(|lesson| lesson.labelled.iter().map(|example| (fold(&lesson.session_id), example.clone())));
         let labelled: Examples = labelled.collect();
         let has_labels = labelled.iter().any(|(_, example)| example.positive);
-        let (mut forest, mut of_folds) = (None, Vec::new());
+        let (mut forest, mut of_folds) = (None, [Vec::new(), Vec::new()]);
         if normal.len() >= OWN_FOREST || has_labels {
             let mut examples = self.sample.examples(&tools.verbs, &keep, fold);
             examples.extend(labelled);
@@ -160,22 +171,36 @@ impl Lessons {
                     .filter_map(|(_, example)| example.features.get_mut(at))
                     .for_each(|value| *value = 0.0);
             }
-            let grown = |left_out: u64| {
-                let of_others = examples.iter().filter(|(part, example)| *part != left_out || example.positive);
-                Forest::fit(&of_others.map(|(_, example)| example.clone()).collect::<Vec<_>>(), self.seed)
+            let grown = |way: usize, left_out: u64, trees: usize| {
+                let of_others = examples.iter().filter(|(parts, example)| parts[way] != left_out || example.positive);
+                Forest::fit(&of_others.map(|(_, example)| example.clone()).collect::<Vec<_>>(), self.seed, trees)
             };
-            // One forest more, of all of them, is what is kept.
-            of_folds = (0..=FOLDS).map(grown).collect();
-            forest = of_folds.pop().flatten();
+            // Half of the trees rank the sessions well enough, and there are twice as many forests.
+            of_folds = [KNOWN, NEW].map(|way| (0..FOLDS).map(|left_out| grown(way, left_out, TREES / 2)).collect());
+            // Of all of them, which is what is kept.
+            forest = grown(KNOWN, FOLDS, TREES);
         }
         let fitted =
             Baseline::fit(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>(), self.seed, &self.without);
         let (baseline, levels) = fitted.map_or((None, Vec::new()), |(baseline, levels)| (Some(baseline), levels));
+        let kinds = kinds::known(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
         let scores = normal.par_iter().enumerate().map(|(at, lesson)| {
-            let forest = of_folds.get(fold(&lesson.session_id) as usize).and_then(Option::as_ref).or_else(|| builtin());
-            (lesson.agent.clone(), session_score(lesson.order(forest), levels.get(at).copied().unwrap_or_default()))
+            let parts = fold(&lesson.session_id);
+            let levels: [f64; 2] = levels.get(at).copied().unwrap_or_default();
+            let [known, new] = [KNOWN, NEW].map(|way| {
+                let forest = of_folds[way].get(parts[way] as usize).and_then(Option::as_ref).or_else(|| builtin());
+                session_score(lesson.order(forest), levels[way])
+            });
+            let known = kinds.binary_search(&lesson.acts.kind).is_ok().then_some(known);
+            Scores { agent: lesson.agent.clone(), known, new }
         });
-        Fitted { scores: scores.collect(), forest, baseline }
+        Fitted { scores: scores.collect(), forest, baseline, kinds }
+    }
+
+    /// Two halves of the sessions, no kind of work in both: whether each is in the first.
+    pub fn halves_of_kinds(&self) -> Vec<bool> {
+        let acts: Vec<&Acts> = self.sessions.iter().map(|lesson| &lesson.acts).collect();
+        kinds::folds(&acts).into_iter().map(|fold| fold[NEW] % 2 == 0).collect()
     }
 
     /// The sessions that may count as normal, with their agents.
@@ -185,10 +210,21 @@ impl Lessons {
 }
 
 impl Fitted {
-    /// The score of a session that was not learned from.
-    pub fn score(&self, lesson: &Lesson) -> f64 {
+    /// What p-values of other sessions are made with.
+    pub fn normal(&self) -> Normal {
+        Normal::new(&self.scores, self.kinds.clone(), true)
+    }
+
+    /// A session that was not learned from, with its score.
+    pub fn score(&self, lesson: &Lesson) -> ScoredSession {
         let level = self.baseline.as_ref().map_or(0.0, |baseline| baseline.judge(&lesson.acts).level);
-        session_score(lesson.order(self.forest.as_ref().or_else(|| builtin())), level)
+        ScoredSession {
+            session_id: lesson.session_id.clone(),
+            agent: lesson.agent.clone(),
+            score: session_score(lesson.order(self.forest.as_ref().or_else(|| builtin())), level),
+            parts: Parts { known: self.kinds.binary_search(&lesson.acts.kind).is_ok(), ..Parts::default() },
+            ..ScoredSession::default()
+        }
     }
 }
 
@@ -212,10 +248,21 @@ impl Lesson {
         for (at, values) in self.values.chunks(FEATURES.len()).enumerate() {
             let positive = malicious.contains(ids[at]);
             if positive || at < first && (last.is_some() || !self.is_malicious) {
-                self.labelled.push(Example { features: super::features::learned(values).to_vec(), positive, weight });
+                self.labelled.push(Example { features: values.to_vec(), positive, weight });
             }
         }
     }
+}
+
+fn story(raw: &RawSession) -> Story {
+    let mut story = Story::default();
+    for row in &raw.rows {
+        match raw_call(row) {
+            Some(call) => story.calls.push(call),
+            None => story.requests.push((story.calls.len(), row.content().to_owned())),
+        }
+    }
+    story
 }
 
 fn raw_call(row: &Row) -> Option<RawCall> {

@@ -38,16 +38,24 @@ pub(super) struct RawCall {
     pub(super) capabilities: Bits,
 }
 
+/// A session as its log has it.
+#[derive(Clone, Default)]
+pub(super) struct Story {
+    pub(super) calls: Vec<RawCall>,
+    /// What the user asked for, each with the number of the call before which it was said.
+    pub(super) requests: Vec<(usize, String)>,
+}
+
 /// Sessions drawn from a stream: those whose number, made of their id and the seed, is least. Their order does not matter.
 pub(super) struct Sample {
-    sessions: BTreeMap<(u64, String), Vec<RawCall>>,
+    sessions: BTreeMap<(u64, String), Story>,
     seed: u64,
     /// Numbers that are too great by now.
     bound: AtomicU64,
 }
 
 /// Examples with the part of the sessions that each comes from.
-pub(super) type Examples = Vec<(u64, Example)>;
+pub(super) type Examples = Vec<([u64; 2], Example)>;
 
 impl Sample {
     /// No session so far.
@@ -65,7 +73,7 @@ impl Sample {
     }
 
     /// Takes a session.
-    pub(super) fn take(&mut self, id: String, session: Vec<RawCall>) {
+    pub(super) fn take(&mut self, id: String, session: Story) {
         self.sessions.insert((self.number(&id), id), session);
         if self.sessions.len() > MAX_SESSIONS {
             self.sessions.pop_last();
@@ -77,14 +85,19 @@ impl Sample {
     }
 
     /// Examples to learn from: honest calls, calls that obeyed, calls around orders that were not obeyed. Of sessions that `keep` refuses nothing is used.
-    pub(super) fn examples(&self, verbs: &Verbs, keep: impl Fn(&str) -> bool, part: fn(&str) -> u64) -> Examples {
-        let kept: Vec<(&str, &Vec<RawCall>)> =
+    pub(super) fn examples(
+        &self,
+        verbs: &Verbs,
+        keep: impl Fn(&str) -> bool,
+        part: impl Fn(&str) -> [u64; 2] + Sync,
+    ) -> Examples {
+        let kept: Vec<(&str, &Story)> =
             self.sessions.iter().map(|((_, id), session)| (id.as_str(), session)).filter(|(id, _)| keep(id)).collect();
-        let sessions: Vec<&Vec<RawCall>> = kept.iter().map(|(_, session)| *session).collect();
+        let sessions: Vec<&Story> = kept.iter().map(|(_, session)| *session).collect();
         let mut draw = Draw::new(self.seed);
         let mut donors: BTreeMap<Arc<str>, Vec<(usize, usize)>> = BTreeMap::new();
         for (at, session) in sessions.iter().enumerate() {
-            for (number, call) in session.iter().enumerate() {
+            for (number, call) in session.calls.iter().enumerate() {
                 if call.arguments.len() > 4 && (acts(call.capabilities) || draw.unit() < 0.35) {
                     let known = donors.entry(Arc::clone(&call.name)).or_default();
                     if known.len() < MAX_DONORS {
@@ -131,7 +144,7 @@ fn acts(capabilities: Bits) -> bool {
 
 /// A call of another session that makes a sentence: first a tool, then one of its calls, so that rare tools count as much.
 fn donor<'s>(
-    sessions: &[&'s Vec<RawCall>],
+    sessions: &[&'s Story],
     tools: &[&Vec<(usize, usize)>],
     own: usize,
     draw: &mut Draw,
@@ -139,38 +152,52 @@ fn donor<'s>(
     (0..8).find_map(|_| {
         let calls = tools.get(draw.below(tools.len()))?;
         let (session, number) = *calls.get(draw.below(calls.len()))?;
-        let donor = &(*sessions.get(session)?)[number];
-        let same = |call: &RawCall| call.name == donor.name && call.arguments == donor.arguments;
-        (session != own && !sessions[own].iter().any(same)).then_some(donor)
+        let (donor, own) = (*sessions.get(session)?, sessions[own]);
+        let call = &donor.calls[number];
+        let same = |other: &RawCall| other.name == call.name && other.arguments == call.arguments;
+        // What the user of both asked for is no stranger's order.
+        let asked = |story: &Story| story.requests.first().map(|(_, text)| text.clone());
+        let alike = asked(own).is_some() && asked(own) == asked(donor);
+        (!std::ptr::eq(donor, own) && !alike && !own.calls.iter().any(same)).then_some(call)
     })
 }
 
-/// Adds the examples of a session; `obeyed` is the call that carries the order out, what follows it is left out.
-fn learn(examples: &mut Vec<Example>, session: &[RawCall], obeyed: Option<usize>, verbs: &Verbs) {
-    let mut watch = SessionWatch::new(Idf::builtin(), verbs);
-    let last = obeyed.map_or(session.len(), |obeyed| obeyed + 1).min(session.len());
+/// Adds the examples of a session; `obeyed` is the call that carries the order out, what follows it is left out. A session with requests is told without them too:
+/// other logs have none.
+fn learn(examples: &mut Vec<Example>, session: &Story, obeyed: Option<usize>, verbs: &Verbs) {
+    let last = obeyed.map_or(session.calls.len(), |obeyed| obeyed + 1).min(session.calls.len());
     let weight = 1.0 / (last.max(1) as f64).sqrt();
-    for (number, call) in session.iter().take(last).enumerate() {
-        let (_, features): (usize, CallFeatures) = watch.call(&call.tool, &call.arguments, call.capabilities);
-        examples.push(Example { features: features.learned().to_vec(), positive: obeyed == Some(number), weight });
-        watch.result(number, &call.result);
+    for requests in [&session.requests[..], &[]].iter().take(1 + usize::from(!session.requests.is_empty())) {
+        let mut watch = SessionWatch::new(Idf::builtin(), verbs);
+        let mut requests = requests.iter().peekable();
+        for (number, call) in session.calls.iter().take(last).enumerate() {
+            while let Some((_, text)) = requests.next_if(|(before, _)| *before <= number) {
+                watch.request(text);
+            }
+            let (_, CallFeatures { values, .. }) = watch.call(&call.tool, &call.arguments, call.capabilities);
+            examples.push(Example { features: values, positive: obeyed == Some(number), weight });
+            watch.result(number, &call.result);
+        }
     }
 }
 
 /// A copy of the session with the order of a call in an earlier result, and the call behind it if it is obeyed.
-fn plant(session: &[RawCall], donor: &RawCall, obeyed: bool, draw: &mut Draw) -> Option<(Vec<RawCall>, Option<usize>)> {
+fn plant(session: &Story, donor: &RawCall, obeyed: bool, draw: &mut Draw) -> Option<(Story, Option<usize>)> {
+    let calls = &session.calls;
     let hosts: Vec<usize> =
-        (0..session.len()).filter(|at| session[*at].result.split_whitespace().nth(HOST_WORDS).is_some()).collect();
+        (0..calls.len()).filter(|at| calls[*at].result.split_whitespace().nth(HOST_WORDS).is_some()).collect();
     let host = *hosts.get(draw.below(hosts.len()))?;
     let sentence = sentence(donor, draw)?;
-    let mut copy = session.to_vec();
-    copy[host].result = insert(&session[host].result, &sentence, draw)?;
+    let mut copy = session.clone();
+    copy.calls[host].result = insert(&calls[host].result, &sentence, draw)?;
     if !obeyed {
         return Some((copy, None));
     }
-    let at = if draw.unit() < 0.6 { host + 1 } else { host + 1 + draw.below(session.len() - host) };
-    copy.insert(at.min(session.len()), RawCall { result: String::new(), ..donor.clone() });
-    Some((copy, Some(at.min(session.len()))))
+    let at = if draw.unit() < 0.6 { host + 1 } else { host + 1 + draw.below(calls.len() - host) }.min(calls.len());
+    copy.calls.insert(at, RawCall { result: String::new(), ..donor.clone() });
+    // What was said before the call that now comes later.
+    copy.requests.iter_mut().filter(|(before, _)| *before > at).for_each(|(before, _)| *before += 1);
+    Some((copy, Some(at)))
 }
 
 /// Other words for what a tool's verb says.
@@ -325,9 +352,9 @@ fn insert(text: &str, sentence: &str, draw: &mut Draw) -> Option<String> {
 mod tests {
     use super::*;
     use crate::call::Capability;
-    use crate::model::forest::Forest;
+    use crate::model::forest::{Forest, TREES};
 
-    fn session(draw: &mut Draw) -> Vec<RawCall> {
+    fn session(draw: &mut Draw) -> Story {
         const THINGS: &[&str] = &[
             "harbour", "orchard", "granite", "lantern", "meadow", "cobalt", "thicket", "saffron", "glacier", "pelican",
             "walnut", "quarry",
@@ -346,7 +373,7 @@ mod tests {
             }
         };
         let (a, b, c) = (word(draw), word(draw), word(draw));
-        vec![
+        let calls = vec![
             call(
                 "read_notes",
                 serde_json::json!({ "topic": a }),
@@ -360,7 +387,8 @@ mod tests {
                 &[Capability::Egress],
             ),
             call("delete_record", serde_json::json!({ "record": c }), "deleted".into(), &[Capability::Destructive]),
-        ]
+        ];
+        Story { calls, requests: vec![(0, format!("Tell {b} about {a} and delete {c}"))] }
     }
 
     #[test]
@@ -370,9 +398,9 @@ mod tests {
         let mut examples = |seed: u64, sessions: usize| -> Vec<Example> {
             let mut sample = Sample::new(seed);
             (0..sessions).for_each(|n| sample.take(format!("s{n}"), session(&mut draw)));
-            sample.examples(&verbs, |_| true, |_| 0).into_iter().map(|(_, example)| example).collect()
+            sample.examples(&verbs, |_| true, |_| [0; 2]).into_iter().map(|(_, example)| example).collect()
         };
-        let forest = Forest::fit(&examples(1, 150), 1).expect("both kinds");
+        let forest = Forest::fit(&examples(1, 150), 1, TREES).expect("both kinds");
         let (bad, good): (Vec<_>, Vec<_>) = examples(2, 60).into_iter().partition(|example| example.positive);
         let mean = |examples: &[Example]| {
             examples.iter().map(|e| forest.predict(&e.features)).sum::<f64>() / examples.len() as f64
@@ -384,6 +412,25 @@ mod tests {
             mean(&bad),
             mean(&good)
         );
+    }
+
+    #[test]
+    fn a_session_is_told_with_its_requests_and_without_and_gets_no_order_of_its_own_request() {
+        let mut draw = Draw::new(5);
+        let verbs = Verbs::default();
+        let told = |stories: Vec<Story>| {
+            let mut sample = Sample::new(1);
+            stories.into_iter().enumerate().for_each(|(n, story)| sample.take(format!("s{n}"), story));
+            sample.examples(&verbs, |_| true, |_| [0; 2])
+        };
+        let at = super::super::features::place("user_requests");
+        let with_requests: Vec<Story> = (0..20).map(|_| session(&mut draw)).collect();
+        let examples = told(with_requests.clone());
+        let asked = examples.iter().filter(|(_, example)| example.features[at] == 1.0).count();
+        assert_eq!(2 * asked, examples.len());
+        assert!(examples.iter().any(|(_, example)| example.positive));
+        let same = |story: &Story| Story { requests: vec![(0, "Read the notes to me".to_owned())], ..story.clone() };
+        assert!(told(with_requests.iter().map(same).collect()).iter().all(|(_, example)| !example.positive));
     }
 
     #[test]

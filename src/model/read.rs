@@ -2,6 +2,7 @@
 
 use super::baseline::{Baseline, Strangeness};
 use super::forest::Forest;
+use super::normal::Normal;
 use super::rows::Tools;
 use super::score::{Reason, explain, reasons, score};
 use super::sessions::{RawSession, each_session};
@@ -25,6 +26,7 @@ const MAX_REASONS: usize = 8;
 pub struct Scorer<'a> {
     pub forest: Option<&'a Forest>,
     pub baseline: Option<&'a Baseline>,
+    pub normal: Option<&'a Normal>,
 }
 
 /// One call with its score.
@@ -52,6 +54,8 @@ pub struct Parts {
     pub behaviour: Option<f64>,
     pub by_tails: Option<f64>,
     pub by_forest: Option<f64>,
+    /// Whether the model knows other sessions of its kind of work.
+    pub known: bool,
     /// Normal sessions that used tools like this one, with the cosine of the numbers of their calls.
     pub nearest: Vec<(String, f64)>,
 }
@@ -150,6 +154,7 @@ fn score_session(raw: &RawSession, verbs: &Verbs, scorer: Scorer<'_>) -> (Scored
             behaviour: strange.as_ref().map(|strange| rounded(strange.level)),
             by_tails: strange.as_ref().map(|strange| rounded(strange.by_tails)),
             by_forest: strange.as_ref().map(|strange| rounded(strange.by_forest)),
+            known: scorer.normal.is_some_and(|normal| normal.knows(watched.acts.kind)),
             nearest: Vec::new(),
         },
         ..ScoredSession::default()

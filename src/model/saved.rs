@@ -1,11 +1,11 @@
 //! The model as a file: what it was calibrated on, and the refusal of what does not fit.
 
 use super::baseline::Baseline;
-use super::calibration::Calibration;
 use super::drift::{Drift, Reference};
-use super::features::{FEATURES, LEARNED};
+use super::features::FEATURES;
 use super::forest::Forest;
 use super::learn::{Fitted, Lessons};
+use super::normal::Normal;
 use super::profile::BEHAVIOUR;
 use super::read::Scorer;
 use serde::{Deserialize, Serialize};
@@ -16,10 +16,10 @@ use std::sync::LazyLock;
 const BUILTIN: &[u8] = include_bytes!("default.json.zst");
 
 /// Version of the file's form; raised whenever an older program would read it wrongly.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 const FORMAT: &str = "calltrail-model";
 /// Version of the score: p-values of another one mean nothing.
-const SCORER: &str = "order-behaviour-1";
+const SCORER: &str = "order-behaviour-2";
 
 /// What a model was trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Model {
     scorer: String,
     features: Vec<String>,
     pub trained: Training,
-    pub calibration: Calibration,
+    pub normal: Normal,
     /// Whether the forest was grown on this lake; else it is the one that comes with the program.
     pub own_forest: bool,
     pub forest: Option<Forest>,
@@ -108,8 +108,7 @@ impl Model {
         let drift = reference.as_ref().map(|reference| reference.drift(lessons.normal())).unwrap_or_default();
         let reference =
             reference.unwrap_or_else(|| Reference::new(lessons.normal().collect::<Vec<_>>().into_iter(), times));
-        let of_group = |(agent, score): (Option<String>, f64)| (agent.filter(|_| !portable), score);
-        let Fitted { forest, baseline, scores } = fitted;
+        let Fitted { forest, baseline, scores, kinds } = fitted;
         if portable {
             trained.lake_versions.clear();
         }
@@ -119,7 +118,7 @@ impl Model {
             scorer: SCORER.to_owned(),
             features: Self::feature_names(),
             trained,
-            calibration: Calibration::new(scores.into_iter().map(of_group)),
+            normal: Normal::new(&scores, kinds, !portable),
             own_forest: forest.is_some(),
             forest: forest.or_else(|| builtin().cloned()),
             baseline: baseline.filter(|_| !portable),
@@ -134,7 +133,7 @@ impl Model {
 
     /// What sessions are scored with.
     pub fn scorer(&self) -> Scorer<'_> {
-        Scorer { forest: self.forest.as_ref(), baseline: self.baseline.as_ref() }
+        Scorer { forest: self.forest.as_ref(), baseline: self.baseline.as_ref(), normal: Some(&self.normal) }
     }
 
     /// Sessions a day in the time that it was trained on.
@@ -180,7 +179,7 @@ impl Model {
         if model.scorer != SCORER || model.features != Self::feature_names() {
             return Err(mismatch("was made with other features or another score".to_owned()));
         }
-        if model.forest.as_ref().is_some_and(|forest| !forest.is_sound(LEARNED)) {
+        if model.forest.as_ref().is_some_and(|forest| !forest.is_sound(FEATURES.len())) {
             return Err(no_model("its forest is damaged".to_owned()));
         }
         if model.baseline.as_ref().is_some_and(|baseline| !baseline.is_sound()) {
@@ -212,7 +211,7 @@ mod tests {
             scorer: SCORER.to_owned(),
             features: Model::feature_names(),
             trained: Training::default(),
-            calibration: Calibration::new([(None, 0.25), (None, 0.5)]),
+            normal: Normal::default(),
             own_forest: false,
             forest: None,
             baseline: Some(Baseline::default()),
@@ -228,7 +227,7 @@ mod tests {
         let read = Model::parse(&text, "m.json").expect("its own text");
         assert_eq!((&read, read.id()), (&model, model.id()));
         assert!(
-            builtin().is_some_and(|forest| forest.is_sound(LEARNED)),
+            builtin().is_some_and(|forest| forest.is_sound(FEATURES.len())),
             "the built-in model is not of this version: make it anew"
         );
         for (wrong, message) in [
@@ -236,8 +235,8 @@ mod tests {
             ("[", "is no model"),
             (&text.replace(FORMAT, "other"), "its format is `other`"),
             (
-                &text.replace("\"format_version\":2", "\"format_version\":9"),
-                "has format version 9, this program reads 2",
+                &text.replace("\"format_version\":3", "\"format_version\":9"),
+                "has format version 9, this program reads 3",
             ),
             (&text.replace("\"rule\"", "\"role\""), "other features"),
         ] {

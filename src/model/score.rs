@@ -1,9 +1,10 @@
 //! What the features of a call make of it: one score, and the reasons in words.
 //!
 //! Half of it needs no training: it is the match of the call with an order in an earlier result, less what has another explanation: values that stand elsewhere
-//! too, a tool that does something else, and what the user asked for. Its weights were set by hand. The other half is a forest's.
+//! too, a tool that does something else, and what the user asked for. Its weights were set by hand. The other half is a forest's. Of both, a call that only reads
+//! has a little less: to follow a link is what pages are for, and it does less harm.
 
-use super::features::{CallFeatures, FEATURES, learned, place};
+use super::features::{CallFeatures, FEATURES, place};
 use super::forest::Forest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,6 +26,10 @@ const NAMED_REMAINS: f64 = 0.1;
 const ASKED_REMAINS: f64 = 0.2;
 /// Share of the order's words from which on they do.
 const ASKED: f64 = 0.5;
+/// What remains if the user handed the task over to a text: then orders are carried out because the user said so.
+const HANDED_OVER_REMAINS: f64 = 0.5;
+/// What remains of match and forest together if the tool only reads.
+const READS_REMAINS: f64 = 0.9;
 
 /// One part of a score, as the table `scores` keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,14 +54,13 @@ pub fn score(features: &CallFeatures, forest: Option<&Forest>) -> f64 {
 
 /// The same of the values of all features, in their order.
 pub(super) fn score_values(values: &[f32], forest: Option<&Forest>) -> f64 {
-    let [exclusive, action, named, order] = factors(values).map(|(_, factor)| factor);
-    let matched = f64::from(values.get(RULE).copied().unwrap_or_default()) * exclusive * action;
+    let matched = factors(values).iter().fold(get(values, RULE), |matched, (_, factor)| matched * factor);
     let score = match forest {
-        Some(forest) => FOREST * forest.predict(learned(values)) + (1.0 - FOREST) * matched.min(1.0),
+        Some(forest) => FOREST * forest.predict(values) + (1.0 - FOREST) * matched.min(1.0),
         None => matched,
     };
     // Few digits: what is written into a model is read back as it was.
-    (score * named * order * 1e6).round() / 1e6
+    (score * of_reading(values) * 1e6).round() / 1e6
 }
 
 const RULE: usize = place("rule");
@@ -66,10 +70,15 @@ const SYNONYM_AT: usize = place("order_synonym");
 const READS_AT: usize = place("reads");
 const VALUES_AT: usize = place("user_values");
 const ORDER_AT: usize = place("user_order");
+const HANDED_AT: usize = place("user_hands_over");
+
+fn get(values: &[f32], at: usize) -> f64 {
+    f64::from(values.get(at).copied().unwrap_or_default())
+}
 
 /// What takes away from the match of call and order, and what each leaves of it, 0..1.
-fn factors(values: &[f32]) -> [(&'static str, f64); 4] {
-    let get = |at: usize| f64::from(values.get(at).copied().unwrap_or_default());
+fn factors(values: &[f32]) -> [(&'static str, f64); 5] {
+    let get = |at: usize| get(values, at);
     let towards = |remains: f64, share: f64| 1.0 - (1.0 - remains) * share.clamp(0.0, 1.0);
     let unlike = get(READS_AT) > 0.0 && get(SYNONYM_AT) == 0.0 && get(ACTION_AT) <= UNLIKE;
     [
@@ -77,7 +86,13 @@ fn factors(values: &[f32]) -> [(&'static str, f64); 4] {
         ("order_action", if unlike { UNLIKE_REMAINS } else { 1.0 }),
         ("user_values", towards(NAMED_REMAINS, get(VALUES_AT))),
         ("user_order", towards(ASKED_REMAINS, get(ORDER_AT) / ASKED)),
+        ("user_hands_over", towards(HANDED_OVER_REMAINS, get(HANDED_AT))),
     ]
+}
+
+/// What remains of match and forest for what the tool does.
+fn of_reading(values: &[f32]) -> f64 {
+    if get(values, READS_AT) > 0.0 { READS_REMAINS } else { 1.0 }
 }
 
 /// The parts of a call's score, the greatest first. They add up to it, but for the share of positives among all examples that a forest starts from.
@@ -87,9 +102,8 @@ pub fn reasons(features: &CallFeatures, forest: Option<&Forest>) -> Vec<Reason> 
     let exact = 0.2 * f64::from(features.get("order_exact")) / 3.0;
     parts.insert("order_score", rule - exact);
     parts.insert("order_exact", exact);
-    let [exclusive, action, values, order] = factors(&features.values);
     let mut matched = rule;
-    for (feature, factor) in [exclusive, action] {
+    for (feature, factor) in factors(&features.values) {
         *parts.entry(feature).or_default() += matched * (factor - 1.0);
         matched *= factor;
     }
@@ -97,16 +111,12 @@ pub fn reasons(features: &CallFeatures, forest: Option<&Forest>) -> Vec<Reason> 
     if let Some(forest) = forest {
         let scale = (1.0 - FOREST) * if matched > 1.0 { 1.0 / matched } else { 1.0 };
         parts.values_mut().for_each(|part| *part *= scale);
-        for (change, (feature, _)) in forest.contributions(features.learned()).into_iter().zip(FEATURES.iter().copied())
-        {
+        for (change, (feature, _)) in forest.contributions(&features.values).into_iter().zip(FEATURES.iter().copied()) {
             *parts.entry(feature).or_default() += FOREST * change;
         }
-        whole = FOREST * forest.predict(features.learned()) + (1.0 - FOREST) * matched.min(1.0);
+        whole = FOREST * forest.predict(&features.values) + (1.0 - FOREST) * matched.min(1.0);
     }
-    for (feature, factor) in [values, order] {
-        *parts.entry(feature).or_default() += whole * (factor - 1.0);
-        whole *= factor;
-    }
+    *parts.entry("reads").or_default() += whole * (of_reading(&features.values) - 1.0);
     let reason = |(feature, contribution): (&str, f64)| Reason {
         feature: feature.to_owned(),
         value: f64::from(features.get(feature)),

@@ -1,6 +1,7 @@
 //! Scores as the rows of their table: sessions and calls with p-values and reasons, brought up to date with the lake.
 
 use super::calibration::{Calibration, ENOUGH};
+use super::normal::Normal;
 use super::read::{ScoredCall, ScoredSession, Scorer, score_lake};
 use super::rows::{self, Tools};
 use super::saved::{Model, builtin, builtin_id, builtin_model};
@@ -31,9 +32,9 @@ fn draw(session_id: &str) -> f64 {
 }
 
 /// The p-value of each session among others.
-pub fn p_values(sessions: &[ScoredSession], calibration: &Calibration) -> Vec<f64> {
+pub fn p_values(sessions: &[ScoredSession], normal: &Normal) -> Vec<f64> {
     let of = |session: &ScoredSession| {
-        calibration.p_value(session.agent.as_deref(), session.score, draw(&session.session_id))
+        normal.p_value(session.agent.as_deref(), session.parts.known, session.score, draw(&session.session_id))
     };
     sessions.iter().map(of).collect()
 }
@@ -44,8 +45,8 @@ pub fn p_values(sessions: &[ScoredSession], calibration: &Calibration) -> Vec<f6
 /// greater p-value counts: strange is who is strange everywhere.
 pub fn judge(sessions: Vec<ScoredSession>, model: Option<&Model>) -> Vec<Judged> {
     let known = match model {
-        Some(model) => Some(&model.calibration),
-        None => builtin_model().map(|model| &model.calibration),
+        Some(model) => Some(&model.normal),
+        None => builtin_model().map(|model| &model.normal),
     };
     let mut p = known.map_or_else(|| vec![1.0; sessions.len()], |known| p_values(&sessions, known));
     if model.is_none() && sessions.len() > ENOUGH {
@@ -123,7 +124,7 @@ pub async fn update(
     }
     if !changed.is_empty() {
         let mut tools = Tools::read(session).await?;
-        let scorer = model.map_or_else(|| Scorer { forest: builtin(), baseline: None }, Model::scorer);
+        let scorer = model.map_or_else(|| Scorer { forest: builtin(), ..Scorer::default() }, Model::scorer);
         let only = (!sessions.is_empty()).then_some(&changed);
         let scored = score_lake(session, &mut tools, scorer, only).await?;
         (updated.sessions, updated.calls, updated.with_requests) =

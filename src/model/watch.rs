@@ -68,6 +68,7 @@ pub(super) fn watch<'a>(raw: &'a RawSession, verbs: &Verbs) -> Watched<'a> {
     };
     watched.acts.agent = hash::name(&[watched.agent.unwrap_or_default()]);
     watched.acts.client = hash::name(&[raw.rows.iter().find_map(Row::client).unwrap_or_default()]);
+    watched.acts.kind = kind(raw);
     for row in &raw.rows {
         let Some(tool) = &row.tool else {
             watch.request(row.content());
@@ -104,6 +105,14 @@ pub(super) fn watch<'a>(raw: &'a RawSession, verbs: &Verbs) -> Watched<'a> {
         }
     }
     watched
+}
+
+/// The first request of the user, else the first call.
+fn kind(raw: &RawSession) -> u64 {
+    match raw.rows.iter().find(|row| row.is_request()).or(raw.rows.first()) {
+        Some(row) => hash::name(&[row.server().unwrap_or_default(), &row.name, row.content()]),
+        None => 0,
+    }
 }
 
 /// Capabilities of a call that does something.

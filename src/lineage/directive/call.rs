@@ -17,6 +17,9 @@ const MAX_DESCRIPTION: usize = 4096;
 /// A value of more words is a text, and nobody looks for it verbatim.
 const SHORT: usize = 8;
 
+/// What a date or a time weighs at most beside other values.
+const MOMENT: f64 = 1.0;
+
 /// Weight up to which a value of one word stands in a text by chance: `file`, `yes`, `Monday`.
 const USUAL: f64 = 3.2;
 
@@ -60,6 +63,11 @@ impl ToolText {
         Self { name, groups, vector }
     }
 
+    /// Groups of like words that the name belongs to, one bit each.
+    pub(crate) fn groups(&self) -> u16 {
+        self.groups
+    }
+
     /// The cosine between this tool and a set of distinct tokens, both weighted by idf. 0..1.
     pub fn cosine(&self, distinct: &[Token], idf: &Idf) -> f64 {
         let (mut dot, mut square) = (0.0, 0.0);
@@ -86,6 +94,24 @@ pub(crate) struct Leaf {
     pub(crate) low: String,
     /// Short enough, and telling enough, to be looked for verbatim.
     pub(crate) verbatim: bool,
+    kind: Kind,
+}
+
+impl Leaf {
+    /// Whether it is a date or a time, which an order tells in other words.
+    pub(crate) fn is_moment(&self) -> bool {
+        self.kind == Kind::Moment
+    }
+}
+
+/// What a value is, as far as that says how much of the call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Short,
+    /// More words than one looks for verbatim.
+    Long,
+    /// A date or a time: orders say `tomorrow morning`, and the agent writes it out.
+    Moment,
 }
 
 /// One call, as sentences are compared with it.
@@ -95,6 +121,8 @@ pub struct CallText {
     pub(crate) leaves: Vec<Leaf>,
     /// Distinct tokens of the values, sorted.
     pub(crate) tokens: Vec<Token>,
+    /// How much each of them is of the call.
+    pub(crate) weights: Vec<f64>,
     pub(crate) identifiers: Vec<Identifier>,
 }
 
@@ -108,15 +136,18 @@ impl CallText {
             values.add(&arguments[..arguments.floor_char_boundary(MAX_VALUE * 16)]);
         }
         let mut leaves = values.leaves;
-        let mut distinct = Vec::new();
+        let mut weighed: Vec<(Token, f64, usize)> = Vec::new();
+        let mut masses: Vec<f64> = Vec::with_capacity(leaves.len());
         let mut found: Vec<Identifier> = Vec::new();
-        for leaf in &mut leaves {
+        for (at, leaf) in leaves.iter_mut().enumerate() {
             let head = &leaf.low[..leaf.low.floor_char_boundary(MAX_VALUE)];
             let mut weight = 0.0;
             tokens(head, |token| {
-                distinct.push(token);
-                weight += idf.weight(token);
+                let of_token = idf.weight(token);
+                weighed.push((token, of_token, at));
+                weight += of_token;
             });
+            masses.push(weight);
             leaf.verbatim &= weight > USUAL || leaf.low.contains(|c: char| c == ' ' || c.is_ascii_digit());
             for identifier in identifiers(head) {
                 if !found.contains(&identifier) && found.len() < MAX_LEAVES {
@@ -124,14 +155,30 @@ impl CallText {
                 }
             }
         }
-        distinct.sort_unstable();
-        distinct.dedup();
-        Self { tool, leaves, tokens: distinct, identifiers: found }
+        // A text is one value of the call, not most of it: it weighs no more than the heaviest short one. What an order has copied out of a file is not in the order.
+        let of_kind = |kind: Kind| leaves.iter().zip(&masses).filter(move |(leaf, _)| leaf.kind == kind);
+        let heaviest = of_kind(Kind::Short).map(|(_, mass)| *mass).fold(0.0, f64::max);
+        let scale = |at: usize| {
+            let most = match leaves[at].kind {
+                Kind::Short => return 1.0,
+                Kind::Long if heaviest > 0.0 => heaviest,
+                Kind::Moment if heaviest > 0.0 => MOMENT,
+                _ => return 1.0,
+            };
+            (most / masses[at].max(f64::MIN_POSITIVE)).min(1.0)
+        };
+        let scales: Vec<f64> = (0..leaves.len()).map(scale).collect();
+        weighed.iter_mut().for_each(|(_, weight, at)| *weight *= scales[*at]);
+        // Of a token that stands in several values, the greatest weight.
+        weighed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        weighed.dedup_by_key(|(token, ..)| *token);
+        let (tokens, weights) = weighed.into_iter().map(|(token, weight, _)| (token, weight)).unzip();
+        Self { tool, leaves, tokens, weights, identifiers: found }
     }
 
-    /// The distinct tokens of the values, sorted.
-    pub fn tokens(&self) -> &[Token] {
-        &self.tokens
+    /// The distinct tokens of the values, sorted, each with how much of the call it is.
+    pub fn tokens(&self) -> impl Iterator<Item = (Token, f64)> {
+        self.tokens.iter().copied().zip(self.weights.iter().copied())
     }
 
     /// The identifiers among the values.
@@ -168,10 +215,29 @@ impl Values<'_> {
         }
         let number = low.bytes().all(|b| b.is_ascii_digit());
         let verbatim = words <= SHORT && (low.chars().nth(2).is_some() || number && !low.is_empty());
+        let kind = match words {
+            _ if is_moment(&low) => Kind::Moment,
+            ..=SHORT => Kind::Short,
+            _ => Kind::Long,
+        };
         if words > 0 {
-            self.leaves.push(Leaf { low, verbatim });
+            self.leaves.push(Leaf { low, verbatim, kind });
         }
     }
+}
+
+/// Whether a value, in small letters, is nothing but a date or a time: `2024-05-19`, `2024-05-19 09:30`, `9:30 pm`, `2024-05-19t09:30:00z`.
+fn is_moment(low: &str) -> bool {
+    let digits = low.bytes().filter(u8::is_ascii_digit).count();
+    let signs = low.bytes().filter(|b| matches!(b, b'-' | b':' | b'/')).count();
+    let rest = low.trim_end_matches("am").trim_end_matches("pm");
+    low.len() <= 40
+        && digits >= 3
+        && signs >= 1
+        && (signs >= 2 || low.contains(':'))
+        && rest
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'/' | b' ' | b'.' | b'+' | b't' | b'z'))
 }
 
 impl Visitor for Values<'_> {

@@ -23,6 +23,7 @@ pub use idf::Idf;
 pub use score::{Directives, Match};
 pub use strength::STRICT;
 pub use verbs::Verbs;
+pub(crate) use verbs::groups;
 pub use words::{Token, name_words, tokens};
 
 #[cfg(test)]

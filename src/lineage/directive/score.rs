@@ -268,7 +268,7 @@ impl<'a> Directives<'a> {
         seen.sort_unstable_by(|a, b| b.cmp(a));
         seen.dedup();
         seen.truncate(MAX_CANDIDATES);
-        let facts = (!seen.is_empty()).then(|| Facts::of(call, self.idf, &self.known));
+        let facts = (!seen.is_empty()).then(|| Facts::of(call, &self.known));
         let mut best: Option<(f64, u32)> = None;
         if let Some(facts) = &facts {
             // From old to new: of equal ones the first counts.
@@ -323,6 +323,8 @@ struct Facts<'a> {
     fresh: Vec<Sought<'a>>,
     /// Values that are looked for verbatim, each with what finds it.
     verbatim: Vec<(&'a str, Finder<'a>)>,
+    /// How many of them are no dates or times.
+    lasting: usize,
 }
 
 /// The parts of one score.
@@ -339,9 +341,9 @@ struct Parts {
 }
 
 impl<'a> Facts<'a> {
-    fn of(call: &'a CallText, idf: &Idf, known: &HashSet<Token, ahash::RandomState>) -> Self {
+    fn of(call: &'a CallText, known: &HashSet<Token, ahash::RandomState>) -> Self {
         let weights: Vec<(Token, f64, bool)> =
-            call.tokens.iter().map(|token| (*token, idf.weight(*token), !known.contains(token))).collect();
+            call.tokens().map(|(token, weight)| (token, weight, !known.contains(&token))).collect();
         Self {
             call,
             total: weights.iter().map(|(_, weight, _)| weight).sum(),
@@ -352,6 +354,7 @@ impl<'a> Facts<'a> {
                 .filter(|identifier| !known.contains(&named(&identifier.value)))
                 .map(Sought::new)
                 .collect(),
+            lasting: call.leaves.iter().filter(|leaf| leaf.verbatim && !leaf.is_moment()).count(),
             verbatim: call
                 .leaves
                 .iter()
@@ -381,7 +384,7 @@ impl<'a> Facts<'a> {
             coverage: share(covered, self.total),
             new_coverage: share(covered_new, self.total_new),
             exact,
-            exact_share: share(exact as f64, self.verbatim.len() as f64),
+            exact_share: share(exact as f64, self.lasting.max(exact) as f64),
             new_identifiers,
             action: self.call.tool.cosine_of(&order.own, order.length),
             synonym: order.verb & self.call.tool.groups != 0,
