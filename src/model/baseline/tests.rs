@@ -20,7 +20,7 @@ fn session(number: usize, draw: &mut Draw) -> Acts {
     let steps = 3 + draw.below(4) as u64;
     let calls =
         (0..steps).map(|at| call(if draw.unit() < 0.1 { draw.below(4) as u64 } else { at % 4 }, draw)).collect();
-    Acts { session_id: format!("s{number}"), agent: agent + 1, client: 9, calls }
+    Acts { session_id: format!("s{number}"), agent: agent + 1, client: 9, calls, ..Acts::default() }
 }
 
 fn fit(sessions: &[Acts]) -> Option<Baseline> {
