@@ -157,7 +157,7 @@ fn a_detect_that_is_killed_is_finished_by_the_next() {
     };
     let result = || {
         let mut found = flows(&home);
-        let alerts = home.rows("SELECT alert_id, rule, severity, session_id FROM alerts ORDER BY alert_id");
+        let alerts = home.rows("SELECT alert_id, rule_id, level, session_id FROM alerts ORDER BY alert_id");
         found.insert("alerts", alerts.iter().map(Value::to_string).collect());
         found
     };
