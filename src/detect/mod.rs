@@ -212,7 +212,7 @@ pub async fn detect(
         // Several rules at once, each on one thread, take less than one after the other on all of them.
         let threads = Some(if count >= cores { 1 } else { cores });
         let options = SessionOptions { threads, packed: count >= WORTH_PACKING, ..request.session };
-        let session = Arc::new(Session::new(moment.providers, options).await?);
+        let mut session = Arc::new(Session::new(moment.providers.clone(), options).await?);
         // What took longest last time begins first, so that none is left alone at the end.
         let last = |detector: &dyn Detector| marks.get(detector.id()).map_or(f64::INFINITY, |mark| mark.seconds);
         let mut waiting: Vec<&Arc<dyn Detector>> =
@@ -221,29 +221,29 @@ pub async fn detect(
         let running = waiting.into_iter().map(|detector| {
             let (detector, session) = (Arc::clone(detector), Arc::clone(&session));
             let span = tracing::info_span!("rule", id = %visible(detector.id()));
-            let running = async move {
-                let started = clock();
-                let answer = detector.detect(&session, range).await;
-                let findings = answer.as_ref().map_or(0, |answer| answer.findings.len());
-                tracing::info!(findings, failed = answer.is_err(), "ran");
-                (detector, answer, (clock() - started).as_secs_f64())
-            };
+            let running = async move { ran(detector, &session, range, clock).await };
             Task(tokio::spawn(running.instrument(span)))
         });
         let mut running = futures::stream::iter(running).buffer_unordered(cores.max(1));
-        let mut answered = Vec::new();
+        let (mut answered, mut again) = (Vec::new(), Vec::new());
         while let Some(ended) = unless(request.cancelled, running.next()).await {
             // A panic of a rule is a fault of ours, and must not pass for a run that found nothing.
             let (detector, answer, seconds) = ended.map_err(|error| QueryError::Execution(error.to_string()))?;
             match answer {
-                Ok(answer) => {
-                    let effort = Effort { seconds, cost: answer.cost };
-                    let findings = answer.findings.len();
-                    let profile = Profile { id: detector.id().to_owned(), ran: Some(effort), findings };
-                    detected.profile.push(profile);
-                    answered.push((detector, answer, effort));
-                }
-                Err(error) => detected.failed.push(error),
+                Err(error) if error.is_memory() => again.push(detector),
+                answer => note(&mut detected, &mut answered, detector, answer, seconds),
+            }
+        }
+        drop(running);
+        if !again.is_empty() {
+            // One by one, with all of the memory, nothing kept for others, and joins that can spill.
+            let plain = SessionOptions { threads: Some(cores), ..request.session };
+            let alone = Session::new(moment.providers.clone(), SessionOptions { sort_joins: true, ..plain }).await?;
+            session = Arc::new(Session::new(moment.providers, plain).await?);
+            again.sort_by(|a, b| a.id().cmp(b.id()));
+            for detector in again.into_iter().take_while(|_| !(request.cancelled)()) {
+                let (detector, answer, seconds) = ran(detector, &alone, range, clock).await;
+                note(&mut detected, &mut answered, detector, answer, seconds);
             }
         }
         answered.sort_by(|a, b| a.0.id().cmp(b.0.id()));
@@ -292,6 +292,36 @@ pub async fn detect(
     detected.profile.sort_by(|a, b| a.id.cmp(&b.id));
     detected.findings = detected.profile.iter().map(|profile| profile.findings as u64).sum();
     Ok(detected)
+}
+
+type Ran = (Arc<dyn Detector>, Result<Answer, RuleError>, f64);
+
+/// Runs one detector; says how many seconds it took.
+async fn ran(detector: Arc<dyn Detector>, session: &Session, range: TimeRange, clock: fn() -> Duration) -> Ran {
+    let started = clock();
+    let answer = detector.detect(session, range).await;
+    let findings = answer.as_ref().map_or(0, |answer| answer.findings.len());
+    tracing::info!(findings, failed = answer.is_err(), "ran");
+    (detector, answer, (clock() - started).as_secs_f64())
+}
+
+/// Keeps what a detector found, or why it found nothing.
+fn note(
+    detected: &mut Detected,
+    answered: &mut Vec<(Arc<dyn Detector>, Answer, Effort)>,
+    detector: Arc<dyn Detector>,
+    answer: Result<Answer, RuleError>,
+    seconds: f64,
+) {
+    match answer {
+        Ok(answer) => {
+            let effort = Effort { seconds, cost: answer.cost };
+            let findings = answer.findings.len();
+            detected.profile.push(Profile { id: detector.id().to_owned(), ran: Some(effort), findings });
+            answered.push((detector, answer, effort));
+        }
+        Err(error) => detected.failed.push(error),
+    }
 }
 
 /// Makes alerts of findings, each once.

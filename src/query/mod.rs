@@ -73,6 +73,8 @@ pub struct SessionOptions {
     pub deterministic: bool,
     /// Keep the columns that most rules read in memory, packed: for many queries over the same tables.
     pub packed: bool,
+    /// Join by sorting, which can spill to disk where hashing cannot: slower, for what ran out of memory.
+    pub sort_joins: bool,
     /// How long the query of one rule may take.
     pub rule_time: Option<TimeLimit>,
 }
@@ -185,6 +187,11 @@ impl Session {
             .set_bool("datafusion.execution.parquet.pushdown_filters", true);
         if let Some(threads) = options.threads {
             config = config.with_target_partitions(threads.max(1));
+        }
+        if options.sort_joins {
+            // DataFusion sorts for joins of several partitions only.
+            let partitions = config.target_partitions().max(2);
+            config = config.with_target_partitions(partitions).set_bool("datafusion.optimizer.prefer_hash_join", false);
         }
         let mut context = SessionContext::new_with_config_rt(config, Arc::clone(&runtime));
         if options.deterministic {

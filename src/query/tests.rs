@@ -196,3 +196,15 @@ async fn any_text_layout_will_do() {
         assert_eq!(number(&session, &sql).await, 1, "{layout}");
     }
 }
+
+#[tokio::test]
+async fn what_ran_out_of_memory_can_be_joined_by_sorting() {
+    for (sort_joins, operator) in [(false, "HashJoinExec"), (true, "SortMergeJoinExec")] {
+        let session = session(SessionOptions { sort_joins, threads: Some(2), ..SessionOptions::default() }).await;
+        let sql = "SELECT count(*) FROM calls a JOIN calls b ON a.call_id = b.call_id";
+        let plan = session.plan(sql, None).await.expect("a plan").create_physical_plan().await.expect("a plan");
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        assert!(text.contains(operator), "{text}");
+        assert_eq!(number(&session, sql).await, 4);
+    }
+}

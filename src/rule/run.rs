@@ -50,6 +50,13 @@ pub struct RuleError {
     pub cause: RuleFault,
 }
 
+impl RuleError {
+    /// Whether it ran out of memory.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.cause, RuleFault::Query(QueryError::Memory(_)))
+    }
+}
+
 /// What was wrong with it.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleFault {

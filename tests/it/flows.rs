@@ -147,7 +147,7 @@ fn flows_are_there_when_they_are_asked_for() {
 #[test]
 fn a_detect_that_is_killed_is_finished_by_the_next() {
     let home = Place::new();
-    home.ingest_here(&sample_logs());
+    home.ingest_here(sample_logs());
     let before = home.path("before");
     copy_folder(&home.lake(), &before);
     let detect = || {

@@ -202,9 +202,9 @@ fn what_is_wrong_with_a_credential_is_said_without_it() {
             "calltrail.toml:4",
         ),
         // Not a credential's place, but a slip of the pen puts one there.
-        (format!("type = \"webhook\"\nurl = {{ env = \"MARKED\" }}"), "url"),
+        ("type = \"webhook\"\nurl = { env = \"MARKED\" }".to_owned(), "url"),
         (
-            format!("type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nheaders = {{ X-Key = {{ env = \"TORN\" }} }}"),
+            "type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\nheaders = { X-Key = { env = \"TORN\" } }".to_owned(),
             "X-Key",
         ),
         (
