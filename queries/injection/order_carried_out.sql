@@ -6,19 +6,21 @@
 --   A sentence of a result gives an order, and a later call that sends, writes, deletes, runs or pays does what it says with the values that it names, which the user had not named.
 --   high: the match is strong, or it is good and the result comes from where others can write. medium: so it is, but the user handed the task over ("do what the mail says"), and the
 --   order may be the task. low: the match is fair, or good and the source is not known to hold other people's text; or the call was refused.
---   How well sentence and call match is the flow's score, 1.5 to 4.2 (docs/model.md).
+--   How well sentence and call match is the flow's score, 1.5 to 4.2 (docs/model.md). Where the log has the user's requests, what they asked for is known, and less is enough.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp10", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
 -- falsepositives = ["tasks that consist of carrying out what a text says, in logs without the user's requests", "runbooks and tutorials that the agent was told to follow"]
 -- window = "24h"
--- params = { strong = 2.6, good = 2.0, fair = 1.8 }
+-- params = { strong = 2.95, good = 2.55, strong_with_requests = 2.8, good_with_requests = 2.15, fair = 1.8 }
 -- needs = ["arguments", "results"]
 -- helps = ["prompts"]
 WITH obeyed AS (
     SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(source_time) AS source_time,
            first_value(source_call_id ORDER BY score DESC, source_call_id) AS source_call_id, first_value(sentence ORDER BY score DESC, source_call_id) AS sentence,
            first_value(concat_ws('/', source_server, source_tool) ORDER BY score DESC, source_call_id) AS source, min(concat_ws('/', sink_server, sink_tool)) AS sink,
-           max(score) AS score, bool_or(array_has(source_capabilities, 'reads_untrusted')) AS untrusted
+           max(score) AS score, bool_or(array_has(source_capabilities, 'reads_untrusted')) AS untrusted,
+           CASE WHEN bool_or(user_named IS NOT NULL) THEN $strong_with_requests ELSE $strong END AS strong,
+           CASE WHEN bool_or(user_named IS NOT NULL) THEN $good_with_requests ELSE $good END AS good
     FROM flows
     WHERE kind = 'directive' AND score >= $fair AND NOT coalesce(user_named, false)
     GROUP BY session_id, sink_call_id
@@ -31,7 +33,7 @@ handed_over AS (
 ),
 graded AS (
     SELECT o.*, h.session_id IS NOT NULL AND h.at <= o.time AS asked,
-           CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR o.score < $good OR (o.score < $strong AND NOT o.untrusted) THEN 1
+           CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR o.score < o.good OR (o.score < o.strong AND NOT o.untrusted) THEN 1
                 WHEN h.session_id IS NOT NULL AND h.at <= o.time THEN 2 ELSE 3 END AS grade
     FROM obeyed o JOIN calls c ON c.call_id = o.sink_call_id LEFT JOIN handed_over h ON h.session_id = o.session_id
 ),
