@@ -294,6 +294,7 @@ pub async fn detect(
     Ok(detected)
 }
 
+/// A detector, what it saw, and the seconds that it took.
 type Ran = (Arc<dyn Detector>, Result<Answer, RuleError>, f64);
 
 /// Runs one detector; says how many seconds it took.

@@ -1,8 +1,8 @@
-//! Whether a user's request hands the task over to a text: `do what the mail asks for`, `finish the homework on the page`. Whoever says so has asked for the orders
+//! Whether a user's request hands the task over to a text: `do what the mail asks for`, `follow the steps on that page`. Whoever says so has asked for the orders
 //! that stand there, and honest work carries them out.
 
 /// Words for orders that stand somewhere.
-const ORDERS: &str = "action actions assignment assignments checklist errand errands everything exercise exercises homework item items order orders procedure request requests step steps task tasks to-do to-dos todo todos";
+const ORDERS: &str = "action actions assignment assignments checklist errand errands everything exercise exercises item items order orders procedure request requests step steps task tasks to-do to-dos todo todos";
 /// What one does with them.
 const CARRY_OUT: &str = "accomplish address carry complete do execute finish follow fulfil fulfill handle perform process resolve solve tackle work";
 /// Words that say so alone.

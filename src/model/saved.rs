@@ -202,6 +202,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learn::Scores;
 
     #[test]
     fn a_model_is_read_back_and_others_are_refused() {
@@ -211,7 +212,7 @@ mod tests {
             scorer: SCORER.to_owned(),
             features: Model::feature_names(),
             trained: Training::default(),
-            normal: Normal::default(),
+            normal: Normal::new(&[0.25, 0.5].map(|new| Scores { agent: None, known: None, new }), Vec::new(), true),
             own_forest: false,
             forest: None,
             baseline: Some(Baseline::default()),

@@ -128,9 +128,9 @@ pub(super) async fn each_session<T: Send>(
     });
     let passed_over = all - sizes.len();
     let is_whole_lake = only.is_none() && passed_over == 0;
-    let mut again = read(session, sizes, is_whole_lake, MAX_PENDING, tools, &work, &mut take).await?;
+    let again = read(session, sizes, is_whole_lake, MAX_PENDING, tools, &work, &mut take).await?;
     // None of a part is put off again.
-    for part in parts(&std::mem::take(&mut again)) {
+    for part in parts(&again) {
         read(session, part, false, u64::MAX, tools, &work, &mut take).await?;
     }
     Ok(passed_over as u64)
@@ -200,7 +200,7 @@ async fn read<T: Send>(
             again.extend(largest.and_then(|id| sizes.remove_entry(&id)));
         }
     }
-    // The lake may have changed between the two queries; what there is of a session is worked on.
+    // None is left over while both queries see the same rows; if one is, what there is of it is worked on.
     ready.extend(pending.into_iter().map(|(id, one)| raw(id, one.rows)));
     work_off(&ready, work, take);
     Ok(again)

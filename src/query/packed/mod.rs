@@ -43,6 +43,10 @@ pub(super) struct Part {
 /// Bytes of all packed parts, unless there is a limit to share.
 pub(super) const ROOM: usize = 512 << 20;
 
+/// What rules read of observables.
+const OBSERVABLES: &[&str] =
+    &["call_id", "session_id", "time", "server", "tool", "origin", "type", "value", "day", "path"];
+
 /// What is kept of each table: the columns that most rules read.
 pub(super) const PARTS: &[Part] = &[
     Part {
@@ -103,21 +107,9 @@ pub(super) const PARTS: &[Part] = &[
         optional: Some("arguments"),
         share: 70,
     },
-    Part {
-        table: "observables",
-        columns: &["call_id", "session_id", "time", "server", "tool", "origin", "type", "value", "day", "path"],
-        only: Some(("origin", "argument")),
-        optional: None,
-        share: 19,
-    },
+    Part { table: "observables", columns: OBSERVABLES, only: Some(("origin", "argument")), optional: None, share: 19 },
     // Secrets are few, and rules look for them among all that results name.
-    Part {
-        table: "observables",
-        columns: &["call_id", "session_id", "time", "server", "tool", "origin", "type", "value", "day", "path"],
-        only: Some(("type", "secret")),
-        optional: None,
-        share: 1,
-    },
+    Part { table: "observables", columns: OBSERVABLES, only: Some(("type", "secret")), optional: None, share: 1 },
     Part {
         table: "flows",
         columns: &[

@@ -1,4 +1,4 @@
-//! Which alerts wait for a sink, found out part by part: memory holds what belongs to some ten thousands of alerts, however many there are.
+//! Which alerts wait for a sink, found out part by part: memory holds what belongs to the alerts of one part.
 //!
 //! Alerts go out by time, so what belongs to one session, agent or user keeps its order. A part is a stretch of time with about [`PART`] alerts.
 //! A few columns of it and the ledger say what is due; the alerts themselves are read when their turn comes, some hundreds at a time.
