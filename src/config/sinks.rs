@@ -62,6 +62,7 @@ pub(super) struct Written {
     max_message: Option<Spanned<Size>>,
     brokers: Option<Spanned<Vec<String>>>,
     topic: Option<Spanned<String>>,
+    mechanism: Option<Spanned<String>>,
     url: Option<Spanned<Source>>,
     index: Option<Spanned<String>>,
     source: Option<Spanned<String>>,
@@ -156,7 +157,7 @@ const TYPES: &[(&str, &[&str])] = &[
     ("datadog", &["token", "source"]),
     ("sumologic", &[]),
     ("secops", &["token"]),
-    ("kafka", &["brokers", "topic", "user", "password"]),
+    ("kafka", &["brokers", "topic", "mechanism", "user", "password", "tls"]),
 ];
 /// Keys of everything that speaks HTTP.
 const OF_HTTP: &[&str] = &["url", "headers", "tls", "proxy", "compress"];

@@ -295,6 +295,20 @@ url = { env = "DCE" }
 [[sinks]]
 name = "hook"
 url = "https://hook.example"
+[[sinks]]
+type = "kafka"
+brokers = ["broker.example:9092"]
+topic = "alerts"
+user = "me"
+password = { env = "P" }
+mechanism = "plain"
+[[sinks]]
+name = "topic"
+type = "kafka"
+brokers = ["broker.example:9093"]
+topic = "alerts"
+mechanism = "gssapi"
+tls = { server_name = "other.example" }
 "#;
     let found = problems(text);
     let expected = [
@@ -315,6 +329,9 @@ url = "https://hook.example"
         (36, "the sink lacks `dcr`"),
         (36, "the sink lacks `client_secret`"),
         (39, "the sink lacks `type`"),
+        (48, "`plain` shows the password"),
+        (54, "`gssapi` is no mechanism; there are plain, scram-sha-256, scram-sha-512"),
+        (55, "`server_name` is for syslog only"),
     ];
     for (line, message) in expected {
         let line = format!("calltrail.toml:{line}: ");

@@ -267,6 +267,44 @@ fn a_real_collector_of_otlp_understands_every_alert() {
 }
 
 #[test]
+fn kafka_over_tls_takes_nothing_from_who_does_not_believe_it_or_shows_no_certificate() {
+    let Some((python, _)) = python("confluent_kafka") else { return };
+    let place = Place::new();
+    let sent = fill(&place, &alerts(60), 60);
+    certificates(&place.path("tls"), "127.0.0.1");
+    certificates(&place.path("other"), "127.0.0.1");
+    let mut command = Command::new(python);
+    command.arg(repository("tests/kafka.py")).args(["alerts", "60"]).arg(place.path("tls"));
+    let mut consumer = Daemon::start(&mut command, Stdio::piped());
+    let mut records = BufReader::new(consumer.0.stdout.take().expect("piped")).lines();
+    let broker = records.next().and_then(Result::ok).expect("the mock cluster says where it is");
+    let ship = |name: &str, tls: &str| {
+        let toml = format!(
+            "[[sinks]]\nname = \"{name}\"\ntype = \"kafka\"\nbrokers = [\"{broker}\"]\ntopic = \"alerts\"\n{tls}\n\
+             timeout = \"4s\"\nretry = {{ give_up = \"3s\" }}\n"
+        );
+        ship_here(&place, &toml, &Quick::new(), Retried::Pending).remove(0)
+    };
+    let ours = "certificate = \"tls/client.pem\", key = \"tls/client.key\"";
+    for (name, tls) in [
+        ("wrong-authority", format!("tls = {{ ca = \"other/ca.pem\", {ours} }}")),
+        ("no-client", "tls = { ca = \"tls/ca.pem\" }".to_owned()),
+        ("plain", String::new()),
+    ] {
+        let report = ship(name, &tls);
+        assert_eq!((report.delivered, report.pending), (0, 60), "{name}: {report:?}");
+        assert!(report.problem.is_some(), "{name}: {report:?}");
+    }
+    let report = ship("right", &format!("tls = {{ ca = \"tls/ca.pem\", {ours} }}"));
+    assert_eq!((report.delivered, report.pending), (60, 0), "{report:?}");
+    let came = records.take(60).map(|record| {
+        let record: Value = serde_json::from_str(&record.expect("a line")).expect("JSON");
+        record["headers"]["alert-id"].as_str().expect("a text").to_owned()
+    });
+    assert_eq!(came.collect::<BTreeSet<_>>(), sent);
+}
+
+#[test]
 fn a_real_consumer_of_kafka_gets_every_alert_and_those_of_an_entity_in_order() {
     let Some((python, _)) = python("confluent_kafka") else { return };
     let place = Place::new();

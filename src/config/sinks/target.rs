@@ -3,8 +3,8 @@
 use super::{FromEnv, FromFile, Source, TlsWritten, Written, bytes_of};
 use crate::config::Check;
 use crate::sink::destination::{
-    Auth, Body, FileTarget, HttpKind, HttpTarget, KafkaTarget, SentinelTarget, Service, SyslogTarget, SyslogTransport,
-    Target, Tls, Value,
+    Auth, Body, FileTarget, HttpKind, HttpTarget, KafkaTarget, SaslMechanism, SentinelTarget, Service, SyslogTarget,
+    SyslogTransport, Target, Tls, Value,
 };
 use crate::sink::encode::Options;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ impl Check<'_> {
         at: &std::ops::Range<usize>,
         options: &mut Options,
     ) -> Option<Target> {
-        let tls = w.tls.take().map(|tls| self.tls(tls)).unwrap_or_default();
+        let tls = w.tls.take().map(|tls| self.tls(tls, kind));
         Some(match kind {
             "stdout" => Target::Stdout,
             "file" => Target::File(FileTarget {
@@ -59,19 +59,34 @@ impl Check<'_> {
                     transport: transport.unwrap_or(SyslogTransport::Tls),
                     facility: facility.unwrap_or(13),
                     confirm: w.confirm.is_none_or(Spanned::into_inner),
-                    tls,
+                    tls: tls.unwrap_or_default(),
                 })
             }
             "kafka" => {
                 let brokers = self.needed(w.brokers.take(), "brokers", at);
                 let topic = self.needed(w.topic.take(), "topic", at);
+                let named = w.mechanism.as_ref().map(Spanned::span);
+                let mechanism = self.value(w.mechanism.take(), |text: &String| {
+                    let found = SaslMechanism::ALL.into_iter().find(|(name, _)| name == text);
+                    found.map(|(_, mechanism)| mechanism).ok_or_else(|| {
+                        format!("`{text}` is no mechanism; there are plain, scram-sha-256, scram-sha-512")
+                    })
+                });
+                let login = self.login(w.user.take(), w.password.take(), at);
+                if mechanism == Some(SaslMechanism::Plain) && tls.is_none() {
+                    self.faults.push((named, "`plain` shows the password: it needs `tls = {}` or more".to_owned()));
+                } else if mechanism.is_some() && login.is_none() {
+                    self.faults.push((named, "`mechanism` needs `user` and `password`".to_owned()));
+                }
                 Target::Kafka(KafkaTarget {
                     brokers: brokers?,
                     topic: topic?,
-                    login: self.login(w.user, w.password, at),
+                    login,
+                    mechanism: mechanism.unwrap_or(SaslMechanism::ScramSha512),
+                    tls,
                 })
             }
-            _ => Target::Http(Box::new(self.http(kind, w, tls, at, options)?)),
+            _ => Target::Http(Box::new(self.http(kind, w, tls.unwrap_or_default(), at, options)?)),
         })
     }
 
@@ -220,11 +235,16 @@ impl Check<'_> {
         }
     }
 
-    fn tls(&mut self, written: Spanned<TlsWritten>) -> Tls {
+    fn tls(&mut self, written: Spanned<TlsWritten>, kind: &str) -> Tls {
         let at = written.span();
         let TlsWritten { ca, certificate, key, server_name } = written.into_inner();
         if certificate.is_some() != key.is_some() {
-            self.faults.push((Some(at), "`certificate` and `key` belong together".to_owned()));
+            self.faults.push((Some(at.clone()), "`certificate` and `key` belong together".to_owned()));
+        }
+        if server_name.is_some() && kind != "syslog" {
+            let message =
+                format!("`server_name` is for syslog only; a certificate of {kind} must have the name of its address");
+            self.faults.push((Some(at), message));
         }
         let path = |text: Option<String>| text.map(|text| PathBuf::from(self.located(&text)));
         Tls { ca: path(ca), certificate: path(certificate), key: path(key), server_name }
@@ -299,6 +319,7 @@ impl Written {
             max_message,
             brokers,
             topic,
+            mechanism,
             url,
             index,
             source,

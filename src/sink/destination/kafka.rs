@@ -1,10 +1,10 @@
 //! A Kafka topic: one record an alert, keyed by its entity, acknowledged by all replicas in sync.
 //!
-//! The producer is not idempotent, so a repeat after a lost answer is a second record with the same `alert-id`. Connections are not
-//! encrypted; passwords travel by SCRAM, which does not show them.
+//! The producer is not idempotent, so a repeat after a lost answer is a second record with the same `alert-id`. Passwords travel by
+//! SCRAM, which does not show them even where the connection is not encrypted.
 
-use super::settings::KafkaTarget;
-use super::{Destination, Message, Outcome, Preview, Surroundings, Verdict, http, short};
+use super::settings::{KafkaTarget, SaslMechanism};
+use super::{Destination, Message, Outcome, Preview, Surroundings, Verdict, http, short, tls};
 use crate::sink::Encoding;
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -13,7 +13,9 @@ use rskafka::client::error::{Error, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder, Credentials, SaslConfig};
 use rskafka::record::Record;
+use rustls::ClientConfig;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) struct KafkaSink {
@@ -21,6 +23,7 @@ pub(super) struct KafkaSink {
     encoding: Encoding,
     timeout: Duration,
     login: Option<Credentials>,
+    tls: Option<Arc<ClientConfig>>,
     open: Option<Open>,
 }
 
@@ -45,7 +48,11 @@ impl KafkaSink {
                 Some(Credentials::new(user, password))
             }
         };
-        Ok(Self { target: target.clone(), encoding, timeout, login, open: None })
+        let tls = match &target.tls {
+            None => None,
+            Some(tls) => Some(Arc::new(tls::client_config(tls).map_err(|cause| vec![cause])?)),
+        };
+        Ok(Self { target: target.clone(), encoding, timeout, login, tls, open: None })
     }
 
     async fn connect(&mut self) -> Result<&mut Open, String> {
@@ -60,7 +67,15 @@ impl KafkaSink {
             let mut builder =
                 ClientBuilder::new(self.target.brokers.clone()).client_id("calltrail").backoff_config(backoff);
             if let Some(login) = &self.login {
-                builder = builder.sasl_config(SaslConfig::ScramSha512(login.clone()));
+                let login = login.clone();
+                builder = builder.sasl_config(match self.target.mechanism {
+                    SaslMechanism::Plain => SaslConfig::Plain(login),
+                    SaslMechanism::ScramSha256 => SaslConfig::ScramSha256(login),
+                    SaslMechanism::ScramSha512 => SaslConfig::ScramSha512(login),
+                });
+            }
+            if let Some(config) = &self.tls {
+                builder = builder.tls_config(Arc::clone(config));
             }
             let client = builder.build().await.map_err(|error| error.to_string())?;
             let topics = client.list_topics().await.map_err(|error| error.to_string())?;

@@ -20,8 +20,8 @@ mod webhook;
 pub use http::retry_after;
 pub use secret::{Secret, Value};
 pub use settings::{
-    Auth, Body, FileTarget, HttpKind, HttpTarget, KafkaTarget, SentinelTarget, Service, SyslogTarget, SyslogTransport,
-    Target,
+    Auth, Body, FileTarget, HttpKind, HttpTarget, KafkaTarget, SaslMechanism, SentinelTarget, Service, SyslogTarget,
+    SyslogTransport, Target,
 };
 pub use tls::Tls;
 

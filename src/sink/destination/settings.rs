@@ -62,8 +62,27 @@ pub struct KafkaTarget {
     /// `host:port` of some brokers.
     pub brokers: Vec<String>,
     pub topic: String,
-    /// SCRAM-SHA-512: name and password.
+    /// Name and password.
     pub login: Option<(Value, Value)>,
+    pub mechanism: SaslMechanism,
+    /// Whether connections are encrypted, and by which files.
+    pub tls: Option<Tls>,
+}
+
+/// How name and password are shown to a Kafka broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaslMechanism {
+    /// As they are (RFC 4616): over TLS only.
+    Plain,
+    /// RFC 7677.
+    ScramSha256,
+    ScramSha512,
+}
+
+impl SaslMechanism {
+    /// All mechanisms by name.
+    pub const ALL: [(&'static str, Self); 3] =
+        [("plain", Self::Plain), ("scram-sha-256", Self::ScramSha256), ("scram-sha-512", Self::ScramSha512)];
 }
 
 /// Something that takes HTTP requests.
