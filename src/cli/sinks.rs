@@ -3,7 +3,7 @@
 use super::exit::CommandError;
 use super::{Context, OutputFormat, ship, ui};
 use crate::sink::deliver::{Rate, Sink, check};
-use crate::sink::destination::{HttpKind, Service, Target, Verdict};
+use crate::sink::destination::{Target, Verdict};
 use crate::visible::visible;
 use clap::{Args, Subcommand};
 use std::io::Write as _;
@@ -35,7 +35,7 @@ fn list(context: &Context, format: OutputFormat) -> Result<u8, CommandError> {
     let mut data = context.ui.data();
     for setting in &context.config.sinks {
         let sink = &setting.sink;
-        let (kind, to) = place(&sink.target);
+        let (kind, to) = (sink.kind, place(&sink.target));
         let gets = gets(sink);
         if format == OutputFormat::Table {
             let off = if sink.enabled { "" } else { " (off)" };
@@ -52,31 +52,14 @@ fn list(context: &Context, format: OutputFormat) -> Result<u8, CommandError> {
     Ok(0)
 }
 
-/// What a destination is and where.
-fn place(target: &Target) -> (&'static str, String) {
+/// Where a destination is.
+fn place(target: &Target) -> String {
     match target {
-        Target::Stdout => ("stdout", "standard output".to_owned()),
-        Target::File(file) => ("file", file.path.display().to_string()),
-        Target::Syslog(syslog) => ("syslog", syslog.address.clone()),
-        Target::Kafka(kafka) => ("kafka", format!("{} at {}", kafka.topic, kafka.brokers.join(", "))),
-        Target::Http(http) => {
-            let kind = match &http.kind {
-                HttpKind::SplunkHec { .. } => "splunk_hec",
-                HttpKind::Elastic { .. } => "elasticsearch",
-                HttpKind::Otlp => "otlp",
-                HttpKind::Sentinel(_) => "sentinel",
-                HttpKind::Service { service, .. } => match service {
-                    Service::Webhook(_) => "webhook",
-                    Service::Slack => "slack",
-                    Service::Teams => "teams",
-                    Service::PagerDuty => "pagerduty",
-                    Service::Datadog => "datadog",
-                    Service::SumoLogic => "sumologic",
-                    Service::SecOps => "secops",
-                },
-            };
-            (kind, http.url.to_string())
-        }
+        Target::Stdout => "standard output".to_owned(),
+        Target::File(file) => file.path.display().to_string(),
+        Target::Syslog(syslog) => syslog.address.clone(),
+        Target::Kafka(kafka) => format!("{} at {}", kafka.topic, kafka.brokers.join(", ")),
+        Target::Http(http) => http.url.to_string(),
     }
 }
 

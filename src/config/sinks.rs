@@ -251,6 +251,7 @@ impl Check<'_> {
         Some(SinkSetting {
             sink: Sink {
                 name: name?,
+                kind: kind_name,
                 enabled,
                 target,
                 encoding,

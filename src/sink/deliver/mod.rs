@@ -36,6 +36,8 @@ use tracing::Instrument as _;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sink {
     pub name: String,
+    /// Its `type`, as the configuration has it.
+    pub kind: &'static str,
     pub enabled: bool,
     pub target: Target,
     pub encoding: Encoding,

@@ -95,14 +95,17 @@ impl Caller {
                 )),
             }
         }
-        let url = url.and_then(|text| match Url::parse(text.expose()) {
+        let mut parsed = |text: &Secret, key: &str, written: &Value| match Url::parse(text.expose()) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
             // The text may be a credential.
             _ => {
-                problems.push(format!("url: {} is no URL that begins with http:// or https://", target.url));
+                problems.push(format!("{key}: {written} is no URL that begins with http:// or https://"));
                 None
             }
-        });
+        };
+        let url = url.and_then(|text| parsed(&text, "url", &target.url));
+        let proxy =
+            proxy.filter(|text| target.proxy.as_ref().is_some_and(|written| parsed(text, "proxy", written).is_some()));
         let client = client(target, timeout, proxy.as_ref()).map_err(|cause| problems.push(cause));
         match (url, client) {
             (Some(url), Ok(client)) if problems.is_empty() => {

@@ -54,7 +54,7 @@ impl LogFormat for ClaudeCodeTranscript {
         record.json.is_some_and(|line| {
             let Some(kind) = line.str("type") else { return false };
             (OWN.iter().any(|key| line.has(key)) || is_short(line, &kind))
-                && !["jsonrpc", "projectHash", "payload", "traceId"].iter().any(|key| line.has(key))
+                && !["jsonrpc", "projectHash", "payload", "traceId", "audit_id"].iter().any(|key| line.has(key))
         })
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {

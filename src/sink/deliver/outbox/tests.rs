@@ -14,6 +14,7 @@ fn sink() -> Sink {
     let second = Duration::from_secs(1);
     Sink {
         name: "out".to_owned(),
+        kind: "stdout",
         enabled: true,
         target: Target::Stdout,
         encoding: Encoding::Jsonl,
