@@ -1,13 +1,17 @@
 //! One chunk of records → enriched events. Runs on every core; knows nothing of what stands before the chunk.
 
+mod around;
+mod reading;
+
+pub(super) use reading::{Known, one};
+
 use crate::call::{Call, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::LogFormat;
 use crate::source::frame::{self, Chunk, Framing};
-use crate::source::json::Object;
 use crate::source::pairing::Item;
 use crate::source::registry::Formats;
-use crate::source::{Decoded, Event, Hints, Record};
+use crate::source::{Decoded, Event, Hints};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -139,8 +143,8 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
         let position = Position { line, offset: (chunk.offset + start as u64) as i64, length: length as i64 };
         let is_last = end == chunk.bytes.len();
         let (text, lossy) = match valid.and_then(|text| text.get(start..end)) {
-            Some(text) => (Cow::Borrowed(bare(text, position.offset == 0)), false),
-            None => text_of(bytes, position.offset == 0),
+            Some(text) => (Cow::Borrowed(bare(text)), false),
+            None => text_of(bytes),
         };
         let mut repaired = false;
         let known = if text.is_empty() {
@@ -158,6 +162,10 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
                     out.counts.ignored += 1;
                 } else {
                     out.counts.bytes_calls += bytes.len() as u64;
+                }
+                // The record's bytes are counted with what could be read of it.
+                for reject in decoded.rejected.drain(..) {
+                    out.reject(position, reject.reason, bytes, 0);
                 }
                 let origin = decoded.origin;
                 for event in decoded.events.drain(..) {
@@ -206,7 +214,7 @@ pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records:
     let chunk = Chunk { bytes: head.to_vec(), offset: 0, documents, refused: None, ends_open: true, digest };
     let mut decoded = Decoded::default();
     for (start, end, line) in pieces(&chunk).into_iter().take(records) {
-        let (text, lossy) = text_of(&chunk.bytes[start..end], start == 0);
+        let (text, lossy) = text_of(&chunk.bytes[start..end]);
         let position = Position { line, offset: start as i64, length: (end - start) as i64 };
         one(&text, lossy, position, source, &mut decoded, &mut votes, &mut false);
         decoded.clear();
@@ -258,162 +266,26 @@ pub(super) fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
 }
 
 /// The text of a record, and whether bytes of it had to be replaced.
-pub(super) fn text_of(bytes: &[u8], at_start: bool) -> (Cow<'_, str>, bool) {
+pub(super) fn text_of(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     match String::from_utf8_lossy(bytes) {
-        Cow::Borrowed(text) => (Cow::Borrowed(bare(text, at_start)), false),
-        Cow::Owned(text) => (Cow::Owned(bare(&text, at_start).to_owned()), true),
+        Cow::Borrowed(text) => (Cow::Borrowed(bare(text)), false),
+        Cow::Owned(text) => (Cow::Owned(bare(&text).to_owned()), true),
     }
 }
 
-/// A record without byte-order mark, white space around it and the comma of an array element.
-fn bare(text: &str, at_start: bool) -> &str {
-    let text = if at_start { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+/// A record without what stands around it: white space, the comma of an array element, a byte-order mark, also where files were joined, and the
+/// zeros of a file that was cut off under a writer.
+fn bare(text: &str) -> &str {
     let text = text.trim_ascii();
+    let text = match text.as_bytes().first() {
+        Some(0 | 0xef) => text.trim_start_matches(['\0', '\u{feff}']).trim_ascii_start(),
+        _ => text,
+    };
     match text {
         // One element a line of an array that spans the file.
         "[" | "]" | "]," => "",
         _ => text.strip_suffix(',').filter(|text| text.starts_with('{') && text.ends_with('}')).unwrap_or(text),
     }
-}
-
-pub(super) enum Known {
-    Events,
-    Noise,
-    Rejected(String),
-}
-
-pub(super) fn one(
-    text: &str,
-    lossy: bool,
-    position: Position,
-    source: &SourceView,
-    out: &mut Decoded,
-    votes: &mut [u64],
-    was_repaired: &mut bool,
-) -> Known {
-    let mut repaired = None;
-    let mut parsed = None;
-    let mut broken = None;
-    if text.starts_with('{') {
-        match Object::parse(text) {
-            Ok(object) => parsed = Some(object),
-            Err(error) => {
-                broken = Some(error);
-                repaired = without_bare_numbers(text);
-            }
-        }
-    } else if opens_array(text) {
-        broken = serde_json::from_str::<&serde_json::value::RawValue>(text).err();
-    }
-    let text = match &repaired {
-        Some(repaired) => {
-            match Object::parse(repaired) {
-                Ok(object) => {
-                    *was_repaired = true;
-                    parsed = Some(object);
-                    broken = None;
-                }
-                Err(error) => broken = Some(error),
-            }
-            repaired.as_str()
-        }
-        None => text,
-    };
-    let record = record(text, parsed.as_ref(), position, lossy, source);
-    // What begins like an array and is none may be a line of text with something in brackets in front.
-    let tolerated = || source.format().is_some_and(|format| format.tolerates(&record));
-    let is_text = broken.is_some() && text.starts_with('[') && !tolerated();
-    let claimed =
-        if is_text { source.formats.route_to_mapping(&record) } else { source.formats.route(&record, source.known) };
-    if let Some(at) = claimed
-        && let Some(format) = source.formats.get(at)
-    {
-        votes[at] += 1;
-        return match format.decode(&record, out) {
-            Ok(()) if out.events.is_empty() => Known::Noise,
-            Ok(()) => {
-                out.origin = crate::source::origin(format.id());
-                if let Some(key) = source.formats.audit_key() {
-                    format.judge(&record, key, out);
-                }
-                Known::Events
-            }
-            Err(reject) => {
-                out.clear();
-                Known::Rejected(reject.reason)
-            }
-        };
-    }
-    if source.format().is_some_and(|format| format.tolerates(&record)) {
-        return Known::Noise;
-    }
-    Known::Rejected(match broken {
-        Some(error) => json_error(&error),
-        None if text.contains('\0') => "binary data".to_owned(),
-        None if parsed.is_some() => "a JSON object of no known format".to_owned(),
-        None if matches!(
-            text.as_bytes().first(),
-            Some(b'{' | b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')
-        ) =>
-        {
-            "JSON, but no object of a known format".to_owned()
-        }
-        None => "a line of no known format".to_owned(),
-    })
-}
-
-fn record<'a>(
-    text: &'a str,
-    json: Option<&'a Object<'a>>,
-    position: Position,
-    lossy: bool,
-    source: &'a SourceView,
-) -> Record<'a> {
-    Record { text, json, position, lossy, hints: &source.hints }
-}
-
-/// Whether the text starts as an array of containers or strings; `[2026-11-10 …] text` is a line of a log.
-fn opens_array(text: &str) -> bool {
-    text.strip_prefix('[')
-        .is_some_and(|rest| matches!(rest.trim_start().as_bytes().first(), None | Some(b'{' | b'[' | b'"' | b']')))
-}
-
-fn json_error(error: &serde_json::Error) -> String {
-    use serde_json::error::Category;
-    match error.classify() {
-        Category::Eof => "truncated JSON".to_owned(),
-        _ => {
-            let text = error.to_string();
-            let reason = text.split(" at line").next().unwrap_or("invalid");
-            format!("invalid JSON: {reason}")
-        }
-    }
-}
-
-/// Python writers put `NaN` and `Infinity` where JSON has no number; replaces them by `null` outside strings.
-fn without_bare_numbers(text: &str) -> Option<String> {
-    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
-    if !WORDS[1..].iter().any(|word| text.contains(word)) {
-        return None;
-    }
-    let bytes = text.as_bytes();
-    let mut out = String::with_capacity(text.len());
-    let mut at = 0;
-    let mut copied = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'"' {
-            at = crate::source::json::skip_string(bytes, at);
-        } else if let Some(word) = WORDS.iter().find(|word| bytes[at..].starts_with(word.as_bytes())) {
-            out.push_str(&text[copied..at]);
-            out.push_str("null");
-            at += word.len();
-            copied = at;
-        } else {
-            at += 1;
-        }
-    }
-    out.push_str(&text[copied.min(text.len())..]);
-    Some(out)
 }
 
 /// Adds position, source and everything that can be told of the payload by itself.

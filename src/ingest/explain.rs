@@ -266,7 +266,7 @@ impl<'a> Reader<'a> {
             self.lines += 1;
         } else {
             for (start, end, line) in decode::pieces(chunk) {
-                let (text, lossy) = decode::text_of(&chunk.bytes[start..end], chunk.offset + start as u64 == 0);
+                let (text, lossy) = decode::text_of(&chunk.bytes[start..end]);
                 if text.is_empty() {
                     continue;
                 }

@@ -12,6 +12,7 @@ pub use expand::{Found, expand};
 
 use super::{Hints, sqlite};
 use crate::call::{Nanos, Text};
+use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead as _, Read, Seek as _};
 use std::path::{Path, PathBuf};
@@ -199,8 +200,9 @@ impl Input {
         let path = self.path().unwrap_or_default();
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let file_name = without_compression(&name).to_owned();
-        let stem = without_rotation(&file_name);
-        // Claude Desktop names the file after the server; a rotated one gets a digit before `.log`.
+        let (stem, _) = without_rotation(&file_name);
+        // Claude Desktop names the file after the server. That of an older part keeps its digit, because a server can have such a
+        // name too; where it matters, the lines name theirs.
         let server = stem
             .strip_prefix("mcp-server-")
             .and_then(|rest| rest.strip_suffix(".log"))
@@ -211,10 +213,7 @@ impl Input {
 
     /// The name of the stream that a rotated file is a part of: its path without rotation and compression suffixes.
     pub fn stream(&self) -> String {
-        let Some(path) = self.path() else { return "-".to_owned() };
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let stem = without_rotation(without_compression(&name)).to_owned();
-        path.with_file_name(stem).to_string_lossy().into_owned()
+        self.path().map_or_else(|| "-".to_owned(), |path| Part::of(&path).whole.to_string_lossy().into_owned())
     }
 
     /// The first bytes as they are stored; of standard input only what waits there, and it stays.
@@ -303,30 +302,73 @@ fn without_compression(name: &str) -> &str {
     name.rsplit_once('.').filter(|(_, suffix)| COMPRESSION.contains(suffix)).map_or(name, |(stem, _)| stem)
 }
 
-/// Cuts `.1`, `.001`, `-20261109`, `.2026-11-09` from the end of a name.
-fn without_rotation(name: &str) -> &str {
+/// Cuts `.1`, `.001`, `-20261109`, `.2026-11-09` from the end of a name, and `-2026-11-09` in front of its extension. Gives what is left
+/// and what was cut.
+fn without_rotation(name: &str) -> (Cow<'_, str>, &str) {
     let is_part = |suffix: &str| {
         let digits = suffix.bytes().filter(u8::is_ascii_digit).count();
         digits > 0 && digits <= 14 && suffix.bytes().all(|b| b.is_ascii_digit() || b == b'-' || b == b'_' || b == b'T')
     };
-    if let Some((stem, suffix)) = name.rsplit_once('.')
-        && is_part(suffix)
-        && !stem.is_empty()
-    {
-        return stem;
+    if let Some((stem, suffix)) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) {
+        if is_part(suffix) {
+            return (Cow::Borrowed(stem), suffix);
+        }
+        if let Some((stem, date)) = dated(stem) {
+            return (Cow::Owned(format!("{stem}.{suffix}")), date);
+        }
     }
     match name.rsplit_once('-') {
-        Some((stem, suffix)) if suffix.len() == 8 && is_part(suffix) && !stem.is_empty() => stem,
-        _ => name,
+        Some((stem, suffix)) if suffix.len() == 8 && is_part(suffix) && !stem.is_empty() => {
+            (Cow::Borrowed(stem), suffix)
+        }
+        _ => (Cow::Borrowed(name), ""),
+    }
+}
+
+/// `NAME-2026-11-09` as name and date.
+fn dated(stem: &str) -> Option<(&str, &str)> {
+    let (name, date) = stem.split_at_checked(stem.len().checked_sub("2026-11-09".len())?)?;
+    let name = name.strip_suffix(['-', '_', '.']).filter(|name| !name.is_empty())?;
+    let fits = |(at, b): (usize, u8)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() };
+    date.bytes().enumerate().all(fits).then_some((name, date))
+}
+
+/// The live file and the number of a name with a digit in front of `.log`, as Claude Desktop gives it to older parts. Without a live file
+/// beside it it is the log of a server whose name ends so.
+fn numbered<'a>(path: &Path, name: &'a str) -> Option<(PathBuf, &'a str)> {
+    let base = name.strip_suffix(".log").filter(|base| base.starts_with("mcp"))?;
+    (1..=2).find_map(|digits| {
+        let (stem, number) = base.split_at_checked(base.len().checked_sub(digits)?)?;
+        let counts = !number.starts_with('0') && number.bytes().all(|b| b.is_ascii_digit());
+        let live = path.with_file_name(format!("{stem}.log"));
+        (counts && live.is_file()).then_some((live, number))
+    })
+}
+
+/// What a file is of a log that is rotated.
+struct Part {
+    /// Path of the log as if it were in one file.
+    whole: PathBuf,
+    /// Number or date that rotation gave to this part; empty: none.
+    mark: String,
+}
+
+impl Part {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let plain = without_compression(&name);
+        let (stem, mark) = without_rotation(plain);
+        let numbered = if mark.is_empty() { numbered(path, plain) } else { None };
+        let (whole, mark) = numbered.unwrap_or_else(|| (path.with_file_name(&*stem), mark));
+        Self { whole, mark: mark.to_owned() }
     }
 }
 
 /// Order of the parts of a rotated log, oldest first: `x.log.2`, `x.log.1`, `x.log`; dated parts by date, before the live file.
 fn part_order(path: &Path) -> (String, i64, String) {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let plain = without_compression(&name);
-    let stem = without_rotation(plain);
-    let suffix: String = plain[stem.len()..].chars().filter(char::is_ascii_digit).collect();
+    let Part { whole, mark } = Part::of(path);
+    let suffix: String = mark.chars().filter(char::is_ascii_digit).collect();
     let order = match suffix.parse::<i64>() {
         // Small numbers count backwards from the live file, `full.jsonl.001` counts forwards but follows its head.
         Ok(number) if suffix.len() >= 8 => number - i64::MAX,
@@ -334,7 +376,7 @@ fn part_order(path: &Path) -> (String, i64, String) {
         Ok(number) => -number,
         Err(_) => 0,
     };
-    (path.with_file_name(stem).to_string_lossy().into_owned(), order, name)
+    (whole.to_string_lossy().into_owned(), order, name)
 }
 
 #[cfg(test)]

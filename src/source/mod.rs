@@ -48,6 +48,8 @@ pub struct Hints {
 pub struct Decoded {
     /// In the order of the record.
     pub events: Vec<Event>,
+    /// Parts of the record that could not be read, beside those that could.
+    pub rejected: Vec<Reject>,
     /// Stands for the format that read the record; see [`origin`].
     pub origin: u64,
 }
@@ -138,8 +140,9 @@ pub struct Turn {
 }
 
 impl Decoded {
-    /// Empties the list, keeping its memory.
+    /// Empties the lists, keeping their memory.
     pub fn clear(&mut self) {
         self.events.clear();
+        self.rejected.clear();
     }
 }

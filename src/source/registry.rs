@@ -102,6 +102,11 @@ impl Formats {
         })
     }
 
+    /// Number of the format that takes a record which nobody claims and no line of its source's format is.
+    pub fn route_otherwise(&self, record: &Record<'_>) -> Option<usize> {
+        Some(self.first + FORMATS.iter().position(|format| format.claims_otherwise(record))?)
+    }
+
     /// Number of the mapping that a line of text belongs to, the built-in formats left out.
     pub fn route_to_mapping(&self, record: &Record<'_>) -> Option<usize> {
         (0..self.count()).find(|at| self.mapping(*at).is_some_and(|mapping| mapping.claims(record)))

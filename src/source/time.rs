@@ -6,9 +6,15 @@
 use crate::call::Nanos;
 use crate::source::json::{self, Object};
 
-/// Reads an RFC 3339 time. `None` if it is none, or lies outside the years 1677 to 2262.
+/// Reads an RFC 3339 time, also with the offset of ISO 8601. `None` if it is none, or lies outside the years 1677 to 2262.
 pub fn rfc3339(text: &str) -> Option<Nanos> {
-    chrono::DateTime::parse_from_rfc3339(text.trim()).ok()?.timestamp_nanos_opt()
+    let text = text.trim();
+    chrono::DateTime::parse_from_rfc3339(text).ok().or_else(|| with_offset(text))?.timestamp_nanos_opt()
+}
+
+/// A time whose offset is written as `strftime` and Java write it (`+0200`), or cut short (`+02`).
+fn with_offset(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {
+    chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z").ok()
 }
 
 /// Reads a count since the epoch whose unit (s, ms, µs, ns) is told by its magnitude: every unit covers 1973 to 5138.
@@ -34,6 +40,9 @@ pub fn member(object: &Object<'_>, key: &str) -> Option<(Nanos, bool)> {
         return Some((nanos, false));
     }
     let text = text.trim().replacen(' ', "T", 1).replacen(',', ".", 1);
+    if let Some(time) = with_offset(&text) {
+        return Some((time.timestamp_nanos_opt()?, false));
+    }
     let naive = chrono::NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
     Some((naive.and_utc().timestamp_nanos_opt()?, true))
 }
@@ -57,7 +66,13 @@ mod tests {
     fn rfc3339_keeps_fractions_and_offsets() {
         assert_eq!(rfc3339("1970-01-01T00:00:01.000000002Z"), Some(1_000_000_002));
         assert_eq!(rfc3339("1970-01-01T02:00:00+02:00"), Some(0));
+        for offset in ["+0200", "+02", "+02:00"] {
+            assert_eq!(rfc3339(&format!("1970-01-01T02:00:00.000{offset}")), Some(0), "{offset}");
+            let record = format!(r#"{{"at":"1970-01-01 02:00:00,000 {offset}"}}"#);
+            assert_eq!(member(&Object::trusted(&record), "at"), Some((0, false)), "{offset}");
+        }
         assert_eq!(rfc3339("2026-01-19 02:30:22"), None, "a time without a zone is not taken for UTC");
+        assert_eq!(rfc3339("2026-01-19T02:30:22"), None);
         assert_eq!(rfc3339("9999-01-01T00:00:00Z"), None);
     }
 

@@ -4,8 +4,10 @@
 use super::*;
 use crate::call::PayloadState;
 use crate::enrich::EnrichOptions;
+use crate::source::Record;
 use crate::source::format::FORMATS;
 use crate::source::frame::Framer;
+use crate::source::json::Object;
 use crate::source::pairing::{Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};

@@ -5,7 +5,7 @@
 //! names and the measured duration. The files hold everything else the agent does too: whatever is no MCP traffic,
 //! no prompt and no inventory is noise here.
 
-use super::LogFormat;
+use super::{LogFormat, shared::host};
 use crate::call::{Approval, Call, DurationSource, Flag, Nanos, Observer, Outcome, PayloadState, Prompt};
 use crate::call::{SessionSource, Text, TimeSource, ToolDefinition};
 use crate::source::json::{self, Object};
@@ -251,8 +251,14 @@ fn response(line: &Object<'_>, block: &Object<'_>) -> Box<Call> {
         call.approval = approval;
         call.more().approval_source = denial_kind;
     } else if is_error {
-        call.outcome = Outcome::ToolError;
-        call.error_type = Some(Text::const_new("tool_error"));
+        // The client's own errors are plain strings; a list of blocks is the server's, whatever it says.
+        match host::embedded(content) {
+            Some(text) => host::failed(&mut call, &text),
+            None => {
+                call.outcome = Outcome::ToolError;
+                call.error_type = Some(Text::const_new("tool_error"));
+            }
+        }
     } else {
         call.outcome = Outcome::Success;
     }

@@ -5,6 +5,7 @@
 //! id, so it is a decision and not half a call. `postToolUseFailure` tells of calls that failed. The object has no time of its
 //! own; scripts add one.
 
+use super::shared::gateway;
 use super::shared::host::{self, hosted};
 use super::{Decoded, LogFormat, cursor_transcript};
 use crate::call::{Call, DurationSource, EventKind, Flag, Nanos, Outcome, PayloadState, Prompt, Text, TimeSource};
@@ -176,7 +177,7 @@ fn failure(call: &mut Call, event: &Object<'_>) {
 fn times(call: &mut Call, event: &Object<'_>, time: Option<(Nanos, bool)>) {
     let end = time.map(|(nanos, _)| nanos);
     host::ended(call, end);
-    call.duration_ns = event.int("duration").filter(|ms| *ms >= 0).and_then(|ms| ms.checked_mul(1_000_000));
+    call.duration_ns = gateway::milliseconds(event, "duration");
     call.duration_source = call.duration_ns.map(|_| DurationSource::Measured);
     if let (Some(end), Some(duration)) = (end, call.duration_ns) {
         call.time = end.checked_sub(duration);

@@ -13,11 +13,13 @@ pub use envelope::Envelope;
 pub(crate) use message::{error_side, request_side, result_side};
 pub use message::{id, message, tool_definition};
 
+use super::shared::gateway;
 use super::{LogFormat, mcp_audit_signed};
-use crate::call::{Call, EventKind, Outcome, PayloadState, Text};
+use crate::call::{Call, DurationSource, EventKind, Flag, Outcome, PayloadState, Side, Text};
 use crate::source::json::{self, Object};
-use crate::source::{Decoded, Event, Record, Reject};
+use crate::source::{Decoded, Event, Record, Reject, time};
 use envelope::envelope;
+use serde_json::Value;
 use std::sync::LazyLock;
 
 /// Bare and wrapped JSON-RPC captures.
@@ -27,6 +29,11 @@ static JSONRPC: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| mem
 /// Members under which taps put the message.
 const MESSAGE_KEYS: &[&str] =
     &["message", "msg", "payload", "data", "body", "request", "response", "rpc", "raw", "event"];
+/// Members of a record that holds a call whole.
+const PAIRS: &[(&str, &str)] =
+    &[("request", "response"), ("request_body", "response_body"), ("requestBody", "responseBody"), ("req", "res")];
+/// How such a record writes how long the call took, in milliseconds.
+const DURATION_KEYS: &[&str] = &["duration_ms", "durationMs", "latency_ms", "latencyMs", "elapsed_ms", "elapsedMs"];
 /// How a text begins that holds messages.
 const STARTS: &[&str] = &["{", "[", "data:", "event:", "id:", "retry:", ":"];
 /// Elements of an array in which a message is looked for.
@@ -54,12 +61,16 @@ impl LogFormat for JsonRpc {
 
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(object) = record.json else {
+            if let Some((before, raw)) = in_text(record.text).filter(|_| !record.text.starts_with('[')) {
+                return decode_text(before, raw, record, out);
+            }
             // A batch (2025-03-26), or an export that wraps all messages in one array.
             let elements = json::elements(record.text);
             if elements.is_empty() {
                 return Err(Reject::new("json-rpc batch without messages"));
             }
-            return elements.into_iter().try_for_each(|element| decode_object(&Object::trusted(element), record, out));
+            let elements = elements.into_iter().map(Object::trusted);
+            return each(elements, out, |element, out| decode_object(element, record, out));
         };
         decode_object(object, record, out)
     }
@@ -68,6 +79,84 @@ impl LogFormat for JsonRpc {
         // The head of a recording.
         record.text.starts_with('#')
     }
+
+    fn claims_otherwise(&self, record: &Record<'_>) -> bool {
+        match record.json {
+            Some(object) => any_member(object).is_some() || pair(object).is_some(),
+            None => in_text(record.text).is_some(),
+        }
+    }
+}
+
+/// Reads what can be read: one odd part does not hide the others. An error if nothing could be.
+fn each<'a>(
+    parts: impl Iterator<Item = Object<'a>>,
+    out: &mut Decoded,
+    read: impl Fn(&Object<'a>, &mut Decoded) -> Result<(), Reject>,
+) -> Result<(), Reject> {
+    let mut any = false;
+    let known = out.rejected.len();
+    for part in parts {
+        match read(&part, out) {
+            Ok(()) => any = true,
+            Err(reject) => out.rejected.push(reject),
+        }
+    }
+    if any || out.rejected.len() == known { Ok(()) } else { Err(out.rejected.remove(known)) }
+}
+
+/// Whether the record is a message and nothing else: no tap wrote it.
+pub(super) fn is_only_message(record: &Record<'_>) -> bool {
+    const KEYS: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
+    record.json.is_some_and(|object| {
+        is_message(object) && object.members().iter().all(|(key, _)| KEYS.contains(&key.as_ref()))
+    })
+}
+
+/// The member that holds a message in a wrapper that nobody described.
+fn any_member<'a>(object: &Object<'a>) -> Option<&'a str> {
+    let mut objects = object.members().iter().map(|(_, raw)| *raw).filter(|raw| raw.starts_with('{'));
+    objects.find(|raw| JSONRPC.find(raw.as_bytes()).is_some() && is_message(&Object::trusted(raw)))
+}
+
+/// Request and response of a record that holds both.
+fn pair<'a>(object: &Object<'a>) -> Option<(&'a str, &'a str)> {
+    PAIRS.iter().find_map(|(request, response)| {
+        let (request, response) = (object.get(request)?, object.get(response)?);
+        (is_wrapped(request) && is_wrapped(response)).then_some((request, response))
+    })
+}
+
+/// A message in a line of text, with what stands before it.
+fn in_text(text: &str) -> Option<(&str, &str)> {
+    const START: &str = "{\"jsonrpc\"";
+    let at = text.find(START)?;
+    let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&serde_json::value::RawValue>();
+    Some((&text[..at], values.next()?.ok()?.get()))
+}
+
+/// The message of a line of text. The time at its start is the message's, and an arrow says who sent it.
+fn decode_text(before: &str, raw: &str, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
+    let stamp: Vec<&str> =
+        before.split_ascii_whitespace().take(2).map(|word| word.trim_matches(['[', ']', ','])).collect();
+    let spellings =
+        [stamp.first().map(|word| (*word).to_owned()), (stamp.len() == 2).then(|| stamp.join("T").replace(',', "."))];
+    let time = spellings.into_iter().flatten().find_map(|text| {
+        let member = Value::from(text).to_string();
+        time::member(&Object::trusted(&format!("{{\"t\":{member}}}")), "t")
+    });
+    let mut envelope = envelope(&Object::default(), record);
+    envelope.time = time.map(|(nanos, _)| nanos);
+    if time.is_some_and(|(_, is_assumed)| is_assumed) {
+        envelope.flags.add(Flag::ZoneAssumed as u32);
+    }
+    let ends = |arrows: &[&str]| arrows.iter().any(|arrow| before.trim_ascii_end().ends_with(arrow));
+    if ends(&[">>", "->", "=>", "\u{2192}"]) {
+        envelope.sender = Some(Side::Client);
+    } else if ends(&["<<", "<-", "<=", "\u{2190}"]) {
+        envelope.sender = Some(Side::Server);
+    }
+    message(&Object::trusted(raw), &envelope, out)
 }
 
 fn decode_object(object: &Object<'_>, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
@@ -77,16 +166,49 @@ fn decode_object(object: &Object<'_>, record: &Record<'_>, out: &mut Decoded) ->
     if is_message(object) || is_bare(object) {
         return spread(object, &envelope(object, record), out);
     }
-    let Some(inner) = candidate(object) else { return Err(Reject::new("no json-rpc message in the record")) };
     let envelope = envelope(object, record);
+    if let Some((request, response)) = pair(object) {
+        return whole(object, request, response, &envelope, out);
+    }
+    match candidate(object).or_else(|| any_member(object)) {
+        Some(inner) => wrapped(object, inner, &envelope, out),
+        None => Err(Reject::new("no json-rpc message in the record")),
+    }
+}
+
+/// What a member of a wrapping record holds.
+fn wrapped(object: &Object<'_>, inner: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<(), Reject> {
     match inner.as_bytes().first() {
-        Some(b'[') => json::elements(inner).into_iter().try_for_each(|e| message(&Object::trusted(e), &envelope, out)),
-        Some(b'"') => match body(&json::unescape(inner), &envelope, out)? {
+        Some(b'[') => {
+            each(json::elements(inner).into_iter().map(Object::trusted), out, |e, out| message(e, envelope, out))
+        }
+        Some(b'"') => match body(&json::unescape(inner), envelope, out)? {
             true => Ok(()),
             false => Err(Reject::new("json-rpc message inside a string is not valid JSON")),
         },
-        _ => message(&object.object_at(inner), &envelope, out),
+        _ => message(&object.object_at(inner), envelope, out),
     }
+}
+
+/// A call that one record holds whole. Its time is the request's; how long it took is told, or nobody knows.
+fn whole(
+    object: &Object<'_>,
+    request: &str,
+    response: &str,
+    envelope: &Envelope<'_>,
+    out: &mut Decoded,
+) -> Result<(), Reject> {
+    wrapped(object, request, envelope, out)?;
+    let duration = DURATION_KEYS.iter().find_map(|key| gateway::milliseconds(object, key));
+    let end = envelope.time.zip(duration).and_then(|(start, duration)| start.checked_add(duration));
+    let from = out.events.len();
+    wrapped(object, response, &Envelope { time: end, ..envelope.clone() }, out)?;
+    for event in &mut out.events[from..] {
+        if let Event::Response { call, .. } = event {
+            (call.duration_ns, call.duration_source) = (duration, duration.map(|_| DurationSource::Measured));
+        }
+    }
+    Ok(())
 }
 
 /// A message that shares the record with the tap's own members.
@@ -114,7 +236,7 @@ fn spread(object: &Object<'_>, envelope: &Envelope<'_>, out: &mut Decoded) -> Re
     if object.get("0").is_some_and(|raw| is_message(&Object::trusted(raw))) {
         // A batch, spread into the record by its indices.
         let batch = object.members().iter().filter(|(key, _)| key.bytes().all(|b| b.is_ascii_digit()));
-        return batch.map(|(_, raw)| Object::trusted(raw)).try_for_each(|part| message(&part, envelope, out));
+        return each(batch.map(|(_, raw)| Object::trusted(raw)), out, |part, out| message(part, envelope, out));
     }
     if direction == "error" && object.has("error") {
         // The tap could not reach the server. It does not say for which request.
@@ -165,7 +287,7 @@ fn body(text: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<bool, 
         Some(b'{') => message(&Object::parse(text).map_err(invalid)?, envelope, out)?,
         Some(b'[') => {
             let batch: Vec<Object<'_>> = serde_json::from_str(text).map_err(invalid)?;
-            batch.iter().try_for_each(|object| message(object, envelope, out))?;
+            each(batch.into_iter(), out, |object, out| message(object, envelope, out))?;
         }
         _ => {
             let events = stream_events(text);
@@ -223,7 +345,9 @@ fn is_bare(object: &Object<'_>) -> bool {
     };
     let answers = || {
         let part = |key: &str| object.get(key).is_some_and(|raw| raw.starts_with('{'));
-        object.has("id") && (part("result") || part("error"))
+        let is_answer = object.str("dir").is_some_and(|direction| direction == "res");
+        object.has("id")
+            && (part("result") || part("error") || is_answer && (object.has("result") || object.has("error")))
     };
     has_direction(object) && (asks() || answers()) && !mcp_audit_signed::is_entry(object)
 }
@@ -237,15 +361,20 @@ fn has_direction(object: &Object<'_>) -> bool {
     object.has("direction") || object.has("dir")
 }
 
-/// The member of a wrapping record that holds the message, raw. Looks at the ends of the member first: this is called for every
-/// record of every file, and scanning a large payload costs as much as reading it.
+/// The member of a wrapping record that holds the message, raw.
 fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
+    MESSAGE_KEYS.iter().filter_map(|key| object.get(key)).find(|raw| is_wrapped(raw))
+}
+
+/// Whether a member holds a message. Looks at its ends first: this is called for every record of every file, and scanning a large
+/// payload costs as much as reading it.
+fn is_wrapped(raw: &str) -> bool {
     let near = |text: &str| {
         let (head, tail) = (text.len().min(400), text.len().saturating_sub(400));
         let holds = |part: &[u8]| JSONRPC.find(part).is_some();
         holds(&text.as_bytes()[..head]) || holds(&text.as_bytes()[tail..])
     };
-    let fits = |raw: &&str| match raw.as_bytes().first() {
+    match raw.as_bytes().first() {
         // Most taps and SDKs write `jsonrpc` first; where it stands elsewhere, only a scan tells whose member it is.
         Some(b'{') if near(raw) => {
             raw[1..].trim_start().starts_with("\"jsonrpc\"") || is_message(&Object::trusted(raw))
@@ -261,8 +390,7 @@ fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
             STARTS.iter().any(|start| text.starts_with(start)) && near(raw) && (!text.starts_with('{') || message())
         }
         _ => false,
-    };
-    MESSAGE_KEYS.iter().filter_map(|key| object.get(key)).find(fits)
+    }
 }
 
 #[cfg(test)]

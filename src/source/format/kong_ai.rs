@@ -227,21 +227,21 @@ fn message(call: &mut Call, rpc: &Object<'_>) {
     }
 }
 
-/// A payload, which is a JSON string that holds the whole message.
+/// A payload, which is a JSON string that holds the whole message, or an answer's event stream.
 fn body(call: &mut Call, payload: &Object<'_>, side: &str) {
-    let text = payload.get(side).map(|raw| json::string(raw).unwrap_or(Cow::Borrowed(raw)));
+    let raw = payload.get(side);
+    let text = raw.map(|raw| json::string(raw).unwrap_or(Cow::Borrowed(raw)));
     let text = text.filter(|text| !text.is_empty() && text != "null");
     let message = text.as_deref().map(Object::parse);
-    let broken = matches!(message, Some(Err(_)));
+    let mut broken = matches!(message, Some(Err(_)));
     let whole = text.as_deref().filter(|_| !broken);
-    let kept = text.as_deref().filter(|_| broken).map(str::to_owned);
     if side == "request" {
         gateway::request_body(call, whole);
         if let Some(Ok(message)) = &message {
             target(call, message);
         }
         if broken {
-            (call.arguments, call.arguments_state) = (kept, PayloadState::Unparsable);
+            (call.arguments, call.arguments_state) = (text.as_deref().map(str::to_owned), PayloadState::Unparsable);
         }
     } else {
         // A message that failed at the gateway has an answer of the gateway's.
@@ -249,12 +249,13 @@ fn body(call: &mut Call, payload: &Object<'_>, side: &str) {
         if failed {
             call.outcome = Outcome::Success;
         }
-        gateway::response_body(call, whole);
+        gateway::response_body(call, if broken { raw } else { whole });
+        broken &= call.result_state == PayloadState::Unparsable;
         if failed && call.outcome != Outcome::ProtocolError {
             gateway::protocol_error(call, None, None);
         }
         if broken {
-            (call.result, call.result_state) = (kept, PayloadState::Unparsable);
+            call.result = text.as_deref().map(str::to_owned);
         }
     }
     if broken {

@@ -7,7 +7,7 @@
 use super::LogFormat;
 use super::otlp_traces::observation::Observation;
 use super::otlp_traces::span::{Attributes, id};
-use crate::call::{SessionSource, Text};
+use crate::call::{Nanos, SessionSource, Text};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Record, Reject, time};
 use std::borrow::Cow;
@@ -109,7 +109,7 @@ fn observation(row: &Object<'_>, out: &mut Decoded) {
     }
     let member = |key: &str| time::member(row, key);
     let start = member("startTime").or_else(|| member("start_time"));
-    let end = member("endTime").or_else(|| member("end_time"));
+    let end = member("endTime").or_else(|| member("end_time")).or_else(|| ended(row, start?));
     let metadata = row.get("metadata").map(object_text).unwrap_or_default();
     let metadata = Object::trusted(&metadata);
     let parts = ["attributes", "resourceAttributes"].map(|key| metadata.get(key).map(object_text).unwrap_or_default());
@@ -144,6 +144,14 @@ fn observation(row: &Object<'_>, out: &mut Decoded) {
         let lane = call.session_id.clone().filter(|_| named).unwrap_or_default();
         out.events.push(Event::Call { lane, call: Box::new(call) });
     }
+}
+
+/// The end of an observation that tells only for how many seconds it ran.
+fn ended(row: &Object<'_>, (start, assumed): (Nanos, bool)) -> Option<(Nanos, bool)> {
+    let raw = row.get("latency")?;
+    let seconds: f64 = json::string(raw).unwrap_or(Cow::Borrowed(raw)).parse().ok()?;
+    let nanos = (0.0..9e9).contains(&seconds).then_some((seconds * 1e9).round() as Nanos)?;
+    Some((start.checked_add(nanos)?, assumed))
 }
 
 /// The text of an object: as it is, or what a JSON string holds.

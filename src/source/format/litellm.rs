@@ -2,13 +2,16 @@
 //! spend logs.
 //!
 //! A record holds a call whole. The same stream has the proxy's model calls, which are ignored. In spend logs `metadata` is a
-//! JSON string and times are texts without a zone. What failed is told by the class and code of a Python exception.
+//! JSON string, payloads can be strings that hold JSON, and times are texts without a zone. What failed is told by the class and
+//! code of a Python exception.
 
+use super::LogFormat;
 use super::jsonrpc::result_side;
-use super::{LogFormat, shared::gateway};
+use super::shared::{gateway, host};
 use crate::call::{Approval, Call, DurationSource, Observer, Outcome, PayloadState, SessionSource, Text, TimeSource};
 use crate::source::json::Object;
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
+use std::borrow::Cow;
 
 const ID: &str = "litellm";
 
@@ -88,7 +91,10 @@ fn payload(payload: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
         call.tool = mcp.text("name");
         call.tool_raw = mcp.text("namespaced_tool_name").or_else(|| payload.text("mcp_namespaced_tool_name"));
         call.tool_raw = call.tool_raw.take().or_else(|| call.tool.clone());
-        (call.arguments, call.arguments_state) = logged(mcp.get("arguments"));
+        match mcp.get("arguments") {
+            Some(raw) if !matches!(raw, "null" | REDACTED) => host::arguments(&mut call, Some(raw)),
+            raw => (call.arguments, call.arguments_state) = logged(raw),
+        }
     }
     result(payload, &mcp, kind == LIST, &mut call, out);
     outcome(payload, &metadata, &mut call);
@@ -133,10 +139,15 @@ fn logged(raw: Option<&str>) -> (Option<String>, PayloadState) {
     }
 }
 
+/// A payload as JSON, although it may be a string that holds it; `None` if there is nothing in it.
+fn opened(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = host::container(raw).map_or(Cow::Borrowed(raw), Cow::Owned);
+    (!matches!(inner.as_ref(), "null" | "{}" | "\"\"" | "[]")).then_some(inner)
+}
+
 fn result(payload: &Object<'_>, mcp: &Object<'_>, is_list: bool, call: &mut Call, out: &mut Decoded) {
-    let empty = |raw: &&str| !matches!(*raw, "null" | "{}" | "\"\"" | "[]");
-    let raw = mcp.get("result").filter(empty).or_else(|| payload.get("response").filter(empty));
-    match raw {
+    let raw = mcp.get("result").and_then(opened).or_else(|| payload.get("response").and_then(opened));
+    match raw.as_deref() {
         Some(raw) if raw.starts_with('{') => {
             let (lane, end) = (Lane::default(), call.time_end);
             result_side(raw, &lane, end, call, out);
@@ -145,7 +156,7 @@ fn result(payload: &Object<'_>, mcp: &Object<'_>, is_list: bool, call: &mut Call
                 call.result_state = PayloadState::Summarised;
             }
         }
-        _ => (call.result, call.result_state) = logged(raw),
+        raw => (call.result, call.result_state) = logged(raw),
     }
 }
 

@@ -262,12 +262,14 @@ fn whole(object: &Object<'_>, out: &mut Decoded) {
     call.time = start;
     call.time_source = if start.is_some() { TimeSource::Record } else { TimeSource::default() };
     gateway::zone(&mut call, zone_assumed == Some(true));
-    let error = object.get("error").filter(|raw| *raw != "null");
+    // What Python leaves empty beside a result is no error.
+    let error = object.get("error").filter(|raw| !matches!(*raw, "null" | "[]" | "{}" | "\"\"" | "false"));
     if let Some(raw) = error.or_else(|| object.get("result").filter(|raw| *raw != "null")) {
         (call.result, call.result_state) = (Some(raw.to_owned()), PayloadState::Present);
-        call.is_error = Some(error.is_some());
-        call.outcome = if error.is_some() { Outcome::ToolError } else { Outcome::Success };
-        call.error_type = error.map(|_| Text::const_new("tool_error"));
+        let failed = error.is_some() || Object::trusted(raw).bool("isError") == Some(true);
+        call.is_error = Some(failed);
+        call.outcome = if failed { Outcome::ToolError } else { Outcome::Success };
+        call.error_type = failed.then(|| Text::const_new("tool_error"));
     }
     let more = call.more();
     more.gen_ai_agent_id = object.text("agentId");

@@ -130,7 +130,8 @@ fn response(trace: &Object<'_>, call: &mut Call, out: &mut Decoded) {
         let id = jsonrpc::id(raw);
         (call.jsonrpc_request_id, call.jsonrpc_id_type) = (Some(id.text), Some(id.kind));
     }
-    if let Some(raw) = message.get("error") {
+    // Libraries write the member that does not apply as null.
+    if let Some(raw) = message.get("error").filter(|raw| *raw != "null") {
         error_side(raw, call);
     } else if let Some(raw) = message.get("result") {
         let (lane, end) = (Lane::default(), call.time_end);

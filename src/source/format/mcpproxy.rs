@@ -5,7 +5,7 @@
 //! arguments as `_auth_*`. `session_id` changes with each reconnection, `work_session_id` does not.
 
 use super::{LogFormat, shared::gateway};
-use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
+use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text, TimeSource};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
 
@@ -60,15 +60,17 @@ impl LogFormat for McpProxy {
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         let Some(object) = record.json else {
-            return record.text.starts_with("id,type,source,server_name,") || row(record.text).is_some();
+            return record.text.starts_with("id,type,source,server_name,") || is_row(record.text);
         };
         is_activity(object) || page(object).is_some()
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(object) = record.json else {
-            let Some(row) = row(record.text) else { return Ok(()) };
-            let line = from_row(&row).ok_or_else(|| Reject::new("csv row with too many columns"))?;
-            return activity(&Object::trusted(&line), out);
+            if !is_row(record.text) {
+                // The head.
+                return Ok(());
+            }
+            return activity(&Object::trusted(&from_row(&fields(record.text)?)?), out);
         };
         match page(object) {
             Some(activities) => json::elements(activities).into_iter().map(Object::trusted).try_for_each(|one| {
@@ -130,6 +132,10 @@ fn activity(record: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     };
     let (end, zone_assumed) = time::member(record, "timestamp").unzip();
     gateway::ended(&mut call, end, gateway::milliseconds(record, "duration_ms"));
+    if call.time_source == TimeSource::ResponseLine {
+        // A duration of zero is left out of a record: the call started when it ended.
+        call.time_source = TimeSource::Record;
+    }
     gateway::zone(&mut call, zone_assumed == Some(true));
     if kind == "prompt_get" {
         call.method = Text::const_new("prompts/get");
@@ -231,26 +237,28 @@ fn outcome(record: &Object<'_>, metadata: &Object<'_>, call: &mut Call) {
     }
 }
 
-/// The fields of a CSV row, if its second one is a kind of activity.
-fn row(text: &str) -> Option<Vec<String>> {
-    let (id, rest) = text.split_once(',')?;
-    let kind = rest.split(',').next()?;
+/// Whether a text is a CSV row whose second field is a kind of activity.
+fn is_row(text: &str) -> bool {
+    let mut fields = text.split(',');
+    let [id, kind, origin] = [(); 3].map(|()| fields.next().unwrap_or_default());
     // A ULID, or as much of it as an example shows.
-    let origin = rest.split(',').nth(1).unwrap_or_default();
     let written = (4..=26).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    if !written || !["mcp", "cli", "api", "internal", ""].contains(&origin) {
-        return None;
-    }
-    if !CALLS.contains(&kind) && !OTHERS.contains(&kind) {
-        return None;
-    }
+    written
+        && ["mcp", "cli", "api", "internal", ""].contains(&origin)
+        && (CALLS.contains(&kind) || OTHERS.contains(&kind))
+}
+
+/// The fields of a CSV row. Records are lines, so of a field with a line break in it only the start is there, and nothing of the
+/// fields behind it.
+fn fields(text: &str) -> Result<Vec<String>, Reject> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
         let mut field = String::new();
         while let Some(quoted) = rest.strip_prefix('"') {
             // A quote inside is doubled.
-            let (part, after) = quoted.split_once('"').unwrap_or((quoted, ""));
+            let (part, after) =
+                quoted.split_once('"').ok_or_else(|| Reject::new("csv row with a line break in a field"))?;
             field.push_str(part);
             rest = after;
             if rest.starts_with('"') {
@@ -262,14 +270,19 @@ fn row(text: &str) -> Option<Vec<String>> {
         fields.push(field);
         match rest.get(end + 1..) {
             Some(after) if fields.len() <= COLUMNS.len() => rest = after,
-            _ => return Some(fields),
+            _ => return Ok(fields),
         }
     }
 }
 
 /// A CSV row as the record it was made of.
-fn from_row(row: &[String]) -> Option<String> {
-    let columns = (row.len() <= COLUMNS.len()).then(|| COLUMNS.iter().zip(row))?;
+fn from_row(row: &[String]) -> Result<String, Reject> {
+    if row.len() > COLUMNS.len() {
+        return Err(Reject::new("csv row with too many columns"));
+    }
+    if row.len() + 1 < COLUMNS.len() {
+        return Err(Reject::new("csv row with too few columns"));
+    }
     let member = |(name, value): (&&str, &String)| match *name {
         "duration_ms" | "response_truncated" => {
             let plain = value.parse::<i64>().is_ok() || matches!(value.as_str(), "true" | "false");
@@ -278,9 +291,9 @@ fn from_row(row: &[String]) -> Option<String> {
         // The row's zero duration is the record's missing one.
         _ => (!value.is_empty()).then(|| format!("\"{name}\":{}", serde_json::Value::from(value.as_str()))),
     };
-    let members: Vec<String> =
-        columns.filter(|(name, value)| **name != "duration_ms" || *value != "0").filter_map(member).collect();
-    Some(format!("{{{}}}", members.join(",")))
+    let columns = COLUMNS.iter().zip(row).filter(|(name, value)| **name != "duration_ms" || *value != "0");
+    let members: Vec<String> = columns.filter_map(member).collect();
+    Ok(format!("{{{}}}", members.join(",")))
 }
 
 #[cfg(test)]

@@ -60,6 +60,15 @@ pub trait LogFormat: Sync {
     fn tolerates(&self, _record: &Record<'_>) -> bool {
         false
     }
+    /// Whether a record that another format claims repeats what a file of this format says already (a server that writes its
+    /// traffic to stderr).
+    fn echoes(&self, _record: &Record<'_>) -> bool {
+        false
+    }
+    /// Whether the record is this format's if nobody else knows it: a wrapper that no source describes.
+    fn claims_otherwise(&self, _record: &Record<'_>) -> bool {
+        false
+    }
 }
 
 /// Every format, most specific first: the first that claims a record decodes it.

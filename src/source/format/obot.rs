@@ -198,6 +198,9 @@ fn payloads(call: &mut Call, details: &Object<'_>, local: bool) {
         // A tool's output as the agent has it: text, blocks, or a result.
         call.result = response.map(str::to_string);
         call.result_state = if response.is_some() { PayloadState::Present } else { PayloadState::NotLogged };
+        if call.outcome == Outcome::Success {
+            gateway::own_error(call, response);
+        }
     } else {
         gateway::response_body(call, response);
     }

@@ -6,7 +6,8 @@
 
 mod facts;
 
-use super::{LogFormat, shared::gateway};
+use super::LogFormat;
+use super::shared::{gateway, host};
 use crate::call::{Call, Observer, Outcome, PayloadState, SessionSource, Text, TimeSource};
 use crate::source::json::Object;
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
@@ -52,10 +53,13 @@ impl LogFormat for OcsfApiActivity {
     }
 }
 
-/// What was asked and answered. `data` is where the schema lets a producer put bodies.
+/// What was asked and answered. `data` is where the schema lets a producer put bodies, as JSON or as a string that holds it.
 fn payloads(event: &Object<'_>, facts: Facts, call: &mut Call, out: &mut Decoded) {
     let api = event.object("api");
-    let data = |side: &str| api.object(side).get("data").filter(|raw| *raw != "null").map(str::to_owned);
+    let data = |side: &str| {
+        let raw = api.object(side).get("data").filter(|raw| *raw != "null")?;
+        Some(host::container(raw).unwrap_or_else(|| raw.to_owned()))
+    };
     let asked = data("request");
     if let Some(raw) = &asked {
         let params = Object::trusted(raw);

@@ -78,6 +78,10 @@ impl LogFormat for VscodeMcpLog {
     fn tolerates(&self, record: &Record<'_>) -> bool {
         !record.text.contains('\0')
     }
+
+    fn echoes(&self, record: &Record<'_>) -> bool {
+        jsonrpc::is_only_message(record)
+    }
 }
 
 /// A line taken apart.

@@ -15,6 +15,9 @@ fn rotated_parts_are_read_oldest_first_and_share_a_stream() {
         "c.log-20261110",
         "c.log-20261109",
         "c.log",
+        "d-2026-11-11.log",
+        "d.log",
+        "d-2026-11-10.log.gz",
     ]
     .map(PathBuf::from)
     .to_vec();
@@ -31,12 +34,40 @@ fn rotated_parts_are_read_oldest_first_and_share_a_stream() {
             "b.jsonl.001",
             "c.log-20261109",
             "c.log-20261110",
-            "c.log"
+            "c.log",
+            "d-2026-11-10.log.gz",
+            "d-2026-11-11.log",
+            "d.log"
         ]
     );
     assert_eq!(Input::File("x/a.log.10.gz".into()).stream(), "x/a.log");
     assert_eq!(Input::File("x/a.log".into()).stream(), "x/a.log");
-    assert_eq!(Input::File("mcp-server-git.log.1".into()).hints().server.as_deref(), Some("git"));
+    assert_eq!(Input::File("x/d-2026-11-10.log.gz".into()).stream(), "x/d.log");
+    for name in ["x/2026-11-10.log", "x/rollout-2026-11-10T09-12-33-ab.jsonl", "x/d-2026-11-1x.log"] {
+        assert_eq!(Input::File(name.into()).stream(), name);
+    }
+    for name in ["mcp-server-git.log.1", "mcp-server-git-2026-11-10.log"] {
+        assert_eq!(Input::File(name.into()).hints().server.as_deref(), Some("git"), "{name}");
+    }
+}
+
+#[test]
+fn a_digit_is_a_part_only_beside_the_live_file() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let input = |name: &str| Input::File(folder.path().join(name));
+    for name in
+        ["mcp-server-r54.log", "mcp-server-r541.log", "mcp-server-r542.log", "mcp-server-db1.log", "x1.log", "x.log"]
+    {
+        std::fs::write(folder.path().join(name), "").expect("writes");
+    }
+    let live = input("mcp-server-r54.log");
+    let mut parts = vec![live.clone(), input("mcp-server-r541.log"), input("mcp-server-r542.log")];
+    assert!(parts.iter().all(|part| part.stream() == live.name()));
+    sort(&mut parts);
+    assert_eq!(parts, [input("mcp-server-r542.log"), input("mcp-server-r541.log"), live]);
+    for own in ["mcp-server-db1.log", "x1.log"].map(input) {
+        assert_eq!(own.stream(), own.name());
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -221,6 +221,19 @@ impl Lanes {
         }
     }
 
+    /// The lane begins with an answered hello that stood in another one.
+    pub(super) fn begin(&mut self, stream: u64, lane: &Text, call: &Call) {
+        let lane = self.lane(stream, lane);
+        if lane.connections.is_empty() {
+            lane.open();
+        }
+        if let Some(connection) = lane.connections.back_mut() {
+            connection.hello = true;
+            connection.context.overlay(Context::of_client(call));
+            connection.context.overlay(Context::of_server(call));
+        }
+    }
+
     /// Remembers a tool that the lane's current connection offered.
     pub(super) fn offer(&mut self, scope: &Scope<'_>, lane: &Text, tool: &ToolDefinition) -> ConnectionInfo {
         let state = self.lane(scope.stream, lane);

@@ -299,6 +299,11 @@ impl Pairing {
             let other = key.other_side()?;
             self.open.take_request(&other, &half.call, alive)
         });
+        let found = found.or_else(|| {
+            // A server names the session in its answer to `initialize`, which was asked before there was one.
+            let before = key.before_session(&half.call)?;
+            self.open.waits(&before, "initialize").then(|| self.open.take_request(&before, &half.call, Vec::new))?
+        });
         match found {
             Some(request) => self.pair(scope, request, half, None, out),
             None => {
@@ -319,6 +324,7 @@ impl Pairing {
         let Half { mut call, mut observables, identity, chain, lane, connection, published, digest, .. } = request;
         let another = digest.is_some_and(|request| self.answered.note(request, &response.call));
         let cancelled = call.outcome == Outcome::Cancelled;
+        let session_lane = (call.method == "initialize" && response.lane != lane).then(|| response.lane.clone());
         finish::complete(&mut call, *response.call);
         if let Some(flag) = flag {
             call.flag(flag);
@@ -330,6 +336,9 @@ impl Pairing {
         observables.extend(response.observables);
         if call.method == "initialize" || call.server_info_name.is_some() {
             self.lanes.identify(scope.stream, &lane, connection, &call);
+            if let Some(lane) = session_lane {
+                self.lanes.begin(scope.stream, &lane, &call);
+            }
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
         if another {

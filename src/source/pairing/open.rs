@@ -22,6 +22,15 @@ impl OpenKey {
         Self { stream, key }
     }
 
+    /// The same id where the session that the answer to `initialize` names is not named yet.
+    pub(super) fn before_session(&self, response: &Call) -> Option<Self> {
+        let PairKey::JsonRpc { lane, side, id } = &self.key else { return None };
+        let session = response.mcp_session_id.as_deref().filter(|_| response.method == "initialize")?;
+        let parts: Vec<&str> = lane.split('|').filter(|part| *part != session).collect();
+        let key = PairKey::JsonRpc { lane: parts.join("|").into(), side: *side, id: id.clone() };
+        (key != self.key).then_some(Self { stream: self.stream, key })
+    }
+
     /// The same id as the other side's request.
     pub(super) fn other_side(&self) -> Option<Self> {
         Some(Self { stream: self.stream, key: self.key.other_side()? })
@@ -215,6 +224,11 @@ impl Open {
                 entry.stale_below = entry.requests.back().map_or(entry.stale_below, |half| half.sequence + 1);
             }
         }
+    }
+
+    /// Whether a request of this method waits.
+    pub(super) fn waits(&self, key: &OpenKey, method: &str) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.requests.iter().any(|half| half.call.method == method))
     }
 
     /// The request that a response answers. `alive` tells which connections of the lane are in use; it is asked only if several

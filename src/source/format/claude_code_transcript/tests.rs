@@ -124,6 +124,21 @@ fn a_refusal_is_no_error_of_the_tool() {
 }
 
 #[test]
+fn the_clients_own_errors_are_not_the_tools() {
+    for (text, outcome, kind) in [
+        ("MCP error -32602: Unknown tool: t", Outcome::ProtocolError, "-32602"),
+        ("MCP error -32001: Request timed out", Outcome::Timeout, "timeout"),
+        ("MCP error -32000: Connection closed", Outcome::TransportError, "transport_error"),
+    ] {
+        let call = result("", &format!(r#""content":"{text}","is_error":true"#));
+        assert_eq!((call.outcome, call.error_type.as_deref()), (outcome, Some(kind)), "{text}");
+        assert_eq!(call.error_message.as_deref(), Some(text));
+        let call = result("", &format!(r#""content":[{{"type":"text","text":"{text}"}}],"is_error":true"#));
+        assert_eq!(call.outcome, Outcome::ToolError, "blocks are the server's: {text}");
+    }
+}
+
+#[test]
 fn progress_amends_names_start_and_duration() {
     let line = |status: &str| {
         format!(

@@ -25,26 +25,47 @@ pub struct Envelope<'a> {
     pub hints: &'a Hints,
 }
 
-/// Members that tell one connection from another, in the order in which they make up a lane.
-const LANE_KEYS: &[&str] =
-    &["session_id", "sessionId", "connection_id", "connectionId", "mcp_session_id", "pid", "path", "server"];
+/// Members that tell one connection from another, in the order in which they make up a lane. In `headers` they are looked for, too.
+const LANE_KEYS: &[&str] = &[
+    "session_id",
+    "sessionId",
+    "connection_id",
+    "connectionId",
+    "mcp_session_id",
+    "pid",
+    "path",
+    "server",
+    "conversation_id",
+    "conversationId",
+    "server_name",
+    "serverName",
+    "mcpServerName",
+    "client_id",
+    "clientId",
+    "process_id",
+    "processId",
+];
+/// How taps write the header `Mcp-Session-Id`, without case.
+const SESSION_KEYS: &[&str] = &["mcp_session_id", "mcp-session-id", "mcpsessionid"];
 
 /// Reads the envelope from the members that a tap puts beside the message.
 pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envelope<'a> {
     let time = ["timestamp", "ts", "time", "@timestamp", "datetime"].iter().find_map(|key| time::member(object, key));
     let conversation = ["session_id", "sessionId", "conversation_id"].iter().find_map(|key| object.text(key));
-    let mcp_session_id = ["mcp_session_id", "mcp-session-id"].iter().find_map(|key| object.text(key));
+    let mcp_session_id = session_id_of(object).or_else(|| session_id_of(&object.object("headers")));
     let session = conversation
         .map(|id| (id, SessionSource::Conversation))
         .or_else(|| mcp_session_id.clone().map(|id| (id, SessionSource::McpSession)));
     let mut lane = Lane::default();
-    for key in LANE_KEYS {
-        if let Some(raw) = object.get(key).filter(|raw| !matches!(raw.as_bytes().first(), Some(b'{' | b'['))) {
-            if !lane.is_empty() {
-                lane.push('|');
-            }
-            lane.push_str(&json::string(raw).unwrap_or(Cow::Borrowed(raw)));
+    let is_plain = |raw: &&str| *raw != "null" && !raw.starts_with(['{', '[']);
+    let told = LANE_KEYS.iter().filter_map(|key| object.get(key).filter(is_plain));
+    let told = told.map(|raw| json::string(raw).unwrap_or(Cow::Borrowed(raw)));
+    let otherwise = mcp_session_id.as_deref().filter(|_| !object.has("mcp_session_id"));
+    for part in told.chain(otherwise.map(Cow::Borrowed)) {
+        if !lane.is_empty() {
+            lane.push('|');
         }
+        lane.push_str(&part);
     }
     let mut flags = Bits::default();
     if time.is_some_and(|(_, zone_assumed)| zone_assumed) {
@@ -72,6 +93,14 @@ pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envel
         flags,
         hints: record.hints,
     }
+}
+
+/// The id that a server gave to a Streamable HTTP session.
+fn session_id_of(object: &Object<'_>) -> Option<Text> {
+    let (_, raw) = object.members().iter().find(|(key, raw)| {
+        key.len() >= 12 && *raw != "null" && SESSION_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known))
+    })?;
+    json::string(raw).map(|text| Text::from(text.as_ref()))
 }
 
 /// Who sent a message, from the words that taps use. `inbound` and `request` say nothing: it depends on where the tap sits.

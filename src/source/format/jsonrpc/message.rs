@@ -148,14 +148,23 @@ fn answered(responses: &Object<'_>) -> Approval {
     let mut approval = Approval::Unknown;
     for (_, raw) in responses.members() {
         let response = Object::trusted(raw);
-        let action = response.str("action").or_else(|| response.object("result").str("action"));
-        match action.as_deref() {
-            Some("decline" | "cancel") => return Approval::UserDenied,
-            Some("accept") => approval = Approval::UserAllowed,
-            _ => {}
+        let inner = response.object("result");
+        match answer(if response.has("action") { &response } else { &inner }) {
+            Approval::UserDenied => return Approval::UserDenied,
+            Approval::Unknown => {}
+            allowed => approval = allowed,
         }
     }
     approval
+}
+
+/// What the user answered to one question (`elicitation/create`).
+fn answer(result: &Object<'_>) -> Approval {
+    match result.str("action").as_deref() {
+        Some("decline" | "cancel") => Approval::UserDenied,
+        Some("accept") => Approval::UserAllowed,
+        _ => Approval::Unknown,
+    }
 }
 
 fn set_arguments(call: &mut Call, raw: Option<&str>) {
@@ -227,7 +236,8 @@ fn response(object: &Object<'_>, id: Id, mut call: Box<Call>, envelope: &Envelop
         Side::Client => Side::Server,
         Side::Server => Side::Client,
     });
-    if let Some(raw) = object.get("result").filter(|_| !object.has("error")) {
+    // Serialisers that keep empty members write `"error": null` beside a result.
+    if let Some(raw) = object.get("result").filter(|_| object.get("error").is_none_or(|error| error == "null")) {
         let result = object.object("result");
         asked_by = asked_by.or_else(|| server_asked(&result).then_some(Side::Server));
         result_of(raw, &result, &envelope.lane, envelope.time, &mut call, out);
@@ -309,6 +319,9 @@ fn result_of(raw: &str, result: &Object<'_>, lane: &Lane, time: Option<Nanos>, c
     });
     if call.method.is_empty() {
         call.method = answers;
+    }
+    if result.has("action") {
+        call.approval = answer(result);
     }
     if let Some(kind) = result.text("resultType") {
         call.more().result_type = Some(kind);

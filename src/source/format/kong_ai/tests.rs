@@ -84,6 +84,11 @@ fn payloads_are_json_strings() {
     assert_eq!((call.jsonrpc_request_id.as_deref(), call.jsonrpc_id_type), (Some("19"), Some(IdType::Int)));
     let call = with(request, r#"{"jsonrpc":"2.0","id":19,"error":{"code":-32602,"message":"m"}}"#);
     assert_eq!((call.outcome, call.rpc_response_status_code), (Outcome::ProtocolError, Some(-32602)));
+    let stream =
+        "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":19,\"result\":{\"isError\":true},\"error\":null}\n\n";
+    let call = with(request, stream);
+    assert_eq!((call.outcome, call.result.as_deref()), (Outcome::ToolError, Some(r#"{"isError":true}"#)));
+    assert!(!call.flags.has(Flag::TruncatedJson as u32));
     let call = with(r#"{"jsonrpc":"2.0","par"#, "");
     assert_eq!((call.arguments_state, call.result_state), (PayloadState::Unparsable, PayloadState::NotLogged));
     assert!(call.flags.has(Flag::TruncatedJson as u32));

@@ -94,6 +94,9 @@ fn errors_and_open_ends() {
     assert_eq!(failed("MCP error -32001: Request timed out").outcome, Outcome::Timeout);
     let open = row("mcp__a__b", "").replace("\"2026-11-10T09:00:01.500Z\"", "null");
     assert!(calls(&open)[0].is_open());
+    let timed = open.replace("null", r#"null,"latency":0.75"#);
+    let call = calls(&timed).remove(0);
+    assert_eq!((call.outcome, call.duration_ns), (Outcome::Success, Some(750_000_000)));
     let wrong = row("mcp__a__b", r#","output":{"content":[{"type":"text","text":"no"}],"isError":true}"#);
     assert_eq!((calls(&wrong)[0].outcome, calls(&wrong)[0].is_error), (Outcome::ToolError, Some(true)));
 }

@@ -49,6 +49,20 @@ fn spend_logs_keep_metadata_as_text() {
 }
 
 #[test]
+fn payloads_that_are_text() {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let failed = quoted(r#"{"content":[],"isError":true}"#);
+    let arguments = quoted(r#"{"a":1}"#);
+    let texts = format!(r#""mcp_tool_call_metadata":{{"name":"t","arguments":{arguments},"result":{failed}}}"#);
+    let plain = r#""mcp_tool_call_metadata":{"name":"t","arguments":{"a":1},"result":"{}"}"#;
+    for line in [payload(r#""x":1"#, &texts), payload(&format!(r#""response":{failed}"#), plain)] {
+        let call = one_call(&LiteLlm, &line);
+        assert_eq!((call.arguments.as_deref(), call.arguments_state), (Some(r#"{"a":1}"#), PayloadState::Present));
+        assert_eq!((call.outcome, call.is_error), (Outcome::ToolError, Some(true)));
+    }
+}
+
+#[test]
 fn sessions() {
     let of = |members: &str, metadata: &str| {
         let call = one_call(&LiteLlm, &payload(members, metadata));

@@ -120,6 +120,14 @@ fn whole_calls_as_json() {
     }
     let open = one_call(&McpProxyMixed, r#"{"mcpServerName":"s","toolName":7,"params":[],"timestamp":{}}"#);
     assert_eq!((open.outcome, open.result_state, open.time), (Outcome::Unknown, PayloadState::NotLogged, None));
+    for (answer, outcome) in [
+        (r#""result":{"content":[],"isError":true}"#, Outcome::ToolError),
+        (r#""result":[],"error":[]"#, Outcome::Success),
+        (r#""error":[]"#, Outcome::Unknown),
+    ] {
+        let line = format!(r#"{{"mcpServerName":"s","toolName":"t","params":{{}},{answer}}}"#);
+        assert_eq!(one_call(&McpProxyMixed, &line).outcome, outcome, "{answer}");
+    }
 }
 
 #[test]

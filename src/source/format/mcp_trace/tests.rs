@@ -39,6 +39,7 @@ fn outcomes() {
         ("", (Outcome::Unknown, PayloadState::NotLogged)),
         (r#","entity_response":{"id":1,"result":{"isError":true}}"#, (Outcome::ToolError, PayloadState::Present)),
         (r#","entity_response":{"id":1,"error":{"code":-32602}}"#, (Outcome::ProtocolError, PayloadState::Present)),
+        (r#","entity_response":{"id":1,"result":{},"error":null}"#, (Outcome::Success, PayloadState::Present)),
         (
             r#","error":"HTTP 400","entity_response":{"id":null,"error":{"code":-32000,"message":"m"}}"#,
             (Outcome::ProtocolError, PayloadState::Present),

@@ -2,7 +2,6 @@
 
 use super::super::shared::testing::{decoded, one_call};
 use super::*;
-use crate::call::TimeSource;
 
 fn record(members: &str) -> String {
     format!(r#"{{"id":"01JF","timestamp":"2026-01-15T10:30:00.5Z",{members}}}"#)
@@ -98,7 +97,13 @@ fn rows_and_pages() {
     assert_eq!((call.error_message.as_deref(), call.duration_ns), (Some("no, really"), Some(65_000_000)));
     let quick = one_call(&McpProxy, "01KD,tool_call,mcp,gh,t,success,,0,2026-01-15T10:30:00Z,,,false");
     assert_eq!((quick.duration_ns, quick.time_source), (None, TimeSource::Record), "zero is left out of records");
-    assert!(decoded(&McpProxy, &format!("{row},x,y")).unwrap().is_err());
+    for (torn, reason) in [
+        (format!("{row},x,y"), "csv row with too many columns"),
+        ("01KD,tool_call,mcp,gh,t,error,\"tool failed:".to_owned(), "csv row with a line break in a field"),
+        ("01KD,tool_call,mcp,gh,t,success,,20".to_owned(), "csv row with too few columns"),
+    ] {
+        assert_eq!(decoded(&McpProxy, &torn).unwrap().unwrap_err(), reason, "{torn}");
+    }
     let inside = record(r#""type":"tool_call","server_name":"gh","tool_name":"t","status":"success""#);
     for page in [
         format!(r#"{{"success":true,"data":{{"activities":[{inside},{inside}],"total":2}}}}"#),

@@ -83,21 +83,25 @@ fn payloads_that_are_not_there() {
     let redacted = r#""payloadRedacted":true,"request":{"body":null},"response":{"mutated":false}"#;
     assert_eq!(state(redacted), (PayloadState::Redacted, PayloadState::Redacted));
     assert_eq!(state(r#""request":{"body":{"name":"search"}}"#).0, PayloadState::None);
+    let own = r#"{"method":"POST","url":"https://a.example","params":{"q":1}}"#;
+    let call = gateway(r#"{"status":"success"}"#, &format!(r#""request":{{"body":{own}}}"#));
+    assert_eq!(call.arguments.as_deref(), Some(own), "what a tool asks of a web server is no message");
     assert_eq!(state(r#""request":"{\"cut","response":[1]"#), (PayloadState::NotLogged, PayloadState::NotLogged));
 }
 
 #[test]
 fn local_agents_report_mcp_tools_and_others() {
-    let local = |target: &str, outcome: &str| {
+    let local_with = |target: &str, outcome: &str, response: &str| {
         decode(&format!(
             r#"{{"id":8,"timestamp":{{"occurredAt":"2026-01-01T00:00:01Z","source":"client_reported"}},"eventType":"local_agent_tool_call",
             "actor":{{"actorType":"device","id":"d1"}},"action":{{"operation":"tools/call","name":"mcp__gh__search","kind":"mcp"}},
             "target":{target},"outcome":{{"status":"{outcome}","reason":"r"}},"client":"claude_code",
             "details":{{"trace":{{"sessionID":"c1","toolUseID":"toolu_1"}},"agent":{{"provider":"claude_code","permissionMode":"plan"}},
-            "request":{{"body":{{"q":"x"}}}},"response":{{"body":"text"}}}}}}"#
+            "request":{{"body":{{"q":"x"}}}},"response":{{"body":{response}}}}}}}"#
         ))
         .unwrap()
     };
+    let local = |target: &str, outcome: &str| local_with(target, outcome, "\"text\"");
     let tool = r#"{"targetType":"mcp_tool","name":"search","parent":{"targetType":"mcp_server","name":"gh"}}"#;
     let call = local(tool, "success").expect("a call");
     assert_eq!((call.session_source, call.tool_call_id.as_deref()), (SessionSource::Conversation, Some("toolu_1")));
@@ -107,6 +111,8 @@ fn local_agents_report_mcp_tools_and_others() {
     let denied = local(tool, "denied").expect("a call");
     assert_eq!((denied.outcome, denied.approval), (Outcome::Denied, Approval::Unknown));
     assert_eq!(local(tool, "failure").expect("a call").outcome, Outcome::ToolError);
+    let failed = local_with(tool, "success", r#"{"content":[],"isError":true}"#).expect("a call");
+    assert_eq!((failed.outcome, failed.is_error), (Outcome::ToolError, Some(true)));
     assert!(local(r#"{"targetType":"local_tool","name":"Bash"}"#, "success").is_none());
 }
 

@@ -70,6 +70,8 @@ fn other_ways_to_say_it() {
     assert_eq!(read.more.unwrap().mcp_resource_uri.as_deref(), Some("file:///a"));
     let list = call(r#""status_id":1,"api":{"operation":"tools/list"}"#);
     assert_eq!((list.method.as_str(), list.tool), ("tools/list", None));
+    let text = call(&API.replace(r#"{"url":"https://a.example"}"#, r#""{\"url\":\"https://a.example\"}""#));
+    assert_eq!(text.arguments.as_deref(), Some(r#"{"url":"https://a.example"}"#));
     let note = call(r#""api":{"operation":"notifications/initialized"}"#);
     assert_eq!(note.event_kind, EventKind::Notification);
 }
@@ -91,6 +93,7 @@ fn outcomes() {
     assert_eq!(with(r#"{"code":502}"#, r#""status_id":2"#), Outcome::TransportError);
     assert_eq!(with(r#"{"code":504}"#, r#""status_id":2"#), Outcome::Timeout);
     assert_eq!(with(r#"{"data":{"isError":true,"content":[]}}"#, r#""status_id":1"#), Outcome::ToolError);
+    assert_eq!(with(r#"{"data":"{\"isError\":true,\"content\":[]}"}"#, r#""status_id":1"#), Outcome::ToolError);
 }
 
 #[test]

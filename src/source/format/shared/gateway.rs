@@ -33,14 +33,14 @@ pub(in crate::source) fn started(call: &mut Call, start: Option<Nanos>, duration
     }
 }
 
-/// The record was written when the call had ended.
+/// The record was written when the call had ended. Without a duration that moment says nothing of the start.
 pub(in crate::source) fn ended(call: &mut Call, end: Option<Nanos>, duration: Option<i64>) {
     let duration = duration.filter(|nanos| *nanos >= 0);
     measured(call, duration);
     call.time_end = end;
     (call.time, call.time_source) = match (end, duration) {
         (Some(end), Some(duration)) => (end.checked_sub(duration), TimeSource::EndMinusDuration),
-        (Some(end), None) => (Some(end), TimeSource::Record),
+        (Some(end), None) => (Some(end), TimeSource::ResponseLine),
         (None, _) => (None, TimeSource::default()),
     };
 }
@@ -178,7 +178,7 @@ pub(in crate::source) fn members<'a>(
     keys.iter().map(|key| (*key, object.get(key).map(Cow::Borrowed)))
 }
 
-/// A request body: a whole message, its `params`, or the arguments by themselves. Valid JSON.
+/// A request body: a whole message, its `params`, or the arguments by themselves, perhaps as JSON in a string. Valid JSON.
 pub(in crate::source) fn request_body(call: &mut Call, body: Option<&str>) {
     let Some(body) = body.filter(|body| *body != "null") else {
         // Not logged, or dropped for its size: never "no arguments".
@@ -188,13 +188,17 @@ pub(in crate::source) fn request_body(call: &mut Call, body: Option<&str>) {
         };
         return;
     };
+    let opened = json::string(body).filter(|text| Object::parse(text).is_ok());
+    let body = opened.as_deref().map_or(body, str::trim);
     if !body.starts_with(['{', '[']) {
         call.arguments = Some(body.to_string());
         call.arguments_state = PayloadState::Unparsable;
         return;
     }
     let message = Object::trusted(body);
-    let is_message = message.has("jsonrpc") || (message.str("method").is_some() && message.has("params"));
+    // Arguments can have such members, too: what a tool asks of a web server has a method and parameters.
+    let names_method = message.str("method").is_some_and(|method| method == call.method.as_str());
+    let is_message = message.has("jsonrpc") || (names_method && message.has("params"));
     let params = if is_message { message.get("params") } else { Some(body) };
     let inner = params.map(Object::trusted).unwrap_or_default();
     let is_tool_call = call.method == "tools/call";
@@ -215,7 +219,7 @@ pub(in crate::source) fn request_body(call: &mut Call, body: Option<&str>) {
     call.arguments_state = if arguments.is_some() { PayloadState::Present } else { PayloadState::None };
 }
 
-/// A response body: a whole message, one inside an event stream, or the result by itself. Valid JSON.
+/// A response body: a whole message, one inside an event stream, or the result by itself, perhaps as JSON in a string. Valid JSON.
 pub(in crate::source) fn response_body(call: &mut Call, body: Option<&str>) {
     let Some(body) = body.filter(|body| *body != "null") else {
         call.result_state = match call.event_kind {
@@ -226,17 +230,19 @@ pub(in crate::source) fn response_body(call: &mut Call, body: Option<&str>) {
     };
     let text = json::string(body);
     let streamed = text.as_deref().and_then(last_message);
-    if text.is_some() && streamed.is_none() {
+    let opened = text.as_deref().filter(|text| Object::parse(text).is_ok());
+    if text.is_some() && streamed.is_none() && opened.is_none() {
         call.result = Some(body.to_string());
         call.result_state = PayloadState::Unparsable;
         call.flag(Flag::TruncatedJson);
         return;
     }
-    let body = streamed.unwrap_or(body);
+    let body = streamed.or(opened).map_or(body, str::trim);
     let message = Object::trusted(body);
     let is_message = streamed.is_some() || message.has("jsonrpc");
-    let error = message.get("error").filter(|_| is_message);
-    let result = if is_message { message.get("result").or(error) } else { Some(body) };
+    // Libraries write the member that does not apply as null.
+    let error = message.get("error").filter(|raw| is_message && *raw != "null");
+    let result = if is_message { error.or_else(|| message.get("result")) } else { Some(body) };
     call.result = result.map(str::to_string);
     call.result_state = if result.is_some() { PayloadState::Present } else { PayloadState::None };
     if call.outcome != Outcome::Success {
@@ -247,11 +253,16 @@ pub(in crate::source) fn response_body(call: &mut Call, body: Option<&str>) {
         let code = error.int("code").and_then(|code| i32::try_from(code).ok());
         protocol_error(call, code, error.str("message").map(Cow::into_owned));
     } else {
-        call.is_error = result.map(Object::trusted).and_then(|result| result.bool("isError"));
-        if call.is_error == Some(true) {
-            call.outcome = Outcome::ToolError;
-            call.error_type = Some(Text::const_new("tool_error"));
-        }
+        own_error(call, result);
+    }
+}
+
+/// The tool's own error, which its result tells in a call that succeeded for everybody else.
+pub(in crate::source) fn own_error(call: &mut Call, result: Option<&str>) {
+    call.is_error = result.map(Object::trusted).and_then(|result| result.bool("isError"));
+    if call.is_error == Some(true) {
+        call.outcome = Outcome::ToolError;
+        call.error_type = Some(Text::const_new("tool_error"));
     }
 }
 

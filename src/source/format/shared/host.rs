@@ -76,6 +76,14 @@ pub(in crate::source::format) fn embedded(raw: &str) -> Option<String> {
     json::string(raw).map(|inner| inner.into_owned())
 }
 
+/// The object or array that a JSON string holds; `None` if it holds anything else, or is no string.
+pub(in crate::source::format) fn container(raw: &str) -> Option<String> {
+    let inner = embedded(raw)?;
+    let text = inner.trim();
+    let valid = text.starts_with(['{', '[']) && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+    valid.then(|| text.to_owned())
+}
+
 /// A result as the server gave it: outcome by its `isError`.
 pub(in crate::source::format) fn answered(call: &mut Call, result: String) {
     let answer = Object::parse(&result).unwrap_or_default();

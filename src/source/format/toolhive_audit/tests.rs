@@ -1,5 +1,5 @@
 use super::*;
-use crate::call::Position;
+use crate::call::{Position, TimeSource};
 use crate::source::Hints;
 
 fn with_record<T>(line: &str, look: impl FnOnce(&Record<'_>) -> T) -> T {
@@ -70,6 +70,21 @@ fn outcomes() {
     let call =
         tool_call(r#""outcome":"success","data":{"response":{"jsonrpc":"2.0","id":1,"result":{"isError":true}}}"#);
     assert_eq!((call.outcome, call.result.as_deref()), (Outcome::ToolError, Some(r#"{"isError":true}"#)));
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]},"error":null}"#;
+    for answer in [answer.to_owned(), serde_json::Value::from(answer).to_string()] {
+        let call = tool_call(&format!(r#""outcome":"success","data":{{"response":{answer}}}"#));
+        assert_eq!((call.outcome, call.result.as_deref()), (Outcome::Success, Some(r#"{"content":[]}"#)), "{answer}");
+    }
+}
+
+#[test]
+fn the_end_alone_is_no_start() {
+    let call = tool_call(r#""outcome":"success","metadata":{"extra":{}}"#);
+    assert_eq!(
+        (call.time, call.time_source, call.duration_ns),
+        (call.time_end, TimeSource::ResponseLine, None),
+        "nobody measured, so that the call did not take 0"
+    );
 }
 
 #[test]
@@ -85,6 +100,7 @@ fn request_bodies_of_three_shapes() {
     );
     assert_eq!(arguments(r#"{"name":"get","arguments":{"a":1}}"#), expected);
     assert_eq!(arguments(r#"{"a":1}"#), expected);
+    assert_eq!(arguments(r#""{\"name\":\"get\",\"arguments\":{\"a\":1}}""#), expected);
     let own = r#"{"name":"other","arguments":{"a":1}}"#;
     assert_eq!(arguments(own), (PayloadState::Present, Some(own.to_string())));
     let none = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"get"}}"#;

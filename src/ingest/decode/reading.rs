@@ -1,0 +1,210 @@
+//! One record: who reads it, as it stands or out of what was put around it.
+
+use super::SourceView;
+use super::around::{self, Parts};
+use crate::call::Position;
+use crate::source::json::Object;
+use crate::source::{Decoded, Record, Reject};
+
+/// Wrappers in wrappers that are opened: a collector's line around another collector's around an array.
+const DEPTH: usize = 4;
+
+pub(in crate::ingest) enum Known {
+    Events,
+    Noise,
+    Rejected(String),
+}
+
+/// Reads one record; whoever reads it gets a vote.
+pub(in crate::ingest) fn one(
+    text: &str,
+    lossy: bool,
+    position: Position,
+    source: &SourceView,
+    out: &mut Decoded,
+    votes: &mut [u64],
+    was_repaired: &mut bool,
+) -> Known {
+    Reading { lossy, position, source, out, votes, was_repaired }.read(text, 0)
+}
+
+struct Reading<'a> {
+    lossy: bool,
+    position: Position,
+    source: &'a SourceView,
+    out: &'a mut Decoded,
+    votes: &'a mut [u64],
+    was_repaired: &'a mut bool,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, text: &str, depth: usize) -> Known {
+        let source = self.source;
+        let mut repaired = None;
+        let mut parsed = None;
+        let mut broken = None;
+        if text.starts_with('{') {
+            match Object::parse(text) {
+                Ok(object) => parsed = Some(object),
+                Err(error) => {
+                    broken = Some(error);
+                    repaired = without_bare_numbers(text);
+                }
+            }
+        } else if opens_array(text) {
+            broken = serde_json::from_str::<&serde_json::value::RawValue>(text).err();
+        }
+        let text = match &repaired {
+            Some(repaired) => {
+                match Object::parse(repaired) {
+                    Ok(object) => {
+                        *self.was_repaired = true;
+                        parsed = Some(object);
+                        broken = None;
+                    }
+                    Err(error) => broken = Some(error),
+                }
+                repaired.as_str()
+            }
+            None => text,
+        };
+        let record =
+            Record { text, json: parsed.as_ref(), position: self.position, lossy: self.lossy, hints: &source.hints };
+        let tolerated = || source.format().is_some_and(|format| format.tolerates(&record));
+        // What begins like an array and is none may be a line of text with something in brackets in front.
+        let is_text = broken.is_some() && text.starts_with('[') && !tolerated();
+        let claimed = if is_text {
+            source.formats.route_to_mapping(&record)
+        } else {
+            source.formats.route(&record, source.known)
+        };
+        if claimed != source.known && source.format().is_some_and(|format| format.echoes(&record)) {
+            return Known::Noise;
+        }
+        if let Some(at) = claimed {
+            return self.decode(at, &record);
+        }
+        let found = match around::parts(text, parsed.as_ref(), broken.as_ref()) {
+            _ if depth >= DEPTH => None,
+            Parts::None => None,
+            Parts::OneOf(texts) => texts.iter().find_map(|text| self.known(text, depth)),
+            Parts::All(texts) => self.all(&texts, depth),
+        };
+        if let Some(known) = found {
+            return known;
+        }
+        if tolerated() {
+            return Known::Noise;
+        }
+        if let Some(at) = source.formats.route_otherwise(&record) {
+            return self.decode(at, &record);
+        }
+        Known::Rejected(match broken {
+            Some(error) => json_error(&error),
+            None if text.contains('\0') => "binary data".to_owned(),
+            None if parsed.is_some() => "a JSON object of no known format".to_owned(),
+            None if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => {
+                "JSON, but no object of a known format".to_owned()
+            }
+            None => "a line of no known format".to_owned(),
+        })
+    }
+
+    fn decode(&mut self, at: usize, record: &Record<'_>) -> Known {
+        let formats = &self.source.formats;
+        let Some(format) = formats.get(at) else { return Known::Noise };
+        self.votes[at] += 1;
+        match format.decode(record, self.out) {
+            Ok(()) if self.out.events.is_empty() && self.out.rejected.is_empty() => Known::Noise,
+            Ok(()) => {
+                self.out.origin = crate::source::origin(format.id());
+                if let Some(key) = formats.audit_key() {
+                    format.judge(record, key, self.out);
+                }
+                Known::Events
+            }
+            Err(reject) => {
+                self.out.clear();
+                Known::Rejected(reject.reason)
+            }
+        }
+    }
+
+    /// The text if a format knows it.
+    fn known(&mut self, text: &str, depth: usize) -> Option<Known> {
+        let voted: u64 = self.votes.iter().sum();
+        let known = self.read(text, depth + 1);
+        (self.votes.iter().sum::<u64>() > voted).then_some(known)
+    }
+
+    /// All texts if a format knows one of them. Those that nobody can read are rejected one by one.
+    fn all(&mut self, texts: &[&str], depth: usize) -> Option<Known> {
+        let (mut all, mut is_known) = (Decoded::default(), false);
+        let voted: u64 = self.votes.iter().sum();
+        for text in texts {
+            match self.read(text, depth + 1) {
+                Known::Events => {
+                    is_known = true;
+                    all.origin = self.out.origin;
+                    all.events.append(&mut self.out.events);
+                    all.rejected.append(&mut self.out.rejected);
+                }
+                Known::Noise => {}
+                Known::Rejected(reason) => all.rejected.push(Reject { reason }),
+            }
+            self.out.clear();
+        }
+        if self.votes.iter().sum::<u64>() == voted {
+            return None;
+        }
+        if !is_known {
+            return Some(all.rejected.pop().map_or(Known::Noise, |reject| Known::Rejected(reject.reason)));
+        }
+        *self.out = all;
+        Some(Known::Events)
+    }
+}
+
+/// Whether the text starts as an array of containers or strings; `[2026-11-10 …] text` is a line of a log.
+fn opens_array(text: &str) -> bool {
+    text.strip_prefix('[')
+        .is_some_and(|rest| matches!(rest.trim_start().as_bytes().first(), None | Some(b'{' | b'[' | b'"' | b']')))
+}
+
+fn json_error(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Eof => "truncated JSON".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let reason = text.split(" at line").next().unwrap_or("invalid");
+            format!("invalid JSON: {reason}")
+        }
+    }
+}
+
+/// Python writers put `NaN` and `Infinity` where JSON has no number; replaces them by `null` outside strings.
+fn without_bare_numbers(text: &str) -> Option<String> {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    if !WORDS[1..].iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    let mut copied = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'"' {
+            at = crate::source::json::skip_string(bytes, at);
+        } else if let Some(word) = WORDS.iter().find(|word| bytes[at..].starts_with(word.as_bytes())) {
+            out.push_str(&text[copied..at]);
+            out.push_str("null");
+            at += word.len();
+            copied = at;
+        } else {
+            at += 1;
+        }
+    }
+    out.push_str(&text[copied.min(text.len())..]);
+    Some(out)
+}
