@@ -6,7 +6,8 @@
 --   A command or statement that cannot be taken back and whose reach is a whole thing: recursive deletion of a root, home or parent folder or a
 --   bare wildcard, disks and file systems, a database or schema, a table without a condition, a cluster's namespace, an infrastructure.
 --   high: it worked. medium: it failed or was cut off. One level less when the user named the means or the thing. Whether somebody approved it
---   is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out.
+--   is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out,
+--   and so is find with a name, age or size.
 --   A program whose own code deletes is not seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi05", "atlas.AML.T0101", "attack.T1485", "attack.T1561"]
@@ -17,12 +18,12 @@
 -- params = { max_bytes = 65536 }
 WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           regexp_replace(arguments, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*-delete|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)).*$', '\1', 'is') AS what
+           regexp_replace(arguments, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*-delete|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)).*$', '\1', 'is') AS what
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
       AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive'))
-      AND regexp_like(arguments, '\brm\s+(-[\w-]+\s+)*-\w*[rR]\w*\s+(-[\w-]+\s+)*(--\s+)?[''"\\]{0,2}(/|~/?|\$HOME|\$\{HOME\}|\.\.?|/\*|\*|\./\*|~/\*|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''"\\]{0,2}\s*($|["\s;&|\\])'
-          || '|\brm\s+[^|;&"]*--no-preserve-root|\bfind\s+(/|~|\$HOME|/(etc|home|opt|srv|usr|var|data)\S*)\s[^|;&"]*-delete\b'
+      AND regexp_like(arguments, '\brm\s+(-[\w-]+\s+)*-\w*[rR]\w*\s+(-[\w-]+\s+)*(--\s+)?[''"\\]{0,2}(/|~/?|\$HOME|\$\{HOME\}|\.\.?|/\*|\*|\./\*|~/\*|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''"\\]{0,2}\s*($|["\s;&|\\)`])'
+          || '|\brm\s+[^|;&"]*--no-preserve-root|\bfind\s+(/|~|\$HOME|/(etc|home|opt|srv|usr|var|data)\S*)\s+((-type\s+\S+|-maxdepth\s+\d+|-print\w*)\s+)*-delete\b'
           || '|\bmkfs(\.\w+)?\s+(-\S+\s+)*/dev/|\bdd\s+[^|;&"]*of=/dev/(sd|nvme|vd|hd|disk|mmcblk)|\b(shred|wipefs)\s[^|;&"]*/dev/'
           || '|\bdrop\s+(database|schema)\s+(if\s+exists\s+)?[^\s;"]+|\btruncate\s+(table\s+)?[\w."\\`]+\s*(cascade|restart|;|"|$)|\bdelete\s+from\s+[\w.\\"`]+\s*(;|"|\\n|$|where\s+(1\s*=\s*1|true))'
           || '|\b(terraform|tofu)\s+(-\S+\s+)*(destroy|apply\s+[^|;&"]*-destroy)[^|;&"]*-auto-approve|\bpulumi\s+destroy[^|;&"]*(-y|--yes)'
@@ -30,8 +31,8 @@ WITH hit AS (
           || '|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete|\bRemove-Item\s[^|;&"]*-Recurse[^|;&"]*\s[''"]?([A-Z]:\\\\?(Users|Windows|inetpub)?|~|\$HOME|\$env:USERPROFILE)\\*[''"*]?\s*($|["\s;&|-])|\bformat\s+[a-z]:\s*/|\b(rd|rmdir)\s+/s\s+(/q\s+)?[a-z]:\\\\?["\s]'
           || '|\bFLUSH(ALL|DB)\b|\bdropDatabase\s*\(|\bdeleteMany\s*\(\s*\{\s*\}\s*\)', 'i')
       AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false)
-      -- The words stand in a quoted text: a commit message, an echo, a search.
-      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\]|\\[^"])*\\")[^|;&''"]*"\s*[,}]')
+      -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
+      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
       AND NOT regexp_like(arguments, '--dry-run\b')
 ),
 graded AS (

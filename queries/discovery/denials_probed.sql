@@ -3,7 +3,7 @@
 -- level = "medium"
 -- status = "test"
 -- description = """
---   In a quarter of an hour one agent, user or address was refused many different tools or arguments (denied by a policy, 401, 403), or many attempts to log in: it feels for what
+--   In a quarter of an hour one agent, user or address was refused many different tools or arguments (denied by a policy, 401, 403, or an error whose text says so), or many attempts to log in: it feels for what
 --   is left open.
 --   high: then a tool worked that had been refused, without a user who allowed it. medium: at least
 --   min_denials different ones. Refusals by a person, and the same call again, count once. No history is needed.
@@ -12,13 +12,14 @@
 -- falsepositives = ["an agent whose rights were cut this morning"]
 -- window = "24h"
 -- needs = []
--- helps = ["users", "argument_sizes", "client_addresses", "approvals", "errors"]
+-- helps = ["users", "argument_sizes", "client_addresses", "approvals", "errors", "results"]
 -- params = { min_denials = 6, within = "15 minutes" }
 WITH refused AS (
     SELECT coalesce(agent, user_id, client_address, session_id) AS who, server, tool, coalesce(arguments_hash, mcp_resource_uri, call_id) AS what, min(time) AS time, min(call_id) AS call_id,
            min(session_id) AS session_id, min(agent) AS agent, min(user_id) AS user_id
     FROM calls
-    WHERE event_kind = 'call' AND ((outcome = 'denied' AND approval <> 'user_denied') OR http_response_status_code IN (401, 403))
+    WHERE event_kind = 'call' AND ((outcome = 'denied' AND approval <> 'user_denied') OR http_response_status_code IN (401, 403)
+           OR (outcome IN ('tool_error', 'protocol_error') AND regexp_like(concat_ws(' ', error_message, left(result_text, 300)), '\b40[13]\b|forbidden|unauthori[sz]ed|access denied|permission denied|not (allowed|permitted)', 'i')))
     GROUP BY coalesce(agent, user_id, client_address, session_id), server, tool, coalesce(arguments_hash, mcp_resource_uri, call_id)
 ),
 burst AS (
@@ -40,6 +41,8 @@ opened AS (
     JOIN calls c ON coalesce(c.agent, c.user_id, c.client_address, c.session_id) = f.who
     JOIN refused r ON r.who = f.who AND r.tool = c.tool AND (r.server IS NOT DISTINCT FROM c.server)
     WHERE c.outcome = 'success' AND c.event_kind = 'call' AND c.time > f.burst_at AND c.time <= f.last_seen + INTERVAL '1 hour' AND c.approval <> 'user_allowed'
+      -- Of a tool that runs commands, the refused one itself.
+      AND (NOT has_capability(c.capabilities, 'executes') OR c.arguments_hash = r.what)
     GROUP BY f.who
 )
 SELECT f.agent, f.user_id, f.session_id, f.first_seen, f.last_seen, array_slice(CASE WHEN o.call_id IS NULL THEN f.call_ids ELSE array_append(f.call_ids, o.call_id) END, 1, 50) AS call_ids,

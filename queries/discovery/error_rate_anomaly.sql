@@ -4,7 +4,7 @@
 -- status = "test"
 -- description = """
 --   In one session most calls to a server failed or were denied, over several tools or many arguments, while this agent's calls to the server hardly ever fail.
---   high: after the failures something with side effects or credentials worked for the first time in the session. medium: refusals (denied, 401, 403, 404, unknown tool) are half of the
+--   high: after the failures something with side effects or credentials worked for the first time in the session. medium: refusals (denied, 401, 403, 404, unknown tool, by status or by the error's text) are half of the
 --   failures, as when rights and names are tried out. low: anything else, such as a server that is down.
 --   Compared with the agent's daily shares on min_days of the 30 days before, by the median and three times the median absolute deviation; the
 --   finding says how many days there were. Not reported when other agents' calls to the server fail as much that day.
@@ -14,7 +14,7 @@
 -- window = "31d"
 -- history = "4d"
 -- needs = []
--- helps = ["users", "argument_sizes", "errors", "approvals"]
+-- helps = ["users", "argument_sizes", "errors", "approvals", "results"]
 -- params = { min_days = 4, min_failures = 8, min_share = 0.4 }
 WITH tried AS (
     SELECT coalesce(agent, user_id) AS who, server, day, session_id, count(*) AS calls,
@@ -39,7 +39,7 @@ called AS (
     SELECT o.session_id, o.server, o.days, o.usual, o.calls, o.failures, c.call_id, c.agent, c.user_id, c.tool, c.time, c.arguments_hash,
            c.outcome IN ('tool_error', 'protocol_error', 'transport_error', 'timeout', 'denied') AS failed,
            c.outcome = 'denied' OR c.http_response_status_code IN (401, 403, 404) OR c.rpc_response_status_code IN (-32601, -32602, -32001, -32002)
-             OR coalesce(regexp_like(c.error_message, 'denied|forbidden|not allowed|unauthori[sz]ed|not permitted|permission|access|not found|no such|does not exist|unknown', 'i'), false) AS refused,
+             OR coalesce(c.outcome IN ('tool_error', 'protocol_error') AND regexp_like(concat_ws(' ', c.error_message, left(c.result_text, 300)), '\b40[134]\b|denied|forbidden|not allowed|unauthori[sz]ed|not permitted|permission|access|not found|no such|does not exist|unknown', 'i'), false) AS refused,
            c.outcome = 'success' AND array_has_any(c.capabilities, make_array('writes', 'destructive', 'egress', 'executes', 'pays', 'credentials')) AS worked
     FROM odd o JOIN calls c ON c.session_id = o.session_id
     WHERE c.server = o.server AND c.day = o.day AND c.event_kind = 'call' AND c.method = 'tools/call'

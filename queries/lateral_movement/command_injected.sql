@@ -6,7 +6,8 @@
 --   A value that should be a name, number, path or address (the tool is no shell, the value is short) ends the value and begins a command:
 --   `; id`, `$(curl …)`, backquotes, `| sh`, `&& rm`, a template or expression that evaluates code.
 --   high: the call worked. medium: several tries that were refused or failed. low: one such try.
---   Bodies, messages, code, SQL and search patterns are texts and left out by their key or their length; so are commits' and issues' texts.
+--   Bodies, messages, code, SQL, filters, query languages and search patterns are texts and left out by their key or their length; so are commits' and issues' texts.
+--   Behind the word the value, the command or an argument must follow, so that `a || id = 5` and `closed|open` stay quiet.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0050", "atlas.AML.T0049", "attack.T1059", "attack.T1190"]
 -- falsepositives = ["tools that run commands under a name that does not say so", "security tests"]
@@ -18,12 +19,12 @@ WITH hit AS (
            regexp_replace(rest, '^.*?"(\w+)"\s*:\s*"([^"\\]|\\.)*?((;|\||&&|\$\(|`|\$\{|\{\{|%0a|\\n)\s*(\\")?\s*(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc|7\s*\*\s*7|__|self|request|config)\b.{0,80}).*$', '\1: \3', 'is') AS what
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities,
                  -- Without the values that are texts by their key.
-                 regexp_replace(arguments, '"(\w*(body|text|content|message|code|script|sql|query|statement|html|markdown|description|comment|prompt|diff|patch|template|notes?|instructions?|expression|function|regex|pattern|old_?\w*|new_?\w*|file_?text|command|cmd|summary|title|q|search\w*|thought|snippet|source|data|input))"\s*:\s*"([^"\\]|\\.)*"', '""', 'gi') AS rest
+                 regexp_replace(arguments, '"(\w*(body|text|content|message|code|script|sql|query|statement|html|markdown|description|comment|prompt|diff|patch|template|notes?|instructions?|expression|function|regex|pattern|old_?\w*|new_?\w*|file_?text|command|cmd|summary|title|q|search\w*|thought|snippet|source|data|input|filter\w*|where|expr|\w*ql|condition\w*|criteria|selector|formula|jq|xpath|location|company|label\w*|status|state))"\s*:\s*"([^"\\]|\\.)*"', '""', 'gi') AS rest
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND arguments_bytes <= $max_bytes AND NOT has_capability(capabilities, 'executes')
             AND outcome <> 'cancelled'
             AND regexp_like(arguments, '(;|\||&&|\$\(|`|%0a|\\n|\$\{|\{\{)\s*(\\")?\s*(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc|7\s*\*\s*7|__|self|request|config)\b'))
-    WHERE regexp_like(rest, '[:\[,]\s*"([^"\\]|\\.)*?((;|\||&&)\s*(/usr)?(/bin/)?(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc)\b(\s|;|\||&|"|\\|$|-)'
+    WHERE regexp_like(rest, '[:\[,]\s*"([^"\\]|\\.)*?((;|\||&&)\s*(/usr)?(/bin/)?(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|calc)\b(\s*[;&|]|\s*"|\s*\\|$|\s+[-/\w$.~''{])'
           || '|\$\((\s|/usr|/bin/)*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|python\d?|perl|env|printenv|echo|open)\b|`\s*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|python\d?|env|printenv|echo|open)\b[^`"]*`|%0a\s*(id|whoami|cat|curl|wget|bash|sh|rm)\b'
           || '|\$\{(IFS|jndi:)|\{\{\s*(7\s*\*\s*7|config|self\.|request\.|\S*__(class|globals|import)__))', 'i')
 ),

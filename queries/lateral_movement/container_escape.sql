@@ -28,8 +28,8 @@ WITH hit AS (
                 || '|hostPID\S*\s*:\s*true|hostPath\S*\s*:|privileged\S{0,3}\s*:\s*true', 'i'))
            OR (regexp_like(tool, 'container|docker|pod|compose|deployment|daemonset|apply|manifest|resource', 'i')
                AND regexp_like(arguments, '\\?"(privileged|hostPID|hostIPC|hostNetwork|Privileged)\\?"\s*:\s*true|hostPath|privileged:\s*true|hostPID:\s*true|"(PidMode|NetworkMode|IpcMode|pid_mode|network_mode|pid|ipc)"\s*:\s*"host"|"/(etc|root|var/run/docker\.sock|proc)?:/|/var/run/docker\.sock', 'i')))
-      -- The words stand in a quoted text: a commit message, an echo, a search.
-      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\]|\\[^"])*\\")[^|;&''"]*"\s*[,}]')
+      -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
+      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
 ),
 graded AS (
     SELECT h.call_id, min(h.session_id) AS session_id, min(h.agent) AS agent, min(h.server) AS server, min(h.tool) AS tool, min(h.time) AS time, min(h.way) AS way,

@@ -7,6 +7,7 @@
 --   critical: a reverse shell. high: decoded text is run; or a download is run whose host only a result of this session had named, or that is a
 --   bare address or plain HTTP. medium: any other download that is run. low: the command failed, or the user named the host.
 --   Well-known installers are run in just this way: their hosts can be allow-listed with `installers`. The payload itself is not looked at.
+--   A test whether a port is open (nothing is sent, no shell bound) is left out.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "atlas.AML.T0050", "atlas.AML.T0072", "attack.T1059", "attack.T1105", "attack.T1140"]
 -- falsepositives = ["installation instructions of tools that are not among the installers"]
@@ -17,7 +18,7 @@
 WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            regexp_like(arguments, '/dev/(tcp|udp)/|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|-c|--exec|--sh-exec)\s|\bmkfifo\b|\bsocat\b|pty\.spawn|socket\.socket|TCPSocket|fsockopen|IO\.popen|Net\.Sockets\.TCPClient', 'i') AS shell,
-           regexp_like(arguments, '\b(base64\s+(-d|-D|--decode)|xxd\s+-r|openssl\s+(enc\s+)?(-d|base64\s+-d)|FromBase64String|b64decode|-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,})', 'i') AS decoded,
+           regexp_like(arguments, '\b(base64\s+(-d|-D|--decode)|xxd\s+-r|openssl\s+(enc\s+)?(-d|base64\s+-d)|FromBase64String|b64decode)|\s-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}', 'i') AS decoded,
            regexp_replace(arguments, '^.*?((curl|wget|iwr|irm|nc|ncat|netcat|socat|bash\s+-i|base64\s+-\w|powershell|pwsh|python\d?|ruby|perl|php|exec\s+\d+<>)\b.{0,160}).*$', '\1', 'is') AS what
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
@@ -28,9 +29,11 @@ WITH hit AS (
           || '|\b(iex|Invoke-Expression)\b[^|;"]{0,60}(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)|(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)\b[^|;]{0,200}\|\s*(iex|Invoke-Expression)\b|\bmshta\s+https?:|\bregsvr32\b[^|;&"]*https?:|\bcertutil\b[^|;&"]*-urlcache'
           || '|\b(curl|wget)\s[^|;"]*-[oO]\s*(\S+)[^"]*(&&|;)\s*(chmod\s[^;&"]*(&&|;)\s*)?(sudo\s+)?((ba|z)?sh|python\d?|\./|/tmp/)\S*'
           || '|\|\s*(base64\s+(-d|-D|--decode)|xxd\s+-r\S*|openssl\s+base64\s+-d)[^|;&"]*\|\s*(sudo\s+)?((ba|z|da)?sh|python\d?|perl|ruby|node)\b|\beval\s+[''"\\]{0,3}\$\([^)]*base64\s+(-d|--decode)|\b(powershell|pwsh)(\.exe)?\s[^|;&"]*-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}|exec\(\s*(base64\.b64decode|__import__\(.base64)'
-          || '|>&?\s*/dev/(tcp|udp)/[\w.-]+/\d+|<>\s*/dev/tcp/|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|--exec|--sh-exec)\s*\S*(sh|bash|cmd)|\bmkfifo\b[^"]*\|\s*(nc|ncat|netcat)\b|\bsocat\b[^|;&"]*exec:[^|;&"]*(sh|bash)|socket\.socket\([^"]{0,400}(dup2|pty\.spawn|subprocess)|TCPSocket\.(open|new)[^"]{0,200}(exec|IO)|fsockopen\([^"]{0,200}(exec|proc_open)|Net\.Sockets\.TCPClient', 'i')
-      -- The words stand in a quoted text: a commit message, an echo, a search.
-      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\]|\\[^"])*\\")[^|;&''"]*"\s*[,}]')
+          || '|(>&\s*|<>\s*|[^\s(:''\\]\s+>\s*)/dev/(tcp|udp)/[\w.$\{\}-]+/[\d$]|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|--exec|--sh-exec)\s*\S*(sh|bash|cmd)|\bmkfifo\b[^"]*\|\s*(nc|ncat|netcat)\b|\bsocat\b[^|;&"]*exec:[^|;&"]*(sh|bash)|socket\.socket\([^"]{0,400}(dup2|pty\.spawn|subprocess)|TCPSocket\.(open|new)[^"]{0,200}(exec|IO)|fsockopen\([^"]{0,200}(exec|proc_open)|Net\.Sockets\.TCPClient', 'i')
+      -- Nothing is sent and no shell is bound: a test whether a port is open.
+      AND NOT (regexp_like(arguments, '(\becho|:|\btrue|<\s*/dev/null)\s*>\s*/dev/(tcp|udp)/', 'i') AND NOT regexp_like(regexp_replace(arguments, '\d?>&\d|&?>\s*/dev/null|\|\|', ' ', 'g'), 'sh\s+-i|<>|[<>]&|\||\bcurl\b|\bwget\b', 'i'))
+      -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
+      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
 ),
 aimed AS (
     SELECT h.*, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host, o.type = 'url' AND starts_with(lower(o.value), 'http://') AS plain

@@ -43,7 +43,7 @@ judged AS (
            min(g.arguments) AS arguments, coalesce(bool_or(a.untrusted_at < g.time), false) AS untrusted, bool_or(g.approval = 'user_allowed') AS allowed, count(q.session_id) AS prompts,
            bool_or(array_has_any(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '),
                                  array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named,
-           coalesce(bool_or(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|"[^"]*\b(admin|administrator|owner|root)\b[^"]*"|\*:\*|administratoraccess|777', 'i')), false) AS wide
+           coalesce(bool_or(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]*\b(admin|administrator|owner|root)s?\b[^"]*"\s*[,}\]]|\*:\*|administratoraccess|777', 'i')), false) AS wide
     FROM granted g
     LEFT JOIN around a ON a.session_id = g.session_id
     LEFT JOIN prompts q ON q.session_id = g.session_id AND q.time <= g.time

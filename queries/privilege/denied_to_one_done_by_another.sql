@@ -3,7 +3,7 @@
 -- level = "high"
 -- status = "test"
 -- description = """
---   A policy or a server refused a call (denied, 401, 403), and soon afterwards another agent, user or subject made the same call with the same
+--   A policy or a server refused a call (denied, 401, 403, or an error whose text says so), and soon afterwards another agent, user or subject made the same call with the same
 --   arguments (by hash) and it worked: a confused deputy, that lends its rights to whoever asks.
 --   high: the other one is a subagent, or an agent of the same user, host or session, and the call has side effects. medium: one of the two. low: a principal with
 --   nothing in common that reads the same, as when two people do the same work.
@@ -13,12 +13,13 @@
 -- falsepositives = ["a colleague with the rights takes over a task"]
 -- window = "3h"
 -- needs = ["argument_sizes"]
--- helps = ["users", "identities", "client_addresses", "approvals", "errors"]
+-- helps = ["users", "identities", "client_addresses", "approvals", "errors", "results"]
 -- params = { within = "30 minutes", min_bytes = 12 }
 WITH denied AS (
     SELECT call_id, session_id, agent, user_id, auth_subject, host_name, server, tool, arguments_hash, time, concat_ws('/', agent, user_id, auth_subject) AS principal
     FROM calls
-    WHERE (outcome = 'denied' OR http_response_status_code IN (401, 403)) AND event_kind = 'call' AND method = 'tools/call'
+    WHERE (outcome = 'denied' OR http_response_status_code IN (401, 403)
+           OR (outcome IN ('tool_error', 'protocol_error') AND regexp_like(concat_ws(' ', error_message, left(result_text, 300)), '\b40[13]\b|forbidden|unauthori[sz]ed|access denied|permission denied|not (allowed|permitted)', 'i'))) AND event_kind = 'call' AND method = 'tools/call'
       AND approval <> 'user_denied' AND arguments_bytes >= $min_bytes AND arguments_hash IS NOT NULL
 ),
 twin AS (

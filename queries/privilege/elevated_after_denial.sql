@@ -4,7 +4,7 @@
 -- status = "test"
 -- description = """
 --   A call was denied or failed for want of rights, and within minutes the same tool, or another one of the server, was called with an argument that asks for more: force, bypass, skip, override, no-verify,
---   as another user, as administrator, sudo.
+--   as another user, as administrator, sudo. The second call shares a word of its arguments with the first. A refusal may also stand in the text of an error.
 --   high: it worked. medium: it was tried and denied again. low: it was allowed by the user. Only arguments that the denied call did not have count, so a tool that always
 --   gets such a flag is left out.
 --   """
@@ -12,13 +12,13 @@
 -- falsepositives = ["a retry with a flag that the error message recommends"]
 -- window = "2h"
 -- needs = ["arguments"]
--- helps = ["errors", "approvals"]
+-- helps = ["errors", "approvals", "results"]
 -- params = { within = "15 minutes" }
 WITH refused AS (
     SELECT call_id, session_id, server, tool, time, arguments
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND (outcome = 'denied' OR http_response_status_code IN (401, 403)
-          OR (outcome IN ('tool_error', 'protocol_error') AND regexp_like(error_message, 'denied|forbidden|not allowed|unauthori[sz]ed|not permitted|permission|privilege|access right|requires? (admin|approval|elevat)', 'i')))
+          OR (outcome IN ('tool_error', 'protocol_error') AND regexp_like(concat_ws(' ', error_message, left(result_text, 300)), '\b40[13]\b|denied|forbidden|not allowed|unauthori[sz]ed|not permitted|permission|privilege|access right|requires? (admin|approval|elevat)', 'i')))
 ),
 pair AS (
     SELECT r.call_id AS refused_id, r.time AS refused_at, r.tool AS refused_tool, c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, c.approval,
@@ -27,6 +27,9 @@ pair AS (
     FROM refused r JOIN calls c ON c.session_id = r.session_id
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.time > r.time AND c.time <= r.time + CAST($within AS INTERVAL)
       AND (c.server IS NOT DISTINCT FROM r.server)
+      -- The same thing again: of a command, the same program; of a tool, one of the values.
+      AND array_has_any(array_remove_all(string_to_array(regexp_replace(regexp_replace(lower(array_to_string(json_strings(c.arguments), ' ')), '\b(sudo|doas|runas)\b', '', 'g'), '[^a-z0-9._/@-]+', ' ', 'g'), ' '), ''),
+                        array_slice(array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(r.arguments), ' ')), '[^a-z0-9._/@-]+', ' ', 'g'), ' '), ''), 1, 8))
 ),
 elevated AS (
     SELECT *, coalesce(nullif(key_flag, ''), word_flag) AS flag FROM pair

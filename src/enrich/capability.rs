@@ -26,7 +26,7 @@ const VERBS: &[(&str, &[Capability])] = &[
         &[Destructive, Writes],
     ),
     ("exec execute run eval spawn launch", &[Executes]),
-    ("transfer charge wire", &[Pays, Writes]),
+    ("transfer charge wire remit topup", &[Pays, Writes]),
     (
         "create write update edit insert set add put save modify append patch rename move upsert commit merge overwrite replace copy \
          schedule reschedule cancel book reserve assign change apply reset install enable disable",
@@ -45,6 +45,11 @@ const UNTRUSTED: &str = "mail mails email emails inbox message messages thread t
 /// What others get to see when it is created.
 const SHOWN: &str = "issue comment pull pr gist post message release webhook event meeting ticket discussion review page invite invitation";
 const SQL: &str = "sql query statement";
+/// What is paid by when it is created, and what when it is sent; creating a transaction is also what budgets and databases do.
+const PAID: &str = "transfer transfers sepa wire remittance";
+const SENT: &str = "transaction transactions";
+/// Names of nothing but these words are clients of HTTP: they carry whatever they are given to wherever they are told.
+const HTTP: &str = "http https curl wget rest api request requests call invoke make send execute do raw client tool post put patch delete get head";
 
 /// Capabilities of tools: what is known, and what the user says.
 #[derive(Clone, Debug, Default)]
@@ -231,11 +236,27 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     if found.has(Executes as u32) && has(SQL) {
         found = Bits(found.0 & !bits(&[Executes]).0).union(bits(&[ReadsPrivate, Writes, Destructive]));
     }
+    let creates = matches!(verb, "create" | "send" | "schedule" | "submit");
+    if creates && (has(PAID) || verb != "create" && has(SENT)) && !has("file files data") {
+        found = found.union(bits(&[Pays, Writes]));
+    }
+    if is_http_client(words) {
+        found.add(ReadsUntrusted as u32);
+        if !has("get head") {
+            found.add(Egress as u32);
+        }
+    }
     // Asking for a token to be read is one thing, counting tokens another.
     if has("token tokens") && matches!(verb, "get" | "create" | "read" | "list" | "fetch") {
         found.add(Credentials as u32);
     }
     found
+}
+
+fn is_http_client<W: AsRef<str>>(words: &[W]) -> bool {
+    let is = |list: &str| words.iter().any(|word| in_list(list, word.as_ref()));
+    let only_such = words.iter().all(|word| in_list(HTTP, word.as_ref()));
+    only_such && (is("http https curl wget requests") || is("api rest") && is("request call invoke post put patch") || is("request"))
 }
 
 /// What the first sentence of a description says; of a tool whose name says something, only what is grave.

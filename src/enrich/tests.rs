@@ -181,6 +181,15 @@ fn capabilities_of_tools() {
         (None, "create_issue", &[Egress, Writes]),
         (None, "get_secret", &[Credentials]),
         (None, "get_weather", &[]),
+        (None, "create_sepa_transfer", &[Pays, Writes]),
+        (None, "schedule_transaction", &[Pays, Writes]),
+        (None, "create_transaction", &[Writes]),
+        (None, "http_request", &[Egress, ReadsUntrusted]),
+        (None, "make_api_call", &[Egress, ReadsUntrusted]),
+        (None, "httpGet", &[ReadsUntrusted]),
+        (None, "get_http_logs", &[]),
+        (None, "request", &[Egress, ReadsUntrusted]),
+        (None, "request_review", &[]),
     ];
     for (server, tool, expected) in cases {
         let found = table.of(*server, tool, None, None, None);

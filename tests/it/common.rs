@@ -308,11 +308,16 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// The sample logs, without what is expected of them.
 pub(crate) fn sample_logs() -> Vec<PathBuf> {
+    logs("sample-logs")
+}
+
+/// The logs below a folder of the repository, without what is expected of them.
+pub(crate) fn logs(folder: &str) -> Vec<PathBuf> {
     let is_log = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         (name.ends_with(".jsonl") || name.ends_with(".log")) && !name.ends_with(".expected.jsonl")
     };
-    files(&repository("sample-logs")).into_iter().filter(is_log).collect()
+    files(&repository(folder)).into_iter().filter(is_log).collect()
 }
 
 /// Copies a folder with all that is in it.

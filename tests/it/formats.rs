@@ -1,7 +1,7 @@
 //! Every log format on its sample logs: the rows and counts that stand beside each log come out, and the list of formats, its
 //! files and the sample logs agree.
 
-use crate::common::{Place, json_lines, repository, sample_logs};
+use crate::common::{Place, json_lines, logs, repository, sample_logs};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,6 +9,13 @@ use std::path::Path;
 #[test]
 fn samples_give_the_expected_rows() {
     let wrong: Vec<_> = sample_logs().iter().filter_map(|log| differences(log)).collect();
+    assert!(wrong.is_empty(), "{} samples differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Null members, wrappers, prefixes, arrays, joined files: what stands around records outside of a laboratory.
+#[test]
+fn logs_as_they_are_found_give_the_expected_rows() {
+    let wrong: Vec<_> = logs("tests/data/logs").iter().filter_map(|log| differences(log)).collect();
     assert!(wrong.is_empty(), "{} samples differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// How shells write the home folder.
+const HOME: [&str; 2] = ["$HOME", "${HOME}"];
+
 const fn stops_path(byte: u8) -> bool {
     byte <= b' '
         || byte == 0x7F
@@ -58,10 +61,11 @@ pub(crate) fn unix(text: &str, slash: usize) -> Option<Range<usize>> {
         .take(64)
         .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'~' | b'_' | b'-'))
         .count();
-    let start = slash - prefix;
+    let home = HOME.iter().find(|home| bytes[..slash].ends_with(home.as_bytes()));
+    let start = slash - home.map_or(prefix, |home| home.len());
     let prefix = &bytes[start..slash];
-    // Absolute, or from `.`, `..`, `~`, `~user`, or a dot folder. `and/or` is none, nor is `</p>`.
-    let relative = prefix.first().is_some_and(|b| matches!(b, b'.' | b'~'));
+    // Absolute, or from `.`, `..`, `~`, `~user`, the home folder's variable, or a dot folder. `and/or` is none, nor is `</p>`.
+    let relative = home.is_some() || prefix.first().is_some_and(|b| matches!(b, b'.' | b'~'));
     if (!prefix.is_empty() && !relative) || !starts(bytes, start) || bytes.get(slash + 1) == Some(&b'/') {
         return None;
     }

@@ -21,6 +21,10 @@ fn found() {
         ("addr fe80::1ff:fe23:4567:890a and ::1", &["ip fe80::1ff:fe23:4567:890a", "ip ::1"]),
         ("cat /etc/passwd;", &["file_path /etc/passwd"]),
         (
+            "cat $HOME/.kube/config ${HOME}/.ssh/id_rsa $HOMER/x",
+            &["file_path $HOME/.kube/config", "file_path ${HOME}/.ssh/id_rsa"],
+        ),
+        (
             "open ~/.ssh/id_rsa, ./run.sh ../up/x",
             &["file_path ~/.ssh/id_rsa", "file_path ./run.sh", "file_path ../up/x"],
         ),
