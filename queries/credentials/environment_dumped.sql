@@ -6,7 +6,8 @@
 --   A command prints all environment variables, reads another process's environment, asks whether variables with the names of keys are set, greps files
 --   for the names of secrets, or asks a store of secrets for its content.
 --   high: the result held a secret, or the output of the same command goes to the network. medium: a whole environment, a process's environment, a
---   recursive search, a store of secrets. low: the command failed, a single variable, or the user asked for it.
+--   recursive search, a store of secrets. low: the command failed, a single variable, or the user asked for it. One level less when the user wrote in another
+--   language than English, of which this cannot be told. `env | grep WORD` counts if WORD may stand in a secret's name.
 --   """
 -- tags = ["owasp.mcp01", "owasp.asi03", "atlas.AML.T0055", "atlas.AML.T0098", "attack.T1552.001", "attack.T1082", "attack.T1555"]
 -- falsepositives = ["debugging of a build or deployment"]
@@ -22,7 +23,10 @@ WITH hit AS (
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
       AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND regexp_like(arguments, '["\s;&|(`](printenv|export\s+-p|declare\s+-(x|p|xp))\s*("|$|\||;|&|>|\)|`|\\n)|(["`;&|(]|\\n)\s*(sudo\s+)?(env|set)\s*("\s*[,}]|\||;|&&|>|\)|`|\\n)|\bprintenv\s+[A-Z_]*(KEY|TOKEN|SECRET|PASS)|\becho\s+\\?"?\$\{?[A-Z_]*(API_KEY|TOKEN|SECRET|PASSWORD)|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)'
+      -- The environment searched for one word that is no secret's is no dump.
+      AND regexp_like(CASE WHEN regexp_like(arguments, 'grep') AND NOT regexp_like(arguments, 'key|token|secret|pass|pwd|cred|auth|aws|cert|private|grep\s+(-\w+\s+)*[''"\\]*[.^=*]*[''"\\]*\s*("|$|[|;&])|grep\s+(-\w+\s+)*-\w*v', 'i')
+                           THEN regexp_replace(arguments, '\b(env|printenv|set)\s*\|\s*[ef]?grep\s[^|;&"]*', '', 'g') ELSE arguments END,
+                      '["\s;&|(`](printenv|export\s+-p|declare\s+-(x|p|xp))\s*("|$|\||;|&|>|\)|`|\\n)|(["`;&|(]|\\n)\s*(sudo\s+)?(env|set)\s*("\s*[,}]|\||;|&&|>|\)|`|\\n)|\bprintenv\s+[A-Z_]*(KEY|TOKEN|SECRET|PASS)|\becho\s+\\?"?\$\{?[A-Z_]*(API_KEY|TOKEN|SECRET|PASSWORD)|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)'
           || '|\b(Get-ChildItem|gci|dir|ls)\s+env:|\bprint\((dict\()?os\.environ|json\.dumps\((dict\()?os\.environ|console\.log\((JSON\.stringify\()?process\.env\s*\)|/proc/(\d+|self|\*|1)/environ|\bps\s+\S*e\S*ww|\bENV\.(to_h|each)'
           || '|\bsecurity\s+(dump-keychain|find-(generic|internet)-password)|\bcmdkey\s+/list|\bsecret-tool\s+(search|lookup)|\bgh\s+auth\s+token|\bgcloud\s+auth\s+(application-default\s+)?print-access-token|\baws\s+(secretsmanager\s+(get-secret-value|batch-get-secret-value)|ssm\s+get-parameters?[^|;&"]*--with-decryption|configure\s+export-credentials)|\baz\s+(account\s+get-access-token|keyvault\s+secret\s+show)|\bkubectl\s+get\s+secrets?\s[^|;&"]*-o\s*(yaml|json)|\bvault\s+(kv\s+get|read)|\bop\s+(read|item\s+get)'
           || '|\b(grep|rg|ag|git\s+grep|findstr|Select-String)\s[^|;"]*(password|passwd|secret|api[_-]?key|apikey|access[_-]?token|private[_-]?key|AKIA|ghp_|BEGIN\s\S*\s?PRIVATE)[^|;"]*(\s(/|~|\$HOME|\.\s|\.$|\.\.|/home|/etc|/srv|/opt)|-\w*r|-\w*R)|\bfind\s+(/|~|\$HOME|/home|/etc)\S*\s[^|;"]*-name\s+\S*(\.env|id_rsa|\.pem|credentials|\.key|\.kdbx|wallet|\.npmrc|\.netrc|kubeconfig)')
@@ -40,7 +44,9 @@ graded AS (
                      - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END END AS grade
     FROM answered a
     LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time
-         AND regexp_like(q.text, '\b(env(ironment)?( var\w*)?|secrets?|credentials?|api[ _-]?keys?|tokens?|passwords?|key ?chain|vault)\b', 'i')
+         AND (regexp_like(q.text, '\b(env(ironment)?( var\w*)?|secrets?|credentials?|api[ _-]?keys?|tokens?|passwords?|key ?chain|vault)\b', 'i')
+              -- No word of English: it may speak of it.
+              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
     GROUP BY a.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -5,8 +5,8 @@
 -- description = """
 --   A call removed what would let somebody recover or find out: backups, snapshots, shadow copies, recycle bins, versions of objects, system and audit
 --   logs, shell history, trails and log groups of clouds, or the agent's own transcripts.
---   high: it worked. medium: a tool with such a name worked and the log does not show on what. low: the attempt failed.
---   One level less when the user spoke of them. Log files of builds inside a project, rotation and reading are left out.
+--   high: it worked. medium: a tool with such a name worked and the log does not show on what. low: the attempt failed, or a backup program removes all but what it is told to keep.
+--   One level less when the user spoke of them, or wrote in another language than English, of which this cannot be told. Log files of builds inside a project, rotation and reading are left out.
 --   """
 -- tags = ["owasp.mcp08", "owasp.asi10", "owasp.asi02", "atlas.AML.T0101", "attack.T1490", "attack.T1070", "attack.T1562.008"]
 -- falsepositives = ["clean-up of old snapshots on the user's request, where the log holds no prompts"]
@@ -16,7 +16,10 @@
 -- params = { max_bytes = 65536 }
 WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, arguments,
-           arguments IS NULL OR arguments_bytes <= 2 AS unlogged
+           arguments IS NULL OR arguments_bytes <= 2 AS unlogged,
+           -- What is to be kept is said, and nothing else is removed: rotation.
+           coalesce(regexp_like(arguments, '\b(restic\s+forget|borg\s+prune|kopia\s+snapshot\s+expire|rustic\s+forget)\b[^|;&"]*--keep-', 'i')
+                    AND NOT regexp_like(arguments, '\b(rm|shred|unlink|truncate|vssadmin|wbadmin|wevtutil|history\s+-c|auditctl|aws|gcloud|az|zfs|btrfs|velero|borg\s+delete)\b', 'i'), false) AS rotates
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
       AND (regexp_like(tool, '(^|[_.-])(delete|remove|purge|clear|disable|stop|drop|wipe|erase|truncate|empty)[_.-]?\w*?(backup|snapshot|recovery_?point|audit|trail|log_?(group|stream|sink|file|s)?|logging|trash|recycle|version|history)s?$|^(delete|remove|purge|clear|disable|stop|wipe|erase|empty)\w*(Backup|Snapshot|Audit|Trail|Log|Logging|Trash|History)s?$', 'i')
@@ -34,11 +37,13 @@ judged AS (
 ),
 graded AS (
     SELECT j.call_id, min(j.session_id) AS session_id, min(j.agent) AS agent, min(j.server) AS server, min(j.tool) AS tool, min(j.time) AS time, min(j.what) AS what,
-           CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1 WHEN bool_or(j.unlogged) THEN 2 ELSE 3 END
+           CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') OR bool_or(j.rotates) THEN 1 WHEN bool_or(j.unlogged) THEN 2 ELSE 3 END
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM judged j
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time
-         AND regexp_like(q.text, '\b(backups?|snapshots?|logs?|logging|histor(y|ies)|trash|recycle|versions|trail|audit|disk space|clean ?up)\b', 'i')
+         AND (regexp_like(q.text, '\b(backups?|snapshots?|logs?|logging|histor(y|ies)|trash|recycle|versions|trail|audit|disk space|clean ?up)\b', 'i')
+              -- No word of English: it may speak of it.
+              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
     GROUP BY j.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -5,18 +5,21 @@
 -- description = """
 --   In one session an agent's destructive calls succeeded on many different targets of one server within a short time: files, mails, records, users.
 --   high: four times the limit, or the limit after untrusted content was read. medium: the limit. One level less when the same agent did as
---   much at that server in an earlier session within the window, and when the user asked for a deletion.
+--   much at that server in an earlier session within the window. low: the user asked for a deletion, or wrote in another language than English, of which this cannot be told.
 --   Different targets are different arguments (by hash, so payloads are not needed). Shells and query tools are another rule's matter
---   (wide_destruction), and a tool that takes a list of targets counts once: spread over many sessions or agents this stays quiet.
+--   (wide_destruction). A list of targets in one call counts by its length, where arguments are logged. Spread over many sessions or agents this stays quiet.
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi02", "owasp.asi08", "atlas.AML.T0101", "attack.T1485"]
 -- falsepositives = ["clean-up jobs in their first run", "tests that remove what they made"]
 -- needs = []
--- helps = ["argument_sizes", "durations", "prompts"]
+-- helps = ["argument_sizes", "arguments", "durations", "prompts"]
 -- window = "14d"
 -- params = { min_targets = 10, within = "10 minutes" }
 WITH deletions AS (
     SELECT session_id, server, coalesce(arguments_hash, 'none') AS target, min(agent) AS agent, min(time) AS time, min(call_id) AS call_id, min(tool) AS tool,
+           -- A list of targets in one call: what stands between the commas of its first list, or of a list of objects.
+           max(greatest(1, coalesce(CASE WHEN regexp_like(arguments, '\[[^\[\]{}]*,') THEN regexp_count(regexp_replace(arguments, '^.*?\[([^\[\]{}]*,[^\[\]{}]*).*$', '\1', 's'), ',') + 1 ELSE 1 END, 1),
+                        coalesce(regexp_count(arguments, '\}\s*,\s*\{') + 1, 1))) AS things,
            date_bin(CAST($within AS INTERVAL), min(time)) AS bin
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown')
@@ -25,7 +28,7 @@ WITH deletions AS (
     GROUP BY session_id, server, coalesce(arguments_hash, 'none')
 ),
 bins AS (                        -- a burst may lie across the border of two spans
-    SELECT session_id, server, bin, count(*) AS targets, min(agent) AS agent, min(time) AS started, max(time) AS ended,
+    SELECT session_id, server, bin, CAST(sum(things) AS BIGINT) AS targets, min(agent) AS agent, min(time) AS started, max(time) AS ended,
            array_agg(call_id ORDER BY time, call_id) AS call_ids, min(tool) AS tool
     FROM deletions GROUP BY session_id, server, bin
 ),
@@ -55,12 +58,14 @@ untrusted AS (
 graded AS (
     SELECT b.session_id, b.server, min(b.agent) AS agent, min(b.started) AS started, max(b.ended) AS ended, max(b.targets) AS targets, min(b.tool) AS tool,
            first_value(b.call_ids) AS call_ids, max(b.most_before) AS most_before, coalesce(bool_or(u.since < b.started), false) AS after_untrusted,
-           CASE WHEN max(b.targets) >= 4 * $min_targets OR bool_or(u.since < b.started) THEN 3 ELSE 2 END
-           - CASE WHEN 2 * max(b.most_before) >= max(b.targets) THEN 1 ELSE 0 END - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+           least(CASE WHEN max(b.targets) >= 4 * $min_targets OR bool_or(u.since < b.started) THEN 3 ELSE 2 END
+                 - CASE WHEN 2 * max(b.most_before) >= max(b.targets) THEN 1 ELSE 0 END, CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 3 END) AS grade
     FROM usual b
     LEFT JOIN untrusted u ON u.session_id = b.session_id
     LEFT JOIN prompts q ON q.session_id = b.session_id AND q.time <= b.started
-         AND regexp_like(q.text, '\b(delet\w*|remov\w*|clean\w*|purge|empty|clear|archive|trash|unsubscribe|get rid|revoke|cancel)\b', 'i')
+         AND (regexp_like(q.text, '\b(delet\w*|remov\w*|clean\w*|purge|empty|clear|archive|trash|unsubscribe|get rid|revoke|cancel)\b', 'i')
+              -- No word of English: it may speak of it.
+              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
     GROUP BY b.session_id, b.server
 )
 SELECT session_id, agent, server, started AS first_seen, ended AS last_seen, array_slice(call_ids, 1, 100) AS call_ids,

@@ -4,8 +4,10 @@
 -- status = "stable"
 -- description = """
 --   A command or statement that cannot be taken back and whose reach is a whole thing: recursive deletion of a root, home or parent folder or a
---   bare wildcard, disks and file systems, a database or schema, a table without a condition, a cluster's namespace, an infrastructure.
---   high: it worked. medium: it failed or was cut off. One level less when the user named the means or the thing. Whether somebody approved it
+--   bare wildcard, disks and file systems, a database or schema, a table without a condition, a cluster's namespace, an infrastructure; by command, by statement, or by a tool whose name says so.
+--   high: it worked. medium: it failed or was cut off; or a tool for it removed a repository, project or collection, or a statement changed every row.
+--   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told, or when the target is called test, tmp,
+--   scratch or staging. Whether somebody approved it
 --   is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out,
 --   and so is find with a name, age or size.
 --   A program whose own code deletes is not seen.
@@ -18,7 +20,8 @@
 -- params = { max_bytes = 65536 }
 WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           regexp_replace(arguments, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*-delete|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)).*$', '\1', 'is') AS what
+           regexp_replace(arguments, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*-delete|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)|\bupdate\s+[\w.]+\s+set\s+[^\"]*|\baws\s+rds\s+delete-\S+[^|;&"\\]*).*$', '\1', 'is') AS what,
+           3 AS reach, arguments
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
       AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive'))
@@ -29,19 +32,43 @@ WITH hit AS (
           || '|\b(terraform|tofu)\s+(-\S+\s+)*(destroy|apply\s+[^|;&"]*-destroy)[^|;&"]*-auto-approve|\bpulumi\s+destroy[^|;&"]*(-y|--yes)'
           || '|\bkubectl\s+delete\s+(ns|namespaces?|[^|;&"]*--all\b|[^|;&"]*--all-namespaces|pvc?|crds?)|\baws\s+s3\s+(rb\s+s3://\S+\s+[^|;&"]*--force|rm\s+s3://[\w.-]+/?\s+[^|;&"]*--recursive)|\bgsutil\s+(-m\s+)?rm\s+-r\s+gs://[\w.-]+/?["\s*]'
           || '|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete|\bRemove-Item\s[^|;&"]*-Recurse[^|;&"]*\s[''"]?([A-Z]:\\\\?(Users|Windows|inetpub)?|~|\$HOME|\$env:USERPROFILE)\\*[''"*]?\s*($|["\s;&|-])|\bformat\s+[a-z]:\s*/|\b(rd|rmdir)\s+/s\s+(/q\s+)?[a-z]:\\\\?["\s]'
+          || '|\baws\s+(rds|docdb|neptune)\s+delete-db-(instance|cluster)\b[^|;&"]*--skip-final-snapshot|\bRemove-Item\s+(-(Recurse|Force)\s+){2}[''"\\]*[A-Z]:\\+(Users|inetpub|ProgramData|Data)(\\+[\w .-]+){0,2}\\*[''*]*\s*($|[";&|])'
           || '|\bFLUSH(ALL|DB)\b|\bdropDatabase\s*\(|\bdeleteMany\s*\(\s*\{\s*\}\s*\)', 'i')
       AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false)
       -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
       AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
       AND NOT regexp_like(arguments, '--dry-run\b')
+    UNION ALL                    -- a tool whose own work it is, and a change of every row
+    SELECT call_id, session_id, agent, server, tool, time, outcome, tool || ' ' || left(arguments, 200), CASE WHEN wide OR by_flush THEN 3 ELSE 2 END, arguments
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments,
+                 regexp_like(tool, '(database|namespace|bucket|cluster|schema)s?$', 'i')
+                     OR regexp_like(arguments, '"(kind|resource_?type)"\s*:\s*"(namespaces?|ns|persistentvolumes?|pv)"|"(filter|query|where|selector)"\s*:\s*\{\s*\}', 'i') AS wide,
+                 regexp_like(tool, '(delete|drop|remove|destroy|purge|wipe)[_.-]?(\w*[_.-])?(database|db|namespace|bucket|repository|repo|cluster|collection|schema|project)s?$', 'i')
+                     AND NOT regexp_like(tool, 'from|_to_|member|user|label|access|item|file|vote|star|watch|comment|subscri|favou?rite|bookmark', 'i') AS by_name,
+                 regexp_like(tool, 'delete|drop|remove|destroy|purge|wipe', 'i')
+                     AND regexp_like(arguments, '"(kind|resource_?type)"\s*:\s*"(namespaces?|ns|persistentvolumes?|pv|customresourcedefinitions?|crd)"', 'i') AS by_kind,
+                 regexp_like(tool, '(delete|remove|purge|wipe)[_.-]?(many|all|documents|records|rows|entries|items|objects)$', 'i')
+                     AND regexp_like(arguments, '"(filter|query|where|selector)"\s*:\s*(\{\s*\}|"\s*(\{\s*\})?\s*")') AS by_filter,
+                 regexp_like(arguments, '("\w*(sql|query|statement)"\s*:\s*"|\b(psql|mysql|mariadb|sqlite3)\s[^|&]*[''"]\s*)\s*update\s+[\w.`]+\s+set\s+[\w.`]+\s*=', 'i')
+                     AND NOT regexp_like(arguments, '\b(where|limit|join|from)\b', 'i') AS by_update,
+                 regexp_like(arguments, '"(command|cmd|commands)"\s*:\s*\[?\s*"\s*flush(all|db)\b', 'i') AS by_flush
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+            AND arguments_bytes <= $max_bytes AND (array_has_any(capabilities, make_array('executes', 'destructive', 'writes')) OR regexp_like(arguments, '"flush', 'i'))
+            AND (regexp_like(tool, 'delete|drop|remove|destroy|purge|wipe', 'i') OR regexp_like(arguments, 'update\s|flush', 'i'))
+            AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false))
+    WHERE by_name OR by_kind OR by_filter OR by_update OR by_flush
 ),
 graded AS (
     SELECT h.call_id, min(h.session_id) AS session_id, min(h.agent) AS agent, min(h.server) AS server, min(h.tool) AS tool, min(h.time) AS time, min(h.what) AS what,
            min(h.outcome) IN ('success', 'unknown', 'no_response') AS worked,
-           CASE WHEN min(h.outcome) IN ('success', 'unknown', 'no_response') THEN 3 ELSE 2 END - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+           max(h.reach) - CASE WHEN min(h.outcome) IN ('success', 'unknown', 'no_response') THEN 0 ELSE 1 END
+           -- Asked for, or a thing to be thrown away by its name or by the folder it stands in.
+           - CASE WHEN count(q.session_id) > 0 OR bool_and(regexp_like(h.what, '(^|[^a-zA-Z])(tests?|tmp|temp|scratch|staging|stg|sandbox)([^a-zA-Z]|$)', 'i') OR regexp_like(h.arguments, '\bcd\s+\S*\b(build|dist|target|tmp|out)/?[\w.-]*\s*(&&|;)\s*rm\s')) THEN 1 ELSE 0 END AS grade
     FROM hit h
     LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
-         AND (regexp_like(q.text, '\b(destroy|tear ?down|wipe|drop|truncate|rm -r\w*|format|flush|purge|reset the (database|cluster|environment)|delete (all|every\w*|the (database|namespace|bucket|cluster|environment|table)))\b', 'i'))
+         AND ((regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i'))
+              OR regexp_like(q.text, '\b(destroy|tear ?down|wipe|drop|truncate|rm -r\w*|format|flush|purge|clean|free|reset the (database|cluster|environment)|(delete|remove) (all|every\w*|(\w+ ){0,3}(database|namespace|bucket|cluster|environment|table|repo\w*|project|schema|collection)s?))\b', 'i'))
     GROUP BY h.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
@@ -51,4 +78,5 @@ SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THE
            || array_to_string(array_slice(array_sort(array_agg(DISTINCT left(what, 120))), 1, 3), '; ') AS message,
        array_sort(array_agg(DISTINCT left(what, 300))) AS statements
 FROM graded
+WHERE grade > 0
 GROUP BY session_id

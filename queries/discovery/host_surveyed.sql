@@ -1,15 +1,15 @@
 -- id = "host_surveyed"
--- title = "Machine surveyed with a series of commands"
+-- title = "Machine surveyed with a series of commands, or a network scanned"
 -- level = "medium"
 -- status = "test"
 -- description = """
 --   In ten minutes of one session commands asked for who the user is, what system it is, which network, processes, other users, rights and credentials there are: the first
 --   minutes of an intruder.
 --   high: at least many kinds of questions, or min_kinds and one of them for rights or credentials after untrusted content was read in the session. medium: min_kinds. Kinds count, not
---   commands: listing files and looking at versions of tools are ordinary work and are no kind.
+--   commands: listing files and looking at versions of tools are ordinary work and are no kind. medium as well: a scanner was aimed at a whole network.
 --   """
--- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0037", "atlas.AML.T0089", "attack.T1082", "attack.T1033", "attack.T1016", "attack.T1057", "attack.T1087"]
--- falsepositives = ["an agent that helps with a broken machine"]
+-- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0037", "atlas.AML.T0089", "attack.T1082", "attack.T1033", "attack.T1016", "attack.T1057", "attack.T1087", "attack.T1046"]
+-- falsepositives = ["an inventory of the own network", "an agent that helps with a broken machine"]
 -- window = "1h"
 -- needs = ["arguments"]
 -- params = { min_kinds = 4, many = 6 }
@@ -54,6 +54,12 @@ survey AS (
     WHERE b.nth = 1 AND e.time >= b.start AND e.time <= b.time
     GROUP BY b.session_id
 ),
+scan AS (
+    SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids
+    FROM command
+    WHERE regexp_like(arguments, '(["`;&|(]|\\n)\s*(sudo\s+)?(nmap|masscan|zmap|rustscan|fping|arp-scan|netdiscover|nbtscan)\s[^|;&"]*(\d+\.\d+\.\d+\.\d+(/\d+|-\d+)|\d+\.\d+\.\d+\.\*|\s-iL\s|--localnet|[0-9a-f]:+/\d+)')
+    GROUP BY session_id
+),
 tainted AS (
     SELECT session_id, min(time) AS untrusted_at FROM calls
     WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call' GROUP BY session_id
@@ -63,3 +69,6 @@ SELECT s.session_id, s.agent, s.server, s.first_seen, s.last_seen, array_slice(s
        'Commands asked for ' || array_to_string(s.kinds, ', ') || ' within minutes' AS message,
        s.kinds
 FROM survey s LEFT JOIN tainted t ON t.session_id = s.session_id
+UNION ALL
+SELECT session_id, agent, server, first_seen, last_seen, array_slice(call_ids, 1, 30) AS call_ids, 'medium' AS level, 'A whole network was scanned' AS message, make_array('scan') AS kinds
+FROM scan WHERE session_id NOT IN (SELECT session_id FROM survey)

@@ -5,7 +5,8 @@
 -- description = """
 --   In one session a tool was called with many numbers that lie close together or have one distance (1001, 1002, 1003 …, or every
 --   tenth), in any order: somebody walks through the ids. The number is the end of one argument's value, so that "ORD-1001" and "/orders/1001"
---   count too. The argument's name must be one for ids, numbers, names, paths, addresses or queries, so that pages and limits do not count.
+--   count too. The argument's name must be one for ids, numbers, names, paths, addresses or queries, so that pages and limits do not count. Only tools that read and
+--   do not write are looked at.
 --   high: bulk or more ids, or a fifth of them do not exist, which shows that they are guessed. medium: at least min_ids. One less if another
 --   tool of the session had listed or searched before, as when an agent goes through a list.
 --   """
@@ -31,6 +32,8 @@ numbered AS (
           FROM calls c
           JOIN many m ON m.session_id = c.session_id AND (m.server IS NOT DISTINCT FROM c.server) AND m.tool = c.tool
           WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.arguments_bytes <= $max_bytes
+            -- Records are read: whoever changes or deletes one after another is another rule's matter.
+            AND array_has_any(c.capabilities, make_array('reads_private', 'reads_untrusted', 'credentials', 'executes')) AND NOT array_has_any(c.capabilities, make_array('writes', 'destructive', 'pays'))
             AND c.outcome NOT IN ('denied', 'cancelled'))
 ),
 stepped AS (

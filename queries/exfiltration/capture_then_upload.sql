@@ -5,7 +5,7 @@
 -- description = """
 --   A tool or command took a picture of the screen, the clipboard, a recording, a diff of the working copy, an archive or a dump, and data was sent to a destination
 --   new to the session within `within`.
---   high: the sending call names what the capture made (its file), or one command does both. medium: it does not, but sends to a new destination. Nothing when the user named the destination.
+--   high: the sending call names what the capture made (its file), or one command does both. medium: it does not, but sends to a new destination; or it is the dump of a database and goes to a bucket, as backups do. Nothing when the user named the destination.
 --   Pictures of web pages taken by browser tools count only if their file is sent. Internal destinations are left out.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0086", "atlas.AML.T0037", "attack.T1113", "attack.T1115", "attack.T1560", "attack.T1567"]
@@ -16,6 +16,7 @@
 -- params = { within = "10 minutes" }
 WITH captured AS (
     SELECT call_id, session_id, time, coalesce(time_end, time) AS known_at, concat_ws('/', server, tool) AS source, regexp_like(tool, '^browser|page', 'i') OR regexp_like(server, 'browser|playwright|puppeteer', 'i') AS of_page,
+           coalesce(has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(pg_dump(all)?|mysqldump|mariadb-dump|mongodump|sqlite3\s[^|;"]*\.dump)\b'), false) AS of_database,
            nullif(regexp_replace(coalesce(arguments, ''), '^.*?([\w.-]+\.(png|jpe?g|webp|zip|tar|tgz|gz|7z|dump|sql|bak|patch|diff|mp4|wav|m4a|har|pcap|tar\.gz|bundle))\b.*$', '\1', 'is'), coalesce(arguments, '')) AS file,
            coalesce(has_capability(capabilities, 'executes') AND regexp_like(arguments, '(\||&&|;)[^"]*\b(curl\s[^"]*(-T|-F|-d|--data\S*|--upload-file|-X\s*(POST|PUT))|scp\s|rsync\s[^"]*:|nc\s|rclone\s+(copy|sync)|aws\s+s3\s+(cp|sync)|gsutil\s+cp|mail\s+-|sendmail)'), false) AS both_in_one
     FROM calls
@@ -25,7 +26,9 @@ WITH captured AS (
                AND regexp_like(arguments, '\b(screencapture|scrot|gnome-screenshot|grim|import\s+-window|xclip\s[^|;"]*-o|pbpaste|wl-paste|Get-Clipboard|arecord|ffmpeg\s[^|;"]*(avfoundation|x11grab|pulse|dshow)|pg_dump(all)?|mysqldump|mongodump|sqlite3\s[^|;"]*\.dump|git\s+(diff|bundle|archive)\s|tar\s+-?\w*c\w*\s|zip\s+-\w*r\w*\s|7z\s+a\s)')))
 ),
 sent AS (
-    SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page, c.both_in_one, e.call_id AS sink_id, e.agent, e.time AS sink_time, concat_ws('/', e.server, e.tool) AS sink,
+    SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page,
+           -- A dump that goes to a bucket is what a backup does.
+           c.of_database AND coalesce(regexp_like(e.arguments, '\b(s3|s3a|gs|b2|r2|abfss?|wasbs?|swift)://|blob\.core\.windows\.net', 'i') AND NOT regexp_like(e.arguments, '\b(curl|wget|scp|rsync|nc|mail|sendmail)\s'), false) AS backup, c.both_in_one, e.call_id AS sink_id, e.agent, e.time AS sink_time, concat_ws('/', e.server, e.tool) AS sink,
            length(c.file) >= 5 AND strpos(e.arguments, c.file) > 0 AS same_file,
            CASE o.type WHEN 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place, coalesce(is_internal_address(o.value), false) AS internal
     FROM captured c
@@ -35,7 +38,7 @@ sent AS (
     JOIN observables o ON o.call_id = e.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email')
 ),
 new_place AS (
-    SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.source_time) AS source_time, min(s.source) AS source, bool_or(s.of_page) AS of_page, bool_or(s.both_in_one AND s.source_id = s.sink_id) AS both_in_one,
+    SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.source_time) AS source_time, min(s.source) AS source, bool_or(s.of_page) AS of_page, bool_and(s.backup) AS backup, bool_or(s.both_in_one AND s.source_id = s.sink_id) AS both_in_one,
            min(s.agent) AS agent, min(s.sink_time) AS sink_time, min(s.sink) AS sink, bool_or(s.same_file) AS same_file
     FROM sent s
     LEFT JOIN observables f ON f.session_id = s.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip', 'email') AND f.time < s.source_time
@@ -46,7 +49,7 @@ new_place AS (
     HAVING count(f.call_id) = 0 AND count(q.session_id) = 0
 ),
 graded AS (
-    SELECT *, CASE WHEN same_file OR both_in_one THEN 3 WHEN of_page THEN 0 WHEN regexp_like(sink, 'shell|command|bash|exec', 'i') THEN 0 ELSE 2 END AS grade FROM new_place
+    SELECT *, CASE WHEN (same_file OR both_in_one) AND backup THEN 2 WHEN same_file OR both_in_one THEN 3 WHEN of_page THEN 0 WHEN regexp_like(sink, 'shell|command|bash|exec', 'i') THEN 0 ELSE 2 END AS grade FROM new_place
 ),
 evidence AS (
     SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(place) AS place

@@ -15,7 +15,7 @@
 -- window = "30d"
 -- params = { min_domains = 5 }
 WITH sender AS (                 -- of all calls these are few
-    SELECT DISTINCT call_id, agent, server, tool, arguments_bytes, lower(split_part(user_email, '@', 2)) AS own
+    SELECT DISTINCT call_id, agent, server, tool, arguments_bytes, lower(split_part(coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END), '@', 2)) AS own
     FROM calls
     WHERE event_kind = 'call' AND outcome IN ('success', 'unknown', 'no_response') AND has_capability(capabilities, 'egress') AND NOT array_has_any(capabilities, make_array('reads_untrusted', 'executes'))
 ),

@@ -5,7 +5,8 @@
 -- description = """
 --   A longer piece of what a private source returned (mail, files, database, account, memory) stands in what a tool sends to an outside destination.
 --   high: only content that others wrote had named the destination, in this session, and neither the user nor an earlier argument had (private data, untrusted content, way
---   out). medium: the agent had not sent anything to that destination within the window, nobody had named it, and the payload is mostly that content. low: the same with little of
+--   out). medium: the agent had not sent anything to that destination in an earlier session within the window, nobody had named it, and the payload is mostly that content;
+--   or it had, and only such content had named it this time. low: the same with little of
 --   it, or the destination is within the domain of the user.
 --   Answers to the sender of what was read are left out where the result names the destination as its sender. Re-encoded content is content_sent_encoded. Needs payloads; paraphrases are not seen.
 --   """
@@ -43,17 +44,19 @@ used AS (                        -- what the agent, and the session, sent there 
            min(n.source) AS source, min(n.sink) AS sink, max(n.bytes) AS bytes, max(n.share) AS share, bool_or(n.by_stranger) AS by_stranger, bool_or(n.in_result) AS in_result, bool_or(n.user_named) AS user_named,
            min(n.named_by) AS named_by, min(n.named_at) AS named_at, count(f.call_id) > 0 AS in_use
     FROM named n
-    LEFT JOIN (SELECT b.call_id, b.time, k.agent, CASE b.type WHEN 'url' THEN host_of(b.value) ELSE lower(b.value) END AS place
+    LEFT JOIN (SELECT b.call_id, b.time, k.agent, k.session_id, CASE b.type WHEN 'url' THEN host_of(b.value) ELSE lower(b.value) END AS place
                FROM observables b JOIN calls k ON k.call_id = b.call_id
-               WHERE b.origin = 'argument' AND b.type IN ('url', 'domain', 'ip', 'email') AND has_capability(k.capabilities, 'egress')) f
-           ON f.agent = n.agent AND f.time < n.source_time AND f.place = lower(n.destination)
+               WHERE b.origin = 'argument' AND b.type IN ('url', 'domain', 'ip', 'email') AND has_capability(k.capabilities, 'egress')
+                 -- A page that was read is no place that was sent to.
+                 AND NOT has_capability(k.capabilities, 'reads_untrusted') AND k.outcome NOT IN ('denied', 'cancelled', 'protocol_error')) f
+           ON f.agent = n.agent AND f.session_id <> n.session_id AND f.time < n.source_time AND f.place = lower(n.destination)
     GROUP BY n.sink_call_id
 ),
 asked AS (
     SELECT u.sink_call_id, min(u.session_id) AS session_id, min(u.agent) AS agent, min(u.time) AS time, min(u.destination) AS destination, min(u.source_call_id) AS source_call_id, min(u.source_time) AS source_time,
            min(u.source) AS source, min(u.sink) AS sink, max(u.bytes) AS bytes, max(u.share) AS share, bool_or(u.by_stranger) AS by_stranger, bool_or(u.in_result) AS in_result, min(u.named_by) AS named_by,
            min(u.named_at) AS named_at, bool_or(u.in_use) AS in_use,
-           coalesce(bool_or(registrable_domain(lower(split_part(k.user_email, '@', 2))) = registrable_domain(CASE WHEN strpos(u.destination, '@') > 0 THEN lower(split_part(u.destination, '@', 2)) ELSE u.destination END)), false) AS own_domain
+           coalesce(bool_or(registrable_domain(lower(split_part(coalesce(k.user_email, CASE WHEN strpos(k.user_id, '@') > 0 THEN k.user_id END), '@', 2))) = registrable_domain(CASE WHEN strpos(u.destination, '@') > 0 THEN lower(split_part(u.destination, '@', 2)) ELSE u.destination END)), false) AS own_domain
     FROM used u
     LEFT JOIN calls k ON k.call_id = u.sink_call_id
     LEFT JOIN prompts q ON q.session_id = u.session_id AND q.time <= u.time 
@@ -70,7 +73,8 @@ answers AS (
     FROM asked a JOIN calls s ON s.call_id = a.source_call_id
 ),
 graded AS (
-    SELECT *, CASE WHEN in_use OR (answer AND share < 0.9) THEN 0 WHEN own_domain THEN 1 WHEN by_stranger AND named_by <> source_call_id THEN 3 WHEN by_stranger THEN 2
+    SELECT *, CASE WHEN (in_use AND (own_domain OR NOT by_stranger)) OR (answer AND share < 0.9) THEN 0 WHEN own_domain THEN 1 WHEN in_use THEN 2
+                   WHEN by_stranger AND named_by <> source_call_id THEN 3 WHEN by_stranger THEN 2
                    WHEN in_result THEN 1 WHEN share >= $min_share THEN 2 ELSE 1 END AS grade
     FROM answers
 ),

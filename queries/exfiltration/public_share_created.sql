@@ -5,7 +5,7 @@
 -- description = """
 --   A call made something readable for anyone with the link, for the public, or for an account outside the user's own domain.
 --   high: public, or an outsider may write or own, and the user named neither the person nor public access while untrusted content was read before. medium: so, but nothing untrusted was read; or an outsider may read.
---   low: the user named the person or spoke of sharing. Making things private, sharing within the own domain and refused calls are left out. Storage policies and gists count too.
+--   low: the user named the person, spoke of sharing, or wrote in another language than English, of which this cannot be told; or a post or page was published. Making things private, sharing within the own domain and refused calls are left out. Storage policies and gists count too.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1567.002", "attack.T1537"]
 -- falsepositives = ["publishing that is the agent's work"]
@@ -13,7 +13,9 @@
 -- helps = ["durations", "prompts", "users"]
 -- window = "24h"
 WITH shares AS (
-    SELECT call_id, session_id, agent, server, tool, time, user_email,
+    SELECT call_id, session_id, agent, server, tool, time, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS user_email,
+           -- A post is there to be read.
+           regexp_like(tool, 'publish\w*?(post|article|page|story|entry|draft|blog|news\w*|release|comment|status|tweet|video|episode|site)s?$|(post|article|page|story|entry|draft|blog|site)s?[_.-]?publish', 'i') AS post,
            coalesce(regexp_like(arguments, '"(type|scope|audience|visibility|access|link_?access|acl|who|share_?with|general_?access|role|principal|member|entity|predefinedAcl)"\s*:\s*"(anyone|anyoneWithLink|anyone_with_link|public|public-read(-write)?|publicRead|everyone|allUsers|allAuthenticatedUsers|world|anonymous|\*)"|"(public|is_?public|anyone|anonymous)"\s*:\s*true|"Principal\\?"\s*:\s*\\?"\*|"members?"\s*:\s*\[[^\]]*allUsers', 'i')
                     OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\baws\s+s3(api)?\s[^|;"]*(--acl\s+public-read|put-public-access-block[^|;"]*false|delete-public-access-block)|\bgsutil\s+[^|;"]*(acl\s+ch\s+-u\s+AllUsers|iam\s+ch\s+allUsers)|\bgh\s+gist\s+create\b[^|;"]*(-p|--public)|\bchmod\s+-?\w*\s*777\s+/|\baz\s+storage\s+container\s+set-permission[^|;"]*--public-access')), false) AS public,
            coalesce(regexp_like(arguments, '"role"\s*:\s*"(writer|editor|owner|admin|write|edit|maintain)|"(permission|access)\w*"\s*:\s*"(write|edit|owner|admin)', 'i'), false) AS may_write
@@ -34,17 +36,19 @@ untrusted AS (
     GROUP BY session_id
 ),
 asked AS (
-    SELECT a.call_id, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, bool_or(a.public) AS public, bool_or(a.may_write) AS may_write,
+    SELECT a.call_id, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, bool_or(a.public) AS public, bool_or(a.post) AS post, bool_or(a.may_write) AS may_write,
            min(a.address) FILTER (WHERE registrable_domain(split_part(a.address, '@', 2)) <> registrable_domain(lower(split_part(a.user_email, '@', 2)))) AS outsider,
            coalesce(bool_or(u.since < a.time), false) AS after_untrusted,
-           coalesce(bool_or(strpos(lower(q.text), a.address) > 0 OR regexp_like(q.text, 'public|anyone|everyone|everybody|publish|share', 'i')), false) AS asked
+           coalesce(bool_or(strpos(lower(q.text), a.address) > 0 OR regexp_like(q.text, 'public|anyone|everyone|everybody|publish|share', 'i')), false) AS asked,
+           -- No word of English: it may speak of sharing.
+           coalesce(bool_or(regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')), false) AS other_language
     FROM aimed a
     LEFT JOIN untrusted u ON u.session_id = a.session_id
     LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time
     GROUP BY a.call_id
 ),
 graded AS (
-    SELECT *, CASE WHEN NOT public AND outsider IS NULL THEN 0 WHEN asked THEN 1 WHEN public OR may_write THEN CASE WHEN after_untrusted THEN 3 ELSE 2 END ELSE 2 END AS grade FROM asked
+    SELECT *, CASE WHEN NOT public AND outsider IS NULL THEN 0 WHEN asked OR other_language OR (post AND outsider IS NULL) THEN 1 WHEN public OR may_write THEN CASE WHEN after_untrusted THEN 3 ELSE 2 END ELSE 2 END AS grade FROM asked
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
        CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,

@@ -9,7 +9,7 @@
 --   medium: a payload of some size or an encoded one went to a destination that the session had not used before.
 --   low: a new destination was contacted, by a command, or with a payload that is small or not in the log.
 --   Where the log holds both the secret and the whole payload, a payload without it counts only if it is encoded or large (low).
---   Internal destinations, destinations in use before the secret was read and example keys on public pages are left out.
+--   Internal destinations, destinations in use before the secret was read (of a page that was merely read: for reading again) and example keys on public pages are left out.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp01", "owasp.asi02", "atlas.AML.T0086", "attack.T1567"]
 -- falsepositives = ["deploy jobs that publish with a token they read", "a key used against the service that issued it", "an agent that reads .env and then looks something up (low)"]
@@ -42,7 +42,7 @@ after AS (
            concat_ws('/', s.server, s.tool) AS source, e.call_id AS sink_id, e.time AS sink_time,
            concat_ws('/', e.server, e.tool) AS sink, e.arguments, e.arguments_bytes,
            coalesce(regexp_like(e.arguments, '[A-Za-z0-9+=_-]{48,}|(%[0-9A-Fa-f]{2}){16,}'), false) AS encoded,
-           has_capability(e.capabilities, 'executes') AS command, has_capability(e.capabilities, 'egress') AS sends
+           has_capability(e.capabilities, 'executes') AS command, has_capability(e.capabilities, 'egress') AS sends, has_capability(e.capabilities, 'reads_untrusted') AS reads
     FROM source s
     JOIN calls e ON e.session_id = s.session_id AND e.call_id <> s.call_id
     WHERE e.event_kind = 'call' AND e.method = 'tools/call' AND array_has_any(e.capabilities, make_array('egress', 'reads_untrusted'))
@@ -77,7 +77,7 @@ traced AS (                      -- which of it came out of the source's result
 once AS (                        -- each value once, so that it can be counted
     SELECT session_id, source_id, sink_id, value, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at, bool_or(from_outside) AS from_outside, min(source) AS source,
            min(sink_time) AS sink_time, min(sink) AS sink, min(arguments_bytes) AS arguments_bytes, min(secret) AS secret, bool_or(is_secret) AS is_secret, bool_or(checked) AS checked,
-           bool_or(encoded) AS encoded, bool_or(some_secret) AS some_secret, bool_or(command) AS command, bool_or(sends) AS sends, bool_or(whole AND type = 'url') AS goes_to_url, min(shared) AS shared,
+           bool_or(encoded) AS encoded, bool_or(some_secret) AS some_secret, bool_or(command) AS command, bool_or(sends) AS sends, bool_or(reads) AS reads, bool_or(whole AND type = 'url') AS goes_to_url, min(shared) AS shared,
            bool_and(internal) FILTER (WHERE whole AND place IS NOT NULL) AS whole_internal, bool_and(internal) FILTER (WHERE place IS NOT NULL) AS internal,
            min(place) FILTER (WHERE whole AND NOT internal) AS whole_place, min(place) FILTER (WHERE NOT internal) AS place
     FROM traced GROUP BY session_id, source_id, sink_id, value
@@ -87,7 +87,7 @@ judged AS (
            bool_or(from_outside) AS from_outside, min(source) AS source, min(sink_time) AS sink_time, min(sink) AS sink,
            min(arguments_bytes) AS bytes, min(secret) AS secret, bool_or(is_secret) AS same_secret,
            bool_or(checked) AS checked, bool_or(encoded) AS encoded, coalesce(bool_or(some_secret), false) AS some_secret,
-           bool_or(command) AS command, bool_or(sends) AS sends, coalesce(bool_or(goes_to_url), false) AS goes_to_url,
+           bool_or(command) AS command, bool_or(sends) AS sends, bool_or(reads) AS reads, coalesce(bool_or(goes_to_url), false) AS goes_to_url,
            min(value) FILTER (WHERE is_secret) AS sent_secret, count(shared) AS shared,
            coalesce(bool_and(whole_internal), bool_and(internal), false) AS internal, coalesce(min(whole_place), min(place)) AS place
     FROM once GROUP BY session_id, source_id, sink_id
@@ -104,11 +104,13 @@ known AS (                       -- was the place in use before the secret was r
            min(j.sink_time) AS sink_time, min(j.sink) AS sink, min(j.bytes) AS bytes, min(coalesce(j.sent_secret, j.secret)) AS secret,
            bool_or(j.same_secret) AS same_secret, max(j.shared) AS shared, min(j.place) AS place, bool_or(j.command) AS command, bool_or(j.checked) AS checked, bool_or(j.encoded) AS encoded,
            bool_or(j.some_secret) AS some_secret,
-           coalesce(bool_or(f.since < j.source_time), false) AS in_use, count(q.session_id) > 0 AS asked
+           coalesce(bool_or(CASE WHEN j.reads THEN f.since ELSE f.sent_since END < j.source_time), false) AS in_use, count(q.session_id) > 0 AS asked
     FROM external j
-    LEFT JOIN (SELECT session_id, place, min(time) AS since
-               FROM (SELECT session_id, time, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
-                     FROM observables WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email'))
+    LEFT JOIN (SELECT session_id, place, min(time) AS since, min(time) FILTER (WHERE read_id IS NULL) AS sent_since   -- what was merely read is no place that was sent to
+               FROM (SELECT session_id, time, r.read_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
+                     FROM observables
+                     LEFT JOIN (SELECT call_id AS read_id FROM calls WHERE has_capability(capabilities, 'reads_untrusted') AND NOT array_has_any(capabilities, make_array('executes', 'writes'))) r ON r.read_id = call_id
+                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email'))
                GROUP BY session_id, place) f ON f.session_id = j.session_id AND f.place = j.place
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.sink_time AND strpos(lower(q.text), j.place) > 0
     GROUP BY j.session_id, j.source_id, j.sink_id

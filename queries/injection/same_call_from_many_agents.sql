@@ -7,7 +7,7 @@
 --   that several agents read and follow, or one attacker behind several of them.
 --   high: four and more different users or agents, or three and the call sends, pays or deletes. medium: two and three. low: the same call was made by several
 --   agents before, in the window, at another time (a routine).
---   Calls with small or no arguments, and sessions of one user and one agent, say nothing and are left out.
+--   Calls with small or no arguments, and sessions of one user and one agent, say nothing and are left out. Users are compared with users, and agents with agents where no user is known.
 --   """
 -- tags = ["owasp.mcp06", "owasp.asi07", "owasp.asi01", "atlas.AML.T0061", "atlas.AML.T0053", "attack.T1534"]
 -- falsepositives = ["a fleet that runs one job everywhere (low from the second time on)", "a training course"]
@@ -21,10 +21,11 @@ WITH shared AS (                 -- few calls are made by two: only those are lo
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND arguments_bytes >= $min_bytes AND arguments_hash IS NOT NULL
       AND array_has_any(capabilities, make_array('egress', 'pays', 'destructive', 'writes')) AND NOT array_has_any(capabilities, make_array('reads_untrusted', 'reads_private', 'executes'))
     GROUP BY arguments_hash, tool
-    HAVING min(coalesce(user_id, agent)) <> max(coalesce(user_id, agent))
+    -- Users differ from users, and agents from agents of whom no user is known.
+    HAVING min(user_id) <> max(user_id) OR min(agent) FILTER (WHERE user_id IS NULL) <> max(agent) FILTER (WHERE user_id IS NULL)
 ),
 effects AS (
-    SELECT c.arguments_hash, c.tool, c.session_id, min(c.call_id) AS call_id, min(c.time) AS time, min(coalesce(c.user_id, c.agent)) AS who, min(c.agent) AS agent, min(c.server) AS server,
+    SELECT c.arguments_hash, c.tool, c.session_id, min(c.call_id) AS call_id, min(c.time) AS time, min(c.user_id) AS person, min(c.agent) FILTER (WHERE c.user_id IS NULL) AS lone_agent, min(coalesce(c.user_id, c.agent)) AS who, min(c.agent) AS agent, min(c.server) AS server,
            bool_or(array_has_any(c.capabilities, make_array('egress', 'pays', 'destructive'))) AS grave, date_bin(CAST($within AS INTERVAL), min(c.time)) AS bin
     FROM shared s
     JOIN calls c ON c.arguments_hash = s.arguments_hash AND c.tool IS NOT DISTINCT FROM s.tool
@@ -33,7 +34,7 @@ effects AS (
     GROUP BY c.arguments_hash, c.tool, c.session_id
 ),
 together AS (
-    SELECT arguments_hash, tool, bin, count(DISTINCT who) AS people, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
+    SELECT arguments_hash, tool, bin, greatest(count(DISTINCT person), count(DISTINCT lone_agent)) AS people, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
            array_agg(DISTINCT who) AS who, min(agent) AS agent, min(server) AS server, bool_or(grave) AS grave,
            count(*) OVER (PARTITION BY arguments_hash, tool) AS times
     FROM effects GROUP BY arguments_hash, tool, bin

@@ -6,7 +6,8 @@
 --   An identifying argument (path, address, id, account, command line) of a call with a side effect first appeared in a result that others can write, nobody else had named it, and
 --   the user's prompts neither name it nor speak of that kind of action.
 --   high: the action deletes, runs code, changes credentials or sends data to the named address. medium: it writes, schedules or invites. low: the log holds no prompts, and the action deletes or runs.
---   What kind of action a user speaks of is told by words (English); a prompt in another script counts as speaking of it. "Do what the mail says" and the like excuse everything: then order_carried_out
+--   What kind of action a user speaks of is told by words (English); a prompt in another script counts as speaking of it,
+--   and one in our script without a common English word leaves it at medium. "Do what the mail says" and the like excuse everything: then order_carried_out
 --   is the rule to look at. Payments are payment_to_named_account.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
@@ -44,7 +45,9 @@ asked AS (
                OR regexp_like(q.text, '\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b', 'i')
                -- A person is named by a part of the address.
                OR (strpos(k.value, '@') > 0 AND regexp_like(lower(q.text), '\b(' || nullif(btrim(regexp_replace(regexp_replace(split_part(lower(k.value), '@', 1), '[^a-z]+', '|', 'g'), '(^|\|)[a-z]{1,2}(\||$)', '|', 'g'), '|'), '') || ')\b'))
-               OR regexp_like(q.text, '[\p{Han}\p{Hiragana}\p{Cyrillic}\p{Hangul}\p{Arabic}]')), false) AS speaks
+               OR regexp_like(q.text, '[\p{Han}\p{Hiragana}\p{Cyrillic}\p{Hangul}\p{Arabic}]')), false) AS speaks,
+           -- No word of English: it may speak of it.
+           coalesce(bool_or(regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')), false) AS other_language
     FROM kinds k
     JOIN calls c ON c.call_id = k.sink_call_id
     LEFT JOIN prompts q ON q.session_id = k.session_id AND q.time <= k.time
@@ -53,7 +56,7 @@ asked AS (
 graded AS (
     SELECT *, CASE WHEN speaks OR outcome IN ('denied', 'cancelled', 'protocol_error') THEN 0
                    WHEN prompts = 0 THEN CASE WHEN kind IN ('delete', 'run') THEN 1 ELSE 0 END
-                   WHEN kind = 'write' THEN 2 ELSE 3 END AS grade
+                   WHEN kind = 'write' OR other_language THEN 2 ELSE 3 END AS grade
     FROM asked
 ),
 evidence AS (

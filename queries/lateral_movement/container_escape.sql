@@ -5,7 +5,7 @@
 -- description = """
 --   A command or container tool uses a known way out: privileged containers, the host's namespaces, the container runtime's socket, a bind mount of
 --   the host's root or of /etc, cgroup release agents, kernel interfaces, host pods in Kubernetes.
---   high: it worked. medium: it failed, which is a try. low: only the host's network or a single dangerous capability. One level less when the user spoke of it.
+--   high: it worked. medium: it failed, which is a try. low: only the host's network or a single dangerous capability. One level less when the user spoke of it, or wrote in another language than English, of which this cannot be told.
 --   Escapes through bugs of kernel or runtime leave other traces and are not seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.mcp02", "owasp.asi05", "owasp.asi03", "atlas.AML.T0105", "attack.T1611"]
@@ -37,7 +37,9 @@ graded AS (
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM hit h
     LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
-         AND regexp_like(q.text, 'privileged|docker\.sock|host (network|namespace|pid|path)|hostPath|nsenter|mount|socket', 'i')
+         AND (regexp_like(q.text, 'privileged|docker\.sock|host (network|namespace|pid|path)|hostPath|nsenter|mount|socket', 'i')
+              -- No word of English: it may speak of it.
+              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
     GROUP BY h.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -3,10 +3,10 @@
 -- level = "high"
 -- status = "stable"
 -- description = """
---   A command pipes a download or a decoded text into an interpreter, or connects a shell to a remote host.
+--   A command pipes a download or a decoded text into an interpreter, installs packages from an index at a bare address, or connects a shell to a remote host.
 --   critical: a reverse shell. high: decoded text is run; or a download is run whose host only a result of this session had named, or that is a
---   bare address or plain HTTP. medium: any other download that is run. low: the command failed, or the user named the host.
---   Well-known installers are run in just this way: their hosts can be allow-listed with `installers`. The payload itself is not looked at.
+--   bare address or plain HTTP. medium: any other download that is run. low: the command failed, or the user named all its hosts.
+--   Well-known installers are run in just this way: they can be allow-listed with `installers`, a host or a host with the start of a path. The payload itself is not looked at.
 --   A test whether a port is open (nothing is sent, no shell bound) is left out.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "atlas.AML.T0050", "atlas.AML.T0072", "attack.T1059", "attack.T1105", "attack.T1140"]
@@ -14,21 +14,22 @@
 -- needs = ["argument_sizes", "arguments"]
 -- helps = ["prompts", "results"]
 -- window = "24h"
--- params = { max_bytes = 65536, installers = ["sh.rustup.rs", "get.docker.com", "astral.sh", "install.python-poetry.org", "get.pnpm.io", "bun.sh", "deno.land", "deb.nodesource.com", "fnm.vercel.app", "get.helm.sh", "get.k3s.io"] }
+-- params = { max_bytes = 65536, installers = ["sh.rustup.rs", "get.docker.com", "astral.sh", "install.python-poetry.org", "get.pnpm.io", "bun.sh", "deno.land/install.sh", "deno.land/install.ps1", "deb.nodesource.com", "fnm.vercel.app", "get.helm.sh", "get.k3s.io"] }
 WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            regexp_like(arguments, '/dev/(tcp|udp)/|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|-c|--exec|--sh-exec)\s|\bmkfifo\b|\bsocat\b|pty\.spawn|socket\.socket|TCPSocket|fsockopen|IO\.popen|Net\.Sockets\.TCPClient', 'i') AS shell,
            regexp_like(arguments, '\b(base64\s+(-d|-D|--decode)|xxd\s+-r|openssl\s+(enc\s+)?(-d|base64\s+-d)|FromBase64String|b64decode)|\s-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}', 'i') AS decoded,
-           regexp_replace(arguments, '^.*?((curl|wget|iwr|irm|nc|ncat|netcat|socat|bash\s+-i|base64\s+-\w|powershell|pwsh|python\d?|ruby|perl|php|exec\s+\d+<>)\b.{0,160}).*$', '\1', 'is') AS what
+           regexp_replace(arguments, '^.*?((curl|wget|iwr|irm|nc|ncat|netcat|socat|bash\s+-i|base64\s+-\w|powershell|pwsh|python\d?|pip\d?|ruby|perl|php|exec\s+\d+<>)\b.{0,160}).*$', '\1', 'is') AS what
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
       AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND regexp_like(arguments, 'curl|wget|fetch|iwr|irm|IWR|IRM|Invoke|DownloadString|mshta|regsvr32|certutil|base64|b64decode|xxd|openssl|/dev/tcp|/dev/udp|nc |ncat|netcat|mkfifo|socat|socket|TCPSocket|fsockopen|owershell|pwsh|__import__|Sockets')
+      AND regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|IWR|IRM|Invoke|DownloadString|mshta|regsvr32|certutil|base64|b64decode|xxd|openssl|/dev/tcp|/dev/udp|nc |ncat|netcat|mkfifo|socat|socket|TCPSocket|fsockopen|owershell|pwsh|__import__|Sockets')
       AND regexp_like(arguments, '\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee\s+\S+\s*\|\s*)?(sudo\s+(-\w+\s+)*)?(env\s+\S+\s+)?(/bin/|/usr/bin/)?(ba|z|da|k|fi)?sh\b|\|\s*(sudo\s+)?(python\d?|perl|ruby|node|php|lua)\b)'
           || '|\b(ba|z|da)?sh\s+(-c\s+)?[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(source|eval|\.)\s+[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(python\d?|perl|ruby|node|php)\s+(-c|-e)\s+[^|;"]{0,40}\$\(\s*(curl|wget)'
           || '|\b(iex|Invoke-Expression)\b[^|;"]{0,60}(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)|(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)\b[^|;]{0,200}\|\s*(iex|Invoke-Expression)\b|\bmshta\s+https?:|\bregsvr32\b[^|;&"]*https?:|\bcertutil\b[^|;&"]*-urlcache'
           || '|\b(curl|wget)\s[^|;"]*-[oO]\s*(\S+)[^"]*(&&|;)\s*(chmod\s[^;&"]*(&&|;)\s*)?(sudo\s+)?((ba|z)?sh|python\d?|\./|/tmp/)\S*'
           || '|\|\s*(base64\s+(-d|-D|--decode)|xxd\s+-r\S*|openssl\s+base64\s+-d)[^|;&"]*\|\s*(sudo\s+)?((ba|z|da)?sh|python\d?|perl|ruby|node)\b|\beval\s+[''"\\]{0,3}\$\([^)]*base64\s+(-d|--decode)|\b(powershell|pwsh)(\.exe)?\s[^|;&"]*-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}|exec\(\s*(base64\.b64decode|__import__\(.base64)'
+          || '|\b(exec|eval)\s*\([^"]{0,80}\b(urlopen|requests\.get|urlretrieve|URI\.open)\b|\b(pip|pip3|uv\s+pip|python\d?(\.\d+)?\s+-m\s+pip)\s+install\s[^|;&"]*(--index-url|--extra-index-url|-i)[=\s]+[''\\]*https?://(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\])'
           || '|(>&\s*|<>\s*|[^\s(:''\\]\s+>\s*)/dev/(tcp|udp)/[\w.$\{\}-]+/[\d$]|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|--exec|--sh-exec)\s*\S*(sh|bash|cmd)|\bmkfifo\b[^"]*\|\s*(nc|ncat|netcat)\b|\bsocat\b[^|;&"]*exec:[^|;&"]*(sh|bash)|socket\.socket\([^"]{0,400}(dup2|pty\.spawn|subprocess)|TCPSocket\.(open|new)[^"]{0,200}(exec|IO)|fsockopen\([^"]{0,200}(exec|proc_open)|Net\.Sockets\.TCPClient', 'i')
       -- Nothing is sent and no shell is bound: a test whether a port is open.
       AND NOT (regexp_like(arguments, '(\becho|:|\btrue|<\s*/dev/null)\s*>\s*/dev/(tcp|udp)/', 'i') AND NOT regexp_like(regexp_replace(arguments, '\d?>&\d|&?>\s*/dev/null|\|\|', ' ', 'g'), 'sh\s+-i|<>|[<>]&|\||\bcurl\b|\bwget\b', 'i'))
@@ -36,17 +37,26 @@ WITH hit AS (
       AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
 ),
 aimed AS (
-    SELECT h.*, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host, o.type = 'url' AND starts_with(lower(o.value), 'http://') AS plain
-    FROM hit h LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip')
+    SELECT *, bool_or(is_url) OVER (PARTITION BY call_id, host) AS has_url
+    FROM (SELECT h.*, o.type = 'url' AS is_url, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host, o.type = 'url' AND starts_with(lower(o.value), 'http://') AS plain,
+           regexp_like(regexp_replace(lower(o.value), '^[a-z][a-z0-9+.-]*://', ''), '^(' || replace(array_to_string($installers, '|'), '.', '[.]') || ')([/?#]|$)') AS installer
+    FROM hit h LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip'))
+),
+named AS (                       -- did the user name the host?
+    SELECT a.call_id, a.host, count(q.session_id) > 0 AS by_user
+    FROM aimed a LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time AND strpos(lower(q.text), a.host) > 0
+    WHERE a.host IS NOT NULL
+    GROUP BY a.call_id, a.host
 ),
 origin AS (                      -- did a result of the session name the host, and no argument before?
     SELECT a.call_id, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, min(a.outcome) AS outcome,
-           bool_or(a.shell) AS shell, bool_or(a.decoded) AS decoded, min(a.what) AS what, array_agg(DISTINCT a.host) FILTER (WHERE a.host IS NOT NULL) AS hosts,
+           bool_or(a.shell) AS shell, bool_or(a.decoded) AS decoded, min(a.what) AS what,
            coalesce(bool_or(a.plain OR regexp_like(a.host, '^[0-9.]+$|:')), false) AS rough,
-           coalesce(bool_and(array_position($installers, a.host) IS NOT NULL) FILTER (WHERE a.host IS NOT NULL), false) AS installer,
+           coalesce(bool_and(a.installer) FILTER (WHERE a.host IS NOT NULL AND (a.is_url OR NOT a.has_url)), false) AS installer, coalesce(bool_and(n.by_user), false) AS asked,
            coalesce(bool_or(f.first_origin), false) AS from_content,
            first_value(named_struct('id', f.source_call_id, 'at', f.source_time) ORDER BY f.source_time, f.source_call_id) FILTER (WHERE f.first_origin) AS named_by
     FROM aimed a
+    LEFT JOIN named n ON n.call_id = a.call_id AND n.host = a.host
     LEFT JOIN flows f ON f.sink_call_id = a.call_id AND f.kind = 'value' AND coalesce(host_of(f.value), lower(f.value)) = a.host
     GROUP BY a.call_id
 ),
@@ -55,10 +65,9 @@ graded AS (
            bool_or(o.shell) AS shell, bool_or(o.from_content) AS from_content, first_value(o.named_by) AS named_by,
            CASE WHEN bool_or(o.shell) THEN 4
                 WHEN bool_or(o.installer) THEN 0
-                WHEN min(o.outcome) NOT IN ('success', 'unknown', 'no_response', 'timeout') OR count(q.session_id) > 0 THEN 1
+                WHEN min(o.outcome) NOT IN ('success', 'unknown', 'no_response', 'timeout') OR bool_or(o.asked) THEN 1
                 WHEN bool_or(o.decoded OR o.from_content OR o.rough) THEN 3 ELSE 2 END AS grade
     FROM origin o
-    LEFT JOIN prompts q ON q.session_id = o.session_id AND q.time <= o.time AND strpos(lower(q.text), o.hosts[1]) > 0
     GROUP BY o.call_id
 ),
 evidence AS (

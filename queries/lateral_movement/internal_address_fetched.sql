@@ -3,9 +3,9 @@
 -- level = "high"
 -- status = "stable"
 -- description = """
---   An argument sends a fetching, sending or command-running tool to a cloud's metadata service or into the internal network.
+--   An argument sends a fetching, sending or command-running tool, or for the metadata service any tool, to a cloud's metadata service or into the internal network.
 --   critical: the metadata service answered with a secret. high: the metadata service, or an internal address in a spelling that
---   hides it (decimal, hex, octal, mapped). medium: an internal address that only untrusted content had named before, five and more
+--   hides it (decimal, hex, octal, mapped) or with a scheme that lets a fetcher speak to other services (gopher, dict, ldap). medium: an internal address that only untrusted content had named before, five and more
 --   internal addresses in one session, or a metadata request that failed.
 --   low: an internal address given to a tool that fetched public ones in this session and whose server is not internal itself, or a
 --   local one that untrusted content had named.
@@ -27,6 +27,8 @@ sent AS (
     SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, i.type, i.value, i.metadata, i.place, i.endpoint,
            regexp_like(i.place, '^(localhost|.*\.localhost|127\..*|::1|0\.0\.0\.0|host\.docker\.internal)$') AS is_local,
            regexp_like(i.place, '^[0-9.]+$|:') AND strpos(lower(i.value), i.place) = 0 AS disguised,
+           -- A scheme that speaks to other services than web servers.
+           regexp_like(i.value, '^(gopher|dict|tftp|ldaps?|netdoc|jar):', 'i') AS odd_scheme,
            coalesce(is_internal_address(coalesce(c.server_url, c.server_address)), false) AS server_internal
     FROM internal i JOIN calls c ON c.call_id = i.call_id
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome NOT IN ('denied', 'cancelled')
@@ -34,7 +36,7 @@ sent AS (
       AND (has_capability(c.capabilities, 'executes')
            OR (coalesce(strpos(c.arguments, '"' || i.value || '"') > 0, true)
                AND (array_has_any(c.capabilities, make_array('egress', 'reads_untrusted'))
-                    OR (i.type = 'url' AND NOT has_capability(c.capabilities, 'writes')))))
+                    OR i.metadata OR (i.type = 'url' AND NOT has_capability(c.capabilities, 'writes')))))
 ),
 near AS (                        -- what the sessions of these calls name
     SELECT call_id, session_id, time, origin, coalesce(host_of(value), lower(value)) AS place
@@ -44,7 +46,7 @@ near AS (                        -- what the sessions of these calls name
 origin AS (                      -- who named the place first
     SELECT s.call_id, s.value, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.server) AS server, min(s.tool) AS tool,
            min(s.time) AS time, min(s.outcome) AS outcome, bool_or(s.metadata) AS metadata, min(s.place) AS place, min(s.endpoint) AS endpoint,
-           bool_or(s.is_local) AS is_local, bool_or(s.disguised) AS disguised, bool_or(s.server_internal) AS server_internal,
+           bool_or(s.is_local) AS is_local, bool_or(s.disguised OR s.odd_scheme) AS disguised, bool_or(s.server_internal) AS server_internal,
            coalesce(bool_or(f.origin = 'argument'), false) AS used_before,
            first_value(named_struct('id', c.call_id, 'at', c.time, 'tool', c.tool) ORDER BY c.time, c.call_id)
                FILTER (WHERE f.origin = 'result' AND has_capability(c.capabilities, 'reads_untrusted')) AS named_by

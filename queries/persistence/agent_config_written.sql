@@ -4,7 +4,7 @@
 -- status = "stable"
 -- description = """
 --   A tool wrote a file from which agents take servers, permissions, hooks or standing instructions: .mcp.json, the configuration of
---   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files.
+--   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files; or ran an agent's own command that adds a server (`mcp add`).
 --   high: the written text adds a server command, a hook, an approval bypass or an instruction marker, and nobody asked for the file.
 --   medium: a file that configures servers or permissions. low: standing instructions only, or the attempt failed.
 --   One level less when the user named the file. Reading such files is no finding here. A command counts when it writes (redirection,
@@ -18,16 +18,18 @@
 -- params = { max_bytes = 262144 }
 WITH written AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome, arguments, markers,
-           regexp_replace(regexp_replace(arguments, '\\\\', '/', 'g'),
+           CASE WHEN has_capability(capabilities, 'executes') AND regexp_like(arguments, '(["`;&|(]|\\n)\s*(sudo\s+|npx\s+(-\w+\s+)*)?[\w@/.-]+\s+mcp\s+add(-json)?\s')
+                THEN regexp_replace(arguments, '^.*?([\w@.-]+\s+mcp\s+add(-json)?\s+[^"|;&\\]{1,60}).*$', '\1', 's')
+                ELSE regexp_replace(regexp_replace(arguments, '\\\\', '/', 'g'),
                           '^.*?((\.mcp\.json|mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|\.claude\.json'
                           || '|\.(claude|gemini|qwen|cursor|continue|cline|windsurf|codex|roo)/[\w./-]*|cline_mcp_settings\.json'
-                          || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.cursorrules|\.clinerules|\.windsurfrules)).*$', '\1', 's') AS file
+                          || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.cursorrules|\.clinerules|\.windsurfrules)).*$', '\1', 's') END AS file
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
       AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes'))
       AND regexp_like(arguments, '(mcp|mcp_config|mcp_settings|claude_desktop_config|\.claude|settings|settings\.local|config|hooks)\.(json|toml|ya?ml)'
                                  || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules'
-                                 || '|\.(claude|cursor|gemini|qwen)/')
+                                 || '|\.(claude|cursor|gemini|qwen)/|\smcp\s+add')
       AND (-- The target of a file tool: a whole argument.
            (NOT has_capability(capabilities, 'executes')
             AND regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?'
@@ -36,14 +38,15 @@ WITH written AS (
                 || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules)"', 'i'))
            -- The target of a command: behind a redirection, or the last operand of a command that writes.
            OR (has_capability(capabilities, 'executes')
-               AND regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|ln|install|rsync)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s|Set-Content\s[^|;&]*|Out-File\s[^|;&]*)'
+               -- An agent's own command that adds a server.
+               AND regexp_like(arguments, '(["`;&|(]|\\n)\s*(sudo\s+|npx\s+(-\w+\s+)*)?[\w@/.-]+\s+mcp\s+add(-json)?\s|(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|ln|install|rsync)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s|Set-Content\s[^|;&]*|Out-File\s[^|;&]*)'
                    || '[''"\\]{0,2}[^\s''"|;&]*(\.mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|cline_mcp_settings\.json|\.claude\.json'
                    || '|\.cursor/mcp\.json|\.(claude|gemini|qwen|cursor|codex)/[\w./-]+|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules)')
                ))
 ),
 judged AS (
-    SELECT *, regexp_like(file, '(mcp\.json|mcp_config|mcp_settings|claude_desktop_config|\.claude\.json|settings|config|hooks)') AS powers,
-           coalesce(regexp_like(arguments, 'mcpServers|\\?"command\\?"\s*:|\\?"hooks\\?"\s*:|PreToolUse|PostToolUse|SessionStart|bypassPermissions|autoApprove|alwaysAllow|enableAllProjectMcpServers|dangerously|\byolo\b', 'i'), false)
+    SELECT *, regexp_like(file, '(mcp\.json|mcp\s+add|mcp_config|mcp_settings|claude_desktop_config|\.claude\.json|settings|config|hooks)') AS powers,
+           coalesce(regexp_like(arguments, 'mcpServers|\smcp\s+add|\\?"command\\?"\s*:|\\?"hooks\\?"\s*:|PreToolUse|PostToolUse|SessionStart|bypassPermissions|autoApprove|alwaysAllow|enableAllProjectMcpServers|dangerously|\byolo\b', 'i'), false)
                OR has_marker(markers, 'override_phrase', 'argument') OR has_marker(markers, 'hidden_unicode', 'argument')
                OR has_marker(markers, 'pseudo_tag', 'argument') OR has_marker(markers, 'chat_template', 'argument') AS adds_power
     FROM written
@@ -58,7 +61,7 @@ graded AS (
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM judged j
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time
-         AND strpos(lower(q.text), lower(regexp_replace(j.file, '^.*/', ''))) > 0
+         AND (strpos(lower(q.text), lower(regexp_replace(j.file, '^.*/', ''))) > 0 OR (regexp_like(j.file, '\smcp\s+add') AND regexp_like(q.text, '\bmcp\b', 'i')))
     GROUP BY j.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

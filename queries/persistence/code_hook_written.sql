@@ -7,7 +7,7 @@
 --   editor tasks and dev container commands, install scripts of packages, pre-commit configuration.
 --   high: the written text reads secrets or talks to the network in a way that ships them, or fetches and runs code.
 --   medium: a hook or workflow, and untrusted content was read before in the session. low: none was, or the attempt failed.
---   One level less when the user spoke of the workflow, hook or pipeline. Needs arguments, no results.
+--   One level less when the user spoke of the workflow, hook or pipeline, or wrote in another language than English, of which this cannot be told. Needs arguments, no results.
 --   """
 -- tags = ["owasp.mcp04", "owasp.mcp02", "owasp.asi04", "owasp.asi05", "atlas.AML.T0053", "attack.T1195.001", "attack.T1546"]
 -- falsepositives = ["coding agents that maintain a pipeline (low)"]
@@ -18,7 +18,7 @@
 WITH written AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            regexp_replace(arguments, '^.*?((\.github/(workflows|actions)/|\.git/hooks/|\.husky/|\.circleci/|\.buildkite/|\.gitlab-ci|Jenkinsfile|azure-pipelines|bitbucket-pipelines|\.travis\.yml|\.drone\.yml'
-                          || '|\.pre-commit-config|\.vscode/tasks|\.devcontainer/|core\.hooksPath)[^\s"''\\|;&<>]*).*$', '\1', 's') AS file,
+                          || '|\.pre-commit-config|\.vscode/tasks|\.devcontainer/|core\.hooksPath|package\.json|scripts\.(pre|post)?install)[^\s"''\\|;&<>]*).*$', '\1', 's') AS file,
            coalesce(regexp_like(arguments, '\b(curl|wget|Invoke-WebRequest|iwr)\b[^\n]{0,300}(secrets\.|toJSON\(|\$\{?\{?\s*(secrets|env)\b|GITHUB_TOKEN|\$[A-Z_]*(TOKEN|KEY|SECRET|PASS)|printenv|\benv\b)'
                                 || '|(toJSON\(secrets\)|secrets\.[A-Z_]+|printenv|\benv\b)[^\n]{0,200}\|\s*(base64|curl|nc|wget)'
                                 || '|\b(curl|wget)\b[^\n|]{0,300}\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bpull_request_target\b', 'i'), false) AS ships
@@ -26,15 +26,17 @@ WITH written AS (
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
       AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes'))
       AND regexp_like(arguments, '\.github[/\\]+(workflows|actions)[/\\]|\.git[/\\]+hooks[/\\]|\.husky[/\\]|\.circleci[/\\]|\.buildkite[/\\]|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.ya?ml'
-                                 || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]|core\.hooksPath')
+                                 || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]|core\.hooksPath|(pre|post)?install\\*"\s*:|scripts\.(pre|post)?install\s*=')
       AND CASE WHEN has_capability(capabilities, 'executes')
                THEN regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|ln|install|rsync)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s)[''"\\]{0,2}[^\s''"|;&]*'
                        || '(\.github/(workflows|actions)/|\.git/hooks/|\.husky/|\.circleci/|\.buildkite/|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines|bitbucket-pipelines|\.pre-commit-config|\.vscode/tasks|\.devcontainer/)'
-                       || '|git\s+config\s+[^|;&]*core\.hooksPath\s+\S')
+                       || '|git\s+config\s+[^|;&]*core\.hooksPath\s+\S|\b(npm|pnpm)\s+pkg\s+set\s+[''"\\]*scripts\.(pre|post)?install\s*=')
+                    OR (regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?)[''"\\]{0,2}[^\s''"|;&]*package\.json') AND regexp_like(arguments, '"(pre|post)?install\\*"\s*:'))
                -- One file, or the files of a push; code hosts say `path` inside `files`.
                ELSE regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?'
                        || '(\.github[/\\]+(workflows|actions)[/\\]+[^"]+|\.git[/\\]+hooks[/\\]+[^"]+|\.husky[/\\]+[^"]+|\.circleci[/\\]+[^"]+|\.buildkite[/\\]+[^"]+|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.ya?ml'
-                       || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]+[^"]+)"', 'i') END
+                       || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]+[^"]+)"', 'i')
+                    OR (regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?package\.json"', 'i') AND regexp_like(arguments, '\\"(pre|post)?install\\"\s*:')) END
       -- Sample hooks that Git itself puts there.
       AND NOT regexp_like(arguments, '\.git/hooks/[\w-]+\.sample"')
 ),
@@ -53,7 +55,9 @@ graded AS (
     FROM written w
     LEFT JOIN untrusted u ON u.session_id = w.session_id
     LEFT JOIN prompts q ON q.session_id = w.session_id AND q.time <= w.time
-         AND regexp_like(q.text, '\b(workflows?|hooks?|pipelines?|CI|actions?|Jenkinsfile|husky|pre-commit|devcontainer|tasks\.json)\b', 'i')
+         AND (regexp_like(q.text, '\b(workflows?|hooks?|pipelines?|CI|actions?|Jenkinsfile|husky|pre-commit|devcontainer|tasks\.json|(pre|post)install|install scripts?)\b', 'i')
+              -- No word of English: it may speak of it.
+              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
     GROUP BY w.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -5,7 +5,7 @@
 -- description = """
 --   A tool that manages users, roles, members, policies, keys or sharing worked, or a statement granted rights in a database: what an attacker does first with an
 --   agent that has the rights of an administrator.
---   high: untrusted content was read in the session before, nobody allowed the call, and no prompt names whom it is for. medium: one of these, or the grant is to everybody, to administrators or to a superuser.
+--   high: untrusted content was read in the session before, nobody allowed the call, and no prompt names whom it is for. medium: so, but the user had asked for what was read to be done, or the right is only to read; one of these; or the grant is to everybody, to administrators or to a superuser.
 --   low: anything else. Calls that only read, and those that take rights away, are left out.
 --   """
 -- tags = ["owasp.mcp02", "owasp.mcp07", "owasp.asi03", "atlas.AML.T0053", "attack.T1098", "attack.T1136", "attack.T1548"]
@@ -18,8 +18,8 @@ WITH tools AS (
     SELECT tool, regexp_like(regexp_replace(tool, '([a-z])([A-Z])', '\1_\2', 'g'),
                      '(^|[_.-])(grant|assign|add|create|invite|attach|promote|elevate|enable|set|update|put)([_.-][a-z]+){0,2}[_.-](roles?|permissions?|polic(y|ies)|members?|collaborators?|admins?|owners?|users?|groups?|membership|access|privileges?|scopes?|acl|iam|service_accounts?|api_keys?|access_keys?|access_tokens?|deploy_keys?)($|[_.-])|(^|[_.-])(grant|elevate|impersonate|make_public|share_publicly)($|[_.-])', 'i')
                  AND NOT regexp_like(tool, 'remove|revoke|delete|list|get|search|message|comment|note|task|event|calendar|channel_member|preference', 'i') AS by_name,
-           regexp_like(tool, 'query|sql|statement|exec|run|shell|bash|terminal|command', 'i') AS takes_commands
-    FROM (SELECT DISTINCT tool FROM calls WHERE event_kind = 'call' AND method = 'tools/call' AND tool IS NOT NULL)
+           executes OR regexp_like(tool, 'query|sql|statement|exec|run|shell|bash|terminal|command|(^|[_.-])(cli|aws|gcloud|az|kubectl|apply)($|[_.-])|manifest|create_(or_update_)?resource', 'i') AS takes_commands
+    FROM (SELECT tool, coalesce(bool_or(has_capability(capabilities, 'executes')), false) AS executes FROM calls WHERE event_kind = 'call' AND method = 'tools/call' AND tool IS NOT NULL GROUP BY tool)
 ),
 granted AS (
     -- The conditions on arguments name a column of tools, so that they are tried on calls of these tools only.
@@ -30,9 +30,9 @@ granted AS (
       AND array_has_any(c.capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress'))
       AND (t.by_name
            OR CASE WHEN t.takes_commands AND c.arguments_bytes <= $max_bytes
-                   THEN CASE WHEN regexp_like(c.arguments, 'grant|alter|create|addrolemember|adgroupmember|usermod|localgroup|net +user|dscl|iam|assignment|setfacl|777', 'i')
+                   THEN CASE WHEN regexp_like(c.arguments, 'grant|alter|create|addrolemember|adgroupmember|usermod|localgroup|net +user|dscl|iam|assignment|setfacl|777|binding|update', 'i')
                              THEN regexp_like(replace(replace(c.arguments, '\n', ' '), '\t', ' '),
-                                 '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+iam\s+(attach|put|create|add)|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-R\s+)?[0-7]?777)', 'i') END END)
+                                 '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+(--\S+\s+)*iam\s+(attach|put|create|add)|update\s+[\w."\\`]*(users?|accounts?|members?|logins?|employees?|roles?|permissions?)\w*["\\`]*\s+set\s+[^;]*\b(role|roles|is_?admin|is_?superuser|is_?staff|permissions?|privileges?|admin)\w*["\\`]*\s*=|kind\\?"?:\s*\\?"?(Cluster)?RoleBinding|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-R\s+)?[0-7]?777)', 'i') END END)
 ),
 around AS (
     SELECT session_id, min(time) AS untrusted_at FROM calls
@@ -43,14 +43,17 @@ judged AS (
            min(g.arguments) AS arguments, coalesce(bool_or(a.untrusted_at < g.time), false) AS untrusted, bool_or(g.approval = 'user_allowed') AS allowed, count(q.session_id) AS prompts,
            bool_or(array_has_any(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '),
                                  array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named,
-           coalesce(bool_or(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]*\b(admin|administrator|owner|root)s?\b[^"]*"\s*[,}\]]|\*:\*|administratoraccess|777', 'i')), false) AS wide
+           coalesce(bool_or(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]*\b(admin|administrator|owner|root)s?\b[^"]*"\s*[,}\]]|\*:\*|administratoraccess|cluster-admin|\bset\s+[^;]*\b(role|roles|is_?admin|is_?superuser|admin)\w*\s*=\s*[\\"'']*(\w*admin\w*|owner|root|superuser|true|1)\b|777', 'i')), false) AS wide,
+           -- The user handed the task over to what was read, or the right is one to look.
+           coalesce(bool_or(regexp_like(q.text, '\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|ticket\w*|issue\w*|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?)\b', 'i')), false)
+               OR coalesce(bool_and(regexp_like(g.arguments, '"(permission|role|access\w*)"\s*:\s*"(pull|read\w*|view\w*|guest|triage|comment\w*|reporter)"', 'i')), false) AS narrow
     FROM granted g
     LEFT JOIN around a ON a.session_id = g.session_id
     LEFT JOIN prompts q ON q.session_id = g.session_id AND q.time <= g.time
     GROUP BY g.call_id
 ),
 graded AS (
-    SELECT *, CASE WHEN untrusted AND NOT allowed AND NOT coalesce(named, false) THEN 3
+    SELECT *, CASE WHEN untrusted AND NOT allowed AND NOT coalesce(named, false) THEN CASE WHEN narrow THEN 2 ELSE 3 END
                    WHEN wide AND NOT coalesce(named, false) AND NOT allowed THEN 2
                    WHEN (untrusted OR prompts > 0) AND NOT allowed AND NOT coalesce(named, false) THEN 2
                    ELSE 1 END AS grade

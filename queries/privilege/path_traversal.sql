@@ -7,17 +7,22 @@
 --   high: dots or slashes are encoded or disguised, the path starts at the root, or it ends at a credential or system file.
 --   medium: it climbs three levels and more, or three different paths were tried. low: one or two plain levels.
 --   One level less when the server refused it, and when the user named the path (then low becomes nothing).
---   Absolute paths outside the roots, paths inside texts and command lines, and a/../b are another matter.
+--   Absolute paths outside the roots, paths inside texts and command lines, and a/../b are another matter; so are source files of sibling folders
+--   that are only read, and the old and new text of an edit.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "atlas.AML.T0053", "atlas.AML.T0049", "attack.T1083", "attack.T1190"]
--- falsepositives = ["work across sibling folders of one repository (low)", "edits whose old or new text is nothing but a relative import (low)"]
+-- falsepositives = ["changes across sibling folders of one repository (low)"]
 -- window = "24h"
 -- params = { deep = 3, tries = 3 }
 -- needs = ["arguments"]
 -- helps = ["prompts"]
 WITH candidate AS (
     SELECT call_id, session_id, agent, server, coalesce(tool, method) AS operation, time, outcome,
-           unnest(CASE WHEN method = 'resources/read' THEN make_array(mcp_resource_uri) ELSE json_strings(arguments) END) AS path
+           unnest(CASE WHEN method = 'resources/read' THEN make_array(mcp_resource_uri) ELSE json_strings(
+                  -- Without the texts of an edit, and without the two sides of a renamed import.
+                  regexp_replace(arguments, CASE WHEN regexp_like(tool, 'import|edit|replace|refactor|text|code', 'i') THEN '"((old|new)_?(text|string|str|content|value|code|import|name)?|from|to|import\w*|search|find|replace\w*|pattern)"\s*:\s*"([^"\\]|\\.)*"'
+                                                 ELSE '"((old|new)_?(text|string|str|content|value|code|import)?|import\w*)"\s*:\s*"([^"\\]|\\.)*"' END, '"":""', 'gi')) END) AS path,
+           NOT array_has_any(capabilities, make_array('writes', 'destructive', 'egress', 'credentials')) AND outcome IN ('success', 'unknown', 'no_response') AS only_reads
     FROM calls
     WHERE event_kind = 'call'
       AND ((method = 'resources/read' AND mcp_resource_uri IS NOT NULL)
@@ -43,6 +48,10 @@ graded AS (
                    ELSE 1 END
               - CASE WHEN outcome IN ('success', 'unknown', 'no_response') THEN 0 ELSE 1 END AS grade
     FROM climbing
+    -- A source file of a sibling folder, to read.
+    WHERE NOT (only_reads AND NOT disguised AND levels < $deep AND starts_with(path, '..') AND NOT is_credential_path(path)
+               AND NOT regexp_like(target, '^(etc|proc|sys|dev|root|var|boot|[A-Z]:|Windows|System32|Users|home)[/\\]')
+               AND regexp_like(target, '\.([cm]?[jt]sx?|json|py|rs|go|java|kt|scala|rb|php|cs|c|h|cc|cpp|hpp|swift|vue|svelte|css|scss|html|md|mdx|toml|ya?ml|graphql|proto|sql|lock|gradle|xml)$', 'i'))
 ),
 asked AS (
     SELECT g.call_id, g.path, min(g.session_id) AS session_id, min(g.agent) AS agent, min(g.server) AS server, min(g.operation) AS tool,

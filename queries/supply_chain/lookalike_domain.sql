@@ -23,7 +23,7 @@ WITH named AS (
     WHERE strpos(host, '.') > 0
     GROUP BY registrable_domain(host), session_id
     UNION ALL                    -- the users' domains, and the servers'
-    SELECT registrable_domain(lower(split_part(user_email, '@', 2))), CAST(NULL AS VARCHAR), min(time), true FROM calls WHERE user_email IS NOT NULL GROUP BY registrable_domain(lower(split_part(user_email, '@', 2)))
+    SELECT registrable_domain(lower(split_part(coalesce(user_email, user_id), '@', 2))), CAST(NULL AS VARCHAR), min(time), true FROM calls WHERE user_email IS NOT NULL OR strpos(user_id, '@') > 0 GROUP BY registrable_domain(lower(split_part(coalesce(user_email, user_id), '@', 2)))
     UNION ALL
     SELECT registrable_domain(host_of(server_url)), CAST(NULL AS VARCHAR), min(time), true FROM connections WHERE server_url IS NOT NULL GROUP BY registrable_domain(host_of(server_url))
 ),

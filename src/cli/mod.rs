@@ -303,12 +303,18 @@ fn keep_freed_pages() {
     }
 }
 
+/// Threads for what blocks. Each sink has two more: one that reads what waits for it, and one for which that waits.
+const BLOCKING_THREADS: usize = 32;
+
 fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
     ui::start_tracing();
     let config = Config::load(cli.global.config.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(8 << 20)
+        // A table's log is read file by file at once. A thread for each, kept for ten seconds as by default, has an allocator's heap of its own.
+        .max_blocking_threads(BLOCKING_THREADS + 2 * config.sinks.len())
+        .thread_keep_alive(Duration::from_millis(250))
         .build()
         .map_err(|cause| CommandError::failure(format!("cannot start worker threads: {cause}")))?;
     let mut storage = config.storage.clone();
