@@ -271,7 +271,7 @@ impl<'a> Directives<'a> {
             own,
             near: near.iter().map(|token| self.number(*token)).collect(),
             strength: strength.value,
-            purpose: self.judge.has_purpose(low, strength, self.verbs),
+            purpose: self.judge.has_purpose(low, self.verbs),
             verb: verbs::groups(of_word(&low[strength.verb.0 as usize..strength.verb.1 as usize])),
             inside,
         };

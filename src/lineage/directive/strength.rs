@@ -225,10 +225,10 @@ impl Judge {
 
     /// Whether a sentence, in small letters, says first what its order is for: `to pay the bill, please send 30 to …`. It tells how, for those who want to; it
     /// does not say that anybody must.
-    pub(crate) fn has_purpose(&mut self, low: &str, order: Strength, verbs: &Verbs) -> bool {
+    pub(crate) fn has_purpose(&mut self, low: &str, verbs: &Verbs) -> bool {
         self.words.clear();
         split(low, &mut self.words);
-        Sentence { low, words: &self.words, verbs }.has_purpose(order)
+        Sentence { low, words: &self.words, verbs }.has_purpose()
     }
 }
 
@@ -355,10 +355,13 @@ impl<'a> Sentence<'a> {
         self.found(value, at)
     }
 
-    fn has_purpose(&self, order: Strength) -> bool {
+    fn has_purpose(&self) -> bool {
         let at = if self.word(0) == "in" && self.word(1) == "order" { 2 } else { 0 };
-        let behind = |next: usize| self.words[next].0 <= order.verb.0 && self.gap(next).contains(", ");
-        self.word(at) == "to" && self.verbs.is_base(self.word(at + 1)) && (at + 2..self.words.len()).any(behind)
+        let asks = |next: usize| {
+            self.gap(next).contains(", ")
+                && (matches!(self.word(next), "please" | "kindly" | "you") || self.is_verb(next))
+        };
+        self.word(at) == "to" && self.verbs.is_base(self.word(at + 1)) && (at + 2..self.words.len()).any(asks)
     }
 
     /// Whether a main clause follows that asks: `to pay the bill, please send 30 to …`.
@@ -444,7 +447,7 @@ mod tests {
         let mut judge = Judge::default();
         let mut purpose = |sentence: &str| {
             let strength = judge.strength(sentence, &Verbs::default());
-            strength.value >= STRICT && judge.has_purpose(sentence, strength, &Verbs::default())
+            strength.value >= STRICT && judge.has_purpose(sentence, &Verbs::default())
         };
         for sentence in [
             "to pay the bill, please send 30 to the landlord.",
