@@ -6,7 +6,7 @@
 use super::request::hands_over;
 use crate::call::{Bits, Capability};
 use crate::lineage::directive::{
-    CallText, Directives, Identifier, Idf, Match, Token, ToolText, Verbs, groups, identifiers, tokens,
+    CallText, Directives, Identifier, Idf, Match, Token, Verbs, groups, identifiers, tokens,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -313,6 +313,7 @@ impl<'a> SessionWatch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lineage::directive::ToolText;
 
     #[test]
     fn a_user_names_values_whole_and_may_hand_over() {
