@@ -7,7 +7,7 @@ use super::features::{CallFeatures, SessionWatch};
 use super::forest::{Draw, Example};
 use super::hash;
 use crate::call::Bits;
-use crate::lineage::directive::{Idf, ToolText, Verbs, name_words};
+use crate::lineage::directive::{CallText, Idf, ToolText, Verbs, name_words};
 use crate::source::json::{self, Object};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -167,14 +167,18 @@ fn donor<'s>(
 fn learn(examples: &mut Vec<Example>, session: &Story, obeyed: Option<usize>, verbs: &Verbs) {
     let last = obeyed.map_or(session.calls.len(), |obeyed| obeyed + 1).min(session.calls.len());
     let weight = 1.0 / (last.max(1) as f64).sqrt();
+    let calls = &session.calls[..last];
+    let read = |call: &RawCall| CallText::read(Arc::clone(&call.tool), &call.arguments, Idf::builtin());
+    let texts: Vec<CallText> = calls.iter().map(read).collect();
     for requests in [&session.requests[..], &[]].iter().take(1 + usize::from(!session.requests.is_empty())) {
         let mut watch = SessionWatch::new(Idf::builtin(), verbs);
+        watch.expect(&texts);
         let mut requests = requests.iter().peekable();
-        for (number, call) in session.calls.iter().take(last).enumerate() {
+        for (number, (call, text)) in calls.iter().zip(&texts).enumerate() {
             while let Some((_, text)) = requests.next_if(|(before, _)| *before <= number) {
                 watch.request(text);
             }
-            let (_, CallFeatures { values, .. }) = watch.call(&call.tool, &call.arguments, call.capabilities);
+            let (_, CallFeatures { values, .. }) = watch.call(text.clone(), call.capabilities);
             examples.push(Example { features: values, positive: obeyed == Some(number), weight });
             watch.result(number, &call.result);
         }

@@ -6,9 +6,10 @@ use super::hash;
 use super::rows::Row;
 use super::sessions::RawSession;
 use crate::call::Capability;
-use crate::lineage::directive::{Idf, Verbs};
+use crate::lineage::directive::{CallText, Idf, Verbs};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 /// Results that wait for their time, in number and bytes; beyond, they are read early.
 const MAX_WAITING: usize = 256;
@@ -69,15 +70,20 @@ pub(super) fn watch<'a>(raw: &'a RawSession, verbs: &Verbs) -> Watched<'a> {
     watched.acts.agent = hash::name(&[watched.agent.unwrap_or_default()]);
     watched.acts.client = hash::name(&[raw.rows.iter().find_map(Row::client).unwrap_or_default()]);
     watched.acts.kind = kind(raw);
+    let text = |row: &Row| Some(CallText::read(Arc::clone(row.tool.as_ref()?), row.content(), Idf::builtin()));
+    let texts: Vec<CallText> = raw.rows.iter().filter_map(text).collect();
+    watch.expect(&texts);
+    let mut texts = texts.into_iter();
     for row in &raw.rows {
-        let Some(tool) = &row.tool else {
+        // One of each row with a tool.
+        let Some(text) = row.tool.as_ref().and_then(|_| texts.next()) else {
             watch.request(row.content());
             continue;
         };
         // A log without times has its order only: each result was there before the next call.
         waiting.arrived(row.time().unwrap_or(i64::MAX), &mut watch);
         let (arguments, capabilities) = (row.content(), row.capabilities());
-        let (number, features) = watch.call(tool, arguments, capabilities);
+        let (number, features) = watch.call(text, capabilities);
         let repetition = hash::name(&[row.server().unwrap_or_default(), &row.name, arguments]);
         let size = |bytes: Option<i64>| bytes.map(|bytes| (bytes.max(0) as f32).ln_1p());
         let [sent, received] = row.bytes().map(size);

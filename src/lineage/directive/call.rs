@@ -63,6 +63,11 @@ impl ToolText {
         Self { name, groups, vector }
     }
 
+    /// The words of name, description and argument names, each with its weight.
+    pub(super) fn words(&self) -> impl Iterator<Item = (Token, f64)> {
+        self.vector.iter().map(|(token, weight)| (*token, *weight))
+    }
+
     /// Groups of like words that the name belongs to, one bit each.
     pub(crate) fn groups(&self) -> u16 {
         self.groups
@@ -174,6 +179,11 @@ impl CallText {
         weighed.dedup_by_key(|(token, ..)| *token);
         let (tokens, weights) = weighed.into_iter().map(|(token, weight, _)| (token, weight)).unzip();
         Self { tool, leaves, tokens, weights, identifiers: found }
+    }
+
+    /// Its tool.
+    pub fn tool(&self) -> &Arc<ToolText> {
+        &self.tool
     }
 
     /// The distinct tokens of the values, sorted, each with how much of the call it is.

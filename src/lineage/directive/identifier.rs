@@ -1,5 +1,6 @@
 //! Identifiers in a text: values that name one thing and hardly occur by chance.
 
+use super::expected::Trigrams;
 use super::words::{Token, plain_number, token};
 use memchr::memmem::Finder;
 use std::collections::HashSet;
@@ -254,6 +255,8 @@ pub(crate) struct Sought<'a> {
     written: Option<Finder<'a>>,
     /// The other ways to write a number.
     numbers: Vec<(String, Finder<'static>)>,
+    /// Of each of these ways.
+    trigrams: Vec<Trigrams>,
 }
 
 impl<'a> Sought<'a> {
@@ -278,7 +281,20 @@ impl<'a> Sought<'a> {
             }
         }
         let is_other = written != value;
-        Self { identifier, value: Finder::new(value), written: is_other.then(|| Finder::new(written)), numbers }
+        let ways = [value, written].into_iter().chain(numbers.iter().map(|(form, _)| form));
+        let trigrams = ways.map(|way| Trigrams::of(way)).collect();
+        Self {
+            identifier,
+            value: Finder::new(value),
+            written: is_other.then(|| Finder::new(written)),
+            numbers,
+            trigrams,
+        }
+    }
+
+    /// Whether it may stand in a text of which no more is known.
+    pub(super) fn may_stand_in(&self, text: &Trigrams) -> bool {
+        self.trigrams.iter().any(|way| text.may_hold(way))
     }
 
     pub(crate) fn stands_in(&self, low: &str) -> bool {

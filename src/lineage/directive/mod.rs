@@ -9,6 +9,8 @@
 //! same log is written when the user asked for exactly that.
 
 mod call;
+mod expected;
+mod facts;
 mod identifier;
 mod idf;
 mod score;

@@ -11,14 +11,16 @@
 //! cosine of sentence and tool. The weights were set by hand and are no result of training.
 
 use super::call::CallText;
-use super::identifier::{Identifier, Sought, found_in, stands_in};
+use super::expected::{Expected, Trigrams};
+use super::facts::{Facts, Parts};
+use super::identifier::Identifier;
 use super::idf::Idf;
-use super::strength::{Judge, STRICT};
-use super::text::Sentences;
+use super::strength::{Judge, STRICT, Strength};
+use super::text::{Sentences, Span};
 use super::verbs::{self, Verbs};
 use super::words::{Token, of_word, token, tokens};
-use memchr::memmem::Finder;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
 
 /// Orders of one session that are remembered; the oldest go first.
 const MAX_ORDERS: usize = 8192;
@@ -46,6 +48,8 @@ pub struct Match {
     pub score: f64,
     /// Directive strength of the sentence, 0.6 to 1.
     pub strength: f32,
+    /// Whether the sentence says first what the order is for.
+    pub purpose: bool,
     /// Share of the arguments' idf mass in the sentence or beside it, 0..1.
     pub coverage: f64,
     /// The same over tokens that no earlier call had, 0..1.
@@ -74,21 +78,24 @@ impl Match {
     }
 }
 
-struct Order {
-    source: usize,
-    position: u32,
-    sentence: Box<str>,
-    /// Sentence and neighbours in small letters.
-    window: Box<str>,
+pub(super) struct Order {
+    pub(super) source: usize,
+    pub(super) position: u32,
+    pub(super) sentence: Box<str>,
+    /// Sentence and neighbours in small letters, and where in them the sentence stands.
+    pub(super) window: Box<str>,
+    pub(super) inside: Range<usize>,
+    pub(super) trigrams: Trigrams,
     /// Distinct tokens of the sentence, sorted, with their weights, and the length of that vector.
-    own: Box<[(Token, f64)]>,
-    length: f64,
-    /// Those of them that are plain words, without digits and what is in addresses.
-    plain: Box<[Token]>,
-    /// Distinct tokens of the window, sorted.
-    near: Box<[Token]>,
-    strength: f32,
-    verb: u16,
+    pub(super) own: Box<[(Token, f64)]>,
+    pub(super) length: f64,
+    /// Its cosine with each of the tools that are expected.
+    pub(super) actions: Box<[f64]>,
+    /// Numbers of the distinct tokens of the window, in the order of the tokens; of those that are expected, if that is known.
+    pub(super) near: Box<[u32]>,
+    pub(super) strength: f32,
+    pub(super) purpose: bool,
+    pub(super) verb: u16,
 }
 
 /// What one session has read, in the order of its log: results that arrived, calls that were made.
@@ -99,16 +106,42 @@ pub struct Directives<'a> {
     /// Orders that have been forgotten.
     gone: usize,
     bytes: usize,
-    /// Which orders have a token near them, oldest first; those that are gone are passed over.
-    by_token: HashMap<Token, VecDeque<u32>, ahash::RandomState>,
+    /// What later calls name, if that is known.
+    expected: Option<Expected>,
+    /// A number for each token that stands near an order.
+    numbers: HashMap<Token, u32, ahash::RandomState>,
+    /// By these numbers, which orders have a token near them, oldest first; those that are gone are passed over.
+    by_token: Vec<VecDeque<u32>>,
+    /// By these numbers, the weight of each token of the call that is judged, and its weight if it is new; 0 of other tokens.
+    weights: Vec<[f64; 2]>,
     /// Windows that are remembered, so that a page that is read again and again is kept once.
     windows: HashSet<Token, ahash::RandomState>,
     /// Tokens and identifiers of the calls so far.
     known: HashSet<Token, ahash::RandomState>,
     sentences: Sentences,
     judge: Judge,
+    /// The expected tokens of each sentence of a text.
+    found: Found,
+    /// For each order, the last call that it was a candidate for; how many there were.
+    marks: VecDeque<u32>,
+    turn: u32,
     /// Room for the candidates of one call.
     seen: Vec<u32>,
+}
+
+/// Tokens, sentence by sentence.
+#[derive(Default)]
+struct Found {
+    tokens: Vec<Token>,
+    ends: Vec<usize>,
+}
+
+impl Found {
+    /// Those of some sentences, the first and the last of them given.
+    fn of(&self, (first, last): (usize, usize)) -> &[Token] {
+        let start = first.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.tokens[start..self.ends[last]]
+    }
 }
 
 impl<'a> Directives<'a> {
@@ -120,13 +153,24 @@ impl<'a> Directives<'a> {
             orders: VecDeque::new(),
             gone: 0,
             bytes: 0,
-            by_token: HashMap::default(),
+            expected: None,
+            numbers: HashMap::default(),
+            by_token: Vec::new(),
+            weights: Vec::new(),
             windows: HashSet::default(),
             known: HashSet::default(),
             sentences: Sentences::default(),
             judge: Judge::default(),
+            found: Found::default(),
+            marks: VecDeque::new(),
+            turn: 0,
             seen: Vec::new(),
         }
+    }
+
+    /// Says which calls will be judged. Of what is read from now on, nothing is remembered, and nothing told, that none of them names.
+    pub fn expect(&mut self, calls: &[CallText]) {
+        self.expected = Some(Expected::of(calls));
     }
 
     /// Reads the text of a result that has arrived. `source` is the caller's name for it.
@@ -143,22 +187,44 @@ impl<'a> Directives<'a> {
 
     fn sentences(&mut self, source: usize, result_text: &str, mut give: Option<&mut dyn FnMut(Token, bool)>) {
         let mut sentences = std::mem::take(&mut self.sentences);
+        let mut found = std::mem::take(&mut self.found);
         sentences.read(result_text);
+        let low = |span: &Span| &sentences.low[span.start as usize..span.end as usize];
+        found.tokens.clear();
+        found.ends.clear();
+        if let Some(expected) = &self.expected {
+            for span in &sentences.spans {
+                tokens(low(span), |token| {
+                    if expected.has(token) {
+                        found.tokens.push(token);
+                    }
+                });
+                found.ends.push(found.tokens.len());
+            }
+        }
         for (at, span) in sentences.spans.iter().enumerate() {
-            let low = &sentences.low[span.start as usize..span.end as usize];
+            let near = self.expected.as_ref().map(|_| found.of(sentences.around(at)));
+            // What no call names is no candidate, whatever it asks for.
+            if near.is_some_and(<[Token]>::is_empty) {
+                continue;
+            }
+            let low = low(span);
             let strength = self.judge.strength(low, self.verbs);
             let is_order = strength.value >= STRICT;
-            if let Some(give) = &mut give {
-                tokens(low, |token| give(token, is_order));
+            match (&mut give, near) {
+                (Some(give), Some(_)) => found.of((at, at)).iter().for_each(|token| give(*token, is_order)),
+                (Some(give), None) => tokens(low, |token| give(token, is_order)),
+                (None, _) => {}
             }
             if is_order {
-                let window = &sentences.low[sentences.window(at)];
-                let verb = &low[strength.verb.0 as usize..strength.verb.1 as usize];
+                let window = sentences.window(at);
+                let inside = span.start as usize - window.start..span.end as usize - window.start;
                 let sentence = &sentences.text[span.start as usize..span.end as usize];
-                self.keep(source, at, sentence, low, window, (strength.value, verb));
+                self.keep((source, at), sentence, (&sentences.low[window], inside), near, strength);
             }
         }
         self.sentences = sentences;
+        self.found = found;
     }
 
     /// Whether an earlier call had this token in its values or its name.
@@ -173,13 +239,13 @@ impl<'a> Directives<'a> {
 
     fn keep(
         &mut self,
-        source: usize,
-        at: usize,
+        (source, at): (usize, usize),
         sentence: &str,
-        low: &str,
-        window: &str,
-        (strength, verb): (f32, &str),
+        (window, inside): (&str, Range<usize>),
+        near: Option<&[Token]>,
+        strength: Strength,
     ) {
+        let low = &window[inside.clone()];
         // The same page twice is one page; its first reading counts.
         let digest = token(window.as_bytes()) ^ token(low.as_bytes()).rotate_left(1);
         if !self.windows.insert(digest) {
@@ -188,53 +254,63 @@ impl<'a> Directives<'a> {
         if self.windows.len() > 4 * MAX_ORDERS {
             self.windows.clear();
         }
-        let distinct = |text: &str| {
-            let mut found = Vec::new();
-            tokens(text, |token| found.push(token));
-            found.sort_unstable();
-            found.dedup();
-            found.into_boxed_slice()
-        };
-        let is_plain = |word: &&str| !word.bytes().any(|b| b.is_ascii_digit() || matches!(b, b'@' | b'/' | b'_'));
-        let plain = low.split(' ').filter(is_plain).collect::<Vec<_>>().join(" ");
         let own: Box<[(Token, f64)]> = distinct(low).iter().map(|token| (*token, self.idf.weight(*token))).collect();
+        let length = own.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
+        let near = match near {
+            Some(near) => sorted(near.to_vec()),
+            None => distinct(window),
+        };
         let order = Order {
             source,
             position: at as u32,
             sentence: sentence[..sentence.floor_char_boundary(MAX_SENTENCE)].into(),
             window: window.into(),
-            length: own.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt(),
+            trigrams: Trigrams::of(window),
+            actions: self.expected.as_ref().map(|expected| expected.cosines(&own, length)).unwrap_or_default(),
+            length,
             own,
-            plain: distinct(&plain),
-            near: distinct(window),
-            strength,
-            verb: verbs::groups(of_word(verb)),
+            near: near.iter().map(|token| self.number(*token)).collect(),
+            strength: strength.value,
+            purpose: self.judge.has_purpose(low, self.verbs),
+            verb: verbs::groups(of_word(&low[strength.verb.0 as usize..strength.verb.1 as usize])),
+            inside,
         };
         self.bytes += order.window.len();
         let number = (self.gone + self.orders.len()) as u32;
         for token in &order.near {
-            let postings = self.by_token.entry(*token).or_default();
+            let postings = &mut self.by_token[*token as usize];
             if postings.len() >= MAX_POSTINGS {
                 postings.pop_front();
             }
             postings.push_back(number);
         }
         self.orders.push_back(order);
+        self.marks.push_back(0);
         while self.orders.len() > MAX_ORDERS || self.bytes > MAX_BYTES {
             let Some(oldest) = self.orders.pop_front() else { break };
+            self.marks.pop_front();
             self.bytes -= oldest.window.len();
             self.gone += 1;
             for token in &oldest.near {
-                if let Some(postings) = self.by_token.get_mut(token) {
-                    while postings.front().is_some_and(|number| (*number as usize) < self.gone) {
-                        postings.pop_front();
-                    }
-                    if postings.is_empty() {
-                        self.by_token.remove(token);
-                    }
+                let postings = &mut self.by_token[*token as usize];
+                while postings.front().is_some_and(|number| (*number as usize) < self.gone) {
+                    postings.pop_front();
+                }
+                if postings.is_empty() {
+                    *postings = VecDeque::new();
                 }
             }
         }
+    }
+
+    fn number(&mut self, token: Token) -> u32 {
+        let next = self.by_token.len() as u32;
+        let number = *self.numbers.entry(token).or_insert(next);
+        if number == next {
+            self.by_token.push(VecDeque::new());
+            self.weights.push([0.0; 2]);
+        }
+        number
     }
 
     /// The order read so far that explains the call best, if any has a word in common with it. Then remembers the call's values, so that
@@ -258,32 +334,61 @@ impl<'a> Directives<'a> {
     }
 
     fn best(&mut self, call: &CallText) -> Option<Match> {
-        let mut seen = std::mem::take(&mut self.seen);
-        seen.clear();
+        self.turn += 1;
+        let mut is_any = false;
         for token in call.tokens.iter().chain(&call.tool.name) {
-            if let Some(postings) = self.by_token.get(token) {
-                seen.extend(postings.iter().filter(|number| **number as usize >= self.gone));
-            }
-        }
-        seen.sort_unstable_by(|a, b| b.cmp(a));
-        seen.dedup();
-        seen.truncate(MAX_CANDIDATES);
-        let facts = (!seen.is_empty()).then(|| Facts::of(call, &self.known));
-        let mut best: Option<(f64, u32)> = None;
-        if let Some(facts) = &facts {
-            // From old to new: of equal ones the first counts.
-            for number in seen.iter().rev() {
-                let order = &self.orders[*number as usize - self.gone];
-                let score = facts.score(order).0;
-                if best.is_none_or(|(highest, _)| score > highest) {
-                    best = Some((score, *number));
+            let Some(number) = self.numbers.get(token) else { continue };
+            for order in &self.by_token[*number as usize] {
+                if let Some(at) = (*order as usize).checked_sub(self.gone) {
+                    self.marks[at] = self.turn;
+                    is_any = true;
                 }
             }
         }
+        if !is_any {
+            return None;
+        }
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.clear();
+        let marked = self.marks.iter().enumerate().rev().filter(|(_, turn)| **turn == self.turn);
+        seen.extend(marked.map(|(at, _)| at as u32).take(MAX_CANDIDATES));
+        for (token, weight) in call.tokens() {
+            if let Some(number) = self.numbers.get(&token) {
+                self.weights[*number as usize] = [weight, if self.known.contains(&token) { 0.0 } else { weight }];
+            }
+        }
+        let tool = self.expected.as_ref().and_then(|expected| expected.tool(&call.tool));
+        let facts = Facts::of(call, tool, &self.weights, &self.known);
+        let mut best: Option<(f64, Parts, u32)> = None;
+        // From old to new: of equal ones the first counts.
+        for at in seen.iter().rev() {
+            let least = best.as_ref().map_or(f64::NEG_INFINITY, |(highest, ..)| *highest);
+            if let Some(parts) = facts.score(&self.orders[*at as usize], least) {
+                best = Some((parts.score, parts, *at));
+            }
+        }
+        let told = best.map(|(_, parts, at)| parts.told(&self.orders[at as usize], call, &self.numbers));
+        for token in &call.tokens {
+            if let Some(number) = self.numbers.get(token) {
+                self.weights[*number as usize] = [0.0; 2];
+            }
+        }
         self.seen = seen;
-        let order = &self.orders[best?.1 as usize - self.gone];
-        Some(facts?.score(order).1.told(order, call))
+        told
     }
+}
+
+/// The distinct tokens of a text, sorted.
+pub(super) fn distinct(low: &str) -> Vec<Token> {
+    let mut found = Vec::new();
+    tokens(low, |token| found.push(token));
+    sorted(found)
+}
+
+fn sorted(mut tokens: Vec<Token>) -> Vec<Token> {
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
 }
 
 /// Whether any three words in a row stand in the text: figures and codes alone hold no order.
@@ -308,131 +413,6 @@ fn may_hold_order(text: &str) -> bool {
     words + usize::from(letters > 1) >= 3
 }
 
-fn named(value: &str) -> Token {
+pub(super) fn named(value: &str) -> Token {
     token(value.as_bytes()).rotate_left(17)
-}
-
-/// What is the same for all orders that one call is compared with.
-struct Facts<'a> {
-    call: &'a CallText,
-    /// Weight of each of the call's tokens, and whether it is new.
-    weights: Vec<(Token, f64, bool)>,
-    total: f64,
-    total_new: f64,
-    /// Identifiers that are new.
-    fresh: Vec<Sought<'a>>,
-    /// Values that are looked for verbatim, each with what finds it.
-    verbatim: Vec<(&'a str, Finder<'a>)>,
-    /// How many of them are no dates or times.
-    lasting: usize,
-}
-
-/// The parts of one score.
-#[derive(Default)]
-struct Parts {
-    score: f64,
-    coverage: f64,
-    new_coverage: f64,
-    exact: usize,
-    exact_share: f64,
-    new_identifiers: usize,
-    action: f64,
-    synonym: bool,
-}
-
-impl<'a> Facts<'a> {
-    fn of(call: &'a CallText, known: &HashSet<Token, ahash::RandomState>) -> Self {
-        let weights: Vec<(Token, f64, bool)> =
-            call.tokens().map(|(token, weight)| (token, weight, !known.contains(&token))).collect();
-        Self {
-            call,
-            total: weights.iter().map(|(_, weight, _)| weight).sum(),
-            total_new: weights.iter().filter(|(.., new)| *new).map(|(_, weight, _)| weight).sum(),
-            fresh: call
-                .identifiers
-                .iter()
-                .filter(|identifier| !known.contains(&named(&identifier.value)))
-                .map(Sought::new)
-                .collect(),
-            lasting: call.leaves.iter().filter(|leaf| leaf.verbatim && !leaf.is_moment()).count(),
-            verbatim: call
-                .leaves
-                .iter()
-                .filter(|leaf| leaf.verbatim)
-                .map(|leaf| (leaf.low.as_str(), Finder::new(&leaf.low)))
-                .collect(),
-            weights,
-        }
-    }
-
-    fn score(&self, order: &Order) -> (f64, Parts) {
-        let (mut covered, mut covered_new) = (0.0, 0.0);
-        let mut near = order.near.iter().peekable();
-        for (token, weight, new) in &self.weights {
-            while near.next_if(|other| *other < token).is_some() {}
-            if near.peek() == Some(&token) {
-                covered += weight;
-                covered_new += if *new { *weight } else { 0.0 };
-            }
-        }
-        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-        let exact = self.verbatim.iter().filter(|(value, finder)| found_in(finder, value, &order.window)).count();
-        let new_identifiers = self.fresh.iter().filter(|sought| sought.stands_in(&order.window)).count();
-        let strength = f64::from(order.strength);
-        let mut parts = Parts {
-            score: 0.0,
-            coverage: share(covered, self.total),
-            new_coverage: share(covered_new, self.total_new),
-            exact,
-            exact_share: share(exact as f64, self.lasting.max(exact) as f64),
-            new_identifiers,
-            action: self.call.tool.cosine_of(&order.own, order.length),
-            synonym: order.verb & self.call.tool.groups != 0,
-        };
-        parts.score = (parts.new_coverage
-            + 0.5 * parts.coverage
-            + 0.6 * new_identifiers.min(1) as f64
-            + 0.4 * parts.exact_share
-            + 0.5 * f64::from(u8::from(parts.synonym))
-            + parts.action
-            + 0.3 * strength)
-            * (0.6 + 0.4 * strength);
-        (parts.score, parts)
-    }
-}
-
-impl Parts {
-    fn told(self, order: &Order, call: &CallText) -> Match {
-        let values = call
-            .leaves
-            .iter()
-            .filter(|leaf| leaf.verbatim && stands_in(&leaf.low, &order.window))
-            .map(|leaf| leaf.low.clone());
-        let names = call
-            .identifiers
-            .iter()
-            .filter(|identifier| identifier.stands_in(&order.window))
-            .map(|identifier| identifier.value.clone());
-        let mut shared: Vec<String> = values.chain(names).collect();
-        shared.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
-        shared.dedup();
-        shared.truncate(8);
-        Match {
-            source: order.source,
-            sentence: order.sentence.to_string(),
-            position: order.position,
-            score: self.score,
-            strength: order.strength,
-            coverage: self.coverage,
-            new_coverage: self.new_coverage,
-            exact: self.exact,
-            exact_share: self.exact_share,
-            new_identifiers: self.new_identifiers,
-            action: self.action,
-            synonym: self.synonym,
-            shared,
-            tokens: call.tokens.iter().filter(|token| order.near.binary_search(token).is_ok()).copied().collect(),
-            words: order.plain.iter().filter(|word| call.tokens.binary_search(word).is_err()).copied().collect(),
-        }
-    }
 }

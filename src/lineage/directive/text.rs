@@ -53,13 +53,18 @@ impl Sentences {
         self.any(&text[..text.floor_char_boundary(MAX_TEXT)], MAX_NESTED);
     }
 
-    /// The sentence with the one before and the one after it in the same paragraph.
+    /// The sentence with the one before and the one after it in the same paragraph: the first and the last of them.
+    pub(crate) fn around(&self, at: usize) -> (usize, usize) {
+        let same =
+            |other: usize| self.spans.get(other).is_some_and(|other| other.paragraph == self.spans[at].paragraph);
+        let before = at.checked_sub(1).filter(|before| same(*before)).unwrap_or(at);
+        (before, if same(at + 1) { at + 1 } else { at })
+    }
+
+    /// Where these stand.
     pub(crate) fn window(&self, at: usize) -> std::ops::Range<usize> {
-        let own = self.spans[at];
-        let same = |other: &&Span| other.paragraph == own.paragraph;
-        let before = at.checked_sub(1).and_then(|before| self.spans.get(before)).filter(same).unwrap_or(&own);
-        let after = self.spans.get(at + 1).filter(same).unwrap_or(&own);
-        before.start as usize..after.end as usize
+        let (first, last) = self.around(at);
+        self.spans[first].start as usize..self.spans[last].end as usize
     }
 
     /// Text that may be JSON.
@@ -96,7 +101,7 @@ impl Sentences {
     fn plain(&mut self, text: &str) {
         let text = clean(text);
         let mut blank = true;
-        for line in text.split(['\n', '\r', '\u{2028}', '\u{2029}']) {
+        for line in lines(&text) {
             let line = line.trim();
             if line.is_empty() {
                 blank = true;
@@ -124,6 +129,13 @@ impl Sentences {
             None => self.open = Some(self.text.len()),
             Some(start) if self.text.len() > start => self.both(' '),
             Some(_) => {}
+        }
+        if is_folded(line) {
+            let start = self.low.len();
+            self.text.push_str(line);
+            self.low.push_str(line);
+            self.low[start..].make_ascii_lowercase();
+            return;
         }
         let mut first = true;
         for word in line.split_whitespace() {
@@ -162,6 +174,33 @@ impl Sentences {
         }
         self.both('\n');
     }
+}
+
+/// Whether a line is ASCII with single spaces between its words and none around them, as most are.
+fn is_folded(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    bytes.iter().all(|b| (b' '..0x7F).contains(b))
+        && bytes.first() != Some(&b' ')
+        && bytes.last() != Some(&b' ')
+        && memmem::find(bytes, b"  ").is_none()
+}
+
+/// The lines of a text, some of them empty.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    // U+2028 and U+2029 end lines too; hardly any text has them.
+    let has_others = memmem::find(text.as_bytes(), &[0xE2, 0x80]).is_some();
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let all = rest?;
+        let end = if has_others {
+            all.find(['\n', '\r', '\u{2028}', '\u{2029}'])
+        } else {
+            memchr2(b'\n', b'\r', all.as_bytes())
+        };
+        let end = end.map(|at| (at, at + all[at..].chars().next().map_or(1, char::len_utf8)));
+        rest = end.map(|(_, next)| &all[next..]);
+        Some(end.map_or(all, |(at, _)| &all[..at]))
+    })
 }
 
 /// Gives the sentences of a paragraph that begins at `from`.
