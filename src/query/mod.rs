@@ -9,6 +9,7 @@ mod meter;
 mod names;
 mod narrow;
 pub mod output;
+mod own;
 mod packed;
 mod range;
 mod shares;

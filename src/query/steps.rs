@@ -5,10 +5,12 @@
 
 use super::deadline::{self, Deadline};
 use super::narrow::Narrow;
+use super::own::owned;
 use super::{Cost, QueryError, Session, read_only, tables_read};
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ParamValues;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
@@ -201,7 +203,7 @@ impl<'a> Runner<'a> {
     async fn start(&mut self, frame: DataFrame) -> Result<SendableRecordBatchStream, QueryError> {
         self.reads.extend(tables_read(frame.logical_plan()));
         let context = Arc::new(frame.task_ctx());
-        let mut plan = frame.create_physical_plan().await?;
+        let mut plan = owned(frame.create_physical_plan().await?)?;
         if let Some(limit) = self.limit {
             plan = deadline::limited(plan, limit)?;
         }
@@ -230,9 +232,11 @@ impl<'a> Runner<'a> {
         let schema: SchemaRef = rows.schema();
         let memory = MemoryConsumer::new("a step of a rule").register(pool);
         let mut batches = Vec::new();
+        // The batches of an aggregation are slices of one.
+        let mut counted = RecordBatchMemoryCounter::new();
         while let Some(batch) = rows.next().await {
             let batch = batch?;
-            let bytes = batch.get_array_memory_size();
+            let bytes = counted.count_batch(&batch);
             if memory.size() + bytes > most || memory.try_grow(bytes).is_err() {
                 return Ok(None);
             }
