@@ -27,7 +27,7 @@ pub(super) fn owned(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
             return Ok(Transformed::no(node));
         }
         let input = Arc::clone(node.children()[0]);
-        let own = Arc::new(OwnExec { properties: Arc::clone(input.properties()), input });
+        let own: Arc<dyn ExecutionPlan> = Arc::new(OwnExec { properties: Arc::clone(input.properties()), input });
         Ok(Transformed::yes(node.with_new_children(vec![own])?))
     };
     plan.transform_up(with_own).data()

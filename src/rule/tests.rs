@@ -330,7 +330,6 @@ async fn most_built_in_rules_can_be_run_in_shares_of_the_sessions() {
         }
     }
     assert!(whole.len() * 2 < rules.len(), "{} of {}: {whole:?}", whole.len(), rules.len());
-    println!("{} of {}: {whole:?}", whole.len(), rules.len());
     // What many agents or days have in common is not seen in one session.
     for id in ["same_call_from_many_agents", "agent_went_silent", "secret_shared_by_users"] {
         assert!(whole.contains(&id), "{id}");
