@@ -10,6 +10,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNod
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -28,7 +29,7 @@ pub(super) fn owned(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
         }
         let input = Arc::clone(node.children()[0]);
         let own: Arc<dyn ExecutionPlan> = Arc::new(OwnExec { properties: Arc::clone(input.properties()), input });
-        Ok(Transformed::yes(node.with_new_children(vec![own])?))
+        Ok(Transformed::yes(replace_children_if_necessary(node, vec![own])?))
     };
     plan.transform_up(with_own).data()
 }

@@ -13,16 +13,17 @@ use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{ScalarValue, Statistics};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use exec::PackedExec;
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use packing::Packing;
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 
 /// Rows unpacked at once.
 const BATCH: usize = 8192;
@@ -210,12 +211,21 @@ impl Kept {
             .into_iter()
             .collect();
         let scan = files.scan(state, Some(&wanted), &filters, None).await?;
-        let mut batches = execute_stream(scan, state.task_ctx())?;
+        let mut rows = execute_stream(scan, state.task_ctx())?;
+        // Files are decoded on one thread and packed on another: whoever else is there waits for the same columns.
+        let (send, mut batches) = mpsc::channel(2);
+        let reading = SpawnedTask::spawn(async move {
+            while let Some(batch) = rows.next().await {
+                if send.send(batch).await.is_err() {
+                    break;
+                }
+            }
+        });
         let mut packing = Packing::new(Arc::new(schema.project(&wanted)?))?;
-        while let Some(batch) = batches.try_next().await? {
+        while let Some(batch) = batches.recv().await {
             let batch = match self.part.only {
-                None => batch,
-                Some((column, value)) => rows_with(&batch, column, value)?,
+                None => batch?,
+                Some((column, value)) => rows_with(&batch?, column, value)?,
             };
             let batch = match batch.num_columns() == packing.columns.len() {
                 true => batch,
@@ -230,6 +240,10 @@ impl Kept {
             }
             memory.resize(packing.bytes());
         }
+        reading
+            .join()
+            .await
+            .map_err(|error| DataFusionError::Execution(format!("reading the columns ended: {error}")))?;
         let packed = packing.finish()?;
         memory.resize(packed.bytes());
         tracing::debug!(table = self.part.table, only = ?self.part.only, bytes = packed.bytes(), rows = packed.rows, "packed");
