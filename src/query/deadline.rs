@@ -37,7 +37,7 @@ pub(super) struct TimeIsUp(pub(super) Duration);
 
 /// The moment at which a query must end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     limit: TimeLimit,
     at: Duration,
 }

@@ -9,14 +9,17 @@ mod meter;
 mod names;
 mod narrow;
 pub mod output;
+mod own;
 mod packed;
 mod range;
+mod shares;
 pub mod shell;
 mod sieve;
 mod steps;
 pub mod udf;
 mod views;
 
+pub(crate) use deadline::Deadline;
 pub use deadline::TimeLimit;
 pub use meter::Cost;
 pub(crate) use meter::tables_read;
@@ -30,7 +33,7 @@ use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::{SQLOptions, SessionConfig, SessionContext};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry as _, SendableRecordBatchStream};
@@ -43,6 +46,8 @@ use deadline::TimeIsUp;
 use meter::Metered;
 use narrow::Narrow;
 use serde::de::DeserializeOwned;
+pub(crate) use shares::Share;
+use shares::{Together, of_share};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -79,6 +84,13 @@ pub struct SessionOptions {
     pub rule_time: Option<TimeLimit>,
 }
 
+/// A range of time and a share of the sessions, and what all rules that see them have in common.
+struct OfRules {
+    range: Option<TimeRange>,
+    share: Option<Share>,
+    base: Arc<Session>,
+}
+
 /// A read-only SQL session.
 pub struct Session {
     context: SessionContext,
@@ -90,7 +102,9 @@ pub struct Session {
     /// What a rule's session holds in memory.
     meter: Option<Arc<Metered>>,
     /// What all rules of a range have in common: functions, tables, views.
-    of_rules: tokio::sync::Mutex<Vec<(Option<TimeRange>, Arc<Self>)>>,
+    of_rules: tokio::sync::Mutex<Vec<OfRules>>,
+    /// What shares of the sessions must keep together; `None` if there can be no shares.
+    together: tokio::sync::OnceCell<Option<Arc<Together>>>,
     /// Who uses the table of ids.
     wanted: tokio::sync::Mutex<()>,
     /// What all rules of a range compute.
@@ -109,26 +123,27 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self, QueryError> {
         let mut runtime = RuntimeEnvBuilder::new();
-        let mut memory_limit = options.memory_limit;
         let mut tables = tables;
+        if let Some(bytes) = options.memory_limit {
+            // First come, first served: equal parts for all operators of a dozen queries would have each of them spill with most of the memory free.
+            // Tracked, so that "out of memory" names the operators that hold it.
+            let consumers = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
+            let pool = TrackConsumersPool::new(GreedyMemoryPool::new(bytes), consumers);
+            runtime = runtime.with_memory_pool(Arc::new(pool));
+        }
+        let runtime = runtime.build_arc()?;
         if options.packed {
-            // Half for what is packed, half for the queries.
-            let room = memory_limit.map_or(packed::ROOM, |bytes| bytes / 2);
-            memory_limit = memory_limit.map(|bytes| bytes - bytes / 2);
+            let room = options.memory_limit.map_or(packed::ROOM, |bytes| bytes / 100 * packed::SHARE);
             for (name, table) in &mut tables {
                 let parts = packed::PARTS.iter().filter(|part| part.table == name);
                 let parts: Vec<_> = parts.map(|part| (*part, room / 100 * part.share)).collect();
                 if !parts.is_empty() {
-                    *table = Arc::new(packed::PackedTable::new(Arc::clone(table), parts));
+                    let memory = &runtime.memory_pool;
+                    *table = Arc::new(packed::PackedTable::new(Arc::clone(table), parts, memory));
                 }
             }
         }
-        if let Some(bytes) = memory_limit {
-            // Tracked, so that "out of memory" names the operators that hold it.
-            let consumers = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
-            runtime = runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(bytes), consumers)));
-        }
-        Self::build(tables, runtime.build_arc()?, options).await
+        Self::build(tables, runtime, options).await
     }
 
     /// A deterministic session over the same tables and memory, limited to a range: what one rule may see.
@@ -136,16 +151,22 @@ impl Session {
     /// # Errors
     /// As for [`Self::new`].
     pub async fn for_rule(&self, range: TimeRange) -> Result<Self, QueryError> {
+        self.for_share(range, None).await
+    }
+
+    /// As [`Self::for_rule`], over one share of the sessions.
+    pub(crate) async fn for_share(&self, range: TimeRange, share: Option<Share>) -> Result<Self, QueryError> {
         let range = (!range.is_everything()).then_some(range);
         let base = {
             let mut bases = self.of_rules.lock().await;
-            match bases.iter().find(|(known, _)| *known == range) {
-                Some((_, base)) => Arc::clone(base),
+            match bases.iter().find(|known| known.range == range && known.share == share) {
+                Some(known) => Arc::clone(&known.base),
                 None => {
                     let options = SessionOptions { range, deterministic: true, ..self.options };
-                    let base = Self::build(self.tables.clone(), Arc::clone(&self.runtime), options).await?;
-                    let base = Arc::new(base);
-                    bases.push((range, Arc::clone(&base)));
+                    let tables =
+                        share.as_ref().map_or_else(|| self.tables.clone(), |share| of_share(&self.tables, share));
+                    let base = Arc::new(Self::build(tables, Arc::clone(&self.runtime), options).await?);
+                    bases.push(OfRules { range, share, base: Arc::clone(&base) });
                     base
                 }
             }
@@ -156,12 +177,13 @@ impl Session {
         let state = SessionStateBuilder::new_from_existing(base.context.state()).with_runtime_env(Arc::clone(&runtime));
         Ok(Self {
             context: SessionContext::new_with_state(state.build()),
-            tables: self.tables.clone(),
+            tables: base.tables.clone(),
             runtime,
             options: base.options,
             removed: base.removed.clone(),
             meter: Some(meter),
             of_rules: tokio::sync::Mutex::default(),
+            together: tokio::sync::OnceCell::new(),
             wanted: tokio::sync::Mutex::default(),
             shared: SharedSteps::default(),
             base: Some(base),
@@ -222,8 +244,9 @@ impl Session {
             removed.push("current_timestamp".to_owned());
         }
         views::register(&context, &tables, &options)?;
-        let (of_rules, wanted, shared) = Default::default();
-        Ok(Self { context, tables, runtime, options, removed, meter: None, of_rules, wanted, shared, base: None })
+        let (of_rules, together, wanted, shared) = Default::default();
+        let meter = None;
+        Ok(Self { context, tables, runtime, options, removed, meter, of_rules, together, wanted, shared, base: None })
     }
 
     /// Runs one query.

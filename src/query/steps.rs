@@ -3,11 +3,14 @@
 //! DataFusion puts the query of a `WITH` clause in wherever its name stands, and computes it as often. The result of a step that is read more than
 //! once, or has distinct rows, is kept while the rule runs if it is small; a step that reads tables alone, in the same words as that of another rule, is kept for all rules.
 
+use super::deadline::{self, Deadline};
 use super::narrow::Narrow;
-use super::{Cost, QueryError, Session, deadline, read_only, tables_read};
+use super::own::owned;
+use super::{Cost, QueryError, Session, read_only, tables_read};
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::ParamValues;
+use datafusion::common::utils::memory::RecordBatchMemoryCounter;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
@@ -73,17 +76,26 @@ struct Step {
 struct Runner<'a> {
     state: SessionState,
     params: &'a ParamValues,
-    limit: Option<deadline::Deadline>,
+    limit: Option<Deadline>,
     plans: Vec<Arc<dyn ExecutionPlan>>,
     reads: BTreeSet<String>,
 }
 
 impl Session {
-    /// Starts the query of a rule, which may take only so long.
-    pub(crate) async fn run_rule(&self, text: &str, params: ParamValues) -> Result<Running, QueryError> {
-        let limit = self.options.rule_time.map(deadline::Deadline::new);
+    /// When the query of a rule that starts now must have ended.
+    pub(crate) fn rule_ends(&self) -> Option<Deadline> {
+        self.options.rule_time.map(Deadline::new)
+    }
+
+    /// Starts the query of a rule.
+    pub(crate) async fn run_rule(
+        &self,
+        text: &str,
+        params: ParamValues,
+        limit: Option<Deadline>,
+    ) -> Result<Running, QueryError> {
         match self.run_in_steps(text, &params, limit).await {
-            Err(error) if !matches!(error, QueryError::TimedOut(_)) => {
+            Err(error) if !matches!(error, QueryError::TimedOut(_) | QueryError::Memory(_)) => {
                 // What is wrong is told of the query as it was written.
                 let frame = self.plan(text, Some(params.clone())).await?;
                 let mut runner = Runner::new(self.context.state(), &params, limit);
@@ -98,7 +110,7 @@ impl Session {
         &self,
         text: &str,
         params: &ParamValues,
-        limit: Option<deadline::Deadline>,
+        limit: Option<Deadline>,
     ) -> Result<Running, QueryError> {
         let (mut state, mut statement, narrow) = self.narrow(text)?;
         state.register_catalog_list(narrow.catalogs()?);
@@ -184,14 +196,14 @@ impl Session {
 }
 
 impl<'a> Runner<'a> {
-    fn new(state: SessionState, params: &'a ParamValues, limit: Option<deadline::Deadline>) -> Self {
+    fn new(state: SessionState, params: &'a ParamValues, limit: Option<Deadline>) -> Self {
         Self { state, params, limit, plans: Vec::new(), reads: BTreeSet::new() }
     }
 
     async fn start(&mut self, frame: DataFrame) -> Result<SendableRecordBatchStream, QueryError> {
         self.reads.extend(tables_read(frame.logical_plan()));
         let context = Arc::new(frame.task_ctx());
-        let mut plan = frame.create_physical_plan().await?;
+        let mut plan = owned(frame.create_physical_plan().await?)?;
         if let Some(limit) = self.limit {
             plan = deadline::limited(plan, limit)?;
         }
@@ -220,9 +232,11 @@ impl<'a> Runner<'a> {
         let schema: SchemaRef = rows.schema();
         let memory = MemoryConsumer::new("a step of a rule").register(pool);
         let mut batches = Vec::new();
+        // The batches of an aggregation are slices of one.
+        let mut counted = RecordBatchMemoryCounter::new();
         while let Some(batch) = rows.next().await {
             let batch = batch?;
-            let bytes = batch.get_array_memory_size();
+            let bytes = counted.count_batch(&batch);
             if memory.size() + bytes > most || memory.try_grow(bytes).is_err() {
                 return Ok(None);
             }

@@ -3,7 +3,7 @@
 use super::{Params, Rule, RuleSet};
 use crate::alert::{Entity, Level};
 use crate::query::output::json_lines;
-use crate::query::{Cost, QueryError, Session, TimeRange};
+use crate::query::{Cost, Deadline, QueryError, Session, Share, TimeRange};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampMicrosecondType};
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// Findings of one rule in one run before it counts as broken: nobody reads more, and memory is bounded.
 const MAX_FINDINGS: usize = 100_000;
+
+/// In how many shares of the sessions a rule is tried that has run out of memory.
+const SHARES: [usize; 3] = [4, 16, 64];
 
 /// What one rule saw. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,8 +119,55 @@ pub async fn measured(rule: &Rule, session: &Session, range: TimeRange, params: 
 }
 
 async fn findings(rule: &Rule, session: &Session, range: TimeRange, params: &Params) -> Result<Ran, RuleFault> {
-    let session = session.for_rule(range.widened(rule.header.window)).await?;
-    let mut running = session.run_rule(&rule.sql, params.of(rule)).await?;
+    let seen = range.widened(rule.header.window);
+    let whole = session.for_rule(seen).await?;
+    let limit = whole.rule_ends();
+    let mut ran = found(rule, &whole, range, params, limit).await;
+    for of in SHARES {
+        let Err(RuleFault::Query(QueryError::Memory(_))) = &ran else { break };
+        let shares = session.shares(&whole, &rule.sql, &params.of(rule), of).await?;
+        if shares.is_empty() {
+            break;
+        }
+        tracing::debug!(rule = %rule.header.id, of, "out of memory; in shares of the sessions");
+        ran = in_shares(rule, session, seen, shares, range, params, limit).await;
+    }
+    ran
+}
+
+/// What a rule finds in shares of the sessions that together are all of them.
+async fn in_shares(
+    rule: &Rule,
+    session: &Session,
+    seen: TimeRange,
+    shares: Vec<Share>,
+    range: TimeRange,
+    params: &Params,
+    limit: Option<Deadline>,
+) -> Result<Ran, RuleFault> {
+    let mut all = Ran::default();
+    for share in shares {
+        let part = session.for_share(seen, Some(share)).await?;
+        let ran = found(rule, &part, range, params, limit).await?;
+        all.findings.extend(ran.findings);
+        if all.findings.len() > MAX_FINDINGS {
+            return Err(RuleFault::TooMany);
+        }
+        all.reads.extend(ran.reads);
+        all.cost = all.cost.plus(ran.cost);
+    }
+    Ok(all)
+}
+
+/// What a rule finds in what its session sees.
+async fn found(
+    rule: &Rule,
+    session: &Session,
+    range: TimeRange,
+    params: &Params,
+    limit: Option<Deadline>,
+) -> Result<Ran, RuleFault> {
+    let mut running = session.run_rule(&rule.sql, params.of(rule), limit).await?;
     let mut found = Vec::new();
     while let Some(batch) = running.rows.next().await {
         let batch = batch.map_err(QueryError::from)?;

@@ -316,3 +316,22 @@ prompts = '{"at":"0s", "text":"Read https://a.example/x"}'
         "{\"named\":true}\n"
     );
 }
+
+#[tokio::test]
+async fn most_built_in_rules_can_be_run_in_shares_of_the_sessions() {
+    let rules = RuleSet::load(&[], true).expect("the built-in rules");
+    let session = rows::empty_session().await.expect("a session");
+    let mut whole = Vec::new();
+    for rule in rules.rules() {
+        let of_rule = session.for_rule(TimeRange::default()).await.expect("a session");
+        let shares = session.shares(&of_rule, &rule.sql, &Params::default().of(rule), 4).await.expect("a plan");
+        if shares.is_empty() {
+            whole.push(rule.header.id.as_str());
+        }
+    }
+    assert!(whole.len() * 2 < rules.len(), "{} of {}: {whole:?}", whole.len(), rules.len());
+    // What many agents or days have in common is not seen in one session.
+    for id in ["same_call_from_many_agents", "agent_went_silent", "secret_shared_by_users"] {
+        assert!(whole.contains(&id), "{id}");
+    }
+}

@@ -5,7 +5,7 @@ use crate::common::{Place, block_on, copy_folder, repository, sample_logs};
 use calltrail::alert::{Alert, alerts_to_batch};
 use calltrail::detect::{Detected, Request, detect, rule_detectors, stored};
 use calltrail::lake::{Lake, Location, Patience};
-use calltrail::query::{SessionOptions, TimeRange};
+use calltrail::query::{QueryError, Session, SessionOptions, TimeRange};
 use calltrail::rule::{Params, RuleSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -65,20 +65,31 @@ fn detect_here(place: &Place, rules: &RuleSet, full: bool) -> Detected {
 }
 
 fn detect_until(place: &Place, rules: &RuleSet, full: bool, cancelled: &(dyn Fn() -> bool + Sync)) -> Detected {
+    let session = SessionOptions { threads: Some(1), ..SessionOptions::default() };
+    let detected = detect_in(session, place, rules, full, cancelled);
+    assert!(detected.failed.is_empty(), "{:?}", detected.failed);
+    detected
+}
+
+fn detect_in(
+    session: SessionOptions,
+    place: &Place,
+    rules: &RuleSet,
+    full: bool,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Detected {
     let detectors = rule_detectors(rules, &Params::default(), &BTreeMap::new());
     let request = Request {
         range: TimeRange::default(),
         full,
-        session: SessionOptions { threads: Some(1), ..SessionOptions::default() },
+        session,
         suppressions: &[],
         cancelled,
         now: chrono::DateTime::from_timestamp(1_794_474_000, 0).expect("a time"),
         clock: || Duration::ZERO,
     };
     let patience = Patience::silent("test", Duration::from_secs(60));
-    let detected = block_on(detect(&open(place), &patience, &detectors, request)).expect("it runs");
-    assert!(detected.failed.is_empty(), "{:?}", detected.failed);
-    detected
+    block_on(detect(&open(place), &patience, &detectors, request)).expect("it runs")
 }
 
 /// What the current alerts of a lake say, without the versions of the lake.
@@ -359,6 +370,66 @@ fn alerts_are_proved_again_from_the_lake_of_their_time() {
     assert!(proof["result"]["reasons"].to_string().contains("calls"), "{proof}");
     let full = place.run(0, ["detect", "--full", "--format", "json"].into_iter().chain(own.iter().copied())).json();
     assert_eq!(full["resolved"], 0, "alerts on what retention removed stay: {full}");
+}
+
+/// Of each session the calls that are followed by one of the same tool: a join of all calls with all calls.
+const REPEATED: &str = "SELECT a.session_id, min(a.time) AS first_seen, max(b.time) AS last_seen, array_agg(DISTINCT a.call_id) AS call_ids,
+        count(*) AS pairs, min(b.call_id) AS other
+    FROM calls a JOIN calls b ON b.session_id = a.session_id AND b.time > a.time
+    WHERE a.tool = b.tool AND a.event_kind = 'call' GROUP BY a.session_id HAVING count(*) > 50";
+
+/// A capture of sessions that go on beside each other.
+fn many_sessions(sessions: usize, calls: usize) -> String {
+    let mut random = Random(7);
+    let mut log = String::new();
+    for call in 1..=calls {
+        for session in 0..sessions {
+            let tool = ["read_file", "write_file", "send_mail", "list_folder"][random.below(4)];
+            let seconds = call * 600 + session;
+            let head = format!(
+                r#""ts":"2026-11-02T{:02}:{:02}:{:02}Z","session_id":"session-{session:020}","agent":"agent-{}","server":"files""#,
+                8 + seconds / 3600,
+                seconds / 60 % 60,
+                seconds % 60,
+                session % 5,
+            );
+            log += &format!(
+                "{{{head},\"direction\":\"client_to_server\",\"message\":{{\"jsonrpc\":\"2.0\",\"id\":{call},\"method\":\"tools/call\",\"params\":{{\"name\":\"{tool}\",\"arguments\":{{\"path\":\"/srv/{session}/{call}\"}}}}}}}}\n\
+                 {{{head},\"direction\":\"server_to_client\",\"message\":{{\"jsonrpc\":\"2.0\",\"id\":{call},\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":\"done\"}}]}}}}}}\n"
+            );
+        }
+    }
+    log
+}
+
+#[test]
+fn a_lake_larger_than_the_memory_gives_the_same_alerts() {
+    let place = empty_lake();
+    let (dir, _) = rules(&place);
+    let rule = std::fs::read_to_string(dir.join("test/never_answered.sql")).expect("a rule");
+    let header = rule.split("SELECT").next().expect("a header").replace("never_answered", "repeated");
+    place.write("rules/test/repeated.sql", format!("{header}{REPEATED}\n"));
+    let own: Vec<&str> = RULES.iter().map(|(id, _)| *id).chain(["repeated"]).collect();
+    let rules = RuleSet::load(&[dir], true).expect("rules").filtered(|rule| own.contains(&rule.header.id.as_str()));
+    place.write("logs/many.jsonl", many_sessions(500, 40));
+    place.ingest_here([place.path("logs")]);
+    let small = Place::new();
+    copy_folder(&place.lake(), &small.lake());
+
+    detect_here(&place, &rules, false);
+    let expected = current(&place);
+    let of_rule = |id: &str| expected.values().filter(|alert| alert.contains(&format!("rule_id: \"{id}\""))).count();
+    assert!(of_rule("repeated") > 100 && of_rule("session_grows") == 500, "{}", expected.len());
+
+    let options = SessionOptions { threads: Some(1), memory_limit: Some(3 << 20), ..SessionOptions::default() };
+    let whole = block_on(async {
+        let session = Session::new(open(&small).providers().await.expect("tables"), options).await.expect("a session");
+        session.collect(REPEATED).await.map(|_| ())
+    });
+    assert!(matches!(whole, Err(QueryError::Memory(_))), "it must not fit: {whole:?}");
+    let detected = detect_in(options, &small, &rules, false, &|| false);
+    assert!(detected.failed.is_empty(), "{:?}", detected.failed);
+    assert_alerts("in little memory", &expected, &current(&small));
 }
 
 /// Rules that would work for hours, each in another way: handing on rows all the time, or hardly ever one.

@@ -3,10 +3,9 @@
 //! A condition on one column of keys is tried once on each distinct value. Conditions on other columns, and what a join has learned
 //! of its other side meanwhile, are tried on the rows that are left, before the rest of their columns is unpacked.
 
-use super::{BATCH, Column, Packed};
-use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions, UInt16Array, UInt32Array,
-};
+use super::packing::as_texts;
+use super::{BATCH, Column, Keys, Packed};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{BatchCoalescer, cast, filter, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
@@ -26,6 +25,11 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use std::sync::Arc;
+
+/// Of a piece, a part of the rows this small is chosen before its text becomes views.
+const FEW: usize = 8;
+/// Bytes of text that may be counted with every batch.
+const SMALL: usize = 32 << 10;
 
 /// Some columns of a packed table.
 #[derive(Clone, Debug)]
@@ -202,7 +206,7 @@ impl Test {
     }
 
     /// The keys of the rows, and which of them pass; `None` if that cannot be told by key.
-    fn by_key<'p>(&mut self, packed: &'p Packed) -> Option<(&'p UInt16Array, &BooleanArray)> {
+    fn by_key<'p>(&mut self, packed: &'p Packed) -> Option<(&'p Keys, &BooleanArray)> {
         let Column::Keys { keys, values } = &packed.columns[self.keys?] else { return None };
         let generation = snapshot_generation(&self.condition.expr);
         if self.known.as_ref().is_none_or(|(known, _)| *known != generation) {
@@ -214,6 +218,34 @@ impl Test {
         }
         self.keys?;
         self.known.as_ref().map(|(_, passes)| (keys, passes))
+    }
+}
+
+impl Keys {
+    /// Of the rows from a place on, those that are picked already and whose key passes. `None`: all of them.
+    fn pick(&self, from: usize, rows: usize, passes: &BooleanArray, picked: Option<Vec<u32>>) -> Option<Vec<u32>> {
+        fn narrow<K: Copy + Into<usize>>(keys: &[K], passes: &BooleanArray, picked: Option<Vec<u32>>) -> Vec<u32> {
+            let passes = |row: &u32| passes.value(keys[*row as usize].into());
+            match picked {
+                None => (0..keys.len() as u32).filter(passes).collect(),
+                Some(mut picked) => {
+                    picked.retain(passes);
+                    picked
+                }
+            }
+        }
+        if passes.false_count() == 0 {
+            return picked;
+        }
+        if passes.true_count() == 0 {
+            return Some(Vec::new());
+        }
+        Some(match self {
+            // One value, which neither passes nor does not.
+            Self::One(_) => Vec::new(),
+            Self::Byte(keys) => narrow(&keys.values()[from..from + rows], passes, picked),
+            Self::Short(keys) => narrow(&keys.values()[from..from + rows], passes, picked),
+        })
     }
 }
 
@@ -255,18 +287,13 @@ impl<P: Iterator<Item = usize>> Reader<P> {
     /// The rows of a piece that pass, by their place in it; `None` if all do.
     fn chosen(&mut self, piece: usize) -> Result<Option<UInt32Array>> {
         let (from, rows) = self.packed.bounds(piece);
-        let mut chosen: Option<UInt32Array> = None;
-        let mut masks = Vec::new();
+        let mut picked = None;
         for test in &mut self.tests {
             if let Some((keys, passes)) = test.by_key(&self.packed) {
-                masks.push((&keys.values()[from..from + rows], passes.clone()));
+                picked = keys.pick(from, rows, passes, picked);
             }
         }
-        if !masks.is_empty() {
-            let passes = |row: usize| masks.iter().all(|(keys, passes)| passes.value(usize::from(keys[row])));
-            let picked: Vec<u32> = (0..rows).filter(|row| passes(*row)).map(|row| row as u32).collect();
-            chosen = (picked.len() < rows).then(|| UInt32Array::from(picked));
-        }
+        let mut chosen = picked.filter(|picked: &Vec<u32>| picked.len() < rows).map(UInt32Array::from);
         for test in self.tests.iter().filter(|test| test.keys.is_none()) {
             let left = chosen.as_ref().map_or(rows, UInt32Array::len);
             if left == 0 {
@@ -311,22 +338,39 @@ impl Packed {
         chosen: Option<&UInt32Array>,
     ) -> Result<ArrayRef> {
         let (from, rows) = self.bounds(piece);
-        Ok(match (&self.columns[self.schema.index_of(name)?], chosen) {
-            (Column::Keys { keys, values }, None) => own_text(take(values, &keys.slice(from, rows), None)?),
-            (Column::Keys { keys, values }, Some(chosen)) => {
-                take(values, &take(&keys.slice(from, rows), chosen, None)?, None)?
+        match &self.columns[self.schema.index_of(name)?] {
+            Column::Keys { keys, values } => {
+                let keys = keys.slice(from, rows);
+                Ok(match chosen {
+                    None => own_text(take(values, &keys, None)?),
+                    Some(chosen) => take(values, &take(&keys, chosen, None)?, None)?,
+                })
             }
-            (Column::Plain(pieces), None) => cast(&pieces[piece], data_type)?,
-            // Text becomes views of the piece first, so that choosing copies no text.
-            (Column::Plain(pieces), Some(chosen)) => take(&cast(&pieces[piece], data_type)?, chosen, None)?,
-        })
+            Column::Plain(pieces) => {
+                let piece = &pieces[piece];
+                let of_type = |array: &ArrayRef| match as_texts(array) {
+                    Some(texts) => Ok(cast(&texts, data_type)?),
+                    None => Ok(cast(array, data_type)?),
+                };
+                match chosen {
+                    None => of_type(piece),
+                    // Text of many rows becomes views of the piece first, so that choosing copies no text.
+                    Some(chosen) if chosen.len() > rows / FEW && piece.as_fixed_size_binary_opt().is_none() => {
+                        Ok(take(&of_type(piece)?, chosen, None)?)
+                    }
+                    Some(chosen) => of_type(&take(piece, chosen, None)?),
+                }
+            }
+        }
     }
 }
 
-/// Text of its own: views into all distinct values of a column would be counted as if each batch held them all.
+/// Text of its own: views into all distinct values of a column would be counted as if each batch held them all. That matters if they are many.
 fn own_text(array: ArrayRef) -> ArrayRef {
     match array.as_string_view_opt() {
-        Some(views) if !views.data_buffers().is_empty() => Arc::new(views.gc()),
+        Some(views) if views.data_buffers().iter().map(|buffer| buffer.len()).sum::<usize>() > SMALL => {
+            Arc::new(views.gc())
+        }
         _ => array,
     }
 }

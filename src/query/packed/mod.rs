@@ -8,20 +8,22 @@
 mod exec;
 mod packing;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt16Array};
+use arrow::array::{Array as _, ArrayRef, RecordBatch, UInt8Array, UInt16Array};
 use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{ScalarValue, Statistics};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use exec::PackedExec;
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use packing::Packing;
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 
 /// Rows unpacked at once.
 const BATCH: usize = 8192;
@@ -42,6 +44,8 @@ pub(super) struct Part {
 
 /// Bytes of all packed parts, unless there is a limit to share.
 pub(super) const ROOM: usize = 512 << 20;
+/// The most of the memory limit that packed parts may take, in percent. Queries have the rest, and what packed parts do not take.
+pub(super) const SHARE: usize = 65;
 
 /// What rules read of observables.
 const OBSERVABLES: &[&str] =
@@ -101,6 +105,13 @@ pub(super) const PARTS: &[Part] = &[
             "rpc_response_status_code",
             "agent_is_subagent",
             "auth_subject",
+            "error_message",
+            "delegation_chain",
+            "gen_ai_agent_id",
+            "connection_id",
+            "jsonrpc_request_id",
+            "jsonrpc_id_type",
+            "source_line",
             "arguments",
         ],
         only: None,
@@ -148,6 +159,7 @@ pub(super) const PARTS: &[Part] = &[
 pub(super) struct PackedTable {
     files: Arc<dyn TableProvider>,
     parts: Vec<Kept>,
+    memory: Arc<dyn MemoryPool>,
 }
 
 /// A part that is kept.
@@ -156,14 +168,18 @@ struct Kept {
     part: Part,
     /// Bytes that it may take.
     room: usize,
-    packed: OnceCell<Option<Arc<Packed>>>,
+    packed: OnceCell<Option<(Arc<Packed>, MemoryReservation)>>,
 }
 
 impl PackedTable {
-    /// The table with these parts, and the bytes that each may take.
-    pub(super) fn new(files: Arc<dyn TableProvider>, parts: impl IntoIterator<Item = (Part, usize)>) -> Self {
+    /// The table with these parts, and the bytes that each may take of the memory.
+    pub(super) fn new(
+        files: Arc<dyn TableProvider>,
+        parts: impl IntoIterator<Item = (Part, usize)>,
+        memory: &Arc<dyn MemoryPool>,
+    ) -> Self {
         let kept = |(part, room)| Kept { part, room, packed: OnceCell::new() };
-        Self { files, parts: parts.into_iter().map(kept).collect() }
+        Self { files, parts: parts.into_iter().map(kept).collect(), memory: Arc::clone(memory) }
     }
 }
 
@@ -179,7 +195,13 @@ impl Kept {
         self.part.only.is_some_and(|(column, value)| says(filter, column, value))
     }
 
-    async fn load(&self, files: &dyn TableProvider, state: &dyn Session) -> Result<Option<Arc<Packed>>> {
+    async fn load(
+        &self,
+        files: &dyn TableProvider,
+        state: &dyn Session,
+        memory: &Arc<dyn MemoryPool>,
+    ) -> Result<Option<(Arc<Packed>, MemoryReservation)>> {
+        let memory = MemoryConsumer::new(format!("columns of {} in memory", self.part.table)).register(memory);
         let schema = files.schema();
         let wanted: Vec<usize> = self.part.columns.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let filters: Vec<Expr> = self
@@ -189,12 +211,21 @@ impl Kept {
             .into_iter()
             .collect();
         let scan = files.scan(state, Some(&wanted), &filters, None).await?;
-        let mut batches = execute_stream(scan, state.task_ctx())?;
+        let mut rows = execute_stream(scan, state.task_ctx())?;
+        // Files are decoded on one thread and packed on another: whoever else is there waits for the same columns.
+        let (send, mut batches) = mpsc::channel(2);
+        let reading = SpawnedTask::spawn(async move {
+            while let Some(batch) = rows.next().await {
+                if send.send(batch).await.is_err() {
+                    break;
+                }
+            }
+        });
         let mut packing = Packing::new(Arc::new(schema.project(&wanted)?))?;
-        while let Some(batch) = batches.try_next().await? {
+        while let Some(batch) = batches.recv().await {
             let batch = match self.part.only {
-                None => batch,
-                Some((column, value)) => rows_with(&batch, column, value)?,
+                None => batch?,
+                Some((column, value)) => rows_with(&batch?, column, value)?,
             };
             let batch = match batch.num_columns() == packing.columns.len() {
                 true => batch,
@@ -207,8 +238,16 @@ impl Kept {
             if packing.bytes() > self.room && !packing.drop(self.part.optional) {
                 return Ok(None);
             }
+            memory.resize(packing.bytes());
         }
-        packing.finish().map(Some)
+        reading
+            .join()
+            .await
+            .map_err(|error| DataFusionError::Execution(format!("reading the columns ended: {error}")))?;
+        let packed = packing.finish()?;
+        memory.resize(packed.bytes());
+        tracing::debug!(table = self.part.table, only = ?self.part.only, bytes = packed.bytes(), rows = packed.rows, "packed");
+        Ok(Some((packed, memory)))
     }
 }
 
@@ -285,11 +324,12 @@ impl TableProvider for PackedTable {
         };
         let covering = self.parts.iter().filter(|kept| limit.is_none() && kept.covers(&schema, wanted, filters));
         for kept in covering {
-            let packed = kept.packed.get_or_try_init(|| kept.load(self.files.as_ref(), state)).await?;
+            let load = || kept.load(self.files.as_ref(), state, &self.memory);
+            let packed = kept.packed.get_or_try_init(load).await?.as_ref().map(|(packed, _)| packed);
             let has = |packed: &&Arc<Packed>| {
                 wanted.iter().all(|at| packed.schema.column_with_name(schema.field(*at).name()).is_some())
             };
-            if let Some(packed) = packed.as_ref().filter(has) {
+            if let Some(packed) = packed.filter(has) {
                 let partitions = state.config().target_partitions();
                 return Ok(Arc::new(PackedExec::new(Arc::clone(packed), schema.project(wanted)?, partitions)));
             }
@@ -309,9 +349,54 @@ pub(super) struct Packed {
 #[derive(Debug)]
 enum Column {
     /// Few distinct values: the key of each row's value.
-    Keys { keys: UInt16Array, values: ArrayRef },
-    /// Pieces of [`BATCH`] rows.
+    Keys { keys: Keys, values: ArrayRef },
+    /// Pieces of [`BATCH`] rows; long hexadecimal texts are the bytes that they spell.
     Plain(Vec<ArrayRef>),
+}
+
+/// Keys, as narrow as the number of values allows.
+#[derive(Debug)]
+enum Keys {
+    /// All of so many rows have the first value.
+    One(usize),
+    Byte(UInt8Array),
+    Short(UInt16Array),
+}
+
+impl Keys {
+    fn len(&self) -> usize {
+        match self {
+            Self::One(rows) => *rows,
+            Self::Byte(keys) => keys.len(),
+            Self::Short(keys) => keys.len(),
+        }
+    }
+
+    fn slice(&self, from: usize, rows: usize) -> ArrayRef {
+        match self {
+            Self::One(_) => Arc::new(UInt8Array::from(vec![0; rows])),
+            Self::Byte(keys) => Arc::new(keys.slice(from, rows)),
+            Self::Short(keys) => Arc::new(keys.slice(from, rows)),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Byte(keys) => keys.get_array_memory_size(),
+            Self::Short(keys) => keys.get_array_memory_size(),
+        }
+    }
+}
+
+impl Packed {
+    fn bytes(&self) -> usize {
+        let of_column = |column: &Column| match column {
+            Column::Keys { keys, values } => keys.bytes() + values.get_array_memory_size(),
+            Column::Plain(pieces) => pieces.iter().map(|piece| piece.get_array_memory_size()).sum(),
+        };
+        self.columns.iter().map(of_column).sum()
+    }
 }
 
 #[cfg(test)]

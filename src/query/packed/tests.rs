@@ -4,6 +4,7 @@ use super::*;
 use arrow::array::{ListBuilder, StringBuilder, StringViewArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::datasource::MemTable;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 /// More distinct sessions than keys, rows without a server, lists that are NULL or empty, and pieces that do not fit batches.
@@ -18,6 +19,8 @@ fn table() -> Arc<MemTable> {
         Field::new("origin", DataType::Utf8View, true),
         Field::new("capabilities", list, true),
         Field::new("result", DataType::Utf8View, true),
+        Field::new("agent", DataType::Utf8View, true),
+        Field::new("digest", DataType::Utf8View, true),
     ]));
     let text = |rows: std::ops::Range<i64>, of: &dyn Fn(i64) -> Option<String>| {
         Arc::new(StringViewArray::from_iter(rows.map(of))) as ArrayRef
@@ -46,12 +49,23 @@ fn table() -> Arc<MemTable> {
                 text(rows.clone(), &|row| (row % 5 > 0).then(|| format!("server {}", row % 11))),
                 text(rows.clone(), &|row| Some(if row % 3 == 0 { "argument" } else { "result" }.to_owned())),
                 Arc::new(lists.finish()),
-                text(rows, &|row| Some(format!("result {row}"))),
+                text(rows.clone(), &|row| Some(format!("result {row}"))),
+                text(rows.clone(), &|_| Some("the only agent".to_owned())),
+                // Digests, and in a later piece something else.
+                text(rows, &|row| {
+                    (row % 9 > 0).then(|| {
+                        if row == 80_123 { "no digest".to_owned() } else { format!("{:064x}", row * 0x0123_4567) }
+                    })
+                }),
             ],
         )
         .unwrap()
     });
     Arc::new(MemTable::try_new(schema, vec![batches.to_vec()]).unwrap())
+}
+
+fn memory() -> Arc<dyn MemoryPool> {
+    Arc::new(UnboundedMemoryPool::default())
 }
 
 async fn answer(table: Arc<dyn TableProvider>, sql: &str) -> (String, String) {
@@ -66,7 +80,7 @@ async fn answer(table: Arc<dyn TableProvider>, sql: &str) -> (String, String) {
 
 #[tokio::test]
 async fn what_is_packed_answers_as_the_table_does() {
-    let columns = &["call_id", "time", "session_id", "server", "origin", "capabilities"];
+    let columns = &["call_id", "time", "session_id", "server", "origin", "capabilities", "agent", "digest"];
     let all = Part { table: "t", columns, only: None, optional: None, share: 100 };
     let only = Part { only: Some(("origin", "argument")), ..all };
     // A megabyte and a half, with the ids four megabytes more.
@@ -119,6 +133,17 @@ async fn what_is_packed_answers_as_the_table_does() {
             true,
             "SELECT call_id, server FROM t WHERE server < origin ORDER BY time DESC NULLS LAST, call_id LIMIT 20",
         ),
+        // A column with one value, and digests, of many rows and of few.
+        (
+            all,
+            ROOM,
+            true,
+            "SELECT agent, server FROM t WHERE agent = 'the only agent' AND call_id LIKE '%00ff' ORDER BY server",
+        ),
+        (all, ROOM, true, "SELECT count(*) FROM t WHERE agent <> 'the only agent' OR agent IS NULL"),
+        (all, ROOM, true, "SELECT count(*), count(digest), min(digest), max(digest) FROM t"),
+        (all, ROOM, true, "SELECT call_id, digest FROM t WHERE call_id LIKE '%00ff' ORDER BY call_id"),
+        (all, ROOM, true, "SELECT count(*), max(digest) FROM t WHERE digest LIKE '%d%' AND server = 'server 3'"),
         // A join tells the other side what it looks for.
         (
             all,
@@ -130,7 +155,7 @@ async fn what_is_packed_answers_as_the_table_does() {
         (only, ROOM, false, "SELECT count(*) FROM t WHERE origin = 'argument' OR server = 'server 1'"),
     ] {
         let (expected, _) = answer(table(), sql).await;
-        let (found, plan) = answer(Arc::new(PackedTable::new(table(), [(part, room)])), sql).await;
+        let (found, plan) = answer(Arc::new(PackedTable::new(table(), [(part, room)], &memory())), sql).await;
         assert_eq!(plan.contains("PackedExec"), packed, "{sql}\n{plan}");
         assert_eq!(found, expected, "{sql}");
     }
