@@ -256,7 +256,10 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
 fn is_http_client<W: AsRef<str>>(words: &[W]) -> bool {
     let is = |list: &str| words.iter().any(|word| in_list(list, word.as_ref()));
     let only_such = words.iter().all(|word| in_list(HTTP, word.as_ref()));
-    only_such && (is("http https curl wget requests") || is("api rest") && is("request call invoke post put patch") || is("request"))
+    only_such
+        && (is("http https curl wget requests")
+            || is("api rest") && is("request call invoke post put patch")
+            || is("request"))
 }
 
 /// What the first sentence of a description says; of a tool whose name says something, only what is grave.

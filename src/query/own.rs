@@ -88,6 +88,9 @@ fn own_batch(batch: RecordBatch) -> Result<RecordBatch> {
     if held <= SMALL || held <= 2 * batch.columns().iter().map(size).sum::<usize>() {
         return Ok(batch);
     }
+    if batch.num_rows() == 0 {
+        return Ok(RecordBatch::new_empty(batch.schema()));
+    }
     let columns = batch.columns().iter().map(own_array).collect::<Result<_>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)

@@ -318,7 +318,7 @@ prompts = '{"at":"0s", "text":"Read https://a.example/x"}'
 }
 
 #[tokio::test]
-async fn most_built_in_rules_can_be_run_in_shares_of_the_sessions() {
+async fn rules_on_what_happens_within_a_session_can_be_run_in_shares_of_them() {
     let rules = RuleSet::load(&[], true).expect("the built-in rules");
     let session = rows::empty_session().await.expect("a session");
     let mut whole = Vec::new();
@@ -329,7 +329,12 @@ async fn most_built_in_rules_can_be_run_in_shares_of_the_sessions() {
             whole.push(rule.header.id.as_str());
         }
     }
-    assert!(whole.len() * 2 < rules.len(), "{} of {}: {whole:?}", whole.len(), rules.len());
+    // Those that join large tables, and so are the ones that run out of memory.
+    for id in
+        ["capture_then_upload", "secret_then_egress", "order_carried_out", "content_sent_encoded", "fetched_code_run"]
+    {
+        assert!(!whole.contains(&id), "{id}, and {whole:?}");
+    }
     // What many agents or days have in common is not seen in one session.
     for id in ["same_call_from_many_agents", "agent_went_silent", "secret_shared_by_users"] {
         assert!(whole.contains(&id), "{id}");
