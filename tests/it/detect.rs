@@ -376,7 +376,7 @@ fn alerts_are_proved_again_from_the_lake_of_their_time() {
 const REPEATED: &str = "SELECT a.session_id, min(a.time) AS first_seen, max(b.time) AS last_seen, array_agg(DISTINCT a.call_id) AS call_ids,
         count(*) AS pairs, min(b.call_id) AS other
     FROM calls a JOIN calls b ON b.session_id = a.session_id AND b.time > a.time
-    WHERE a.tool = b.tool AND a.event_kind = 'call' GROUP BY a.session_id HAVING count(*) > 50";
+    WHERE a.tool = b.tool AND a.event_kind = 'call' GROUP BY a.session_id HAVING count(*) > 200";
 
 /// A capture of sessions that go on beside each other.
 fn many_sessions(sessions: usize, calls: usize) -> String {
@@ -409,8 +409,7 @@ fn a_lake_larger_than_the_memory_gives_the_same_alerts() {
     let rule = std::fs::read_to_string(dir.join("test/never_answered.sql")).expect("a rule");
     let header = rule.split("SELECT").next().expect("a header").replace("never_answered", "repeated");
     place.write("rules/test/repeated.sql", format!("{header}{REPEATED}\n"));
-    let own: Vec<&str> = RULES.iter().map(|(id, _)| *id).chain(["repeated"]).collect();
-    let rules = RuleSet::load(&[dir], true).expect("rules").filtered(|rule| own.contains(&rule.header.id.as_str()));
+    let rules = RuleSet::load(&[dir], true).expect("rules").filtered(|rule| rule.header.id == "repeated");
     place.write("logs/many.jsonl", many_sessions(500, 40));
     place.ingest_here([place.path("logs")]);
     let small = Place::new();
@@ -418,8 +417,7 @@ fn a_lake_larger_than_the_memory_gives_the_same_alerts() {
 
     detect_here(&place, &rules, false);
     let expected = current(&place);
-    let of_rule = |id: &str| expected.values().filter(|alert| alert.contains(&format!("rule_id: \"{id}\""))).count();
-    assert!(of_rule("repeated") > 100 && of_rule("session_grows") == 500, "{}", expected.len());
+    assert!((20..250).contains(&expected.len()), "{}", expected.len());
 
     let options = SessionOptions { threads: Some(1), memory_limit: Some(3 << 20), ..SessionOptions::default() };
     let whole = block_on(async {
