@@ -3,7 +3,7 @@
 //! An aggregation hands its result on in slices, and each of them holds all of it. A sort counts what its batches hold, so a result of a hundred slices
 //! would count a hundred times, and the sort would spill, or run out of memory, with most of it free.
 
-use arrow::array::{Array, ArrayRef, AsArray as _, ListArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, ListArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion};

@@ -9,7 +9,7 @@ use datafusion::datasource::MemTable;
 /// Calls of a dozen sessions and of none, what they name, and what users said. Call 7 has changed its session since its observables were written, and
 /// two sessions share a call that only observables know.
 fn tables() -> Vec<(String, Arc<dyn TableProvider>)> {
-    let session_of = |call: usize| (call % 13 > 0).then(|| format!("session {}", call % 13));
+    let session_of = |call: usize| (!call.is_multiple_of(13)).then(|| format!("session {}", call % 13));
     let mut builder = CallBatchBuilder::new("test", 0);
     for at in 0..200_usize {
         let session = if at == 7 { Some("renamed".to_owned()) } else { session_of(at) };
