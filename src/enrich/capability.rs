@@ -241,7 +241,10 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
         found = found.union(bits(&[Pays, Writes]));
     }
     if is_http_client(words) {
-        found.add(ReadsUntrusted as u32);
+        // Who posts to a place does not read it.
+        if !has("post put patch delete") {
+            found.add(ReadsUntrusted as u32);
+        }
         if !has("get head") {
             found.add(Egress as u32);
         }
