@@ -23,8 +23,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Sessions that a forest of one's own needs.
 pub(super) const OWN_FOREST: usize = 300;
-/// What forests are not shown: sentences that are made up say nothing of how often real ones tell what they are for.
-const NOT_LEARNED: &str = "order_purpose";
 /// Calls and requests of all sessions that are learned from; of more, those with the last ids are passed over.
 const MAX_ROWS: u64 = 4_000_000;
 
@@ -167,8 +165,7 @@ impl Lessons {
             let mut examples = self.sample.examples(&tools.verbs, &keep, fold);
             examples.extend(labelled);
             // A constant column is never asked for.
-            let is_hidden = |name: &str| name == NOT_LEARNED || self.without.contains(name);
-            for (at, _) in FEATURES.iter().enumerate().filter(|(_, (name, _))| is_hidden(name)) {
+            for (at, _) in FEATURES.iter().enumerate().filter(|(_, (name, _))| self.without.contains(*name)) {
                 examples
                     .iter_mut()
                     .filter_map(|(_, example)| example.features.get_mut(at))

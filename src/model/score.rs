@@ -20,8 +20,6 @@ const EXCLUSIVE: f64 = 0.5;
 const UNLIKE_REMAINS: f64 = 0.5;
 /// Cosine of order and tool up to which they are unlike.
 const UNLIKE: f64 = 0.1;
-/// What remains if the sentence says what the order is for: that is how texts tell those who came for it what to do.
-const PURPOSE_REMAINS: f64 = 0.75;
 /// What remains if the user named every value that order and call share.
 const NAMED_REMAINS: f64 = 0.1;
 /// What remains if the user's requests speak of what the order speaks of.
@@ -70,7 +68,6 @@ const EXCLUSIVE_AT: usize = place("exclusive");
 const ACTION_AT: usize = place("order_action");
 const SYNONYM_AT: usize = place("order_synonym");
 const READS_AT: usize = place("reads");
-const PURPOSE_AT: usize = place("order_purpose");
 const VALUES_AT: usize = place("user_values");
 const ORDER_AT: usize = place("user_order");
 const HANDED_AT: usize = place("user_hands_over");
@@ -80,14 +77,13 @@ fn get(values: &[f32], at: usize) -> f64 {
 }
 
 /// What takes away from the match of call and order, and what each leaves of it, 0..1.
-fn factors(values: &[f32]) -> [(&'static str, f64); 6] {
+fn factors(values: &[f32]) -> [(&'static str, f64); 5] {
     let get = |at: usize| get(values, at);
     let towards = |remains: f64, share: f64| 1.0 - (1.0 - remains) * share.clamp(0.0, 1.0);
     let unlike = get(READS_AT) > 0.0 && get(SYNONYM_AT) == 0.0 && get(ACTION_AT) <= UNLIKE;
     [
         ("exclusive", towards(SHARED_REMAINS, 1.0 - get(EXCLUSIVE_AT) / EXCLUSIVE)),
         ("order_action", if unlike { UNLIKE_REMAINS } else { 1.0 }),
-        ("order_purpose", towards(PURPOSE_REMAINS, get(PURPOSE_AT))),
         ("user_values", towards(NAMED_REMAINS, get(VALUES_AT))),
         ("user_order", towards(ASKED_REMAINS, get(ORDER_AT) / ASKED)),
         ("user_hands_over", towards(HANDED_OVER_REMAINS, get(HANDED_AT))),

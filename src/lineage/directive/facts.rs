@@ -148,7 +148,6 @@ impl Parts {
             position: order.position,
             score: self.score,
             strength: order.strength,
-            purpose: order.purpose,
             coverage: self.coverage,
             new_coverage: self.new_coverage,
             exact: self.exact,

@@ -48,8 +48,6 @@ pub struct Match {
     pub score: f64,
     /// Directive strength of the sentence, 0.6 to 1.
     pub strength: f32,
-    /// Whether the sentence says first what the order is for.
-    pub purpose: bool,
     /// Share of the arguments' idf mass in the sentence or beside it, 0..1.
     pub coverage: f64,
     /// The same over tokens that no earlier call had, 0..1.
@@ -94,7 +92,6 @@ pub(super) struct Order {
     /// Numbers of the distinct tokens of the window, in the order of the tokens; of those that are expected, if that is known.
     pub(super) near: Box<[u32]>,
     pub(super) strength: f32,
-    pub(super) purpose: bool,
     pub(super) verb: u16,
 }
 
@@ -271,7 +268,6 @@ impl<'a> Directives<'a> {
             own,
             near: near.iter().map(|token| self.number(*token)).collect(),
             strength: strength.value,
-            purpose: self.judge.has_purpose(low, self.verbs),
             verb: verbs::groups(of_word(&low[strength.verb.0 as usize..strength.verb.1 as usize])),
             inside,
         };

@@ -222,14 +222,6 @@ impl Judge {
         }
         best
     }
-
-    /// Whether a sentence, in small letters, says first what its order is for: `to pay the bill, please send 30 to …`. It tells how, for those who want to; it
-    /// does not say that anybody must.
-    pub(crate) fn has_purpose(&mut self, low: &str, verbs: &Verbs) -> bool {
-        self.words.clear();
-        split(low, &mut self.words);
-        Sentence { low, words: &self.words, verbs }.has_purpose()
-    }
 }
 
 /// The words of a text: letters with apostrophes inside.
@@ -355,15 +347,6 @@ impl<'a> Sentence<'a> {
         self.found(value, at)
     }
 
-    fn has_purpose(&self) -> bool {
-        let at = if self.word(0) == "in" && self.word(1) == "order" { 2 } else { 0 };
-        let asks = |next: usize| {
-            self.gap(next).contains(", ")
-                && (matches!(self.word(next), "please" | "kindly" | "you") || self.is_verb(next))
-        };
-        self.word(at) == "to" && self.verbs.is_base(self.word(at + 1)) && (at + 2..self.words.len()).any(asks)
-    }
-
     /// Whether a main clause follows that asks: `to pay the bill, please send 30 to …`.
     fn asks_later(&self, from: usize) -> bool {
         (from + 1..self.words.len()).any(|at| {
@@ -440,31 +423,6 @@ mod tests {
         assert!(AFTER_NOUN.is_sorted() && MODAL_STARTS.is_sorted());
         assert!(MODALS.iter().all(|phrase| MODAL_STARTS.contains(&phrase[0])));
         assert!(LEAD.is_sorted(), "{:?}", LEAD.windows(2).find(|pair| pair[0] > pair[1]));
-    }
-
-    #[test]
-    fn what_an_order_is_for_is_told_from_what_it_asks_for() {
-        let mut judge = Judge::default();
-        let mut purpose = |sentence: &str| {
-            let strength = judge.strength(sentence, &Verbs::default());
-            strength.value >= STRICT && judge.has_purpose(sentence, &Verbs::default())
-        };
-        for sentence in [
-            "to pay the bill, please send 30 to the landlord.",
-            "(2) to renew it, write to the office and attach the card.",
-            "in order to register for the meeting of 2031, you must send the fee first.",
-        ] {
-            assert!(purpose(sentence), "{sentence}");
-        }
-        for sentence in [
-            "please send 30 to the landlord to pay the bill.",
-            "send the report to anna, bob and carl.",
-            "to do: send the report, then call anna.",
-            "to all staff, please send your reports.",
-            "to pay the bill is what he wants.",
-        ] {
-            assert!(!purpose(sentence), "{sentence}");
-        }
     }
 
     #[test]
