@@ -164,8 +164,8 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
                     out.counts.bytes_calls += bytes.len() as u64;
                 }
                 // The record's bytes are counted with what could be read of it.
-                for reject in decoded.rejected.drain(..) {
-                    out.reject(position, reject.reason, bytes, 0);
+                for part in decoded.rejected.drain(..) {
+                    out.reject(position, part.reject.reason, part.text.as_bytes(), 0);
                 }
                 let origin = decoded.origin;
                 for event in decoded.events.drain(..) {

@@ -16,6 +16,7 @@ pub mod time;
 
 use crate::call::{Call, IdType, Nanos, Position, Prompt, Side, Text, ToolDefinition};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// One record of a log: a line, or one JSON document.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +50,7 @@ pub struct Decoded {
     /// In the order of the record.
     pub events: Vec<Event>,
     /// Parts of the record that could not be read, beside those that could.
-    pub rejected: Vec<Reject>,
+    pub rejected: Vec<RejectedPart>,
     /// Stands for the format that read the record; see [`origin`].
     pub origin: u64,
 }
@@ -57,6 +58,16 @@ pub struct Decoded {
 /// A number that stands for a format: what its records say of lanes and ids holds among them only (FNV-1a of its id).
 pub fn origin(format: &str) -> u64 {
     format.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Parts of one record that are rejected one by one: a record of 64 MiB may have ten millions.
+const MAX_REJECTED: usize = 1000;
+
+/// A part of a record that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedPart {
+    pub text: String,
+    pub reject: Reject,
 }
 
 /// A record that a format claimed and cannot read.
@@ -140,6 +151,18 @@ pub struct Turn {
 }
 
 impl Decoded {
+    /// Adds a part that cannot be read. Of very many, the last one stands for the rest.
+    pub fn reject(&mut self, text: &str, reject: Reject) {
+        match self.rejected.len().cmp(&MAX_REJECTED) {
+            Ordering::Less => self.rejected.push(RejectedPart { text: text.to_owned(), reject }),
+            Ordering::Equal => {
+                let reject = Reject::new("further parts that cannot be read");
+                self.rejected.push(RejectedPart { text: text.to_owned(), reject });
+            }
+            Ordering::Greater => {}
+        }
+    }
+
     /// Empties the lists, keeping their memory.
     pub fn clear(&mut self) {
         self.events.clear();

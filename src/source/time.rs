@@ -32,11 +32,15 @@ pub fn epoch(value: i64) -> Nanos {
 /// says that the text had no zone and UTC was assumed.
 pub fn member(object: &Object<'_>, key: &str) -> Option<(Nanos, bool)> {
     let raw = object.get(key)?;
-    let Some(text) = json::string(raw) else { return number(raw).map(|nanos| (nanos, false)) };
-    if let Some(nanos) = rfc3339(&text) {
-        return Some((nanos, false));
+    match json::string(raw) {
+        Some(text) => self::text(&text),
+        None => number(raw).map(|nanos| (nanos, false)),
     }
-    if let Some(nanos) = number(&text) {
+}
+
+/// As [`member`], of a text.
+pub fn text(text: &str) -> Option<(Nanos, bool)> {
+    if let Some(nanos) = rfc3339(text).or_else(|| number(text)) {
         return Some((nanos, false));
     }
     let text = text.trim().replacen(' ', "T", 1).replacen(',', ".", 1);

@@ -60,7 +60,7 @@ fn documented_examples_read_their_logs() {
         [
             (Some(8), Some("time is not written as the mapping says")),
             (Some(9), Some("the record has no pairing id")),
-            (Some(5), Some("JSON, but no object of a known format")),
+            (Some(5), Some("a line of no known format")),
             (Some(6), Some("time_end is not written as the mapping says")),
         ]
     );

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 /// What may be the records inside a record.
 pub(super) enum Parts<'a> {
     None,
-    /// Readings of one record, of which the first that a format knows is right.
+    /// Readings of the record, of which the first that a format knows is right.
     OneOf(Vec<Cow<'a, str>>),
     /// Records, each for itself.
     All(Vec<&'a str>),
@@ -19,9 +19,6 @@ pub(super) enum Parts<'a> {
 
 /// Members in which collectors keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, Splunk's HEC, Loki.
 const LINE_KEYS: &[&str] = &["log", "MESSAGE", "message", "event", "line"];
-/// Prefixes of prefixes: `docker compose logs --timestamps` of what syslog had.
-const PREFIXES: usize = 3;
-
 /// One prefix of a line, with the space behind it.
 static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
     let prefixes = [
@@ -42,26 +39,18 @@ static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
 static CSI: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\x1b\[[0-?]*[ -/]*[@-~]").expect("the pattern is well formed"));
 
-/// What a record may hold: `json` if it is an object, `broken` if it begins as JSON and is none.
-pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, broken: Option<&serde_json::Error>) -> Parts<'a> {
+/// What a record may hold: `json` if it is an object, `is_array` if it is an array.
+pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool) -> Parts<'a> {
     if let Some(object) = json {
-        let lines = LINE_KEYS.iter().filter_map(|key| object.get(key)).filter_map(line);
-        return one_of(lines.collect());
+        return Parts::OneOf(LINE_KEYS.iter().filter_map(|key| object.get(key)).filter_map(line).collect());
     }
-    if broken.is_some() && text.starts_with('{') {
+    if is_array {
+        return Parts::All(json::elements(text));
+    }
+    if text.starts_with('{') {
         return joined(text);
     }
-    if broken.is_none() && text.starts_with('[') {
-        let elements = json::elements(text);
-        if elements.iter().any(|element| element.starts_with('{')) {
-            return Parts::All(elements);
-        }
-    }
-    one_of(unprefixed(text))
-}
-
-fn one_of(texts: Vec<Cow<'_, str>>) -> Parts<'_> {
-    if texts.is_empty() { Parts::None } else { Parts::OneOf(texts) }
+    unprefixed(text).map_or(Parts::None, |text| Parts::OneOf(vec![text]))
 }
 
 /// The line in a member: a text, or an object by itself.
@@ -97,24 +86,14 @@ fn joined(text: &str) -> Parts<'_> {
     Parts::All(objects)
 }
 
-/// The line without colours, and without one prefix, two, and so on.
-fn unprefixed(text: &str) -> Vec<Cow<'_, str>> {
-    let plain = if text.contains('\x1b') { CSI.replace_all(text, "") } else { Cow::Borrowed(text) };
-    let mut starts = Vec::new();
-    let mut at = 0;
-    while let Some(prefix) = PREFIX.find(&plain[at..]).filter(|_| starts.len() < PREFIXES) {
-        at += prefix.end();
-        starts.push(at);
+/// The line without its colours, or without its first prefix. What is left may have others.
+fn unprefixed(text: &str) -> Option<Cow<'_, str>> {
+    if text.contains('\x1b') {
+        return match CSI.replace_all(text, "") {
+            Cow::Owned(plain) => Some(Cow::Owned(plain)),
+            Cow::Borrowed(_) => None,
+        };
     }
-    let from = |at: usize| match &plain {
-        Cow::Borrowed(text) => Cow::Borrowed(text[at..].trim_ascii()),
-        Cow::Owned(text) => Cow::Owned(text[at..].trim_ascii().to_owned()),
-    };
-    let is_coloured = matches!(plain, Cow::Owned(_));
-    is_coloured
-        .then(|| from(0))
-        .into_iter()
-        .chain(starts.into_iter().map(from))
-        .filter(|text| !text.is_empty())
-        .collect()
+    let rest = text[PREFIX.find(text)?.end()..].trim_ascii();
+    (!rest.is_empty()).then_some(Cow::Borrowed(rest))
 }

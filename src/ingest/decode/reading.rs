@@ -6,8 +6,10 @@ use crate::call::Position;
 use crate::source::json::Object;
 use crate::source::{Decoded, Record, Reject};
 
-/// Wrappers in wrappers that are opened: a collector's line around another collector's around an array.
-const DEPTH: usize = 4;
+/// Wrappers in wrappers that are opened: colours, `docker compose logs --timestamps` of a line that another collector has put into JSON.
+const DEPTH: usize = 5;
+/// Of so many parts one must be known, or none is looked for among the others.
+const HEAD: usize = 100;
 
 pub(in crate::ingest) enum Known {
     Events,
@@ -43,6 +45,7 @@ impl Reading<'_> {
         let mut repaired = None;
         let mut parsed = None;
         let mut broken = None;
+        let mut is_array = false;
         if text.starts_with('{') {
             match Object::parse(text) {
                 Ok(object) => parsed = Some(object),
@@ -53,6 +56,7 @@ impl Reading<'_> {
             }
         } else if opens_array(text) {
             broken = serde_json::from_str::<&serde_json::value::RawValue>(text).err();
+            is_array = broken.is_none();
         }
         let text = match &repaired {
             Some(repaired) => {
@@ -84,7 +88,7 @@ impl Reading<'_> {
         if let Some(at) = claimed {
             return self.decode(at, &record);
         }
-        let found = match around::parts(text, parsed.as_ref(), broken.as_ref()) {
+        let found = match around::parts(text, parsed.as_ref(), is_array) {
             _ if depth >= DEPTH => None,
             Parts::None => None,
             Parts::OneOf(texts) => texts.iter().find_map(|text| self.known(text, depth)),
@@ -141,16 +145,19 @@ impl Reading<'_> {
     fn all(&mut self, texts: &[&str], depth: usize) -> Option<Known> {
         let (mut all, mut is_known) = (Decoded::default(), false);
         let voted: u64 = self.votes.iter().sum();
-        for text in texts {
+        for (at, text) in texts.iter().enumerate() {
+            if at == HEAD && self.votes.iter().sum::<u64>() == voted {
+                return None;
+            }
             match self.read(text, depth + 1) {
                 Known::Events => {
                     is_known = true;
                     all.origin = self.out.origin;
                     all.events.append(&mut self.out.events);
-                    all.rejected.append(&mut self.out.rejected);
+                    self.out.rejected.drain(..).for_each(|part| all.reject(&part.text, part.reject));
                 }
                 Known::Noise => {}
-                Known::Rejected(reason) => all.rejected.push(Reject { reason }),
+                Known::Rejected(reason) => all.reject(text, Reject { reason }),
             }
             self.out.clear();
         }
@@ -158,7 +165,7 @@ impl Reading<'_> {
             return None;
         }
         if !is_known {
-            return Some(all.rejected.pop().map_or(Known::Noise, |reject| Known::Rejected(reject.reason)));
+            return Some(all.rejected.pop().map_or(Known::Noise, |part| Known::Rejected(part.reject.reason)));
         }
         *self.out = all;
         Some(Known::Events)

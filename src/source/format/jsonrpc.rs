@@ -19,7 +19,6 @@ use crate::call::{Call, DurationSource, EventKind, Flag, Outcome, PayloadState, 
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Record, Reject, time};
 use envelope::envelope;
-use serde_json::Value;
 use std::sync::LazyLock;
 
 /// Bare and wrapped JSON-RPC captures.
@@ -61,16 +60,14 @@ impl LogFormat for JsonRpc {
 
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(object) = record.json else {
-            if let Some((before, raw)) = in_text(record.text).filter(|_| !record.text.starts_with('[')) {
-                return decode_text(before, raw, record, out);
+            if is_batch(record.text) {
+                // A batch (2025-03-26), or an export that wraps all messages in one array.
+                return each(json::elements(record.text), out, |element, out| decode_object(element, record, out));
             }
-            // A batch (2025-03-26), or an export that wraps all messages in one array.
-            let elements = json::elements(record.text);
-            if elements.is_empty() {
-                return Err(Reject::new("json-rpc batch without messages"));
-            }
-            let elements = elements.into_iter().map(Object::trusted);
-            return each(elements, out, |element, out| decode_object(element, record, out));
+            let Some((before, raw)) = in_text(record.text) else {
+                return Err(Reject::new("no json-rpc message in the line"));
+            };
+            return decode_text(before, raw, record, out);
         };
         decode_object(object, record, out)
     }
@@ -90,19 +87,19 @@ impl LogFormat for JsonRpc {
 
 /// Reads what can be read: one odd part does not hide the others. An error if nothing could be.
 fn each<'a>(
-    parts: impl Iterator<Item = Object<'a>>,
+    parts: impl IntoIterator<Item = &'a str>,
     out: &mut Decoded,
     read: impl Fn(&Object<'a>, &mut Decoded) -> Result<(), Reject>,
 ) -> Result<(), Reject> {
     let mut any = false;
     let known = out.rejected.len();
     for part in parts {
-        match read(&part, out) {
+        match read(&Object::trusted(part), out) {
             Ok(()) => any = true,
-            Err(reject) => out.rejected.push(reject),
+            Err(reject) => out.reject(part, reject),
         }
     }
-    if any || out.rejected.len() == known { Ok(()) } else { Err(out.rejected.remove(known)) }
+    if any || out.rejected.len() == known { Ok(()) } else { Err(out.rejected.swap_remove(known).reject) }
 }
 
 /// Whether the record is a message and nothing else: no tap wrote it.
@@ -137,14 +134,8 @@ fn in_text(text: &str) -> Option<(&str, &str)> {
 
 /// The message of a line of text. The time at its start is the message's, and an arrow says who sent it.
 fn decode_text(before: &str, raw: &str, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
-    let stamp: Vec<&str> =
-        before.split_ascii_whitespace().take(2).map(|word| word.trim_matches(['[', ']', ','])).collect();
-    let spellings =
-        [stamp.first().map(|word| (*word).to_owned()), (stamp.len() == 2).then(|| stamp.join("T").replace(',', "."))];
-    let time = spellings.into_iter().flatten().find_map(|text| {
-        let member = Value::from(text).to_string();
-        time::member(&Object::trusted(&format!("{{\"t\":{member}}}")), "t")
-    });
+    let words = || before.split_ascii_whitespace().map(|word| word.trim_matches(['[', ']', ',']));
+    let time = [2, 1].into_iter().find_map(|count| time::text(&words().take(count).collect::<Vec<_>>().join(" ")));
     let mut envelope = envelope(&Object::default(), record);
     envelope.time = time.map(|(nanos, _)| nanos);
     if time.is_some_and(|(_, is_assumed)| is_assumed) {
@@ -179,9 +170,7 @@ fn decode_object(object: &Object<'_>, record: &Record<'_>, out: &mut Decoded) ->
 /// What a member of a wrapping record holds.
 fn wrapped(object: &Object<'_>, inner: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<(), Reject> {
     match inner.as_bytes().first() {
-        Some(b'[') => {
-            each(json::elements(inner).into_iter().map(Object::trusted), out, |e, out| message(e, envelope, out))
-        }
+        Some(b'[') => each(json::elements(inner), out, |part, out| message(part, envelope, out)),
         Some(b'"') => match body(&json::unescape(inner), envelope, out)? {
             true => Ok(()),
             false => Err(Reject::new("json-rpc message inside a string is not valid JSON")),
@@ -198,11 +187,18 @@ fn whole(
     envelope: &Envelope<'_>,
     out: &mut Decoded,
 ) -> Result<(), Reject> {
-    wrapped(object, request, envelope, out)?;
     let duration = DURATION_KEYS.iter().find_map(|key| gateway::milliseconds(object, key));
     let end = envelope.time.zip(duration).and_then(|(start, duration)| start.checked_add(duration));
-    let from = out.events.len();
-    wrapped(object, response, &Envelope { time: end, ..envelope.clone() }, out)?;
+    let answered = Envelope { time: end, ..envelope.clone() };
+    let (from, known) = (out.events.len(), out.rejected.len());
+    for (half, envelope) in [(request, envelope), (response, &answered)] {
+        if let Err(reject) = wrapped(object, half, envelope, out) {
+            out.reject(half, reject);
+        }
+    }
+    if out.events.len() == from && out.rejected.len() > known {
+        return Err(out.rejected.swap_remove(known).reject);
+    }
     for event in &mut out.events[from..] {
         if let Event::Response { call, .. } = event {
             (call.duration_ns, call.duration_source) = (duration, duration.map(|_| DurationSource::Measured));
@@ -236,7 +232,7 @@ fn spread(object: &Object<'_>, envelope: &Envelope<'_>, out: &mut Decoded) -> Re
     if object.get("0").is_some_and(|raw| is_message(&Object::trusted(raw))) {
         // A batch, spread into the record by its indices.
         let batch = object.members().iter().filter(|(key, _)| key.bytes().all(|b| b.is_ascii_digit()));
-        return each(batch.map(|(_, raw)| Object::trusted(raw)), out, |part, out| message(part, envelope, out));
+        return each(batch.map(|(_, raw)| *raw), out, |part, out| message(part, envelope, out));
     }
     if direction == "error" && object.has("error") {
         // The tap could not reach the server. It does not say for which request.
@@ -286,8 +282,8 @@ fn body(text: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<bool, 
     match text.trim_start().as_bytes().first() {
         Some(b'{') => message(&Object::parse(text).map_err(invalid)?, envelope, out)?,
         Some(b'[') => {
-            let batch: Vec<Object<'_>> = serde_json::from_str(text).map_err(invalid)?;
-            each(batch.into_iter(), out, |object, out| message(object, envelope, out))?;
+            let batch: &serde_json::value::RawValue = serde_json::from_str(text).map_err(invalid)?;
+            each(json::elements(batch.get()), out, |part, out| message(part, envelope, out))?;
         }
         _ => {
             let events = stream_events(text);
