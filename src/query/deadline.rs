@@ -4,19 +4,17 @@
 //! for hours before it hands on a row. So the clock is looked at wherever rows pass from one operator to the next, and wherever a join tries
 //! its condition.
 
+use super::mapped::MappedExec;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::common::DataFusionError;
-use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt as _;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -59,9 +57,8 @@ impl Deadline {
 /// The plan, which ends with an error when the time is up.
 pub(super) fn limited(plan: Arc<dyn ExecutionPlan>, deadline: Deadline) -> Result<Arc<dyn ExecutionPlan>> {
     let watched = |node: Arc<dyn ExecutionPlan>| {
-        let properties = Arc::clone(node.properties());
         let input = with_watched_condition(node, deadline)?;
-        Ok(Transformed::yes(Arc::new(WatchedExec { input, properties, deadline }) as Arc<dyn ExecutionPlan>))
+        Ok(Transformed::yes(MappedExec::over(input, "WatchedExec", move |batch| deadline.passed().and(batch))))
     };
     plan.transform_up(watched).data()
 }
@@ -83,53 +80,6 @@ fn with_watched_condition(node: Arc<dyn ExecutionPlan>, deadline: Deadline) -> R
         return join.builder().with_filter(Some(watched(filter))).build_exec();
     }
     Ok(node)
-}
-
-/// Hands on the rows of an operator while there is time.
-#[derive(Debug)]
-struct WatchedExec {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-    deadline: Deadline,
-}
-
-impl DisplayAs for WatchedExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WatchedExec: {:?}", self.deadline.limit.limit)
-    }
-}
-
-impl ExecutionPlan for WatchedExec {
-    fn name(&self) -> &'static str {
-        "WatchedExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.swap_remove(0);
-        Ok(Arc::new(Self { properties: Arc::clone(input.properties()), input, deadline: self.deadline }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, context)?;
-        let deadline = self.deadline;
-        let watched = rows.map(move |batch| deadline.passed().and(batch));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), watched)))
-    }
 }
 
 /// Evaluates a condition while there is time.

@@ -5,6 +5,8 @@
 //! also deterministic: functions that depend on the clock or on chance do not exist in it.
 
 mod deadline;
+mod error;
+mod mapped;
 mod meter;
 mod names;
 mod narrow;
@@ -21,6 +23,7 @@ mod views;
 
 pub(crate) use deadline::Deadline;
 pub use deadline::TimeLimit;
+pub use error::QueryError;
 pub use meter::Cost;
 pub(crate) use meter::tables_read;
 pub use names::UnknownName;
@@ -42,7 +45,6 @@ use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::Column;
 use datafusion::sql::parser::Statement;
-use deadline::TimeIsUp;
 use meter::Metered;
 use narrow::Narrow;
 use serde::de::DeserializeOwned;
@@ -51,7 +53,6 @@ use shares::{Together, of_share};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 use steps::SharedSteps;
 
 /// Stored tables whose rows a session's range limits. Definitions and connections stay whole: what a tool looked
@@ -393,75 +394,6 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Why a query gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The text itself: syntax, an unknown name, a wrong type, something that is not read-only.
-    #[error("{message}")]
-    Plan {
-        message: String,
-        /// Line of the text, from 1, where known.
-        line: Option<usize>,
-    },
-    /// The query needs more memory than it may have.
-    #[error("out of memory: {0}; raise the memory limit or narrow the query")]
-    Memory(String),
-    /// It took longer than it may.
-    #[error("not done after {0:?}")]
-    TimedOut(Duration),
-    /// The data, or reading it.
-    #[error("query stopped: {0}")]
-    Execution(String),
-    /// Writing the result.
-    #[error("cannot write the result: {0}")]
-    Write(#[from] std::io::Error),
-}
-
-impl QueryError {
-    /// Line of the query's text that is to blame, from 1; 0 where unknown.
-    pub fn line(&self) -> usize {
-        match self {
-            Self::Plan { line: Some(line), .. } => *line,
-            _ => 0,
-        }
-    }
-
-    fn internal(text: &str) -> Self {
-        Self::Execution(text.to_owned())
-    }
-}
-
-impl From<DataFusionError> for QueryError {
-    fn from(error: DataFusionError) -> Self {
-        let text = clean(&error.to_string());
-        match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Self::Memory(text),
-            DataFusionError::External(cause) if cause.is::<TimeIsUp>() => {
-                Self::TimedOut(cause.downcast_ref().map_or(Duration::ZERO, |TimeIsUp(limit)| *limit))
-            }
-            DataFusionError::Plan(_)
-            | DataFusionError::SQL(..)
-            | DataFusionError::SchemaError(..)
-            | DataFusionError::NotImplemented(_)
-            | DataFusionError::Diagnostic(..)
-            | DataFusionError::Configuration(_) => {
-                let line = error.diagnostic().and_then(|d| d.span).map(|span| span.start.line as usize);
-                Self::Plan { line: line.or_else(|| line_in(&text)), message: text }
-            }
-            _ => Self::Execution(text),
-        }
-    }
-}
-
-impl From<arrow::error::ArrowError> for QueryError {
-    fn from(error: arrow::error::ArrowError) -> Self {
-        match error {
-            arrow::error::ArrowError::IoError(_, io) => Self::Write(io),
-            other => Self::Execution(other.to_string()),
-        }
-    }
-}
-
 /// Queries only: no DDL, no DML, no settings.
 fn read_only() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
@@ -474,38 +406,6 @@ pub(crate) fn near<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Opt
     let best = names.map(|name| (distance(name), name)).min()?;
     // A third of the word may be wrong.
     (best.0 * 3 <= wrong.chars().count().max(3)).then_some(best.1)
-}
-
-/// The line that the SQL parser names in its message.
-fn line_in(message: &str) -> Option<usize> {
-    let rest = &message[message.find("at Line: ")? + "at Line: ".len()..];
-    rest.split(',').next()?.parse().ok()
-}
-
-/// DataFusion's message without the names of its own layers, and without a list of a hundred columns.
-fn clean(message: &str) -> String {
-    const LAYERS: &[&str] = &[
-        "Error during planning: ",
-        "Schema error: ",
-        "SQL error: ",
-        "Execution error: ",
-        "Arrow error: ",
-        "Resources exhausted: ",
-    ];
-    let mut text = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
-    while let Some(rest) = LAYERS.iter().find_map(|layer| text.strip_prefix(layer)) {
-        text = rest;
-    }
-    match text.split_once("Valid fields are ") {
-        Some((head, fields)) if fields.len() > 300 => {
-            format!(
-                "{}; the table has {} columns, see \\d or DESCRIBE",
-                head.trim_end_matches([' ', '.']),
-                fields.split(", ").count()
-            )
-        }
-        _ => text.trim_end_matches('.').to_owned(),
-    }
 }
 
 #[cfg(test)]

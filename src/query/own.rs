@@ -3,19 +3,15 @@
 //! An aggregation hands its result on in slices, and each of them holds all of it. A sort counts what its batches hold, so a result of a hundred slices
 //! would count a hundred times, and the sort would spill, or run out of memory, with most of it free.
 
+use super::mapped::MappedExec;
 use arrow::array::{Array as _, ArrayRef, AsArray as _, ListArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt as _;
-use std::fmt;
 use std::sync::Arc;
 
 /// Bytes that a batch may hold without being looked at.
@@ -28,58 +24,10 @@ pub(super) fn owned(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
             return Ok(Transformed::no(node));
         }
         let input = Arc::clone(node.children()[0]);
-        let own: Arc<dyn ExecutionPlan> = Arc::new(OwnExec { properties: Arc::clone(input.properties()), input });
+        let own = MappedExec::over(input, "OwnExec", |batch| own_batch(batch?));
         Ok(Transformed::yes(replace_children_if_necessary(node, vec![own])?))
     };
     plan.transform_up(with_own).data()
-}
-
-#[derive(Debug)]
-struct OwnExec {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-}
-
-impl DisplayAs for OwnExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OwnExec")
-    }
-}
-
-impl ExecutionPlan for OwnExec {
-    fn name(&self) -> &'static str {
-        "OwnExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.swap_remove(0);
-        Ok(Arc::new(Self { properties: Arc::clone(input.properties()), input }))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, context)?;
-        let own = rows.map(|batch| own_batch(batch?));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), own)))
-    }
 }
 
 /// The batch, copied if it holds more than twice its rows.

@@ -1,7 +1,7 @@
 //! A table whose narrow columns are kept in memory, packed, for many queries that follow each other.
 //!
-//! Rules read the same few columns of `calls` again and again: names, times, outcomes. Their values repeat, so a column is kept as 16-bit
-//! keys into its distinct values, and unpacked batch by batch where a query asks for it; that takes a tenth of the memory of
+//! Rules read the same few columns of `calls` again and again: names, times, outcomes. Their values repeat, so a column is kept as keys of 0, 8
+//! or 16 bits into its distinct values, and unpacked batch by batch where a query asks for it; that takes a tenth of the memory of
 //! Arrow's text arrays and a fraction of the time of reading Parquet. A query that asks for any other column reads the files, as
 //! does every query if the table does not fit.
 
