@@ -5,7 +5,7 @@
 
 use super::one_input::{Left, Tail};
 use super::sources::SourceRow;
-use crate::source::frame::Place;
+use crate::source::frame::{Place, keep_tail};
 use crate::source::input::{Bytes, Input, Limits, Stat, content, is_plain};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -17,8 +17,6 @@ use std::time::Duration;
 const MAX_HELD: usize = 256;
 /// Files at most of which is known where reading stopped; others are recognised by their content, which means reading them.
 const MAX_LIVE: usize = 4096;
-/// Bytes before the place where reading stopped that must still be the same.
-const TAIL: u64 = 4096;
 /// A file that was renamed or removed, and is written no more for so long, is let go.
 const LET_GO: Duration = Duration::from_secs(600);
 
@@ -54,8 +52,6 @@ pub(super) struct Live {
     /// What the source's row said.
     bytes: u64,
     digest: String,
-    /// Digest of the last bytes before the place.
-    tail: blake3::Hash,
     grown: Duration,
 }
 
@@ -112,15 +108,12 @@ impl Item {
         content(self.reader(0)?, limits)
     }
 
-    /// Digest of the bytes before an offset.
-    fn tail(&self, offset: u64) -> io::Result<blake3::Hash> {
+    /// Whether the bytes before a place are still those that were read.
+    fn is_unchanged(&self, place: &Place) -> io::Result<bool> {
         let mut bytes = Vec::new();
-        let start = offset.saturating_sub(TAIL);
-        self.reader(start)?.take(offset - start).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 != offset - start {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(blake3::hash(&bytes))
+        let length = place.tail.len() as u64;
+        self.reader(place.offset.saturating_sub(length))?.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes == place.tail)
     }
 
     fn is_plain(&self) -> bool {
@@ -229,8 +222,8 @@ impl Watched {
     /// What is known of an item's file.
     pub(super) fn seen(&self, item: &Item) -> Seen<'_> {
         let Some(live) = item.id.and_then(|id| self.lives.get(&id)) else { return Seen::New };
-        match item.tail(live.place.offset) {
-            Ok(tail) if tail == live.tail => Seen::Grown(live),
+        match item.is_unchanged(&live.place) {
+            Ok(true) => Seen::Grown(live),
             _ => Seen::CutOff { read: live.bytes },
         }
     }
@@ -254,12 +247,16 @@ impl Watched {
                 held.grown = now;
             }
             match (left, row) {
-                (Some(left), Some(row)) if item.is_plain() => {
-                    if let Ok(tail) = item.tail(left.place.offset) {
-                        let Left { source_id, place } = left;
-                        let (bytes, digest) = (row.counts.bytes, row.digest.clone());
-                        self.lives.insert(id, Live { source_id, place, bytes, digest, tail, grown: now });
+                (Some(Left { source_id, mut place }), Some(row)) if item.is_plain() => {
+                    // What was read is known; the file may have been written anew since.
+                    if let Some(before) = self.lives.remove(&id).map(|live| live.place)
+                        && before.offset + place.tail.len() as u64 == place.offset
+                    {
+                        let new = std::mem::replace(&mut place.tail, before.tail);
+                        keep_tail(&mut place.tail, &new);
                     }
+                    let (bytes, digest) = (row.counts.bytes, row.digest.clone());
+                    self.lives.insert(id, Live { source_id, place, bytes, digest, grown: now });
                 }
                 // Nothing was new: what was known still holds.
                 (None, _) if !is_failed => {}
@@ -318,5 +315,38 @@ impl Read for From {
     #[cfg(not(unix))]
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::source::frame::Framer;
+
+    /// What was read is compared with the file as it is at the next look, not with what the file had become when the reading was noted.
+    #[test]
+    fn a_file_that_is_written_anew_while_it_is_read_is_seen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.log");
+        let input = Input::File(path.clone());
+        let mut watched = Watched::default();
+        let mut contents = ["first\n", "first\nsecond\n", "another\nand\nlonger\n"].into_iter();
+        std::fs::write(&path, contents.next().expect("one")).expect("written");
+        for (after, grown) in [(contents.next(), true), (contents.next(), false)] {
+            let item =
+                watched.look(vec![input.clone()], Duration::ZERO, Duration::ZERO, false).pop().expect("it is new");
+            let (offset, digest) = match watched.seen(&item) {
+                Seen::Grown(live) => (live.place.offset, live.place.digest.clone()),
+                _ => Default::default(),
+            };
+            let mut framer = Framer::new(item.reader(offset).expect("open"), offset, digest, None).expect("read");
+            while framer.next_chunk().expect("read").is_some() {}
+            std::fs::write(&path, after.expect("one")).expect("written");
+            let left = Left { source_id: "s".to_owned(), place: framer.place(false) };
+            watched.read(item, Ok(Some(left)), Some(&SourceRow::default()), Duration::ZERO);
+            let again =
+                watched.look(vec![input.clone()], Duration::ZERO, Duration::ZERO, false).pop().expect("it is new");
+            assert_eq!(matches!(watched.seen(&again), Seen::Grown(_)), grown);
+        }
     }
 }

@@ -17,6 +17,9 @@ const FIRST_READ: usize = 64 << 10;
 /// Buffers that wait to be filled again.
 const MAX_SPARE: usize = 8;
 
+/// Bytes before a place by which it is found again in a file that has grown.
+pub const TAIL: usize = 4096;
+
 /// How a stream is cut into records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Framing {
@@ -63,8 +66,10 @@ pub struct Framer<R> {
     digest: blake3::Hasher,
     /// An unfinished last record is not handed out: its end is still to come.
     waits: bool,
-    /// Where the last record starts that was handed out unfinished, and the digest up to there.
-    before_open: Option<(u64, Box<blake3::Hasher>)>,
+    /// The last bytes that were handed out.
+    tail: Vec<u8>,
+    /// Where the last record starts that was handed out unfinished.
+    before_open: Option<Box<Place>>,
     /// Why the stream ended early.
     failed: Option<io::Error>,
 }
@@ -78,6 +83,8 @@ pub struct Place {
     pub digest: blake3::Hasher,
     /// Whether more was there: a record that is not finished.
     pub is_unfinished: bool,
+    /// The last of them, at most [`TAIL`].
+    pub tail: Vec<u8>,
 }
 
 impl<R: Read> Framer<R> {
@@ -95,8 +102,8 @@ impl<R: Read> Framer<R> {
             Err(error) => (true, Some(error)),
         };
         let framing = known.unwrap_or_else(|| framing_of(&rest[..filled], ended));
-        let (spare, waits, before_open) = (Vec::new(), false, None);
-        Ok(Self { reader, framing, rest, filled, spare, offset, ended, digest, waits, before_open, failed })
+        let (spare, tail, waits, before_open) = (Vec::new(), Vec::new(), false, None);
+        Ok(Self { reader, framing, rest, filled, spare, offset, ended, digest, waits, tail, before_open, failed })
     }
 
     /// Leaves an unfinished last record for a later reader, unless it is too long for one.
@@ -106,9 +113,14 @@ impl<R: Read> Framer<R> {
 
     /// Where the next record starts; with `before_open`, where the one starts that was handed out unfinished.
     pub fn place(&self, before_open: bool) -> Place {
-        match self.before_open.as_ref().filter(|_| before_open) {
-            Some((offset, digest)) => Place { offset: *offset, digest: (**digest).clone(), is_unfinished: true },
-            None => Place { offset: self.offset, digest: self.digest.clone(), is_unfinished: self.filled > 0 },
+        match self.before_open.as_deref().filter(|_| before_open) {
+            Some(place) => place.clone(),
+            None => Place {
+                offset: self.offset,
+                digest: self.digest.clone(),
+                is_unfinished: self.filled > 0,
+                tail: self.tail.clone(),
+            },
         }
     }
 
@@ -185,9 +197,10 @@ impl<R: Read> Framer<R> {
         self.filled = left;
         bytes.truncate(end);
         if ends_open {
-            self.before_open = Some((self.offset, Box::new(self.digest.clone())));
+            self.before_open = Some(Box::new(Place { is_unfinished: true, ..self.place(false) }));
         }
         self.digest.update(&bytes);
+        keep_tail(&mut self.tail, &bytes);
         let digest = self.digest.finalize();
         let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open, digest };
         self.offset += end as u64;
@@ -206,12 +219,14 @@ impl<R: Read> Framer<R> {
             if let Some(at) = memchr::memchr(b'\n', self.head()) {
                 length += at as u64 + 1;
                 self.digest.update(&self.rest[..=at]);
+                keep_tail(&mut self.tail, &self.rest[..=at]);
                 self.rest.copy_within(at + 1..self.filled, 0);
                 self.filled -= at + 1;
                 break;
             }
             length += self.filled as u64;
             self.digest.update(&self.rest[..self.filled]);
+            keep_tail(&mut self.tail, &self.rest[..self.filled]);
             self.filled = 0;
             if self.ended {
                 break;
@@ -231,6 +246,13 @@ impl<R: Read> Framer<R> {
         self.offset += length;
         Ok(chunk)
     }
+}
+
+/// Adds bytes to the last ones of a stream.
+pub fn keep_tail(tail: &mut Vec<u8>, bytes: &[u8]) {
+    let bytes = &bytes[bytes.len().saturating_sub(TAIL)..];
+    tail.drain(..(tail.len() + bytes.len()).saturating_sub(TAIL));
+    tail.extend_from_slice(bytes);
 }
 
 /// Reads until `want` bytes of `rest` are filled or the stream ends; says whether it ended.
