@@ -294,18 +294,23 @@ impl Pairing {
             return;
         }
         let alive = || self.lanes.alive(scope.stream, lane);
-        let found = self.open.take_request(&key, &half.call, alive).or_else(|| {
+        let found = self.open.take_request(&key, &half, alive).or_else(|| {
             // Without a direction in the log the asking side was a guess.
             let other = key.other_side()?;
-            self.open.take_request(&other, &half.call, alive)
+            self.open.take_request(&other, &half, alive)
         });
         let found = found.or_else(|| {
             // A server names the session in its answer to `initialize`, which was asked before there was one.
             let before = key.before_session(&half.call)?;
-            self.open.waits(&before, "initialize").then(|| self.open.take_request(&before, &half.call, Vec::new))?
+            self.open.waits(&before, "initialize").then(|| self.open.take_request(&before, &half, Vec::new))?
         });
         match found {
-            Some(request) => self.pair(scope, request, half, None, out),
+            Some(request) => {
+                let stamped_before =
+                    request.call.time.zip(half.call.time_end).is_some_and(|(asked, answered)| answered < asked);
+                let flag = stamped_before.then_some(Flag::ResponseBeforeRequest);
+                self.pair(scope, request, half, flag, out);
+            }
             None => {
                 self.open.put_response(key, half);
             }

@@ -8,6 +8,10 @@ use std::collections::{HashMap, VecDeque};
 /// Records between a response and its request that may stand in the wrong order when neither has a time.
 const UNTIMED_REACH: u64 = 64;
 
+/// By how much two lines of one file that stand in the right order may contradict it, in nanoseconds: each side of a connection stamps with
+/// a clock of its own, and clocks are set. More would let a log whose lines are shuffled pair a used-again id with the wrong answer.
+const SKEW: Nanos = 1_000_000_000;
+
 /// A pair key within one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct OpenKey {
@@ -236,16 +240,19 @@ impl Open {
     pub(super) fn take_request(
         &mut self,
         key: &OpenKey,
-        response: &Call,
+        response: &Half,
         alive: impl FnOnce() -> Vec<u32>,
     ) -> Option<Half> {
         let entry = self.entries.get_mut(key)?;
         let alive = if entry.requests.len() > 1 { alive() } else { Vec::new() };
-        let in_time = |half: &Half| match (half.call.time, response.time_end) {
-            (Some(asked), Some(answered)) => answered >= asked,
-            _ => true,
+        let early = |half: &Half| match (half.call.time, response.call.time_end) {
+            (Some(asked), Some(answered)) => asked.saturating_sub(answered),
+            _ => 0,
         };
-        // No copy, what kind of result it is (told by its members), a live connection, then first come first served.
+        let in_time = |half: &Half| early(half) <= 0;
+        let may = |half: &Half| in_time(half) || (half.source == response.source && early(half) <= SKEW);
+        let response = &*response.call;
+        // In time, no copy, what kind of result it is (told by its members), a live connection, then first come first served.
         let fits = |half: &Half| response.method.is_empty() || half.call.method == response.method;
         let lives =
             |half: &Half| half.sequence >= entry.stale_below && (alive.is_empty() || alive.contains(&half.connection));
@@ -253,8 +260,8 @@ impl Open {
             .requests
             .iter()
             .enumerate()
-            .filter(|(_, half)| in_time(half))
-            .max_by_key(|(at, half)| (!half.copy, lives(half), fits(half), std::cmp::Reverse(*at)))
+            .filter(|(_, half)| may(half))
+            .max_by_key(|(at, half)| (in_time(half), !half.copy, lives(half), fits(half), std::cmp::Reverse(*at)))
             .map(|(at, _)| at)?;
         let half = entry.requests.remove(at);
         self.halves -= 1;

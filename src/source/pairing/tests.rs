@@ -179,6 +179,17 @@ fn a_response_that_stands_before_its_request_is_found_by_time() {
 }
 
 #[test]
+fn an_answer_may_be_stamped_a_little_before_its_request() {
+    let mut log = Log::new();
+    let lines =
+        [ask("1", 4, "two clocks"), answer("1", 3, "r"), ask("2", 9, "asked again"), answer("2", 3, "of another time")];
+    let found = log.read(&lines.join("\n"));
+    assert_eq!(summary(&found), ["1 success two clocks"]);
+    assert!(found[0].flags.has(Flag::ResponseBeforeRequest as u32) && found[0].duration_ns.is_none());
+    assert_eq!(log.end().len(), 2);
+}
+
+#[test]
 fn a_cancelled_call_says_so_and_a_late_answer_does_not_hide_it() {
     let mut log = Log::new();
     let cancel = r#"{"ts":"2026-11-09T10:00:03Z","message":{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}}"#;

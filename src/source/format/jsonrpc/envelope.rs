@@ -58,14 +58,14 @@ pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envel
         .or_else(|| mcp_session_id.clone().map(|id| (id, SessionSource::McpSession)));
     let mut lane = Lane::default();
     let is_plain = |raw: &&str| *raw != "null" && !raw.starts_with(['{', '[']);
-    let told = LANE_KEYS.iter().filter_map(|key| object.get(key).filter(is_plain));
-    let told = told.map(|raw| json::string(raw).unwrap_or(Cow::Borrowed(raw)));
+    let told = LANE_KEYS.iter().filter_map(|key| Some((*key, object.get(key).filter(is_plain)?)));
+    let told = told.map(|(key, raw)| (key, json::string(raw).unwrap_or(Cow::Borrowed(raw))));
     let otherwise = mcp_session_id.as_deref().filter(|_| !object.has("mcp_session_id"));
-    for part in told.chain(otherwise.map(Cow::Borrowed)) {
+    for (key, part) in told.chain(otherwise.map(|id| ("mcp_session_id", Cow::Borrowed(id)))) {
         if !lane.is_empty() {
             lane.push('|');
         }
-        lane.push_str(&part);
+        lane.push_str(if key == "path" { endpoint(&part) } else { &part });
     }
     let mut flags = Bits::default();
     if time.is_some_and(|(_, zone_assumed)| zone_assumed) {
@@ -92,6 +92,15 @@ pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envel
         mcp_session_id,
         flags,
         hints: record.hints,
+    }
+}
+
+/// What the paths of one server have in common: HTTP with SSE (2024-11-05) asks at one path and answers at another.
+fn endpoint(path: &str) -> &str {
+    let bare = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    match bare.rsplit_once('/') {
+        Some((server, "sse" | "message" | "messages")) => server,
+        _ => path,
     }
 }
 
