@@ -21,9 +21,10 @@ test: ## Install what the tests need and run them all
 fmt: ## Format the code
 	cargo fmt
 
-lint: ## Format check and clippy, warnings as errors
+lint: ## Format check and clippy, warnings as errors; the fuzz targets compile
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo check --locked --quiet --manifest-path fuzz/Cargo.toml
 
 check: lint test ## What CI runs: lint, then test
 

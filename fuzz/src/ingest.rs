@@ -1,6 +1,6 @@
 //! A whole stream: cut, detected, decoded, enriched, paired. Every byte is accounted for, and so is every call.
 
-#[path = "../../src/ingest/decode.rs"]
+#[path = "../../src/ingest/decode/mod.rs"]
 mod decode;
 
 use crate::enrich::{EnrichOptions, Enricher};
