@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 /// The text with every hidden character written out.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    let Some(first) = text.find(is_hidden) else { return Cow::Borrowed(text) };
+    let Some(first) = first_hidden(text) else { return Cow::Borrowed(text) };
     let mut out = String::with_capacity(text.len() + 16);
     out.push_str(&text[..first]);
     for c in text[first..].chars() {
@@ -38,6 +38,19 @@ pub fn is_hidden(c: char) -> bool {
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Where the first hidden character stands. Plain text is passed over byte by byte.
+pub(crate) fn first_hidden(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += text.as_bytes()[at..].iter().position(|byte| !matches!(byte, b' '..=b'~'))?;
+        let next = text[at..].chars().next()?;
+        if is_hidden(next) {
+            return Some(at);
+        }
+        at += next.len_utf8();
+    }
 }
 
 /// JSON text with every hidden character as `\u`; it stands in string literals only, so the value is the same.

@@ -2,30 +2,23 @@
 //!
 //! What rules and users filter by is a column; what is only read as a whole (calls, observables, evidence,
 //! versions, delivery) is JSON text in one, so that the table's schema does not follow every change inside.
-//! Conversion goes through [`Row`] and arrow's own JSON decoder and encoder.
+//! They are written through [`Row`] and arrow's own JSON decoder; they are read by [`super::rows`].
 
-use super::{Alert, CallEvidence, Delivery, Entity, Finding, Kind, Level, Observable};
+use super::{Alert, Entity, Kind, Level};
 use crate::lake::tables::alerts_schema;
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::{ArrayWriter, ReaderBuilder};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Turns alerts into one batch of [`alerts_schema`].
 pub fn alerts_to_batch(alerts: &[Alert]) -> Result<RecordBatch, ArrowError> {
     let rows = alerts.iter().map(Row::of).collect::<Result<Vec<_>, _>>().map_err(json_error)?;
     rows_to_batch(alerts_schema(), &rows)
-}
-
-/// Reads alerts back, from whatever text and time types the query engine returned; unknown columns are left out.
-pub fn alerts_from_batch(batch: &RecordBatch) -> Result<Vec<Alert>, ArrowError> {
-    let rows: Vec<Row> = rows_from_batch(&alerts_schema(), batch)?;
-    rows.into_iter().map(Row::into_alert).collect::<Result<_, _>>().map_err(json_error)
 }
 
 /// Turns structs whose members are the columns of a schema into one batch; times are microseconds.
@@ -73,12 +66,12 @@ pub(crate) fn rows_from_batch<T: DeserializeOwned>(schema: &Schema, batch: &Reco
     serde_json::from_slice(&writer.into_inner()).map_err(json_error)
 }
 
-fn json_error(error: serde_json::Error) -> ArrowError {
+pub(super) fn json_error(error: serde_json::Error) -> ArrowError {
     ArrowError::JsonError(format!("row of a table of alerts or rules: {error}"))
 }
 
 /// One row; field names are the column names.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Row {
     alert_id: String,
     time: i64,
@@ -88,17 +81,13 @@ struct Row {
     rule_version: String,
     level: Level,
     status: String,
-    #[serde(default)]
     tags: Vec<String>,
-    #[serde(default)]
     description: String,
-    #[serde(default)]
     falsepositives: Vec<String>,
     #[serde(flatten)]
     entity: Entity,
     first_seen: i64,
     last_seen: i64,
-    #[serde(default)]
     call_ids: Vec<String>,
     calls_total: u64,
     score: Option<f64>,
@@ -153,45 +142,4 @@ impl Row {
             resolved: alert.resolved.clone(),
         })
     }
-
-    fn into_alert(self) -> Result<Alert, serde_json::Error> {
-        Ok(Alert {
-            finding: Finding {
-                kind: self.kind,
-                rule_id: self.rule_id,
-                rule_title: self.rule_title,
-                rule_version: self.rule_version,
-                rule_group: self.rule_group.unwrap_or_default(),
-                settings: read(self.settings)?,
-                level: self.level,
-                status: self.status,
-                tags: self.tags,
-                description: self.description,
-                falsepositives: self.falsepositives,
-                entity: self.entity,
-                first_seen: self.first_seen,
-                last_seen: self.last_seen,
-                call_ids: self.call_ids,
-                score: self.score,
-                message: self.message,
-                evidence: read(self.evidence)?,
-            },
-            calls: read::<Vec<CallEvidence>>(self.calls)?,
-            calls_total: self.calls_total,
-            observables: read::<Vec<Observable>>(self.observables)?,
-            observables_total: self.observables_total,
-            lake_versions: read(self.lake_versions)?,
-            suppressed_by: self.suppressed_by,
-            delivery: read::<BTreeMap<String, Delivery>>(self.delivery)?,
-            // Alerts of an older version are an incident each until they are found again.
-            incident_id: self.incident_id.unwrap_or_else(|| self.alert_id.clone()),
-            alert_id: self.alert_id,
-            superseded_by: self.superseded_by,
-            resolved: self.resolved,
-        })
-    }
-}
-
-fn read<T: DeserializeOwned + Default>(json: Option<String>) -> Result<T, serde_json::Error> {
-    json.map_or_else(|| Ok(T::default()), |json| serde_json::from_str(&json))
 }

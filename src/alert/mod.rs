@@ -8,14 +8,16 @@ pub mod columns;
 mod fingerprint;
 mod incident;
 pub mod kept;
+pub(crate) mod rows;
 mod suppress;
 pub mod taxonomy;
 mod wildcard;
 
 pub use crate::visible::{shorten, visible};
-pub use columns::{alerts_from_batch, alerts_to_batch};
+pub use columns::alerts_to_batch;
 pub use fingerprint::alert_id;
 pub use incident::Incident;
+pub use rows::alerts_from_batch;
 pub use suppress::{Origin, Patterns, SilenceUse, Suppression, SuppressionUse, suppress};
 pub use wildcard::Wildcard;
 

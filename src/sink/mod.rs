@@ -230,10 +230,10 @@ fn of_alert(shown: &Shown<'_>, encoding: Encoding) -> io::Result<Message> {
             table::encode(std::slice::from_ref(shown.alert), table::Style::default()).trim_end().to_owned()
         }
         Encoding::Json | Encoding::Jsonl => json_text(&jsonl::Wire::shown(shown))?,
-        Encoding::Ocsf | Encoding::Sumo => json(ocsf::encode(shown))?,
+        Encoding::Ocsf | Encoding::Sumo => json_text(&ocsf::event(shown))?,
         Encoding::Ecs => json(ecs::encode(shown)?)?,
         Encoding::Bulk => ecs::bulk(shown)?,
-        Encoding::Hec => json(hec::encode(shown))?,
+        Encoding::Hec => json_text(&hec::encode(shown))?,
         Encoding::Asim => return asim::encode(shown),
         Encoding::Udm => json(udm::encode(shown))?,
         Encoding::Datadog => json(datadog::encode(shown))?,
@@ -254,7 +254,7 @@ fn of_alert(shown: &Shown<'_>, encoding: Encoding) -> io::Result<Message> {
 fn of_call(shown: &Shown<'_>, encoding: Encoding) -> io::Result<Message> {
     let event = match encoding {
         Encoding::Ocsf | Encoding::Sumo => ocsf_call::encode(shown).pop(),
-        Encoding::Hec => hec::calls(shown).pop(),
+        Encoding::Hec => hec::calls(shown).pop().map(Value::from),
         Encoding::Datadog => datadog::calls(shown).pop(),
         Encoding::Asim => return asim::calls(shown)?.pop().ok_or_else(no_call),
         _ => None,

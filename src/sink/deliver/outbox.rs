@@ -5,11 +5,11 @@
 
 use super::ledger::{self, Event, Known, State};
 use super::{Retried, Sink};
-use crate::alert::{Alert, Level, alerts_from_batch, time_text};
+use crate::alert::{Alert, Level, alerts_from_batch, rows, time_text};
 use crate::lake::{Add, Lake, LakeError, TablePath, data_file};
-use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use std::collections::{BTreeMap, HashMap};
@@ -123,8 +123,7 @@ impl Outbox {
         let (mut sample, mut row) = (Vec::new(), 0);
         for file in &self.files {
             data_file::read(&self.table, file, &["alert_id", "time"], |batch| {
-                let (ids, times) = (texts(&batch, "alert_id")?, micros(&batch)?);
-                let (ids, times) = (ids.as_string::<i32>(), times.as_primitive::<Int64Type>());
+                let (ids, times) = (text(&batch, "alert_id")?, time(&batch)?);
                 for at in 0..batch.num_rows() {
                     if row % every == 0 {
                         sample.push((times.value(at), id_of(ids.value(at))));
@@ -256,10 +255,8 @@ impl Outbox {
         is_inside: impl Fn(&Place) -> bool,
         entries: &mut Vec<Entry>,
     ) -> Result<(), ArrowError> {
-        let (ids, levels, rules) = (texts(batch, "alert_id")?, texts(batch, "level")?, texts(batch, "rule_id")?);
-        let (ids, levels, rules) = (ids.as_string::<i32>(), levels.as_string::<i32>(), rules.as_string::<i32>());
-        let times = micros(batch)?;
-        let times = times.as_primitive::<Int64Type>();
+        let (ids, levels, rules) = (text(batch, "alert_id")?, text(batch, "level")?, text(batch, "rule_id")?);
+        let times = time(batch)?;
         let tags = batch.column_by_name("tags").and_then(|column| column.as_list_opt::<i32>());
         let tag_texts = tags.map(|tags| cast(tags.values(), &DataType::Utf8)).transpose()?;
         let is_set = |name: &str, at| batch.column_by_name(name).is_some_and(|column| column.is_valid(at));
@@ -359,18 +356,16 @@ impl std::fmt::Display for Survey {
     }
 }
 
-fn texts(batch: &RecordBatch, name: &str) -> Result<ArrayRef, ArrowError> {
-    match batch.column_by_name(name) {
-        Some(column) => cast(column, &DataType::Utf8),
-        None => Err(ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`"))),
-    }
+fn text(batch: &RecordBatch, name: &str) -> Result<StringArray, ArrowError> {
+    rows::texts(batch, name)?.ok_or_else(|| no_column(name))
 }
 
-fn micros(batch: &RecordBatch) -> Result<ArrayRef, ArrowError> {
-    let column = batch
-        .column_by_name("time")
-        .ok_or_else(|| ArrowError::SchemaError(format!("table {TABLE} has no column `time`")))?;
-    cast(&cast(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?, &DataType::Int64)
+fn time(batch: &RecordBatch) -> Result<Int64Array, ArrowError> {
+    rows::micros(batch, "time")?.ok_or_else(|| no_column("time"))
+}
+
+fn no_column(name: &str) -> ArrowError {
+    ArrowError::SchemaError(format!("table {TABLE} has no column `{name}`"))
 }
 
 /// Ids are 32 hexadecimal digits; another text, which nobody writes, would still be one of its own.

@@ -106,6 +106,9 @@ fn header(text: &str, max: usize) -> String {
 /// A value of the extension. Line ends have escapes of their own, which parsers undo.
 fn value(text: &str, max: usize) -> String {
     let text = text.trim();
+    if text.len() <= max && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'=')) {
+        return text.to_owned();
+    }
     let mut plain = String::with_capacity(text.len().min(max * 2));
     for c in text.chars().take(max + 1) {
         match c {

@@ -121,7 +121,7 @@ fn run(text: &str, max: usize, look: Attributes) -> Value {
     let text = clip(&visible(&head), max).replace("{{", "{ {");
     let text = if text.trim().is_empty() { "-".to_owned() } else { text };
     let mut run = Attributes::new().with("type", "TextRun").with("text", text);
-    run.0.extend(look.0);
+    run = run.and(look);
     run.into()
 }
 

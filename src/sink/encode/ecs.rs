@@ -113,7 +113,7 @@ fn threat(shown: &Shown<'_>) -> Attributes {
             .object("subtechnique", subs)
     };
     let found = Attributes::new().object("tactic", pick(tactics)).object("technique", pick(techniques));
-    if found.0.is_empty() {
+    if found.is_empty() {
         return found;
     }
     found.with("framework", if attack { "MITRE ATT&CK" } else { "MITRE ATLAS" })

@@ -3,13 +3,13 @@
 //! A request is such objects one after the other. `fields` are indexed, so that a search for an alert's id needs no parsing of events.
 
 use super::facts::{Name, PROGRAM, clamped, name};
-use super::object::Attributes;
+use super::object::{Attributes, Node};
 use super::{Shown, ocsf, ocsf_call};
 use crate::alert::CallEvidence;
 use serde_json::Value;
 
 /// Makes the event of the alert.
-pub fn encode(shown: &Shown<'_>) -> Value {
+pub(in crate::sink) fn encode(shown: &Shown<'_>) -> Attributes {
     let finding = &shown.alert.finding;
     let fields = Attributes::new()
         .with("alert_id", shown.alert.alert_id.as_str())
@@ -18,11 +18,11 @@ pub fn encode(shown: &Shown<'_>) -> Value {
         .maybe("session_id", name(shown.alert, Name::Session))
         .maybe("agent", name(shown.alert, Name::Agent))
         .maybe("mcp_server", name(shown.alert, Name::Server));
-    envelope(shown, shown.alert.time(), "calltrail:alert", ocsf::encode(shown), fields)
+    envelope(shown, shown.alert.time(), "calltrail:alert", ocsf::event(shown), fields)
 }
 
 /// Makes an event of each call.
-pub fn calls(shown: &Shown<'_>) -> Vec<Value> {
+pub(in crate::sink) fn calls(shown: &Shown<'_>) -> Vec<Attributes> {
     let event = |(call, event): (&CallEvidence, Value)| {
         let fields = Attributes::new()
             .with("alert_id", shown.alert.alert_id.as_str())
@@ -34,7 +34,7 @@ pub fn calls(shown: &Shown<'_>) -> Vec<Value> {
     shown.alert.calls.iter().zip(ocsf_call::encode(shown)).map(event).collect()
 }
 
-fn envelope(shown: &Shown<'_>, time: i64, sourcetype: &str, event: Value, fields: Attributes) -> Value {
+fn envelope(shown: &Shown<'_>, time: i64, sourcetype: &str, event: impl Into<Node>, fields: Attributes) -> Attributes {
     let options = shown.options;
     Attributes::new()
         // Seconds with decimals; a double holds microseconds until the year 2255.
@@ -45,5 +45,4 @@ fn envelope(shown: &Shown<'_>, time: i64, sourcetype: &str, event: Value, fields
         .text("index", options.index.as_deref())
         .with("event", event)
         .with("fields", fields)
-        .into()
 }

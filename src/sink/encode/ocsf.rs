@@ -16,6 +16,11 @@ const MAX_RELATED: usize = 100;
 
 /// Makes the event.
 pub fn encode(shown: &Shown<'_>) -> Value {
+    event(shown).into()
+}
+
+/// The event, to be put into another or written.
+pub(in crate::sink) fn event(shown: &Shown<'_>) -> Attributes {
     let alert = shown.alert;
     let version = shown.options.ocsf_version;
     let finding = &alert.finding;
@@ -71,7 +76,6 @@ pub fn encode(shown: &Shown<'_>) -> Value {
         .list("observables", observables(alert))
         .list("resources", resources(alert))
         .with("unmapped", Attributes::new().with("calltrail", unmapped(alert)))
-        .into()
 }
 
 /// Who made the event.
@@ -131,7 +135,7 @@ fn finding_info(alert: &Alert) -> Attributes {
 }
 
 /// A tag of ATT&CK or ATLAS as OCSF's `attack` object.
-fn attack(tag: &str) -> Option<Value> {
+fn attack(tag: &str) -> Option<Attributes> {
     let named = |id: String, name: Option<&str>| Attributes::new().with("uid", id).maybe("name", name);
     let object = match taxonomy::read(tag) {
         Tag::Tactic { version, id, name } => Attributes::new().with("version", version).with("tactic", named(id, name)),
@@ -144,7 +148,7 @@ fn attack(tag: &str) -> Option<Value> {
             .with("sub_technique", named(sub_id, sub_name)),
         Tag::Other { .. } => return None,
     };
-    Some(object.into())
+    Some(object)
 }
 
 /// A tag of any other scheme as key and value.
@@ -158,7 +162,7 @@ fn other_tag(tag: &str) -> Option<Value> {
 }
 
 /// One call.
-fn evidence(call: &CallEvidence, version: OcsfVersion) -> Value {
+fn evidence(call: &CallEvidence, version: OcsfVersion) -> Attributes {
     let name = operation(call);
     let data = Attributes::new()
         .maybe("time", call.time.map(time_text))
@@ -177,7 +181,6 @@ fn evidence(call: &CallEvidence, version: OcsfVersion) -> Value {
         .object("actor", actor(call))
         .object("ai_agent", agent)
         .with("data", data)
-        .into()
 }
 
 /// The operation on the server.

@@ -21,7 +21,7 @@ fn event(call: &CallEvidence, shown: &Shown<'_>) -> Value {
     let (status_id, status) = status(&call.outcome);
     let context = message_context(call);
     let agent = if version < OcsfVersion::V1_9 { Attributes::new() } else { ocsf::ai_agent(call) };
-    let has_profile = !context.0.is_empty() || !agent.0.is_empty();
+    let has_profile = !context.is_empty() || !agent.is_empty();
     let metadata = Attributes::new()
         .with("version", version.as_str())
         .with("uid", call.call_id.as_str())
@@ -33,7 +33,7 @@ fn event(call: &CallEvidence, shown: &Shown<'_>) -> Value {
         .maybe("untruncated_size", shown.full_bytes)
         .with("product", ocsf::product());
     let mut actor = ocsf::actor(call);
-    if actor.0.is_empty() {
+    if actor.is_empty() {
         actor = actor.with("app_name", "unknown");
     }
     // Who sent the call is known by name only; addresses are in few logs and in no alert.

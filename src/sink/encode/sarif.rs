@@ -79,7 +79,7 @@ fn result(shown: &Shown<'_>, index: usize) -> Attributes {
     let logical = logical.map(|name| json!({"fullyQualifiedName": name, "kind": "function"}));
     let place = alert.calls.iter().rev().find_map(physical);
     let place = Attributes::new().maybe("physicalLocation", place).list("logicalLocations", logical);
-    let locations = (!place.0.is_empty()).then_some(place);
+    let locations = (!place.is_empty()).then_some(place);
     let flow = steps.into_iter().enumerate().map(|(n, (call, place))| {
         let location = Attributes::new()
             .with("message", json!({"text": sentence(&operation(call))}))

@@ -164,7 +164,7 @@ fn attack_pattern(known: &Known, identity: &str) -> Attributes {
 fn observables(shown: &Shown<'_>) -> Vec<Attributes> {
     let alert = shown.alert;
     let mut list = Vec::new();
-    let mut add = |kind: &str, property: &str, value: &str| {
+    let mut add = |kind: &str, property: &'static str, value: &str| {
         // RFC 8785 writes a string as serde_json does.
         let name = json!({property: value}).to_string();
         list.push(
