@@ -207,7 +207,7 @@ impl Log {
                     if is_other(&known.0, &asked) || is_other(&known.1, &answered) {
                         // Sources that begin alike, without times, are told apart by nothing.
                         let is_copy = |mark: &Option<String>| mark.as_ref().is_some_and(|mark| is_copied_untimed(&self.repeated, mark));
-                        assert!(is_copy(&asked) || is_copy(&known.0), "{known:?} is lost to {asked:?}, {answered:?}\n{}", self.lines.join("\n"));
+                        assert!([&asked, &known.0, &answered, &known.1].into_iter().any(is_copy), "{known:?} is lost to {asked:?}, {answered:?}\n{}", self.lines.join("\n"));
                         self.count += 1;
                         let apart = Text::from(format!("{}/{}", call.call_id, self.count));
                         self.lake.insert(apart, (asked, answered));
@@ -244,7 +244,7 @@ impl Log {
     }
 }
 
-/// Whether a request without a time was read twice.
+/// Whether a message without a time was read twice.
 fn is_copied_untimed(repeated: &[String], mark: &str) -> bool {
     repeated.iter().any(|line| line.contains(&format!("\"{mark}\"")) && !line.contains("\"ts\""))
 }

@@ -160,15 +160,16 @@ impl<R: Read> Framer<R> {
             if self.ended && self.waits && self.filled <= MAX_RECORD {
                 return self.failed.take().map_or(Ok(None), Err);
             }
+            // Before the end is looked at: where that falls into the reads must not decide.
+            if self.filled > MAX_RECORD {
+                return self.skip_record().map(Some);
+            }
             if self.ended {
                 let open = self.filled;
                 // White space in front is no part of the record, just as where a chunk ended behind it.
                 let start = self.head().iter().take_while(|byte| is_separator(**byte)).count();
                 let documents = (self.framing == Framing::Documents).then(|| vec![(start, open)]);
                 return Ok(Some(self.take(open, documents, true)));
-            }
-            if self.filled > MAX_RECORD {
-                return self.skip_record().map(Some);
             }
             self.failed = self.fill_more().err();
         }

@@ -73,9 +73,10 @@ fn glued(text: &str) -> Option<&str> {
         .map(|at| &text[at..])
 }
 
-/// Whether what stands before a record can be a separator.
+/// Whether what stands before a record can be a separator. Lists, and lines of the Docker gateway, begin with a dash and a space.
 fn is_typed(before: &str) -> bool {
-    before.trim_start().chars().next().is_none_or(|first| SEPARATORS.contains(&first))
+    let before = before.trim_start();
+    before.chars().next().is_none_or(|first| SEPARATORS.contains(&first)) && !before.starts_with("- ")
 }
 
 /// A text line taken apart.

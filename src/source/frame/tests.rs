@@ -86,6 +86,17 @@ fn a_line_without_end_is_passed_over_in_bounded_memory() {
     assert!(framer.next_chunk().expect("readable").is_none());
 }
 
+/// Found by fuzzing: a record that was too long by less than a chunk was one if the reads happened to show its end.
+#[test]
+fn a_record_that_is_too_long_is_refused_wherever_the_stream_ends() {
+    for more in [1, CHUNK as u64 / 2, CHUNK as u64] {
+        let stream = io::repeat(b'x').take(MAX_RECORD as u64 + more);
+        let mut framer = Framer::new(stream, 0, blake3::Hasher::new(), Some(Framing::Lines)).expect("framer");
+        let chunk = framer.next_chunk().expect("readable").expect("a chunk");
+        assert_eq!(chunk.refused.map(|(_, length)| length), Some(MAX_RECORD as u64 + more));
+    }
+}
+
 /// A stream is read on from where a chunk ended, which may be before or behind the white space in front of its last record.
 #[test]
 fn white_space_in_front_of_an_unfinished_record_is_none_of_it() {
