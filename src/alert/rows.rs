@@ -4,10 +4,11 @@ use super::columns::json_error;
 use super::{Alert, CallEvidence, Delivery, Entity, Finding, Kind, Level, Observable};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, Float64Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use arrow::error::ArrowError;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Reads alerts back, from whatever text and time types the query engine returned; unknown columns are left out.
 ///
@@ -35,6 +36,15 @@ pub(crate) fn micros(batch: &RecordBatch, name: &str) -> Result<Option<Int64Arra
     };
     let cast_one = |column: &ArrayRef| Ok(cast(&in_micros(column)?, &DataType::Int64)?.as_primitive().clone());
     batch.column_by_name(name).map(cast_one).transpose()
+}
+
+/// A column of lists of texts, whatever kind of list a writer made of it.
+pub(crate) fn lists(batch: &RecordBatch, name: &str) -> Result<Lists, ArrowError> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(Lists(None)) };
+    let lists = cast(column, &DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))))?;
+    let lists = lists.as_list::<i32>().clone();
+    let texts = lists.values().as_string::<i32>().clone();
+    Ok(Lists(Some((lists, texts))))
 }
 
 /// Texts of a column that may be missing.
@@ -73,13 +83,19 @@ impl Numbers {
 }
 
 /// Lists of texts in a column that may be missing.
-struct Lists(Option<(ListArray, StringArray)>);
+pub(crate) struct Lists(Option<(ListArray, StringArray)>);
 
 impl Lists {
-    fn get(&self, row: usize) -> Vec<String> {
-        let Some((lists, texts)) = self.0.as_ref().filter(|(lists, _)| lists.is_valid(row)) else { return Vec::new() };
-        let [from, to] = [row, row + 1].map(|at| lists.value_offsets()[at] as usize);
-        (from..to).filter(|at| texts.is_valid(*at)).map(|at| texts.value(at).to_owned()).collect()
+    pub(crate) fn get(&self, row: usize) -> impl Iterator<Item = &str> {
+        let column = self.0.as_ref().filter(|(lists, _)| lists.is_valid(row));
+        column.into_iter().flat_map(move |(lists, texts)| {
+            let [from, to] = [row, row + 1].map(|at| lists.value_offsets()[at] as usize);
+            (from..to).filter(|at| texts.is_valid(*at)).map(|at| texts.value(at))
+        })
+    }
+
+    fn owned(&self, row: usize) -> Vec<String> {
+        self.get(row).map(str::to_owned).collect()
     }
 }
 
@@ -124,13 +140,7 @@ impl Columns {
     fn of(batch: &RecordBatch) -> Result<Self, ArrowError> {
         let text = |name| Ok::<_, ArrowError>(Texts(name, texts(batch, name)?));
         let number = |name| Ok::<_, ArrowError>(Numbers(name, micros(batch, name)?));
-        let list = |name: &str| {
-            let Some(lists) = batch.column_by_name(name).and_then(|column| column.as_list_opt::<i32>()) else {
-                return Ok(Lists(None));
-            };
-            let texts = cast(lists.values(), &DataType::Utf8)?.as_string::<i32>().clone();
-            Ok::<_, ArrowError>(Lists(Some((lists.clone(), texts))))
-        };
+        let list = |name| lists(batch, name);
         let score = batch.column_by_name("score").map(|column| cast(column, &DataType::Float64)).transpose()?;
         Ok(Self {
             alert_id: text("alert_id")?,
@@ -186,9 +196,9 @@ impl Columns {
                 level: Level::parse(&level)
                     .ok_or_else(|| ArrowError::SchemaError(format!("table alerts: `{level}` is no level")))?,
                 status: self.status.required(row)?,
-                tags: self.tags.get(row),
+                tags: self.tags.owned(row),
                 description: self.description.owned(row).unwrap_or_default(),
-                falsepositives: self.falsepositives.get(row),
+                falsepositives: self.falsepositives.owned(row),
                 entity: Entity {
                     session_id: self.session_id.owned(row),
                     agent: self.agent.owned(row),
@@ -198,7 +208,7 @@ impl Columns {
                 },
                 first_seen: self.first_seen.get(row)?,
                 last_seen: self.last_seen.get(row)?,
-                call_ids: self.call_ids.get(row),
+                call_ids: self.call_ids.owned(row),
                 score: self.score.as_ref().filter(|score| score.is_valid(row)).map(|score| score.value(row)),
                 message: self.message.owned(row),
                 evidence: self.evidence.json(row)?,

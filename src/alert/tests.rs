@@ -324,6 +324,10 @@ fn alerts_are_read_from_the_types_of_a_query_engine() {
         .iter()
         .map(|column| match column.data_type() {
             DataType::Utf8 => arrow::compute::cast(column, &DataType::Utf8View).unwrap(),
+            DataType::List(_) => {
+                let item = Field::new("element", DataType::Utf8View, true).into();
+                arrow::compute::cast(column, &DataType::LargeList(item)).unwrap()
+            }
             DataType::Timestamp(..) => {
                 arrow::compute::cast(column, &DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into()))).unwrap()
             }

@@ -7,9 +7,7 @@ use super::ledger::{self, Event, Known, State};
 use super::{Retried, Sink};
 use crate::alert::{Alert, Level, alerts_from_batch, rows, time_text};
 use crate::lake::{Add, Lake, LakeError, TablePath, data_file};
-use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringArray};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::array::{Array as _, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use std::collections::{BTreeMap, HashMap};
@@ -257,8 +255,7 @@ impl Outbox {
     ) -> Result<(), ArrowError> {
         let (ids, levels, rules) = (text(batch, "alert_id")?, text(batch, "level")?, text(batch, "rule_id")?);
         let times = time(batch)?;
-        let tags = batch.column_by_name("tags").and_then(|column| column.as_list_opt::<i32>());
-        let tag_texts = tags.map(|tags| cast(tags.values(), &DataType::Utf8)).transpose()?;
+        let tags = rows::lists(batch, "tags")?;
         let is_set = |name: &str, at| batch.column_by_name(name).is_some_and(|column| column.is_valid(at));
         for at in 0..batch.num_rows() {
             let time = times.value(at);
@@ -267,13 +264,7 @@ impl Outbox {
                 continue;
             }
             let level = Level::parse(levels.value(at)).unwrap_or(Level::Critical);
-            let of_row: Vec<&str> = match (tags.filter(|tags| tags.is_valid(at)), &tag_texts) {
-                (Some(tags), Some(texts)) => {
-                    let range = tags.value_offsets()[at] as usize..tags.value_offsets()[at + 1] as usize;
-                    range.map(|tag| texts.as_string::<i32>().value(tag)).collect()
-                }
-                _ => Vec::new(),
-            };
+            let of_row: Vec<&str> = tags.get(at).collect();
             if self.sink.filter.admits(level, rules.value(at), &of_row, time) {
                 entries.push(Entry {
                     place,

@@ -89,7 +89,8 @@ fn life_cycle_and_separators() {
     let held =
         "2026-03-31T16:23:44.000Z [info] [wiki] Message from client: 2026-03-31 16:23:44 - [PID:4204] - [REQUEST] {}";
     assert!(!claims(&McpProxyMixed, held));
-    let docker = "- Calling tool list with arguments: object with 2026-11-11 08:56:02 - [PID:9120] - --- PROXY STOPPED ---";
+    let docker =
+        "- Calling tool list with arguments: object with 2026-11-11 08:56:02 - [PID:9120] - --- PROXY STOPPED ---";
     assert!(!claims(&McpProxyMixed, docker));
     let glued = "##########  new  ######2026-03-31 16:23:44 - [PID:4204] - --- PROXY STOPPED ---";
     assert_eq!(decoded(&McpProxyMixed, glued).unwrap().unwrap().len(), 1);
