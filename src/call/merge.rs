@@ -53,11 +53,15 @@ pub fn merge(a: Call, b: Call) -> Call {
         tool,
         tool_raw,
         trace_id,
-        span_id,
-        parent_span_id,
         source_file,
         response
     );
+    // A span and its parent go together: the server's parent is the client's span.
+    if base.span_id.is_none() {
+        (base.span_id, base.parent_span_id) = (other.span_id, other.parent_span_id.or(base.parent_span_id.take()));
+    } else if base.parent_span_id.is_none() && other.parent_span_id != base.span_id {
+        base.parent_span_id = other.parent_span_id;
+    }
     if base.method.is_empty() {
         base.method = other.method;
     }
@@ -135,17 +139,22 @@ pub fn specificity(outcome: Outcome) -> u8 {
 }
 
 fn merge_times(base: &mut Call, other: &Call) {
+    let is_alike = other.time_source == base.time_source;
     let better = other.time.is_some() && (base.time.is_none() || other.time_source > base.time_source);
     if better {
         base.time = other.time;
         base.time_source = other.time_source;
-    } else if other.time_source == base.time_source {
+    } else if is_alike {
         base.time = match (base.time, other.time) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
     }
-    base.time_end = base.time_end.or(other.time_end);
+    // The caller's view contains the other.
+    base.time_end = match (base.time_end, other.time_end) {
+        (Some(a), Some(b)) if is_alike => Some(a.max(b)),
+        (a, b) => a.or(b),
+    };
     let measured = other.duration_source == Some(DurationSource::Measured);
     if base.duration_ns.is_none() || (measured && base.duration_source != Some(DurationSource::Measured)) {
         base.duration_ns = other.duration_ns.or(base.duration_ns);

@@ -161,13 +161,17 @@ impl<R: Read> Framer<R> {
                 return self.failed.take().map_or(Ok(None), Err);
             }
             // Before the end is looked at: where that falls into the reads must not decide.
+            let blank = || self.head().iter().take_while(|byte| is_separator(**byte)).count();
             if self.filled > MAX_RECORD {
-                return self.skip_record().map(Some);
+                return Ok(Some(match (self.framing, blank()) {
+                    (Framing::Documents, blank @ 1..) => self.take(blank, Some(Vec::new()), false),
+                    _ => self.skip_record()?,
+                }));
             }
             if self.ended {
                 let open = self.filled;
                 // White space in front is no part of the record, just as where a chunk ended behind it.
-                let start = self.head().iter().take_while(|byte| is_separator(**byte)).count();
+                let start = blank();
                 let documents = (self.framing == Framing::Documents).then(|| vec![(start, open)]);
                 return Ok(Some(self.take(open, documents, true)));
             }

@@ -56,10 +56,26 @@ pub fn number(text: &str) -> Option<Nanos> {
     if let Ok(value) = text.parse::<i64>() {
         return Some(epoch(value));
     }
+    if let Some(nanos) = decimal(text) {
+        return Some(nanos);
+    }
     let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && value.abs() < 1e18)?;
     // The unit is told by the integer part; the fraction is kept to the precision of a double.
     let unit = epoch(value.trunc() as i64) as f64 / value.trunc();
     unit.is_finite().then_some((value * unit) as Nanos)
+}
+
+/// Reads a count with a fraction digit by digit: a double has no room for microseconds since 1970.
+fn decimal(text: &str) -> Option<Nanos> {
+    let (whole, fraction) = text.split_once('.')?;
+    let is_count = |text: &str| !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_count(whole) || !is_count(fraction) {
+        return None;
+    }
+    let whole: i64 = whole.parse().ok()?;
+    let unit = epoch(whole).checked_div(whole)?;
+    let part = fraction.parse::<i128>().ok()? * i128::from(unit) / 10_i128.pow(fraction.len() as u32);
+    epoch(whole).checked_add(i64::try_from(part).ok()?)
 }
 
 #[cfg(test)]
@@ -87,6 +103,9 @@ mod tests {
         for value in [second, second * 1_000, second * 1_000_000, nanos] {
             assert_eq!(epoch(value), nanos);
         }
+        assert_eq!(number("1777878011.123"), Some(1_777_878_011_123_000_000));
+        assert_eq!(number("1777878011123.25"), Some(1_777_878_011_123_250_000));
+        assert_eq!((number("1e9"), number("-1.5")), (Some(1_000_000_000_000_000_000), Some(-1_500_000_000)));
         assert_eq!(epoch(-1), -1_000_000_000);
         assert_eq!(epoch(i64::MIN), i64::MIN);
     }

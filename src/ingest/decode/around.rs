@@ -3,7 +3,9 @@
 //!
 //! Only records that no format knows are looked at in this way, and what is found counts only if a format knows it.
 
+use crate::call::{Flag, Nanos, TimeSource};
 use crate::source::json::{self, Object};
+use crate::source::{Event, time};
 use regex::Regex;
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -19,19 +21,24 @@ pub(super) enum Parts<'a> {
 
 /// Members in which collectors keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, Splunk's HEC, Loki.
 const LINE_KEYS: &[&str] = &["log", "MESSAGE", "message", "event", "line"];
+/// Members in which they keep when it was written: Docker and Splunk, Logstash, Loki, Fluent Bit, journald in microseconds.
+const TIME_KEYS: &[&str] =
+    &["time", "@timestamp", "timestamp", "ts", "date", "_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"];
 /// One prefix of a line, with the space behind it.
 static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
     let prefixes = [
         // docker compose logs
         r"[A-Za-z0-9][\w.-]* +\| ",
+        // rsyslog with its own template, journalctl -o short-iso
+        r"(?:<\d{1,3}>)?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d) [\w.-]+ [^\s:\[]+\[\d+\]: ",
         // Kubernetes' CRI, docker logs --timestamps, kubectl logs --timestamps
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d) (?:(?:stdout|stderr) [FP] )?",
         // kubectl logs --prefix
         r"\[(?:pod|container)/[^\]\s]+\] ",
         // RFC 3164, journalctl
         r"(?:<\d{1,3}>)?[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [^\s:\[]+(?:\[\d+\])?: ",
-        // RFC 5424 without structured data
-        r"<\d{1,3}>1 \S+ \S+ \S+ \S+ \S+ - ",
+        // RFC 5424
+        r#"<\d{1,3}>1 \S+ \S+ \S+ \S+ \S+ (?:-|(?:\[[^\s\]"]+(?: [^\s="]+="(?:[^"\\]|\\.)*")*\])+) (?:\x{feff})?"#,
     ];
     Regex::new(&format!("^(?:{})", prefixes.join("|"))).expect("the pattern is well formed")
 });
@@ -53,10 +60,52 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
     unprefixed(text).map_or(Parts::None, |text| Parts::OneOf(vec![text]))
 }
 
-/// The line in a member: a text, or an object by itself.
+/// When a collector or a runtime wrote the record, and whether its zone was assumed.
+pub(super) fn time(text: &str, json: Option<&Object<'_>>) -> Option<(Nanos, bool)> {
+    if let Some(object) = json {
+        return TIME_KEYS.iter().find_map(|key| time::member(object, key));
+    }
+    let prefix = PREFIX.find(text)?.as_str();
+    // Behind a priority, `<13>`, if there is one.
+    let words = prefix.split(' ').map(|word| word.rsplit('>').next().unwrap_or(word));
+    words.into_iter().find_map(|word| time::rfc3339(&word.replace(',', "."))).map(|time| (time, false))
+}
+
+/// Gives events without a time that of what was around them.
+pub(super) fn stamp(events: &mut [Event], (time, is_assumed): (Nanos, bool)) {
+    for event in events {
+        let (call, is_end) = match event {
+            Event::Request { call, .. } | Event::Call { call, .. } => (call, false),
+            Event::Response { call, .. } => (call, true),
+            Event::Cancel { time: at, .. } | Event::Connection { time: at, .. } => {
+                at.get_or_insert(time);
+                continue;
+            }
+            _ => continue,
+        };
+        if call.time.is_some() || call.time_end.is_some() {
+            continue;
+        }
+        if is_end {
+            call.time_end = Some(time);
+        } else {
+            (call.time, call.time_source) = (Some(time), TimeSource::RequestLine);
+        }
+        if is_assumed {
+            call.flag(Flag::ZoneAssumed);
+        }
+    }
+}
+
+/// The line in a member: a text, an object by itself, or bytes, as journald writes a line with colours.
 fn line(raw: &str) -> Option<Cow<'_, str>> {
     if raw.starts_with('{') {
         return Some(Cow::Borrowed(raw));
+    }
+    if raw.starts_with('[') {
+        let bytes: Vec<u8> = serde_json::from_str(raw).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        return Some(text.trim().to_owned()).filter(|line| !line.is_empty()).map(Cow::Owned);
     }
     let text = json::string(raw)?;
     let line = text.trim_ascii();

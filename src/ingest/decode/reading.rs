@@ -95,6 +95,9 @@ impl Reading<'_> {
             Parts::All(texts) => self.all(&texts, depth),
         };
         if let Some(known) = found {
+            if let Some(time) = around::time(text, parsed.as_ref()) {
+                around::stamp(&mut self.out.events, time);
+            }
             return known;
         }
         if tolerated() {

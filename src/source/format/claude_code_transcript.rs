@@ -52,7 +52,10 @@ impl LogFormat for ClaudeCodeTranscript {
     fn claims(&self, record: &Record<'_>) -> bool {
         const OWN: [&str; 3] = ["parentUuid", "leafUuid", "isSnapshotUpdate"];
         record.json.is_some_and(|line| {
-            let Some(kind) = line.str("type") else { return false };
+            let Some(kind) = line.str("type") else {
+                // The companion of a subagent's file, which holds no call.
+                return line.has("agentType") && (line.has("toolUseId") || line.has("spawnDepth"));
+            };
             (OWN.iter().any(|key| line.has(key)) || is_short(line, &kind))
                 && !["jsonrpc", "projectHash", "payload", "traceId", "audit_id"].iter().any(|key| line.has(key))
         })

@@ -21,7 +21,10 @@ pub(super) fn judge(call: &mut Call, span: &Span<'_>, is_tool: bool) {
     let attributes = &span.attributes;
     let exception = |key: &str| span.exception.as_ref().and_then(|event| event.string(&[key]));
     let error_type = attributes.string(&["error.type"]).or_else(|| exception("exception.type").filter(|_| span.failed));
-    let message = span.message.clone().or_else(|| attributes.string(&["mcp.error.message", "error.message"]));
+    let message = span
+        .message
+        .clone()
+        .or_else(|| attributes.string(&["mcp.error.message", "rpc.jsonrpc.error_message", "error.message"]));
     let message = message.or_else(|| exception("exception.message").filter(|_| span.failed));
     let code = attributes
         .string(RPC_CODE)

@@ -230,10 +230,11 @@ pub(in crate::source) fn response_body(call: &mut Call, body: Option<&str>) {
     };
     let text = json::string(body);
     let streamed = text.as_deref().and_then(last_message);
-    let opened = text.as_deref().filter(|text| Object::parse(text).is_ok());
-    if text.is_some() && streamed.is_none() && opened.is_none() {
+    let parsed = text.as_deref().map(Object::parse);
+    let opened = text.as_deref().filter(|_| matches!(parsed, Some(Ok(_))));
+    if let (Some(Err(broken)), None) = (&parsed, streamed) {
         call.result = Some(body.to_string());
-        call.result_state = PayloadState::Unparsable;
+        call.result_state = if broken.is_eof() { PayloadState::Truncated } else { PayloadState::Unparsable };
         call.flag(Flag::TruncatedJson);
         return;
     }

@@ -116,7 +116,7 @@ fn response_bodies_as_stream_or_with_holes() {
     );
     assert_eq!((call.outcome, call.result.as_deref()), (Outcome::ProtocolError, Some(r#"{"code":-1,"message":"m"}"#)));
     let call = response(r#""{\"jsonrpc\":\"2.0\",\"resu""#);
-    assert_eq!((call.result_state, call.outcome), (PayloadState::Unparsable, Outcome::Success));
+    assert_eq!((call.result_state, call.outcome), (PayloadState::Truncated, Outcome::Success));
     assert_eq!(response(r#"{"temperature":"22"}"#).result.as_deref(), Some(r#"{"temperature":"22"}"#));
 }
 

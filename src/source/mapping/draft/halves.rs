@@ -101,6 +101,11 @@ pub(super) fn draft(objects: &[Object<'_>], id: &str, halves: &Halves) -> Option
         let fields = fields_of(&of_side);
         let unique = fields.iter().find(|f| f.place == halves.id).is_some_and(Field::is_unique_by_itself);
         let mut chosen = Chosen::of(&fields, of_side.len());
+        // Of both sides alike, whether or not the response's table has the column.
+        let within = chosen
+            .place("session_id")
+            .filter(|place| !unique && objects.iter().all(|o| has(o, place)))
+            .map(str::to_owned);
         // What tells the kinds apart is no outcome, unless it is all that there is.
         chosen.lines.retain(|line| line.place != halves.place && line.place != halves.id);
         if side == "response" {
@@ -124,8 +129,7 @@ pub(super) fn draft(objects: &[Object<'_>], id: &str, halves: &Halves) -> Option
         table.equals(&halves.place, &values);
         table.list("exists", &[halves.id.as_str()]);
         table.key("side", side);
-        let within = chosen.place("session_id").filter(|place| !unique && objects.iter().all(|o| has(o, place)));
-        table.pair(&halves.id, within, unique);
+        table.pair(&halves.id, within.as_deref(), unique);
         table.columns(&chosen);
         out.push_str(&table.finish());
         out.push('\n');
