@@ -3,6 +3,7 @@
 //! A matcher looks around that byte and gives the span, or nothing. What is found is a candidate for joining calls,
 //! so precision counts: versions are no addresses, `user.email` is no domain, check digits are checked.
 
+pub(crate) mod international;
 pub(crate) mod money;
 pub(crate) mod path;
 mod tld;
@@ -60,6 +61,11 @@ pub(crate) fn url(text: &str, colon: usize) -> Option<Url> {
             && let Some(literal) = super::secret::literal_at(text, at)
         {
             at = literal.end;
+        } else if byte >= 0x80
+            && !bytes[authority..at].iter().any(|b| matches!(b, b'/' | b'?' | b'#'))
+            && let Some(end) = international::host_end(text, authority).filter(|end| *end > at)
+        {
+            at = end;
         } else {
             break;
         }
@@ -123,6 +129,11 @@ pub(crate) fn email(text: &str, at: usize) -> Option<Range<usize>> {
     start += bytes[start..at].iter().position(u8::is_ascii_alphanumeric)?;
     let domain = &bytes[at + 1..];
     let length = domain.iter().take(253).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')).count();
+    if domain.get(length).is_some_and(|byte| *byte >= 0x80)
+        && let Some(end) = international::host_end(text, at + 1)
+    {
+        return Some(start..end);
+    }
     let domain = &domain[..length];
     let length = domain.iter().rposition(u8::is_ascii_alphanumeric)? + 1;
     let domain = &domain[..length];

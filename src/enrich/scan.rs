@@ -239,11 +239,13 @@ impl<'t, 'f> Scanner<'t, 'f> {
             }
             b':' => return self.on_colon(at, next),
             b'=' if self.secrets() => self.name_before(at),
-            b'@' if free && next.is_ascii_alphanumeric() => {
+            b'@' if free && (next.is_ascii_alphanumeric() || next >= 0x80) => {
                 if let Some(span) = observable::email(text, at) {
                     self.taken = span.end;
                     if self.look != Look::Secrets {
-                        self.finds.observable_lower("email", self.node, &text[span]);
+                        let host = observable::international::to_ascii(&text[at + 1..span.end]);
+                        let written = host.map(|host| format!("{}{host}", &text[span.start..=at]));
+                        self.finds.observable_lower("email", self.node, written.as_deref().unwrap_or(&text[span]));
                     }
                 }
             }
@@ -392,6 +394,8 @@ impl<'t, 'f> Scanner<'t, 'f> {
         }
         let web = matches!(scheme, "http" | "https" | "ws" | "wss" | "ftp" | "HTTP" | "HTTPS");
         let host = &text[url.host];
+        let in_dns = if host.is_ascii() { None } else { observable::international::to_ascii(host) };
+        let host = in_dns.as_deref().unwrap_or(host);
         self.observe("url", url.span);
         if let Some(kind) = observable::host_kind(host, web) {
             self.finds.observable_lower(kind, self.node, host.trim_end_matches('.'));

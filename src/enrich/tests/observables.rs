@@ -13,6 +13,20 @@ fn found() {
             "see https://Docs.Example.com:8443/a(b)?q=1#f.",
             &["url https://Docs.Example.com:8443/a(b)?q=1#f", "domain docs.example.com"],
         ),
+        (
+            "an https://bücher.example:8443/ä und z@Müller-Bau.de, https://пример.рф/x",
+            &[
+                "url https://bücher.example:8443/",
+                "domain xn--bcher-kva.example",
+                "email z@xn--mller-bau-q9a.de",
+                "url https://пример.рф/x",
+                "domain xn--e1afmkfd.xn--p1ai",
+            ],
+        ),
+        (
+            "https://example.comを見て、bob@example.orgに送る",
+            &["url https://example.com", "domain example.com", "email bob@example.org"],
+        ),
         ("(http://10.0.0.7/x)", &["url http://10.0.0.7/x", "ip 10.0.0.7"]),
         ("go to evil.example.org now", &["domain evil.example.org"]),
         ("read paste.rs/abc", &["domain paste.rs"]),
