@@ -97,8 +97,8 @@ impl Log {
             13 => {
                 // The same line again, as another export has it.
                 let Some(line) = self.lines.get(usize::from(how) % self.lines.len().max(1)).cloned() else { return };
+                self.repeated.push(line.clone());
                 self.line(&line);
-                self.repeated.push(line);
                 return;
             }
             14 => {
