@@ -7,14 +7,15 @@
 --   requests and their answers are no longer in the log, which no other trace would show.
 --   high: several numbers in a row are missing, and the requests around the gap can send, write or destroy. medium: min_missing or more. low: fewer, but a
 --   row of them.
---   Left out: connections whose ids are not dense (max_share), and ids that another connection of the same file used at the time, because one
+--   Left out: connections whose ids are not dense (more gaps, whatever their length, than max_share), or of which max_times as many numbers are missing as
+--   are there, and ids that another connection of the same file used at the time, because one
 --   counter serves several servers. Sequences that begin late or end early are normal.
 --   """
 -- tags = ["owasp.mcp08", "owasp.asi10", "attack.T1070", "attack.T1562.008"]
 -- falsepositives = ["a tap that drops lines under load", "clients that number their notifications too"]
 -- window = "24h"
 -- needs = ["request_ids"]
--- params = { min_requests = 12, min_missing = 3, max_share = 0.25 }
+-- params = { min_requests = 12, min_missing = 3, max_share = 0.25, max_times = 3 }
 WITH sequence AS (
     SELECT connection_id, session_id, source_file, min(TRY_CAST(jsonrpc_request_id AS BIGINT)) AS lowest, max(TRY_CAST(jsonrpc_request_id AS BIGINT)) AS highest,
            count(DISTINCT jsonrpc_request_id) AS ids
@@ -24,7 +25,9 @@ WITH sequence AS (
 ),
 holed AS (
     SELECT *, highest - lowest + 1 - ids AS missing FROM sequence
-    WHERE ids >= $min_requests AND highest - lowest + 1 > ids AND highest - lowest + 1 - ids <= $max_share * (highest - lowest + 1)
+    WHERE ids >= $min_requests AND highest - lowest + 1 > ids
+      -- A jump to far higher numbers is another counter.
+      AND highest - lowest + 1 - ids <= $max_times * ids
 ),
 numbered AS (
     SELECT h.connection_id, h.session_id, h.source_file, h.ids, c.call_id, c.agent, c.server, c.time, TRY_CAST(c.jsonrpc_request_id AS BIGINT) AS id,
@@ -41,7 +44,9 @@ step AS (
 ),
 hole AS (
     SELECT *, unnest(range(id_before + 1, id)) AS missing_id
-    FROM (SELECT * FROM step WHERE id - id_before > 1)
+    FROM (SELECT *, sum(CASE WHEN id - id_before > 1 THEN 1 ELSE 0 END) OVER (PARTITION BY connection_id, session_id, source_file) AS gaps FROM step)
+    -- Dense is what has few gaps, however long: otherwise who removes more would be found less.
+    WHERE id - id_before > 1 AND gaps <= $max_share * (ids + gaps)
 ),
 lost AS (                        -- and nobody else used the number at that time
     SELECT h.connection_id, h.session_id, h.source_file, h.missing_id, min(h.agent) AS agent, min(h.server) AS server, min(h.id_before) AS id_before,

@@ -7,12 +7,14 @@
 --   high: a file of the user or the machine (a dot folder of a home folder, /etc, /proc, a path that climbs out), a tool that sends
 --   it out, or three and more such files in one session. medium: a file inside a project, such as .env.
 --   low: the attempt failed or was denied. One level less when the user named the file. Paths that only stand in a text, and tools
---   that only write, do not count. Needs argument paths, no results.
+--   that only write, do not count. Nor does a command that only uses the file (ssh -i, --kubeconfig, a variable put before a
+--   command), looks at its name, mode or size (ls, stat, chmod, ssh-keygen), removes it or writes it, unless a secret is in its
+--   result. Needs argument paths, no results.
 --   """
 -- tags = ["owasp.mcp01", "owasp.asi03", "atlas.AML.T0098", "atlas.AML.T0055", "atlas.AML.T0037", "attack.T1552.001"]
 -- falsepositives = ["an agent that sets up or repairs the configuration of a tool", "backup and dotfile jobs"]
 -- window = "24h"
--- params = { harvest = 3, max_bytes = 4096 }
+-- params = { harvest = 3, max_bytes = 4096, max_text = 65536 }
 -- needs = ["arguments"]
 -- helps = ["prompts"]
 WITH whole AS (                  -- arguments that are a path, also a bare file name, which no observable is made of
@@ -34,6 +36,34 @@ WITH whole AS (                  -- arguments that are a path, also a bare file 
 mentioned AS (                   -- a path inside a longer text is read only by a command
     SELECT call_id, value AS path FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value)
 ),
+command AS (
+    -- The commands without what lets no content out: public keys; files written to; values of options that name an identity;
+    -- variables set for a command, if none is used in the text; commands that ask for names, modes and sizes, if their output
+    -- is not taken for names to read.
+    SELECT call_id, text,
+           CASE WHEN regexp_like(text, '\bxargs\b|\bread\s|\bparallel\b') THEN used
+                ELSE regexp_replace(used, '(^|[";&|(]\s*|\b(sudo|then|do|else|if|!)\s+)(chmod|chown|chgrp|ls|ll|stat|touch|test|\[\[?|mkdir|file|du|wc|realpath|basename|dirname|rm|unlink|ssh-keygen|ssh-add)'
+                                          || '\s([^|;&<>`$()"\\]|\$[A-Za-z{])*', '\1', 'g') END AS rest
+    FROM (SELECT call_id, text,
+                 CASE WHEN regexp_like(regexp_replace(outward, '\$\{?(HOME|USER|PWD)\b', '', 'g'), '\$\{?[A-Za-z_]') THEN outward
+                      ELSE regexp_replace(outward, '(^|[";&|(]\s*|\b(env|export|sudo)\s+)([A-Za-z_]\w*=\S*(\s+|$))+', '\1', 'g') END AS used
+          FROM (SELECT call_id, text,
+                       regexp_replace(regexp_replace(regexp_replace(regexp_replace(text, '[^\s|;&"]+\.pub\b|\bsigningkey\s+[^\s|;&"]+', '', 'g'), '>>?\s*[^\s|;&<>"]+', '', 'g'),
+                           '\s--?(private-key|key-file|keyfile|kubeconfig|key|identity|identity-file|identityfile|cert|client-key|client-certificate|ssh-key|sshkey|ssh-key-file|ssh-private-key|defaults-(?:extra-)?file|env-file|netrc-file|var-file)[=\s]+[^\s|;&"]+', ' ', 'gi'),
+                           '\b(ssh|scp|sftp|mosh|autossh|sshfs|ssh-copy-id)\b([^|;&"]*?)\s-(i\s*|o\s*IdentityFile[=\s])[^\s|;&"]+', '\1\2', 'g') AS outward
+                FROM (SELECT c.call_id, regexp_replace(replace(replace(replace(c.arguments, '\"', ''), '\n', ' ; '), '\t', ' '), '''', '', 'g') AS text
+                      FROM calls c JOIN (SELECT DISTINCT call_id FROM mentioned) m ON m.call_id = c.call_id
+                      WHERE c.event_kind = 'call' AND has_capability(c.capabilities, 'executes') AND c.arguments_bytes <= $max_text)))
+),
+leaked AS (                      -- whatever the command, its result held a secret
+    SELECT DISTINCT call_id FROM observables WHERE type = 'secret' AND origin = 'result'
+),
+read_in_command AS (
+    SELECT m.call_id, m.path FROM mentioned m
+    LEFT JOIN command k ON k.call_id = m.call_id
+    LEFT JOIN leaked l ON l.call_id = m.call_id
+    WHERE l.call_id IS NOT NULL OR k.call_id IS NULL OR strpos(k.text, m.path) = 0 OR strpos(k.rest, m.path) > 0
+),
 read AS (
     SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, n.path,
            CASE WHEN c.outcome NOT IN ('success', 'unknown', 'no_response') THEN 1
@@ -44,7 +74,7 @@ read AS (
                                          || '[\\/]+(\.|AppData|Library)|/(etc|proc|run|var)/)')
                 THEN 3
                 ELSE 2 END AS grade
-    FROM (SELECT call_id, path, false AS in_text FROM whole UNION SELECT call_id, path, true FROM mentioned) n
+    FROM (SELECT call_id, path, false AS in_text FROM whole UNION SELECT call_id, path, true FROM read_in_command) n
     JOIN calls c ON c.call_id = n.call_id
     WHERE c.event_kind = 'call' AND (NOT n.in_text OR has_capability(c.capabilities, 'executes'))
 ),

@@ -15,17 +15,22 @@
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH hit AS (
-    SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, arguments,
+    SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, text AS arguments,
            arguments IS NULL OR arguments_bytes <= 2 AS unlogged,
            -- What is to be kept is said, and nothing else is removed: rotation.
-           coalesce(regexp_like(arguments, '\b(restic\s+forget|borg\s+prune|kopia\s+snapshot\s+expire|rustic\s+forget)\b[^|;&"]*--keep-', 'i')
-                    AND NOT regexp_like(arguments, '\b(rm|shred|unlink|truncate|vssadmin|wbadmin|wevtutil|history\s+-c|auditctl|aws|gcloud|az|zfs|btrfs|velero|borg\s+delete)\b', 'i'), false) AS rotates
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
-      AND (regexp_like(tool, '(^|[_.-])(delete|remove|purge|clear|disable|stop|drop|wipe|erase|truncate|empty)[_.-]?\w*?(backup|snapshot|recovery_?point|audit|trail|log_?(group|stream|sink|file|s)?|logging|trash|recycle|version|history)s?$|^(delete|remove|purge|clear|disable|stop|wipe|erase|empty)\w*(Backup|Snapshot|Audit|Trail|Log|Logging|Trash|History)s?$', 'i')
+           coalesce(regexp_like(text, '\b(restic\s+forget|borg\s+prune|kopia\s+snapshot\s+expire|rustic\s+forget)\b[^|;&"]*--keep-', 'i')
+                    AND NOT regexp_like(text, '\b(rm|shred|unlink|truncate|vssadmin|wbadmin|wevtutil|history\s+-c|auditctl|aws|gcloud|az|zfs|btrfs|velero|borg\s+delete)\b', 'i'), false) AS rotates
+    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
+    FROM (SELECT *, CASE WHEN arguments_bytes <= $max_bytes AND strpos(arguments, '\"') > 0
+                         THEN concat(arguments, ' ', replace(arguments, '\"', '')) ELSE arguments END AS text
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
+    WHERE (regexp_like(tool, '(^|[_.-])(delete|remove|purge|clear|disable|stop|drop|wipe|erase|truncate|empty)[_.-]?\w*?(backup|snapshot|recovery_?point|audit|trail|log_?(group|stream|sink|file|s)?|logging|trash|recycle|version|history)s?$|^(delete|remove|purge|clear|disable|stop|wipe|erase|empty)\w*(Backup|Snapshot|Audit|Trail|Log|Logging|Trash|History)s?$', 'i')
            OR (array_has_any(capabilities, make_array('executes', 'destructive')) AND arguments_bytes <= $max_bytes
-               AND regexp_like(arguments, '\b(vssadmin(\.exe)?\s+delete\s+shadows|wbadmin\s+delete|bcdedit\b[^|;&"]*recoveryenabled\s+no|wmic\s+shadowcopy\s+delete|tmutil\s+(delete|disable)'
-                   || '|wevtutil\s+(cl|clear-log)|Clear-EventLog|journalctl\s+[^|;&"]*--vacuum|history\s+-c|auditctl\s+-(e\s*0|D))\b'
+               AND regexp_like(text, '\b(vssadmin(\.exe)?\s+delete\s+shadows|wbadmin\s+delete|bcdedit\b[^|;&"]*recoveryenabled\s+no|wmic\s+shadowcopy\s+delete|tmutil\s+(delete|disable)'
+                   || '|wevtutil\s+(cl|clear-log)|Clear-EventLog|history\s+-c|auditctl\s+-(e\s*0|D))\b'
+                   -- Next to nothing is left. To keep weeks or many megabytes is rotation.
+                   || '|\bjournalctl\s+[^|;&"]*--vacuum-(time[=\s]+[''\\]*(0\w*|\d+\s*(us|ms|s|sec\w*|m|min\w*|h|hr|hours?))|size[=\s]+[''\\]*(0\w*|\d+[KB]?|[1-9]M)|files[=\s]+[01])([^.\w]|$)'
                    || '|\b(rm|shred|unlink|truncate|Remove-Item|del)\s[^|;&"]*(/var/log(/|\b)|/var/backups|\.(bash|zsh|python|psql|mysql)_history|auth\.log|audit\.log|\.claude/projects|\.codex/sessions|/var/spool/audit)|(^|[;&|"\s])>\s*(/var/log/\S+|~/\.(bash|zsh)_history)|\bln\s+-sf?\s+/dev/null\s+\S*(history|\.log)'
                    || '|\baws\s+(cloudtrail\s+(delete-trail|stop-logging)|logs\s+delete-log-(group|stream)|(ec2|rds)\s+delete-\w*-?snapshot|backup\s+delete-\S+|guardduty\s+delete-detector|s3api\s+put-bucket-versioning[^|;&"]*Suspended)'
                    || '|\bgcloud\s+(logging\s+(sinks|logs|buckets)\s+delete|compute\s+snapshots\s+delete|sql\s+backups\s+delete)|\baz\s+(snapshot\s+delete|backup\s+protection\s+disable|monitor\s+diagnostic-settings\s+delete)|\b(zfs|btrfs)\s+(destroy\s+\S+@|subvolume\s+delete)|\brestic\s+forget\b[^|;&"]*--prune|\bborg\s+(delete|prune)\b|\bvelero\s+backup\s+delete', 'i')))

@@ -40,10 +40,12 @@ by_tools AS (
 by_command AS (
     SELECT session_id, agent, server, regexp_replace(arguments, '^.*?\b((7z|zip|rar|gpg|openssl|age|ccrypt|tar)\b[^|;&"]*).*$', '\1', 'is') AS how, make_array(call_id) AS call_ids, time AS first_seen, time AS last_seen,
            CAST(NULL AS BIGINT) AS files, 3 AS grade
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
-      AND outcome IN ('success', 'unknown', 'no_response')
-      AND regexp_like(arguments, '\b(7z\s+a\s[^|;&"]*-p\S+[^|;&"]*-sdel|zip\s[^|;&"]*-\w*m\w*\s[^|;&"]*(-P|-e|--password)|zip\s[^|;&"]*(-P|-e|--password)[^|;&"]*\s-\w*m|rar\s+[am]\s[^|;&"]*-df[^|;&"]*-h?p|ccrypt\s+(-e|-r)|'
+    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
+    FROM (SELECT call_id, session_id, agent, server, time, CASE WHEN strpos(arguments, '\"') > 0 THEN concat(replace(arguments, '\"', ''), ' ', arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+            AND outcome IN ('success', 'unknown', 'no_response'))
+    WHERE regexp_like(arguments, '\b(7z\s+a\s[^|;&"]*-p\S+[^|;&"]*-sdel|zip\s[^|;&"]*-\w*m\w*\s[^|;&"]*(-P|-e|--password)|zip\s[^|;&"]*(-P|-e|--password)[^|;&"]*\s-\w*m|rar\s+[am]\s[^|;&"]*-df[^|;&"]*-h?p|ccrypt\s+(-e|-r)|'
           || '(gpg|openssl\s+enc|age)\s[^|;"]*(-c|--symmetric|-e|-r|--encrypt|-aes\S*)\b[^"]*(;|&&|\bdo\b|-exec)[^"]*\b(rm|shred|unlink)\b|(for|find|xargs)\b[^"]*\b(gpg|openssl\s+enc|age)\s[^"]*\b(rm|shred|unlink|mv)\b)')
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(first_seen) AS first_seen, max(last_seen) AS last_seen,

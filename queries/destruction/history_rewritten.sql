@@ -19,14 +19,21 @@ WITH pushes AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            coalesce(regexp_like(arguments, '\bgit\s+[^|;&"]*push\b', 'i'), false) AS pushes, coalesce(arguments, '') AS text,
            coalesce(regexp_like(arguments, '"force\w*"\s*:\s*true', 'i'), false) AS forced,
+           -- Only removes a branch or tag, and pushes nothing over another.
+           coalesce(regexp_like(arguments, '\bgit\s+[^|;&"]*push\b[^|;&"]*(\s(--delete|-d)\b|\s:[\w/.-]+)', 'i')
+                    AND NOT regexp_like(arguments, '\bgit\s+[^|;&"]*push\b[^|;&"]*(\s(-\w*f\w*|--force\S*|--mirror|--prune)(\s|["\\]|$)|\s\+[\w/.-]+)|filter-|\bbfg\b|reflog'), false) AS only_deletes,
            CASE WHEN NOT has_capability(capabilities, 'executes')
                 THEN (regexp_like(tool, '(^|[_.-])(delete|remove)_?(remote_?)?(branch|tag|ref)s?$|^(delete|remove)(Branch|Tag|Ref)', 'i')
                       OR (regexp_like(tool, 'push|update_?ref', 'i') AND regexp_like(arguments, '"force\w*"\s*:\s*true', 'i')))
                 ELSE regexp_like(arguments, '\bgit\s+[^|;&"]*push\b[^|;&"]*(\s(-\w*f\w*|--force(-with-lease|-if-includes)?(=\S+)?|--mirror|--delete|-d|--prune)\b|\s\+[\w/.-]+|\s:[\w/.-]+)'
                     || '|\bgit\s+filter-(branch|repo)\b|\bbfg\b[^|;&"]*--delete|\bgit\s+reflog\s+expire\b[^|;&"]*--all|\bgh\s+api\b[^|;&"]*(-X\s*DELETE|--method\s+DELETE)[^|;&"]*/git/refs|\bgh\s+repo\s+delete\b') END AS rewrites
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
-      AND ((has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, arguments_bytes,
+                 CASE WHEN arguments_bytes <= $max_bytes AND has_capability(capabilities, 'executes') AND strpos(arguments, '\"') > 0
+                      THEN concat(replace(arguments, '\"', ''), ' ', arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
+    WHERE ((has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND regexp_like(arguments, '\bgit\s+[^|;&"]*push\b|\bgit\s+filter-|\bgit\s+reflog\s+expire|\bbfg\b|\bgh\s+(api|repo)\b', 'i'))
            OR regexp_like(tool, 'push|(delete|remove)_?(remote_?)?(branch|tag|ref)s?$|update_?ref', 'i'))
 ),
@@ -42,7 +49,7 @@ graded AS (
            regexp_replace(min(j.text), '^.*?(\bgit\s[^|;&"]*(push|filter-\w+|reflog)[^|;&"]*|\bgh\s[^|;&"]*).*$', '\1', 'is') AS what,
            CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
                 WHEN bool_or(j.shared) AND NOT bool_or(j.leased) THEN 3
-                WHEN bool_or(j.leased) OR bool_or(j.own) OR NOT bool_or(j.pushes OR j.forced) THEN 1 ELSE 2 END
+                WHEN bool_or(j.leased) OR bool_or(j.own) OR NOT bool_or(j.pushes OR j.forced) OR bool_and(j.only_deletes) THEN 1 ELSE 2 END
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM judged j
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time

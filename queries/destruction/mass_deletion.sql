@@ -4,8 +4,8 @@
 -- status = "stable"
 -- description = """
 --   In one session an agent's destructive calls succeeded on many different targets of one server within a short time: files, mails, records, users.
---   high: four times the limit, or the limit after untrusted content was read. medium: the limit. One level less when the same agent did as
---   much at that server in an earlier session within the window. low: the user asked for a deletion, or wrote in another language than English, of which this cannot be told.
+--   high: four times the limit, or the limit after untrusted content was read. medium: the limit. One level less each when the same agent did as
+--   much at that server in an earlier session within the window, and when all went into an archive or trash, from where it can be taken back. low: the user asked for a deletion, or wrote in another language than English, of which this cannot be told.
 --   Different targets are different arguments (by hash, so payloads are not needed). Shells and query tools are another rule's matter
 --   (wide_destruction). A list of targets in one call counts by its length, where arguments are logged. Spread over many sessions or agents this stays quiet.
 --   """
@@ -20,6 +20,8 @@ WITH deletions AS (
            -- A list of targets in one call: what stands between the commas of its first list, or of a list of objects.
            max(greatest(1, coalesce(CASE WHEN regexp_like(arguments, '\[[^\[\]{}]*,') THEN regexp_count(regexp_replace(arguments, '^.*?\[([^\[\]{}]*,[^\[\]{}]*).*$', '\1', 's'), ',') + 1 ELSE 1 END, 1),
                         coalesce(regexp_count(arguments, '\}\s*,\s*\{') + 1, 1))) AS things,
+           -- What lies in an archive or trash can be taken back.
+           bool_and(regexp_like(tool, 'archive|trash', 'i') AND NOT regexp_like(tool, 'empty|purge|clear|wipe|erase|destroy|drop|permanent|from_?(trash|archive)|(delete|remove)_?\w*(archive|trashed)', 'i')) AS kept,
            date_bin(CAST($within AS INTERVAL), min(time)) AS bin
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown')
@@ -29,18 +31,19 @@ WITH deletions AS (
 ),
 bins AS (                        -- a burst may lie across the border of two spans
     SELECT session_id, server, bin, CAST(sum(things) AS BIGINT) AS targets, min(agent) AS agent, min(time) AS started, max(time) AS ended,
-           array_agg(call_id ORDER BY time, call_id) AS call_ids, min(tool) AS tool
+           array_agg(call_id ORDER BY time, call_id) AS call_ids, min(tool) AS tool, bool_and(kept) AS kept
     FROM deletions GROUP BY session_id, server, bin
 ),
 spans AS (
     SELECT *, targets + CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(targets) OVER turn ELSE 0 END AS together,
            CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(call_ids) OVER turn END AS before_ids,
-           CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(started) OVER turn END AS before_started
+           CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(started) OVER turn END AS before_started,
+           kept AND CASE WHEN lag(bin) OVER turn = bin - CAST($within AS INTERVAL) THEN lag(kept) OVER turn ELSE true END AS all_kept
     FROM bins
     WINDOW turn AS (PARTITION BY session_id, server ORDER BY bin)
 ),
 burst AS (
-    SELECT session_id, server, min(agent) AS agent, min(coalesce(before_started, started)) AS started, max(ended) AS ended, max(together) AS targets, min(tool) AS tool,
+    SELECT session_id, server, min(agent) AS agent, min(coalesce(before_started, started)) AS started, max(ended) AS ended, max(together) AS targets, min(tool) AS tool, bool_and(all_kept) AS kept,
            array_distinct(flatten(array_agg(array_concat(coalesce(before_ids, make_array()), call_ids) ORDER BY bin))) AS call_ids
     FROM spans WHERE together >= $min_targets
     GROUP BY session_id, server
@@ -58,8 +61,9 @@ untrusted AS (
 graded AS (
     SELECT b.session_id, b.server, min(b.agent) AS agent, min(b.started) AS started, max(b.ended) AS ended, max(b.targets) AS targets, min(b.tool) AS tool,
            first_value(b.call_ids) AS call_ids, max(b.most_before) AS most_before, coalesce(bool_or(u.since < b.started), false) AS after_untrusted,
-           least(CASE WHEN max(b.targets) >= 4 * $min_targets OR bool_or(u.since < b.started) THEN 3 ELSE 2 END
-                 - CASE WHEN 2 * max(b.most_before) >= max(b.targets) THEN 1 ELSE 0 END, CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 3 END) AS grade
+           least(greatest(1, CASE WHEN max(b.targets) >= 4 * $min_targets OR bool_or(u.since < b.started) THEN 3 ELSE 2 END
+                 - CASE WHEN 2 * max(b.most_before) >= max(b.targets) THEN 1 ELSE 0 END
+                 - CASE WHEN bool_and(b.kept) THEN 1 ELSE 0 END), CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 3 END) AS grade
     FROM usual b
     LEFT JOIN untrusted u ON u.session_id = b.session_id
     LEFT JOIN prompts q ON q.session_id = b.session_id AND q.time <= b.started

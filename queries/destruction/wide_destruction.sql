@@ -6,10 +6,10 @@
 --   A command or statement that cannot be taken back and whose reach is a whole thing: recursive deletion of a root, home or parent folder or a
 --   bare wildcard, disks and file systems, a database or schema, a table without a condition, a cluster's namespace, an infrastructure; by command, by statement, or by a tool whose name says so.
 --   high: it worked. medium: it failed or was cut off; or a tool for it removed a repository, project or collection, or a statement changed every row.
---   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told, or when the target is called test, tmp,
---   scratch or staging. Whether somebody approved it
+--   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told, or when the target, its server or
+--   database, or what the user spoke of is called test, tmp, scratch, staging, sandbox or dev. Whether somebody approved it
 --   is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out,
---   and so is find with a name, age or size.
+--   and so are find with a name, age or size, and an infrastructure's single resources (-target).
 --   A program whose own code deletes is not seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi05", "atlas.AML.T0101", "attack.T1485", "attack.T1561"]
@@ -18,15 +18,26 @@
 -- helps = ["prompts"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
-WITH hit AS (
+WITH written AS (
+    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too. What is aimed
+    -- at single resources is taken out.
+    SELECT *, CASE WHEN strpos(spelled, '-target') > 0
+                   THEN regexp_replace(spelled, '\b(terraform|tofu)\s[^|;&"]*-target\b[^|;&"]*', '', 'g') ELSE spelled END AS text
+    FROM (SELECT *, CASE WHEN strpos(arguments, '\"') > 0 THEN concat(arguments, ' ', replace(arguments, '\"', '')) ELSE arguments END AS spelled
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+            AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive')))
+),
+hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           regexp_replace(arguments, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*-delete|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)|\bupdate\s+[\w.]+\s+set\s+[^\"]*|\baws\s+rds\s+delete-\S+[^|;&"\\]*).*$', '\1', 'is') AS what,
+           regexp_replace(text, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*(-delete|-exec\w*\s+(sudo\s+)?[\w/]*(rm|shred|sh\s+-c)\b|\|\s*xargs\s[^|;&"]*\b(rm|shred)\b)|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)|\bupdate\s+[\w.]+\s+set\s+[^\"]*|\baws\s+rds\s+delete-\S+[^|;&"\\]*).*$', '\1', 'is') AS what,
            3 AS reach, arguments
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive'))
-      AND regexp_like(arguments, '\brm\s+(-[\w-]+\s+)*-\w*[rR]\w*\s+(-[\w-]+\s+)*(--\s+)?[''"\\]{0,2}(/|~/?|\$HOME|\$\{HOME\}|\.\.?|/\*|\*|\./\*|~/\*|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''"\\]{0,2}\s*($|["\s;&|\\)`])'
-          || '|\brm\s+[^|;&"]*--no-preserve-root|\bfind\s+(/|~|\$HOME|/(etc|home|opt|srv|usr|var|data)\S*)\s+((-type\s+\S+|-maxdepth\s+\d+|-print\w*)\s+)*-delete\b'
+    FROM written
+    WHERE regexp_like(text, '\brm\s+(-[\w-]+\s+)*-\w*[rR]\w*\s+(-[\w-]+\s+)*(--\s+)?[''"\\]{0,2}(/|~/?|\$HOME(/\*?)?|\$\{HOME\}(/\*?)?|\.\.?|/\*|\*|\./\*|~/\*|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''"\\]{0,2}\s*($|["\s;&|\\)`])'
+          || '|\brm\s+[^|;&"]*--no-preserve-root|\bfind\s+(-[HLP]\s+)*(/|~/?|\$HOME/?|\$\{HOME\}/?|/(etc|home|opt|srv|usr|var|data)\S*)(\s+/\S+)*\s+'
+          -- Tests that narrow nothing: a kind of file, the same disk, what may be written, or all but a name.
+          || '((-(type|maxdepth|mindepth)\s+\S+|-(mount|xdev|depth|follow|writable|readable|executable|noleaf|print\w*)|(!|\\+!|-not)\s+-i?(name|path|wholename)\s+\S+)\s+)*'
+          || '(-delete\b|-exec(dir)?\s+(sudo\s+)?(/usr)?(/bin/)?(rm|shred|unlink)\b|-exec(dir)?\s+(/bin/)?(ba)?sh\s+-c\s+\S*rm\b|\|\s*(sudo\s+)?xargs\s[^|;&"]*\b(rm|shred|unlink)\b)'
           || '|\bmkfs(\.\w+)?\s+(-\S+\s+)*/dev/|\bdd\s+[^|;&"]*of=/dev/(sd|nvme|vd|hd|disk|mmcblk)|\b(shred|wipefs)\s[^|;&"]*/dev/'
           || '|\bdrop\s+(database|schema)\s+(if\s+exists\s+)?[^\s;"]+|\btruncate\s+(table\s+)?[\w."\\`]+\s*(cascade|restart|;|"|$)|\bdelete\s+from\s+[\w.\\"`]+\s*(;|"|\\n|$|where\s+(1\s*=\s*1|true))'
           || '|\b(terraform|tofu)\s+(-\S+\s+)*(destroy|apply\s+[^|;&"]*-destroy)[^|;&"]*-auto-approve|\bpulumi\s+destroy[^|;&"]*(-y|--yes)'
@@ -64,11 +75,18 @@ graded AS (
            min(h.outcome) IN ('success', 'unknown', 'no_response') AS worked,
            max(h.reach) - CASE WHEN min(h.outcome) IN ('success', 'unknown', 'no_response') THEN 0 ELSE 1 END
            -- Asked for, or a thing to be thrown away by its name or by the folder it stands in.
-           - CASE WHEN count(q.session_id) > 0 OR bool_and(regexp_like(h.what, '(^|[^a-zA-Z])(tests?|tmp|temp|scratch|staging|stg|sandbox)([^a-zA-Z]|$)', 'i') OR regexp_like(h.arguments, '\bcd\s+\S*\b(build|dist|target|tmp|out)/?[\w.-]*\s*(&&|;)\s*rm\s')) THEN 1 ELSE 0 END AS grade
+           - CASE WHEN count(q.session_id) > 0 OR bool_and(regexp_like(concat_ws(' ', h.server, h.what), '(^|[^a-zA-Z])(tests?|tmp|temp|scratch|staging|stg|sandbox)([^a-zA-Z]|$)|(^|[^a-zA-Z/])dev(elopment)?([^a-zA-Z/]|$)', 'i')
+                -- So is the database, cluster or environment that it is aimed at.
+                OR regexp_like(h.arguments, '("(db|database|db_?name|schema|env|environment|stage|workspace|connection|connection_?name|cluster|context|namespace|project|instance|profile)"\s*:\s*"'
+                                            || '|\s-[dnh]\s*|--(dbname|database|namespace|context|host|profile|env|environment|workspace|cluster)[=\s]+|\b(psql|mysql|mariadb|mongosh|dropdb)\s+)'
+                                            || '[''\\"]{0,2}([^\s"|;&]*[^a-zA-Z\s"|;&/])?(tests?|scratch|staging|stg|sandbox|dev|development)([^a-zA-Z]|$)', 'i')
+                OR regexp_like(h.arguments, '\bcd\s+\S*\b(build|dist|target|tmp|out)/?[\w.-]*\s*(&&|;)\s*rm\s')) THEN 1 ELSE 0 END AS grade
     FROM hit h
     LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
          AND ((regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i'))
-              OR regexp_like(q.text, '\b(destroy|tear ?down|wipe|drop|truncate|rm -r\w*|format|flush|purge|clean|free|reset the (database|cluster|environment)|(delete|remove) (all|every\w*|(\w+ ){0,3}(database|namespace|bucket|cluster|environment|table|repo\w*|project|schema|collection)s?))\b', 'i'))
+              OR regexp_like(q.text, '\b(destroy|tear ?down|wipe|drop|truncate|rm -r\w*|format|flush|purge|clean|free|reset the (database|cluster|environment)|(delete|remove) (all|every\w*|(\w+ ){0,3}(database|namespace|bucket|cluster|environment|table|repo\w*|project|schema|collection)s?))\b', 'i')
+              OR regexp_like(q.text, '\b(test|testing|staging|sandbox|scratch|dev|development|throw-?away)\s+(\w+\s+)?(databases?|db|env\w*|clusters?|schemas?|namespaces?|servers?|instances?|stacks?|machines?|box|workspaces?|systems?|tables?|data|buckets?)\b'
+                                     || '|\b(on|in|of|from)\s+(the\s+)?(test|staging|sandbox|dev)\b', 'i'))
     GROUP BY h.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -5,7 +5,7 @@
 -- description = """
 --   A query or a command took a whole table or database: pg_dump, mysqldump, COPY … TO, INTO OUTFILE, BACKUP, .dump, or SELECT * without a condition or limit from table after table.
 --   high: the copy went to a program, an address or a folder that others see (COPY TO PROGRAM, a pipe to curl, /tmp, /var/www), or a whole table was read and data was sent out afterwards. medium: a dump, or
---   min_tables whole tables, or one with min_bytes of results. low: COPY of one table into a file. One finding per session.
+--   min_tables whole tables, or one with min_bytes of results. low: COPY of one table into a file. A dump of the schema without rows is left out. One finding per session.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0085.001", "atlas.AML.T0086", "attack.T1213.006", "attack.T1005", "attack.T1074"]
 -- falsepositives = ["backups that are meant to be made by an agent", "small tables of constants"]
@@ -19,7 +19,9 @@ WITH tools AS (
 ),
 asked AS (
     -- The conditions on arguments name a column of tools, so that they are tried on calls of these tools only.
-    SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.result_bytes, lower(replace(replace(c.arguments, '\n', ' '), '\t', ' ')) AS sql
+    SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.result_bytes, -- A dump of the schema alone holds no rows.
+           lower(regexp_replace(replace(replace(c.arguments, '\n', ' '), '\t', ' '),
+                                '\b(pg_dump\s([^|;&]*\s)?(--schema-only|-s)|mysqldump\s([^|;&]*\s)?(--no-data|-d))([\s"\\][^|;&]*|$)', ' ', 'g')) AS sql
     FROM (SELECT * FROM tools WHERE takes_queries) t
     JOIN calls c ON c.tool = t.tool
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.arguments_bytes <= $max_bytes AND c.outcome = 'success'

@@ -4,6 +4,7 @@
 -- status = "stable"
 -- description = """
 --   A call created a rule, filter, delegate or forwarding address by which mail or messages go to an address by themselves, or hides what comes in (delete, mark as read, archive at once).
+--   A forwarding key with an address in the arguments of a tool that writes suffices, whatever the tool is called.
 --   high: an address outside the user's own domain that the user did not name. medium: a rule that hides messages, an address of the own domain, or the log does not show the address.
 --   low: the user named the address. The own domain is that of the user or of earlier senders of the session, where the log has one. Needs arguments for the address; one that is only a criterion (from, to, subject) is none.
 --   """
@@ -12,25 +13,32 @@
 -- needs = []
 -- helps = ["argument_sizes", "arguments", "prompts", "users"]
 -- window = "24h"
+-- params = { max_bytes = 16384 }
 WITH rules AS (
     SELECT call_id, session_id, agent, server, tool, time, arguments, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS user_email, arguments IS NULL OR arguments_bytes <= 2 AS unlogged,
-           regexp_like(tool, 'forward|redirect|delegat|auto_?reply', 'i') OR coalesce(regexp_like(arguments, '"(forward\w*|redirect\w*|delegate\w*|copy_?to|bcc_?all|send_?to)"\s*:|-ForwardingS?mtp?Address|DeliverToMailboxAndForward', 'i'), false) AS forwards,
+           by_key OR regexp_like(tool, 'forward|redirect|delegat|auto_?reply', 'i') OR coalesce(regexp_like(arguments, '"(forward\w*|redirect\w*|delegate\w*|copy_?to|bcc_?all|send_?to)"\s*:|-ForwardingS?mtp?Address|DeliverToMailboxAndForward', 'i'), false) AS forwards,
            coalesce(regexp_like(arguments, '"(delete|trash|markAsRead|mark_?as_?read|skip_?inbox|archive|stopProcessingRules|removeLabelIds|moveToFolder|move_?to)"\s*:\s*(true|"[^"]+"|\[[^\]]*(INBOX|UNREAD))', 'i'), false) AS hides
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
-      AND (regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?\w*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')
+    FROM (SELECT *,
+                 -- A key that says so, with an address, in what is written, whatever the tool's name. One message that is handed on is none.
+                 coalesce(array_has_any(capabilities, make_array('writes', 'credentials')) AND arguments_bytes <= $max_bytes
+                          AND regexp_like(arguments, '"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*)?"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
+                          AND NOT regexp_like(arguments, '"(message|mail|e_?mail|thread|msg)_?ids?"\s*:', 'i')
+                          AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i'), false) AS by_key
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
+    WHERE (by_key OR regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?\w*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')
            OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(New-InboxRule|Set-Mailbox\b[^|;"]*Forwarding|Add-MailboxPermission|gam\s[^|;"]*(forward|filter|delegate))|>\s*~/\.forward\b', 'i')))
       -- Rules of a mailbox, by the server's or tool's name or by what they look at.
-      AND (has_capability(capabilities, 'executes') OR regexp_like(concat_ws(' ', server, tool), 'mail|outlook|exchange|imap|inbox|office|m365|o365|graph|workspace|google|forward|delegat|send_?as|messag', 'i')
+      AND (by_key OR has_capability(capabilities, 'executes') OR regexp_like(concat_ws(' ', server, tool), 'mail|outlook|exchange|imap|inbox|office|m365|o365|graph|workspace|google|forward|delegat|send_?as|messag', 'i')
            OR coalesce(regexp_like(arguments, '"(from|sender|subject|criteria|has_?attachments?|mailbox|(add|remove)LabelIds|\w*forward\w*|\w*smtp\w*)"\s*:', 'i'), false))
-      AND NOT regexp_like(tool, 'firewall|alert|lint|security_?group|network|routing|dns|port_?forward', 'i')
+      AND (by_key OR NOT regexp_like(tool, 'firewall|alert|lint|security_?group|network|routing|dns|port_?forward', 'i'))
 ),
 aimed AS (
     SELECT r.*, lower(o.value) AS address
     FROM rules r LEFT JOIN observables o ON o.call_id = r.call_id AND o.origin = 'argument' AND o.type = 'email'
          -- An address that the rule only looks at is no target.
          AND NOT (regexp_like(o.path, '(^|/)(criteri\w*|conditions?|match\w*|when|if|query|exceptions?)(/|$)|(^|/)(from|sender|from_?address|sender_?address|subject|has_?the_?words?)(/\d+)?$', 'i')
-                  OR (regexp_like(o.path, '(^|/)to(/\d+)?$', 'i') AND NOT regexp_like(r.tool, 'forward|redirect|delegat|send_?as', 'i')))
+                  OR (regexp_like(o.path, '(^|/)to(/\d+)?$', 'i') AND NOT regexp_like(concat_ws(' ', r.tool, o.path), 'forward|redirect|delegat|send_?as', 'i')))
 ),
 own AS (                         -- domains that the session's user writes from
     SELECT DISTINCT session_id, registrable_domain(lower(split_part(value, '@', 2))) AS domain

@@ -4,8 +4,8 @@
 -- status = "test"
 -- description = """
 --   A sentence of a result gives an order, and a later call that sends, writes, deletes, runs or pays does what it says with the values that it names, which the user had not named.
---   high: the match is strong, or it is good and the result comes from where others can write. medium: so it is, but the user handed the task over ("do what the mail says"), and the
---   order may be the task. low: the match is fair, or good and the source is not known to hold other people's text; or the call was refused.
+--   high: the match is strong, or it is good and the result comes from where others can write. medium: so it is, but the user handed the task over ("do what the mail says", "work through
+--   the tickets"), or wrote in another language than English, of which this cannot be told, and the order may be the task. low: the match is fair, or good and the source is not known to hold other people's text; or the call was refused.
 --   How well sentence and call match is the flow's score, 1.5 to 4.2 (docs/model.md). Where the log has the user's requests, what they asked for is known, and less is enough.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp10", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
@@ -27,14 +27,19 @@ WITH obeyed AS (
 ),
 handed_over AS (
     -- Whoever hands the task over to what is read, has asked for what it says.
-    SELECT session_id, min(time) AS at FROM prompts
-    WHERE regexp_like(text, '\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b', 'i')
+    SELECT session_id, min(time) FILTER (WHERE handed) AS at, min(time) FILTER (WHERE other_language) AS foreign_at
+    FROM (SELECT session_id, time, regexp_like(text, '\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b'
+           || '|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work (through|on)|go through|address|act on|resolve|answer|deal with|look after|see to|take|clear|triage|solve|fix|close|implement)\s+((the|my|all|this|that|these|those|his|her|their|our|each|every|any|what|new|open|unread|pending|incoming|[\w-]+''s)\s+([\w''-]+\s+){0,4})?(tickets?|issues?|queue|inbox|comments?|e-?mails?|mails?|messages?|notes?|reviews?|feedback|backlog)\b|^\W*(ticket|issue)\s+\W?[\w-]*\d', 'i') AS handed,
+                 -- No word of English: it may hand the task over.
+                 regexp_like(text, '\p{L}') AND NOT regexp_like(text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i') AS other_language
+          FROM prompts)
+    WHERE handed OR other_language
     GROUP BY session_id
 ),
 graded AS (
-    SELECT o.*, h.session_id IS NOT NULL AND h.at <= o.time AS asked,
+    SELECT o.*, coalesce(h.at <= o.time, false) AS asked,
            CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR o.score < o.good OR (o.score < o.strong AND NOT o.untrusted) THEN 1
-                WHEN h.session_id IS NOT NULL AND h.at <= o.time THEN 2 ELSE 3 END AS grade
+                WHEN h.at <= o.time OR h.foreign_at <= o.time THEN 2 ELSE 3 END AS grade
     FROM obeyed o JOIN calls c ON c.call_id = o.sink_call_id LEFT JOIN handed_over h ON h.session_id = o.session_id
 ),
 evidence AS (

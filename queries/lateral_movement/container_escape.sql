@@ -19,17 +19,21 @@ WITH hit AS (
            regexp_replace(arguments, '^.*?((--privileged|--pid[= ]host|--ipc[= ]host|--userns[= ]host|--cap-add[= ]\S+|--device[= ]/dev/\S+|--security-opt[= ]\S+|(-v|--volume|--mount)[= ]\S+|docker\.sock|containerd\.sock|crio\.sock|podman\.sock|nsenter[^|;&"]*|release_agent|core_pattern|/proc/(1|self)/root\S*|unshare\s[^|;&"]*|chroot\s+/\S+|hostPID|hostPath|hostNetwork|privileged|kubectl\s+debug\s+node/\S+|insmod\s+\S+|--net(work)?[= ]host)).*$', '\1', 'is') AS way,
            regexp_like(arguments, '--privileged|--(pid|ipc|userns)[= ]host|--cap-add[= ]?(ALL|SYS_ADMIN|SYS_PTRACE|SYS_MODULE|DAC_READ_SEARCH)|(docker|containerd|crio|podman)\.sock|\bnsenter\b|release_agent|/proc/sys/kernel/core_pattern|/proc/1/root|hostPID|hostPath|"?\\?"privileged\\?"?\s*:\s*true|privileged:\s*true'
                           || '|(-v|--volume)[= ]/(etc|root|var/run|proc|home)?:|source=/,|src=/,|kubectl\s+debug\s+node/|--device[= ]/dev/(sd|nvme|mem|kmsg)|security-opt[= ](seccomp|apparmor)[=:]unconfined|\binsmod\b', 'i') AS strong
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND array_has_any(capabilities, make_array('executes', 'writes')) AND arguments_bytes <= $max_bytes
-      AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND ((has_capability(capabilities, 'executes')
+    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, arguments AS raw,
+                 CASE WHEN has_capability(capabilities, 'executes') AND strpos(arguments, '\"') > 0
+                      THEN concat(replace(arguments, '\"', ''), ' ', arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND array_has_any(capabilities, make_array('executes', 'writes')) AND arguments_bytes <= $max_bytes
+            AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
+    WHERE ((has_capability(capabilities, 'executes')
             AND regexp_like(arguments, '\b(docker|podman|nerdctl|ctr|runc|crictl)\b[^|;&"]*(--privileged|--(pid|ipc|userns|net|network)[= ]host|--cap-add[= ]?(ALL|SYS_\w+|DAC_READ_SEARCH|NET_ADMIN)|--device[= ]/dev/(sd|nvme|mem|kmsg)|security-opt[= ](seccomp|apparmor)[=:]unconfined|(-v|--volume)[= ]/(etc|root|var/run|proc|home|var/run/docker\.sock|run/containerd/\S+)?/?:|(source|src)=/(,|etc|root|var/run))'
                 || '|(curl|nc|socat|docker\s+-H|DOCKER_HOST=)\s?[^|;&"]*(unix:/+|--unix-socket\s+)[^|;&"]*(docker|containerd|crio|podman)\.sock|\bnsenter\s[^|;&"]*(-t\s*1\b|--target[= ]1\b)|\brelease_agent\b|>\s*/proc/sys/kernel/core_pattern|/proc/1/root/|\bunshare\s[^|;&"]*-\w*[rUm]\w*[^|;&"]*\b(chroot|mount)\b|\bchroot\s+/(host|mnt|rootfs)|\b(insmod|modprobe)\s+/\S+\.ko|\bkubectl\s+debug\s+node/'
                 || '|hostPID\S*\s*:\s*true|hostPath\S*\s*:|privileged\S{0,3}\s*:\s*true', 'i'))
            OR (regexp_like(tool, 'container|docker|pod|compose|deployment|daemonset|apply|manifest|resource', 'i')
                AND regexp_like(arguments, '\\?"(privileged|hostPID|hostIPC|hostNetwork|Privileged)\\?"\s*:\s*true|hostPath|privileged:\s*true|hostPID:\s*true|"(PidMode|NetworkMode|IpcMode|pid_mode|network_mode|pid|ipc)"\s*:\s*"host"|"/(etc|root|var/run/docker\.sock|proc)?:/|/var/run/docker\.sock', 'i')))
       -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
-      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
+      AND NOT regexp_like(raw, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
 ),
 graded AS (
     SELECT h.call_id, min(h.session_id) AS session_id, min(h.agent) AS agent, min(h.server) AS server, min(h.tool) AS tool, min(h.time) AS time, min(h.way) AS way,

@@ -3,7 +3,7 @@
 -- level = "high"
 -- status = "stable"
 -- description = """
---   A command pipes a download or a decoded text into an interpreter, installs packages from an index at a bare address, or connects a shell to a remote host.
+--   A command pipes a download or a decoded text into an interpreter (filters between count too), runs the file that it was written to, installs packages from an index at a bare address, or connects a shell to a remote host.
 --   critical: a reverse shell. high: decoded text is run; or a download is run whose host only a result of this session had named, or that is a
 --   bare address or plain HTTP. medium: any other download that is run. low: the command failed, or the user named all its hosts.
 --   Well-known installers are run in just this way: they can be allow-listed with `installers`, a host or a host with the start of a path. The payload itself is not looked at.
@@ -15,26 +15,42 @@
 -- helps = ["prompts", "results"]
 -- window = "24h"
 -- params = { max_bytes = 65536, installers = ["sh.rustup.rs", "get.docker.com", "astral.sh", "install.python-poetry.org", "get.pnpm.io", "bun.sh", "deno.land/install.sh", "deno.land/install.ps1", "deb.nodesource.com", "fnm.vercel.app", "get.helm.sh", "get.k3s.io"] }
-WITH hit AS (
+WITH written AS (                 -- the file that a download is written to, told by its last part
+    SELECT *, nullif(regexp_replace(coalesce(regexp_match(arguments, '\b(?:curl|wget)\s(?:[^|;&]*?\s)?(?:-[A-Za-z]{0,8}[oO]|--output(?:-document)?)[=\s]\s*[''\\]*([^\s''"\\|;&]+)')[1],
+                                             regexp_match(arguments, '\b(?:curl|wget)\s[^|;&]*?\s>\s*[''\\]*([^\s''"\\|;&>]+)')[1],
+                                             regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1]), '^.*/', ''), '-') AS file
+    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
+                 CASE WHEN strpos(arguments, '\"') > 0 THEN concat(replace(arguments, '\"', ''), ' ', arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+            AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+            AND regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|IWR|IRM|Invoke|DownloadString|mshta|regsvr32|certutil|base64|b64decode|xxd|openssl|/dev/tcp|/dev/udp|nc |ncat|netcat|mkfifo|socat|socket|TCPSocket|fsockopen|owershell|pwsh|__import__|Sockets'))
+),
+hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            regexp_like(arguments, '/dev/(tcp|udp)/|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|-c|--exec|--sh-exec)\s|\bmkfifo\b|\bsocat\b|pty\.spawn|socket\.socket|TCPSocket|fsockopen|IO\.popen|Net\.Sockets\.TCPClient', 'i') AS shell,
            regexp_like(arguments, '\b(base64\s+(-d|-D|--decode)|xxd\s+-r|openssl\s+(enc\s+)?(-d|base64\s+-d)|FromBase64String|b64decode)|\s-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}', 'i') AS decoded,
            regexp_replace(arguments, '^.*?((curl|wget|iwr|irm|nc|ncat|netcat|socat|bash\s+-i|base64\s+-\w|powershell|pwsh|python\d?|pip\d?|ruby|perl|php|exec\s+\d+<>)\b.{0,160}).*$', '\1', 'is') AS what
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
-      AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|IWR|IRM|Invoke|DownloadString|mshta|regsvr32|certutil|base64|b64decode|xxd|openssl|/dev/tcp|/dev/udp|nc |ncat|netcat|mkfifo|socat|socket|TCPSocket|fsockopen|owershell|pwsh|__import__|Sockets')
-      AND regexp_like(arguments, '\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee\s+\S+\s*\|\s*)?(sudo\s+(-\w+\s+)*)?(env\s+\S+\s+)?(/bin/|/usr/bin/)?(ba|z|da|k|fi)?sh\b|\|\s*(sudo\s+)?(python\d?|perl|ruby|node|php|lua)\b)'
+    FROM written
+    WHERE (regexp_like(arguments, '\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee\s+\S+\s*\|\s*)?(sudo\s+(-\w+\s+)*)?(env\s+\S+\s+)?(/bin/|/usr/bin/)?(ba|z|da|k|fi)?sh\b|\|\s*(sudo\s+)?(python\d?|perl|ruby|node|php|lua)\b)'
+          -- filters between
+          || '|\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee|gunzip|gzip|zcat|bunzip2|bzip2|bzcat|xz|unxz|xzcat|zstd|zstdcat|cat|head|tail|tr|sed|awk|grep|cut|base64|rev|xxd|envsubst|openssl|tar)\b[^|;&"]*){1,4}\|\s*(sudo\s+(-\w+\s+)*)?((/usr)?/bin/)?((ba|z|da|k|fi)?sh\b|(python\d?|perl|ruby|node|php)\s*(-\s|-?["\\;&]))'
+          || '|\b((ba|z|da|k)?sh|source|\.|python[\d.]*|perl|ruby|node|php)\s+(-\w*\s+)*(<\s*)?<\(\s*(curl|wget)\b'
           || '|\b(ba|z|da)?sh\s+(-c\s+)?[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(source|eval|\.)\s+[''"\\]{0,3}(<\(|\$\(|`)\s*(curl|wget)\b|\b(python\d?|perl|ruby|node|php)\s+(-c|-e)\s+[^|;"]{0,40}\$\(\s*(curl|wget)'
           || '|\b(iex|Invoke-Expression)\b[^|;"]{0,60}(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)|(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)\b[^|;]{0,200}\|\s*(iex|Invoke-Expression)\b|\bmshta\s+https?:|\bregsvr32\b[^|;&"]*https?:|\bcertutil\b[^|;&"]*-urlcache'
           || '|\b(curl|wget)\s[^|;"]*-[oO]\s*(\S+)[^"]*(&&|;)\s*(chmod\s[^;&"]*(&&|;)\s*)?(sudo\s+)?((ba|z)?sh|python\d?|\./|/tmp/)\S*'
           || '|\|\s*(base64\s+(-d|-D|--decode)|xxd\s+-r\S*|openssl\s+base64\s+-d)[^|;&"]*\|\s*(sudo\s+)?((ba|z|da)?sh|python\d?|perl|ruby|node)\b|\beval\s+[''"\\]{0,3}\$\([^)]*base64\s+(-d|--decode)|\b(powershell|pwsh)(\.exe)?\s[^|;&"]*-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}|exec\(\s*(base64\.b64decode|__import__\(.base64)'
           || '|\b(exec|eval)\s*\([^"]{0,80}\b(urlopen|requests\.get|urlretrieve|URI\.open)\b|\b(pip|pip3|uv\s+pip|python\d?(\.\d+)?\s+-m\s+pip)\s+install\s[^|;&"]*(--index-url|--extra-index-url|-i)[=\s]+[''\\]*https?://(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\])'
           || '|(>&\s*|<>\s*|[^\s(:''\\]\s+>\s*)/dev/(tcp|udp)/[\w.$\{\}-]+/[\d$]|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|--exec|--sh-exec)\s*\S*(sh|bash|cmd)|\bmkfifo\b[^"]*\|\s*(nc|ncat|netcat)\b|\bsocat\b[^|;&"]*exec:[^|;&"]*(sh|bash)|socket\.socket\([^"]{0,400}(dup2|pty\.spawn|subprocess)|TCPSocket\.(open|new)[^"]{0,200}(exec|IO)|fsockopen\([^"]{0,200}(exec|proc_open)|Net\.Sockets\.TCPClient', 'i')
+           -- What was written is run, by its name.
+           OR (file IS NOT NULL
+               AND regexp_like(arguments, concat('(&&|;|\|\||\\n|\bthen)\s*(sudo\s+(-\w+\s+)*)?(((ba|z|da|k|fi)?sh|python[\d.]*|perl|ruby|node|php|source|\.|exec|env|nohup)\s+)*(-\w+\s+)*[\w./~$\{\}-]*',
+                                                 regexp_replace(file, '[^A-Za-z0-9]', '.', 'g'), '([\s''"|;&\\)]|$)'))))
       -- Nothing is sent and no shell is bound: a test whether a port is open.
-      AND NOT (regexp_like(arguments, '(\becho|:|\btrue|<\s*/dev/null)\s*>\s*/dev/(tcp|udp)/', 'i') AND NOT regexp_like(regexp_replace(arguments, '\d?>&\d|&?>\s*/dev/null|\|\|', ' ', 'g'), 'sh\s+-i|<>|[<>]&|\||\bcurl\b|\bwget\b', 'i'))
+      AND NOT (regexp_like(raw, '(\becho|:|\btrue|<\s*/dev/null)\s*>\s*/dev/(tcp|udp)/', 'i') AND NOT regexp_like(regexp_replace(raw, '\d?>&\d|&?>\s*/dev/null|\|\|', ' ', 'g'), 'sh\s+-i|<>|[<>]&|\||\bcurl\b|\bwget\b', 'i'))
       -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
-      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
+      AND NOT regexp_like(raw, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
 ),
 aimed AS (
     SELECT *, bool_or(is_url) OVER (PARTITION BY call_id, host) AS has_url

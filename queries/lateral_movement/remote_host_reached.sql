@@ -5,7 +5,8 @@
 -- description = """
 --   A command goes on to another machine: ssh, scp, sftp and rsync, WinRM, PsExec, WMI, run-command services of clouds.
 --   high: with a password in the command, or three and more new hosts in one session. medium: a host that the agent had not reached within the window. low: the user named the host,
---   or the login failed. Code hosts, the own machine and hosts that were reached before are left out. Hosts without a dot count only behind user@.
+--   or the login failed. Code hosts, the own machine and hosts that were reached before are left out. Hosts without a dot count only behind user@,
+--   and for scp and rsync only what stands before a colon is a host.
 --   """
 -- tags = ["owasp.mcp05", "owasp.mcp01", "owasp.asi05", "owasp.asi03", "atlas.AML.T0112.000", "attack.T1021.004", "attack.T1021.006", "attack.T1552"]
 -- falsepositives = ["deployments and administration by an agent (once for each host and window)"]
@@ -15,7 +16,9 @@
 -- params = { max_bytes = 65536, many = 3 }
 WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           lower(regexp_replace(arguments, '^.*?\b(ssh|scp|sftp|rsync|mosh|autossh|winrs|evil-winrm|Enter-PSSession|Invoke-Command|psexec\w*|wmic)(\.exe)?\s(?:[^|;&]*?[\s\"''=:\\])??([\w.-]+@([A-Za-z0-9.-]+)|(-ComputerName\s+|-r:|/node:|-i\s+|\\\\\\\\)?(([A-Za-z0-9-]+\.)+[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*|(\d{1,3}\.){3}\d{1,3}))[:\s"''\\/;|&].*$', '\4\6', 's')) AS host,
+           -- For scp and rsync, what stands before a colon is a host, and all else is a file.
+           lower(coalesce(nullif(regexp_replace(arguments, '^.*?\b(scp|rsync)\s(?:[^|;&]*?[\s"''=\\])??(?:(?:rsync|scp|sftp)://)?([\w.-]+@([A-Za-z0-9.-]+)|(([A-Za-z0-9-]+\.)+[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*|(\d{1,3}\.){3}\d{1,3})):.*$', '\3\4', 's'), arguments),
+                          regexp_replace(arguments, '^.*?\b(ssh|sftp|mosh|autossh|winrs|evil-winrm|Enter-PSSession|Invoke-Command|psexec\w*|wmic)(\.exe)?\s(?:[^|;&]*?[\s\"''=:\\])??([\w.-]+@([A-Za-z0-9.-]+)|(-ComputerName\s+|-r:|/node:|-i\s+|\\\\\\\\)?(([A-Za-z0-9-]+\.)+[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*|(\d{1,3}\.){3}\d{1,3}))[:\s"''\\/;|&].*$', '\4\6', 's'))) AS host,
            regexp_like(arguments, '\bsshpass\s+-\w*p|\[secret:password|-(p|Password|pw)\s+\S+[^|;&]*\b(psexec|winrs|plink)|\bplink\s[^|;&]*-pw\s|\bpsexec\S*\s[^|;&]*-p\s+\S', 'i') AS with_password
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')

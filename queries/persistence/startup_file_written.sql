@@ -7,7 +7,8 @@
 --   Startup folders, rc scripts, the dynamic linker's preload list, sudoers, PAM, /usr/local/bin.
 --   high: such a place of the user or the machine. medium: a unit or profile inside a project or container tree, or a command that
 --   registers one (crontab, schtasks, systemctl enable, launchctl load, Run keys of the registry).
---   low: the attempt failed. One level less when the user named the file or the means.
+--   low: the attempt failed. One level less when the user named the file or the means. Settings of systemd's own daemons
+--   (journald.conf and the like) run nothing and are left out.
 --   Needs arguments, no results. Where a command's text is not in the log, nothing is seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0112.000", "attack.T1546.004", "attack.T1547", "attack.T1543", "attack.T1053"]
@@ -29,14 +30,14 @@ placed AS (
     SELECT *, CASE WHEN command
            THEN coalesce(nullif(regexp_replace(arguments, '^.*?(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|ln|install|rsync|curl|wget)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s)[''"\\]{0,2}'
                    || '([^\s''"|;&]*((/|~/|\$HOME/)\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b|\.config/(fish/|systemd/user/|autostart/)[^\s''"|;&\\]*'
-                   || '|/etc/(cron|systemd/|init\.d|rc\.local|profile|ld\.so\.preload|sudoers|pam\.d|xdg/autostart)[^\s''"|;&\\]*|/var/spool/cron[^\s''"|;&\\]*'
+                   || '|/etc/(cron|systemd/(system|user)(-(environment-)?generators)?/|systemd/[^\s''"|;&\\]*\.(service|timer|socket|path|mount)\b|init\.d|rc\.local|profile|ld\.so\.preload|sudoers|pam\.d|xdg/autostart)[^\s''"|;&\\]*|/var/spool/cron[^\s''"|;&\\]*'
                    || '|LaunchAgents/[^\s''"|;&\\]*|LaunchDaemons/[^\s''"|;&\\]*|/usr/local/s?bin/[^\s''"|;&\\]*)).*$', '\4', 's'), arguments),
                    nullif(regexp_replace(arguments, '^.*?\b(crontab\s+(-u\s+\S+\s+)?(-[^lr\s]|[^-\s\\"''|;&])|schtasks(\.exe)?\s+/create|systemctl\s+(--user\s+)?(enable|link)\b|launchctl\s+(load|bootstrap)\b'
                    || '|(reg(\.exe)?\s+add|New-ItemProperty)\s[^|;&]*CurrentVersion[\\/]+Run\w*).*$', '\1', 'si'), arguments),
                    CASE WHEN regexp_like(arguments, '\|\s*crontab\s+-') THEN 'crontab' END)
            ELSE nullif(regexp_replace(arguments, '^.*?"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"'
                    || '([^"]*((^|[/\\"])\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)|\.config/(fish|systemd/user|autostart)/[^"]+'
-                   || '|/etc/(cron|systemd/|init\.d/|rc\.local|profile|ld\.so\.preload|sudoers|pam\.d|environment|xdg/autostart)[^"]*|/var/spool/cron[^"]*|systemd/(system|user)/[^"]+\.(service|timer)'
+                   || '|/etc/(cron|systemd/(system|user)(-(environment-)?generators)?/|systemd/[^"]*\.(service|timer|socket|path|mount)|init\.d/|rc\.local|profile|ld\.so\.preload|sudoers|pam\.d|environment|xdg/autostart)[^"]*|/var/spool/cron[^"]*|systemd/(system|user)/[^"]+\.(service|timer)'
                    || '|Launch(Agents|Daemons)/[^"]+|Start Menu[\\/]+Programs[\\/]+Startup[^"]*|/usr/local/s?bin/[^"]+|Microsoft\.PowerShell_profile\.ps1))".*$', '\2', 'si'), arguments)
            END AS place
     FROM written

@@ -43,7 +43,11 @@ judged AS (
            min(g.arguments) AS arguments, coalesce(bool_or(a.untrusted_at < g.time), false) AS untrusted, bool_or(g.approval = 'user_allowed') AS allowed, count(q.session_id) AS prompts,
            bool_or(array_has_any(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '),
                                  array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named,
-           coalesce(bool_or(regexp_like(g.arguments, '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"|\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]*\b(admin|administrator|owner|root)s?\b[^"]*"\s*[,}\]]|\*:\*|administratoraccess|cluster-admin|\bset\s+[^;]*\b(role|roles|is_?admin|is_?superuser|admin)\w*\s*=\s*[\\"'']*(\w*admin\w*|owner|root|superuser|true|1)\b|777', 'i')), false) AS wide,
+           coalesce(bool_or(regexp_like(g.arguments, '\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]*\b(admin|administrator|owner|root)s?\b[^"]*"\s*[,}\]]|\*:\*|administratoraccess|cluster-admin|\bset\s+[^;]*\b(role|roles|is_?admin|is_?superuser|admin)\w*\s*=\s*[\\"'']*(\w*admin\w*|owner|root|superuser|true|1)\b|777', 'i')
+               -- Everybody as the one whom it is for; a group or list of that name, to which somebody is added, is not.
+               OR regexp_like(CASE WHEN regexp_like(g.arguments, '"\w*(users?|members?|e?mails?|grantees?|principals?|assignees?|logins?)(_?ids?)?"\s*:', 'i')
+                                   THEN regexp_replace(g.arguments, '"((group|team|list|channel|space)s?(_?(names?|ids?))?|name|display_?name|title|description)"\s*:\s*("[^"]*"|\[[^\]]*\])', '', 'gi') ELSE g.arguments END,
+                              '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"', 'i')), false) AS wide,
            -- The user handed the task over to what was read, or the right is one to look.
            coalesce(bool_or(regexp_like(q.text, '\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|ticket\w*|issue\w*|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?)\b', 'i')), false)
                OR coalesce(bool_and(regexp_like(g.arguments, '"(permission|role|access\w*)"\s*:\s*"(pull|read\w*|view\w*|guest|triage|comment\w*|reporter)"', 'i')), false) AS narrow
