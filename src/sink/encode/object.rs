@@ -14,7 +14,7 @@ pub(in crate::sink) struct Attributes(Vec<(&'static str, Node)>);
 pub(in crate::sink) enum Node {
     Plain(Value),
     Object(Attributes),
-    List(Vec<Node>),
+    List(Vec<Self>),
 }
 
 impl Attributes {
