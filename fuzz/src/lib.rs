@@ -2,7 +2,7 @@
 //! builds without DataFusion and Delta, which would take most of an hour with instrumentation.
 //!
 //! Each module here has one target of the same name in `fuzz_targets/`: bytes in, a panic if a promise is broken.
-#![allow(dead_code, unreachable_pub, reason = "the included stages have more than their fuzz targets call")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "the included stages have more than their fuzz targets call")]
 
 #[path = "../../src/call/mod.rs"]
 pub mod call;
