@@ -85,6 +85,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Reads the spelling in SQL.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Rule, Self::Model].into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// The kind's spelling in SQL.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -63,6 +63,12 @@ impl Texts {
         self.owned(row).ok_or_else(|| missing(self.0))
     }
 
+    /// One of a few words.
+    fn word<T>(&self, row: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T, ArrowError> {
+        let text = self.get(row).ok_or_else(|| missing(self.0))?;
+        parse(text).ok_or_else(|| ArrowError::SchemaError(format!("table alerts: `{text}` is no {}", self.0)))
+    }
+
     fn json<T: DeserializeOwned + Default>(&self, row: usize) -> Result<T, ArrowError> {
         self.get(row).map_or_else(|| Ok(T::default()), |json| serde_json::from_str(json).map_err(json_error))
     }
@@ -181,20 +187,15 @@ impl Columns {
 
     fn alert(&self, row: usize) -> Result<Alert, ArrowError> {
         let alert_id = self.alert_id.required(row)?;
-        let level = self.level.required(row)?;
         Ok(Alert {
             finding: Finding {
-                kind: match self.kind.required(row)?.as_str() {
-                    "model" => Kind::Model,
-                    _ => Kind::Rule,
-                },
+                kind: self.kind.word(row, Kind::parse)?,
                 rule_id: self.rule_id.required(row)?,
                 rule_title: self.rule_title.required(row)?,
                 rule_version: self.rule_version.required(row)?,
                 rule_group: self.rule_group.owned(row).unwrap_or_default(),
                 settings: self.settings.json(row)?,
-                level: Level::parse(&level)
-                    .ok_or_else(|| ArrowError::SchemaError(format!("table alerts: `{level}` is no level")))?,
+                level: self.level.word(row, Level::parse)?,
                 status: self.status.required(row)?,
                 tags: self.tags.owned(row),
                 description: self.description.owned(row).unwrap_or_default(),

@@ -394,7 +394,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
         }
         let web = matches!(scheme, "http" | "https" | "ws" | "wss" | "ftp" | "HTTP" | "HTTPS");
         let host = &text[url.host];
-        let in_dns = if host.is_ascii() { None } else { observable::international::to_ascii(host) };
+        let in_dns = observable::international::to_ascii(host);
         let host = in_dns.as_deref().unwrap_or(host);
         self.observe("url", url.span);
         if let Some(kind) = observable::host_kind(host, web) {

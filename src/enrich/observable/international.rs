@@ -19,8 +19,11 @@ pub(crate) fn host_end(text: &str, start: usize) -> Option<usize> {
 
 /// The name in DNS of a host that is not ASCII.
 pub(crate) fn to_ascii(host: &str) -> Option<String> {
+    if host.is_ascii() {
+        return None;
+    }
     match Host::parse(host).ok()? {
-        Host::Domain(name) if !host.is_ascii() => Some(name),
+        Host::Domain(name) => Some(name),
         _ => None,
     }
 }

@@ -67,8 +67,8 @@ pub(super) fn time(text: &str, json: Option<&Object<'_>>) -> Option<(Nanos, bool
     }
     let prefix = PREFIX.find(text)?.as_str();
     // Behind a priority, `<13>`, if there is one.
-    let words = prefix.split(' ').map(|word| word.rsplit('>').next().unwrap_or(word));
-    words.into_iter().find_map(|word| time::rfc3339(&word.replace(',', "."))).map(|time| (time, false))
+    let mut words = prefix.split(' ').map(|word| word.rsplit('>').next().unwrap_or(word));
+    words.find_map(|word| time::rfc3339(&word.replace(',', "."))).map(|time| (time, false))
 }
 
 /// Gives events without a time that of what was around them.

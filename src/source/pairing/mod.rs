@@ -306,9 +306,7 @@ impl Pairing {
         });
         match found {
             Some(request) => {
-                let stamped_before =
-                    request.call.time.zip(half.call.time_end).is_some_and(|(asked, answered)| answered < asked);
-                let flag = stamped_before.then_some(Flag::ResponseBeforeRequest);
+                let flag = (request.nanos_after(&half) > 0).then_some(Flag::ResponseBeforeRequest);
                 self.pair(scope, request, half, flag, out);
             }
             None => {

@@ -64,6 +64,14 @@ pub(super) struct Half {
     pub(super) copy: bool,
 }
 
+impl Half {
+    /// By how much a response is stamped before this request.
+    pub(super) fn nanos_after(&self, response: &Self) -> Nanos {
+        let times = self.call.time.zip(response.call.time_end);
+        times.map_or(0, |(asked, answered)| asked.saturating_sub(answered).max(0))
+    }
+}
+
 /// All halves of one key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Entry {
@@ -245,15 +253,11 @@ impl Open {
     ) -> Option<Half> {
         let entry = self.entries.get_mut(key)?;
         let alive = if entry.requests.len() > 1 { alive() } else { Vec::new() };
-        let early = |half: &Half| match (half.call.time, response.call.time_end) {
-            (Some(asked), Some(answered)) => asked.saturating_sub(answered),
-            _ => 0,
-        };
-        let in_time = |half: &Half| early(half) <= 0;
-        let may = |half: &Half| in_time(half) || (half.source == response.source && early(half) <= SKEW);
-        let response = &*response.call;
+        let in_time = |half: &Half| half.nanos_after(response) == 0;
+        let may = |half: &Half| in_time(half) || (half.source == response.source && half.nanos_after(response) <= SKEW);
         // In time, no copy, what kind of result it is (told by its members), a live connection, then first come first served.
-        let fits = |half: &Half| response.method.is_empty() || half.call.method == response.method;
+        let method = &response.call.method;
+        let fits = |half: &Half| method.is_empty() || half.call.method == *method;
         let lives =
             |half: &Half| half.sequence >= entry.stale_below && (alive.is_empty() || alive.contains(&half.connection));
         let at = entry
