@@ -20,9 +20,7 @@ WITH hit AS (
            -- What is to be kept is said, and nothing else is removed: rotation.
            coalesce(regexp_like(text, '\b(restic\s+forget|borg\s+prune|kopia\s+snapshot\s+expire|rustic\s+forget)\b[^|;&"]*--keep-', 'i')
                     AND NOT regexp_like(text, '\b(rm|shred|unlink|truncate|vssadmin|wbadmin|wevtutil|history\s+-c|auditctl|aws|gcloud|az|zfs|btrfs|velero|borg\s+delete)\b', 'i'), false) AS rotates
-    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
-    FROM (SELECT *, CASE WHEN arguments_bytes <= $max_bytes AND strpos(arguments, '\"') > 0
-                         THEN concat(arguments, ' ', replace(arguments, '\"', '')) ELSE arguments END AS text
+    FROM (SELECT *, CASE WHEN arguments_bytes <= $max_bytes THEN command_text(arguments) ELSE arguments END AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
     WHERE (regexp_like(tool, '(^|[_.-])(delete|remove|purge|clear|disable|stop|drop|wipe|erase|truncate|empty)[_.-]?\w*?(backup|snapshot|recovery_?point|audit|trail|log_?(group|stream|sink|file|s)?|logging|trash|recycle|version|history)s?$|^(delete|remove|purge|clear|disable|stop|wipe|erase|empty)\w*(Backup|Snapshot|Audit|Trail|Log|Logging|Trash|History)s?$', 'i')

@@ -27,10 +27,8 @@ WITH pushes AS (
                       OR (regexp_like(tool, 'push|update_?ref', 'i') AND regexp_like(arguments, '"force\w*"\s*:\s*true', 'i')))
                 ELSE regexp_like(arguments, '\bgit\s+[^|;&"]*push\b[^|;&"]*(\s(-\w*f\w*|--force(-with-lease|-if-includes)?(=\S+)?|--mirror|--delete|-d|--prune)\b|\s\+[\w/.-]+|\s:[\w/.-]+)'
                     || '|\bgit\s+filter-(branch|repo)\b|\bbfg\b[^|;&"]*--delete|\bgit\s+reflog\s+expire\b[^|;&"]*--all|\bgh\s+api\b[^|;&"]*(-X\s*DELETE|--method\s+DELETE)[^|;&"]*/git/refs|\bgh\s+repo\s+delete\b') END AS rewrites
-    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, arguments_bytes,
-                 CASE WHEN arguments_bytes <= $max_bytes AND has_capability(capabilities, 'executes') AND strpos(arguments, '\"') > 0
-                      THEN concat(replace(arguments, '\"', ''), ' ', arguments) ELSE arguments END AS arguments
+                 CASE WHEN arguments_bytes <= $max_bytes AND has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
     WHERE ((has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes

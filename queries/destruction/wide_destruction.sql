@@ -19,11 +19,10 @@
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH written AS (
-    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too. What is aimed
-    -- at single resources is taken out.
+    -- What is aimed at single resources is taken out.
     SELECT *, CASE WHEN strpos(spelled, '-target') > 0
                    THEN regexp_replace(spelled, '\b(terraform|tofu)\s[^|;&"]*-target\b[^|;&"]*', '', 'g') ELSE spelled END AS text
-    FROM (SELECT *, CASE WHEN strpos(arguments, '\"') > 0 THEN concat(arguments, ' ', replace(arguments, '\"', '')) ELSE arguments END AS spelled
+    FROM (SELECT *, command_text(arguments) AS spelled
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive')))

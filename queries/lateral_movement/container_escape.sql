@@ -19,10 +19,8 @@ WITH hit AS (
            regexp_replace(arguments, '^.*?((--privileged|--pid[= ]host|--ipc[= ]host|--userns[= ]host|--cap-add[= ]\S+|--device[= ]/dev/\S+|--security-opt[= ]\S+|(-v|--volume|--mount)[= ]\S+|docker\.sock|containerd\.sock|crio\.sock|podman\.sock|nsenter[^|;&"]*|release_agent|core_pattern|/proc/(1|self)/root\S*|unshare\s[^|;&"]*|chroot\s+/\S+|hostPID|hostPath|hostNetwork|privileged|kubectl\s+debug\s+node/\S+|insmod\s+\S+|--net(work)?[= ]host)).*$', '\1', 'is') AS way,
            regexp_like(arguments, '--privileged|--(pid|ipc|userns)[= ]host|--cap-add[= ]?(ALL|SYS_ADMIN|SYS_PTRACE|SYS_MODULE|DAC_READ_SEARCH)|(docker|containerd|crio|podman)\.sock|\bnsenter\b|release_agent|/proc/sys/kernel/core_pattern|/proc/1/root|hostPID|hostPath|"?\\?"privileged\\?"?\s*:\s*true|privileged:\s*true'
                           || '|(-v|--volume)[= ]/(etc|root|var/run|proc|home)?:|source=/,|src=/,|kubectl\s+debug\s+node/|--device[= ]/dev/(sd|nvme|mem|kmsg)|security-opt[= ](seccomp|apparmor)[=:]unconfined|\binsmod\b', 'i') AS strong
-    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, arguments AS raw,
-                 CASE WHEN has_capability(capabilities, 'executes') AND strpos(arguments, '\"') > 0
-                      THEN concat(replace(arguments, '\"', ''), ' ', arguments) ELSE arguments END AS arguments
+                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND array_has_any(capabilities, make_array('executes', 'writes')) AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))

@@ -19,9 +19,8 @@ WITH written AS (                 -- the file that a download is written to, tol
     SELECT *, nullif(regexp_replace(coalesce(regexp_match(arguments, '\b(?:curl|wget)\s(?:[^|;&]*?\s)?(?:-[A-Za-z]{0,8}[oO]|--output(?:-document)?)[=\s]\s*[''\\]*([^\s''"\\|;&]+)')[1],
                                              regexp_match(arguments, '\b(?:curl|wget)\s[^|;&]*?\s>\s*[''\\]*([^\s''"\\|;&>]+)')[1],
                                              regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1]), '^.*/', ''), '-') AS file
-    -- A quote within a command ends its JSON text for a pattern: it is tried on the text without the quotes too.
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
-                 CASE WHEN strpos(arguments, '\"') > 0 THEN concat(replace(arguments, '\"', ''), ' ', arguments) ELSE arguments END AS arguments
+                 command_text(arguments) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')

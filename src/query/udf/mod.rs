@@ -7,6 +7,7 @@
 pub mod address;
 mod aggregate;
 mod beacon_score;
+mod command_text;
 mod entropy;
 mod has_capability;
 mod has_marker;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 /// Every function of ours.
 pub fn all() -> Vec<ScalarUDF> {
     vec![
+        command_text::udf(),
         entropy::udf(),
         has_capability::udf(),
         has_marker::udf(),
