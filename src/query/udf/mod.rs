@@ -7,6 +7,7 @@
 pub mod address;
 mod aggregate;
 mod beacon_score;
+mod command_sends;
 mod command_text;
 mod entropy;
 mod has_capability;
@@ -15,6 +16,7 @@ mod host_of;
 mod in_network;
 mod is_credential_path;
 mod is_internal_address;
+mod is_mention;
 mod is_metadata_address;
 mod json_path;
 mod json_strings;
@@ -24,6 +26,7 @@ mod path_escapes;
 mod regex;
 mod registrable_domain;
 mod result_text;
+mod says_denied;
 mod sigma_match;
 
 pub use in_network::parse_network;
@@ -46,6 +49,7 @@ use std::sync::Arc;
 /// Every function of ours.
 pub fn all() -> Vec<ScalarUDF> {
     vec![
+        command_sends::udf(),
         command_text::udf(),
         entropy::udf(),
         has_capability::udf(),
@@ -54,12 +58,15 @@ pub fn all() -> Vec<ScalarUDF> {
         in_network::udf(),
         is_credential_path::udf(),
         is_internal_address::udf(),
+        is_mention::udf(),
         is_metadata_address::udf(),
         json_strings::udf(),
         json_text_at::udf(),
         path_escapes::udf(),
         registrable_domain::udf(),
         result_text::udf(),
+        says_denied::begins(),
+        says_denied::udf(),
         sigma_match::udf(),
     ]
 }

@@ -1,0 +1,76 @@
+//! `says_denied(text)` and `begins_denied(text)`: whether an answer says that a call was refused for want of permission.
+
+use super::{About, Body, Function};
+use datafusion::logical_expr::ScalarUDF;
+use regex::Regex;
+use std::sync::LazyLock;
+
+const SAYS: About = About {
+    syntax: "says_denied(text)",
+    text: "Whether an error says that the call is not allowed: permission denied, 403, forbidden, blocked by a policy, \
+           outside the allowed folders. Limits of rate and quota, expired logins, schema errors and a person's \
+           refusal are something else.",
+    example: "SELECT call_id FROM calls WHERE outcome = 'tool_error' AND says_denied(error_message)",
+};
+const BEGINS: About = About {
+    syntax: "begins_denied(text)",
+    text: "Whether a text begins with what says_denied finds: the short answer of a server that does not mark its \
+           errors.",
+    example: "SELECT call_id FROM calls WHERE result_bytes <= 600 AND begins_denied(result_text)",
+};
+
+pub(crate) fn udf() -> ScalarUDF {
+    Function::of_text("says_denied", &SAYS, Body::Bool(|text| DENIED.is_match(text) && !OTHER.is_match(text)))
+}
+
+pub(crate) fn begins() -> ScalarUDF {
+    Function::of_text("begins_denied", &BEGINS, Body::Bool(|text| BEGINNING.is_match(text) && !OTHER.is_match(text)))
+}
+
+const WORDS: &str = r"\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|unauthori[sz]ed (to|access|operation|action|for)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]{0,40}(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)\W? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required";
+/// What an answer may have in front of them.
+const LEAD: &str = r"\W{0,8}((\w+ ?)?error\W[^\n]{0,60}|failed\W[^\n]{0,60}|(HTTP\S* )?(status( code)?:? )?|(sorry\W+)?(you|this \w+|the \w+) )?";
+
+static DENIED: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i){WORDS}")));
+static BEGINNING: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i)^{LEAD}({WORDS})")));
+/// Other reasons in similar words.
+static OTHER: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert\w+|fields?|values?|parameters?|keys?) (\S+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)",
+    )
+});
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("constant patterns compile")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denials_are_told_from_other_errors() {
+        let denied = |text: &str| DENIED.is_match(text) && !OTHER.is_match(text);
+        for text in [
+            "Error: EACCES: permission denied, open '/etc/shadow'",
+            "403 Forbidden",
+            "Access denied - path outside allowed directories",
+            "blocked by the gateway's policy",
+            "You do not have permission to delete this repository",
+        ] {
+            assert!(denied(text) && BEGINNING.is_match(text), "{text}");
+        }
+        for text in [
+            "",
+            "404 Not Found",
+            "429: rate limit, access denied until 12:00",
+            "403 token expired",
+            "405 method not allowed",
+            "additional properties are not allowed",
+            "The user rejected the call",
+        ] {
+            assert!(!denied(text), "{text}");
+        }
+        assert!(!BEGINNING.is_match("The report on page three says that access was denied to nobody"));
+    }
+}
