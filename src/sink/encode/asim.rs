@@ -94,7 +94,7 @@ fn alert_event(shown: &Shown<'_>) -> Value {
 }
 
 /// What the schema has no column for.
-fn additional(shown: &Shown<'_>) -> Attributes {
+fn additional<'a>(shown: &Shown<'a>) -> Attributes<'a> {
     let alert = shown.alert;
     let finding = &alert.finding;
     let calls = alert.calls.iter().map(|call| {
@@ -119,7 +119,7 @@ fn additional(shown: &Shown<'_>) -> Attributes {
         .with("callsTotal", alert.calls_total)
         .list("calls", calls)
         .list("observables", alert.observables.iter().map(|o| json!({"type": o.kind, "value": o.value})))
-        .with("evidence", Value::Object(finding.evidence.clone()))
+        .with("evidence", &finding.evidence)
         .text("suppressedBy", alert.suppressed_by.as_deref())
         .maybe("truncatedFromBytes", shown.full_bytes)
 }

@@ -116,7 +116,7 @@ fn paragraph(runs: impl IntoIterator<Item = Value>) -> Value {
     json!({"type": "RichTextBlock", "inlines": runs.into_iter().collect::<Vec<_>>()})
 }
 
-fn run(text: &str, max: usize, look: Attributes) -> Value {
+fn run(text: &str, max: usize, look: Attributes<'_>) -> Value {
     let head: String = text.chars().take(max + 1).collect();
     let text = clip(&visible(&head), max).replace("{{", "{ {");
     let text = if text.trim().is_empty() { "-".to_owned() } else { text };

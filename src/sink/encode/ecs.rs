@@ -97,7 +97,7 @@ pub fn encode(shown: &Shown<'_>) -> io::Result<Value> {
 }
 
 /// ATT&CK, or ATLAS where a rule has no tag of ATT&CK: the framework is one text for all ids.
-fn threat(shown: &Shown<'_>) -> Attributes {
+fn threat<'a>(shown: &Shown<'a>) -> Attributes<'a> {
     let (tactics, techniques) = attacks(shown.alert);
     let is_attack = |id: &str| !id.starts_with("AML.");
     let attack = tactics.iter().chain(&techniques).any(|known| is_attack(&known.id));
@@ -105,10 +105,10 @@ fn threat(shown: &Shown<'_>) -> Attributes {
         let known: Vec<_> = known.into_iter().filter(|known| is_attack(&known.id) == attack).collect();
         let subs: Vec<_> = known.iter().filter_map(|known| known.sub.as_ref()).collect();
         let subs = Attributes::new()
-            .list("id", subs.iter().map(|(id, _)| id.as_str()))
+            .list("id", subs.iter().map(|(id, _)| id.clone()))
             .list("name", subs.iter().filter_map(|(_, name)| *name));
         Attributes::new()
-            .list("id", known.iter().map(|known| known.id.as_str()))
+            .list("id", known.iter().map(|known| known.id.clone()))
             .list("name", known.iter().filter_map(|known| known.name))
             .object("subtechnique", subs)
     };

@@ -9,7 +9,7 @@ use crate::alert::CallEvidence;
 use serde_json::Value;
 
 /// Makes the event of the alert.
-pub(in crate::sink) fn encode(shown: &Shown<'_>) -> Attributes {
+pub(in crate::sink) fn encode<'a>(shown: &Shown<'a>) -> Attributes<'a> {
     let finding = &shown.alert.finding;
     let fields = Attributes::new()
         .with("alert_id", shown.alert.alert_id.as_str())
@@ -22,8 +22,8 @@ pub(in crate::sink) fn encode(shown: &Shown<'_>) -> Attributes {
 }
 
 /// Makes an event of each call.
-pub(in crate::sink) fn calls(shown: &Shown<'_>) -> Vec<Attributes> {
-    let event = |(call, event): (&CallEvidence, Value)| {
+pub(in crate::sink) fn calls<'a>(shown: &Shown<'a>) -> Vec<Attributes<'a>> {
+    let event = |(call, event): (&'a CallEvidence, Value)| {
         let fields = Attributes::new()
             .with("alert_id", shown.alert.alert_id.as_str())
             .text("call_id", Some(&call.call_id))
@@ -34,7 +34,13 @@ pub(in crate::sink) fn calls(shown: &Shown<'_>) -> Vec<Attributes> {
     shown.alert.calls.iter().zip(ocsf_call::encode(shown)).map(event).collect()
 }
 
-fn envelope(shown: &Shown<'_>, time: i64, sourcetype: &str, event: impl Into<Node>, fields: Attributes) -> Attributes {
+fn envelope<'a>(
+    shown: &Shown<'a>,
+    time: i64,
+    sourcetype: &'static str,
+    event: impl Into<Node<'a>>,
+    fields: Attributes<'a>,
+) -> Attributes<'a> {
     let options = shown.options;
     Attributes::new()
         // Seconds with decimals; a double holds microseconds until the year 2255.

@@ -5,7 +5,7 @@
 //! [`ocsf_call`](super::ocsf_call). Times are epoch milliseconds. Attributes without a value are left out: the schema allows no null.
 
 use super::facts::{PRODUCT, VERSION, millis, operation, percent, risk, span};
-use super::object::Attributes;
+use super::object::{Attributes, Node};
 use super::{OcsfVersion, Shown};
 use crate::alert::taxonomy::{self, Tag};
 use crate::alert::{Alert, CallEvidence, Kind, Level, time_text};
@@ -20,7 +20,7 @@ pub fn encode(shown: &Shown<'_>) -> Value {
 }
 
 /// The event, to be put into another or written.
-pub(in crate::sink) fn event(shown: &Shown<'_>) -> Attributes {
+pub(in crate::sink) fn event<'a>(shown: &Shown<'a>) -> Attributes<'a> {
     let alert = shown.alert;
     let version = shown.options.ocsf_version;
     let finding = &alert.finding;
@@ -36,9 +36,9 @@ pub(in crate::sink) fn event(shown: &Shown<'_>) -> Attributes {
         .with("uid", alert.alert_id.as_str())
         .maybe("correlation_uid", session)
         .with("event_code", finding.rule_id.as_str())
-        .with("labels", finding.tags.clone())
+        .with("labels", finding.tags.as_slice())
         .with("log_name", "mcp-audit")
-        .with("profiles", json!([]))
+        .with("profiles", Node::List(Vec::new()))
         .maybe("is_truncated", shown.full_bytes.map(|_| true))
         .maybe("untruncated_size", shown.full_bytes)
         .with("product", product());
@@ -79,8 +79,8 @@ pub(in crate::sink) fn event(shown: &Shown<'_>) -> Attributes {
 }
 
 /// Who made the event.
-pub(super) fn product() -> Value {
-    json!({"name": PRODUCT, "vendor_name": PRODUCT, "version": VERSION})
+pub(super) fn product() -> Attributes<'static> {
+    Attributes::new().with("name", PRODUCT).with("vendor_name", PRODUCT).with("version", VERSION)
 }
 
 /// Severity id and its caption; the risk level is the id less one.
@@ -104,7 +104,7 @@ fn confidence(percent: Option<i64>, status: &str) -> (i64, &'static str) {
     }
 }
 
-fn finding_info(alert: &Alert) -> Attributes {
+fn finding_info(alert: &Alert) -> Attributes<'_> {
     let finding = &alert.finding;
     let (type_id, type_name) = match finding.kind {
         Kind::Rule => (1, "Rule"),
@@ -118,7 +118,8 @@ fn finding_info(alert: &Alert) -> Attributes {
         .with("version", finding.rule_version.as_str())
         .with("state_id", if finding.status == "experimental" { 3 } else { 1 })
         .with("state", if finding.status == "experimental" { "Experimental" } else { "Active" });
-    let related = finding.call_ids.iter().take(MAX_RELATED).map(|id| json!({"uid": id, "type": "MCP call"}));
+    let related = finding.call_ids.iter().take(MAX_RELATED);
+    let related = related.map(|id| uid(id).with("type", "MCP call"));
     Attributes::new()
         .with("uid", alert.alert_id.as_str())
         .with("title", finding.rule_title.as_str())
@@ -126,7 +127,7 @@ fn finding_info(alert: &Alert) -> Attributes {
         .with("created_time", millis(alert.time()))
         .with("first_seen_time", millis(finding.first_seen))
         .with("last_seen_time", millis(finding.last_seen))
-        .with("data_sources", json!(["mcp-audit"]))
+        .with("data_sources", Node::List(vec!["mcp-audit".into()]))
         .with("analytic", analytic)
         .list("attacks", finding.tags.iter().filter_map(|tag| attack(tag)))
         .list("tags", finding.tags.iter().filter_map(|tag| other_tag(tag)))
@@ -135,8 +136,8 @@ fn finding_info(alert: &Alert) -> Attributes {
 }
 
 /// A tag of ATT&CK or ATLAS as OCSF's `attack` object.
-fn attack(tag: &str) -> Option<Attributes> {
-    let named = |id: String, name: Option<&str>| Attributes::new().with("uid", id).maybe("name", name);
+fn attack(tag: &str) -> Option<Attributes<'_>> {
+    let named = |id: String, name: Option<&'static str>| Attributes::new().with("uid", id).maybe("name", name);
     let object = match taxonomy::read(tag) {
         Tag::Tactic { version, id, name } => Attributes::new().with("version", version).with("tactic", named(id, name)),
         Tag::Technique { version, id, name } => {
@@ -152,17 +153,18 @@ fn attack(tag: &str) -> Option<Attributes> {
 }
 
 /// A tag of any other scheme as key and value.
-fn other_tag(tag: &str) -> Option<Value> {
+fn other_tag(tag: &str) -> Option<Attributes<'_>> {
     match taxonomy::read(tag) {
         Tag::Other { scheme, value } if !value.is_empty() => {
-            Some(json!({"name": if scheme.is_empty() { "tag" } else { scheme }, "value": value}))
+            let name = if scheme.is_empty() { "tag" } else { scheme };
+            Some(Attributes::new().with("name", name).with("value", value))
         }
         _ => None,
     }
 }
 
 /// One call.
-fn evidence(call: &CallEvidence, version: OcsfVersion) -> Attributes {
+fn evidence(call: &CallEvidence, version: OcsfVersion) -> Attributes<'_> {
     let name = operation(call);
     let data = Attributes::new()
         .maybe("time", call.time.map(time_text))
@@ -184,25 +186,30 @@ fn evidence(call: &CallEvidence, version: OcsfVersion) -> Attributes {
 }
 
 /// The operation on the server.
-pub(super) fn api(call: &CallEvidence) -> Attributes {
-    let service = call.server.as_deref().map(|server| json!({"name": server}));
+pub(super) fn api(call: &CallEvidence) -> Attributes<'_> {
+    let service = call.server.as_deref().map(|server| Attributes::new().with("name", server));
     Attributes::new()
         .with("operation", operation(call))
         .maybe("service", service)
-        .with("request", json!({"uid": call.call_id}))
-        .with("response", json!({"message": call.outcome}))
+        .with("request", uid(&call.call_id))
+        .with("response", Attributes::new().with("message", call.outcome.as_str()))
+}
+
+/// An object that is known by its id.
+fn uid(id: &str) -> Attributes<'_> {
+    Attributes::new().with("uid", id)
 }
 
 /// Who called.
-pub(super) fn actor(call: &CallEvidence) -> Attributes {
+pub(super) fn actor(call: &CallEvidence) -> Attributes<'_> {
     Attributes::new()
         .maybe("app_name", call.agent.as_deref())
-        .maybe("session", call.session_id.as_deref().map(|id| json!({"uid": id})))
-        .maybe("user", call.user_id.as_deref().map(|id| json!({"uid": id})))
+        .maybe("session", call.session_id.as_deref().map(uid))
+        .maybe("user", call.user_id.as_deref().map(uid))
 }
 
 /// The agent as an object of version 1.9.0; its instance is the session.
-pub(super) fn ai_agent(call: &CallEvidence) -> Attributes {
+pub(super) fn ai_agent(call: &CallEvidence) -> Attributes<'_> {
     let Some(agent) = call.agent.as_deref() else { return Attributes::new() };
     Attributes::new()
         .with("name", agent)
@@ -211,16 +218,16 @@ pub(super) fn ai_agent(call: &CallEvidence) -> Attributes {
         .with("type", "Unknown")
 }
 
-fn observables(alert: &Alert) -> Vec<Value> {
-    let mut list = Vec::new();
-    let mut add = |name: &str, type_id: i64, kind: &str, value: &str| {
-        list.push(json!({"name": name, "type_id": type_id, "type": kind, "value": value}));
-    };
-    for user in distinct(alert, &alert.finding.entity.user_id, |call| &call.user_id) {
-        add("evidences[].actor.user.uid", 31, "User Object: uid", user);
-    }
-    for observable in &alert.observables {
-        let (type_id, kind) = match observable.kind.as_str() {
+/// One thing that was seen, and in which attribute.
+fn observable<'a>(name: &'static str, type_id: i64, kind: &'a str, value: &'a str) -> Attributes<'a> {
+    Attributes::new().with("name", name).with("type_id", type_id).with("type", kind).with("value", value)
+}
+
+fn observables(alert: &Alert) -> Vec<Attributes<'_>> {
+    let users = distinct(alert, &alert.finding.entity.user_id, |call| &call.user_id).into_iter();
+    let users = users.map(|user| observable("evidences[].actor.user.uid", 31, "User Object: uid", user));
+    let others = alert.observables.iter().map(|seen| {
+        let (type_id, kind) = match seen.kind.as_str() {
             "domain" => (1, "Hostname"),
             "ip" => (2, "IP Address"),
             "email" => (5, "Email Address"),
@@ -229,18 +236,20 @@ fn observables(alert: &Alert) -> Vec<Value> {
             "file_path" => (45, "File Path"),
             other => (99, other),
         };
-        add("evidences[].data", type_id, kind, &observable.value);
-    }
-    list
+        observable("evidences[].data", type_id, kind, &seen.value)
+    });
+    users.chain(others).collect()
 }
 
 /// The servers, and the tools on them, that the alert is about.
-fn resources(alert: &Alert) -> Vec<Value> {
+fn resources(alert: &Alert) -> Vec<Attributes<'_>> {
     let entity = &alert.finding.entity;
     let servers = distinct(alert, &entity.server, |call| &call.server).into_iter();
     let tools = distinct(alert, &entity.tool, |call| &call.tool).into_iter();
-    let servers = servers.map(|name| json!({"uid": format!("mcp-server:{name}"), "name": name, "type": "MCP server"}));
-    servers.chain(tools.map(|name| json!({"name": name, "type": "MCP tool"}))).collect()
+    let servers = servers.map(|name| {
+        Attributes::new().with("uid", format!("mcp-server:{name}")).with("name", name).with("type", "MCP server")
+    });
+    servers.chain(tools.map(|name| Attributes::new().with("name", name).with("type", "MCP tool"))).collect()
 }
 
 /// A field's values in the entity and the calls, each once, in order of appearance.
@@ -258,7 +267,7 @@ fn distinct<'a>(
     values
 }
 
-fn unmapped(alert: &Alert) -> Attributes {
+fn unmapped(alert: &Alert) -> Attributes<'_> {
     let finding = &alert.finding;
     let mut entity = Attributes::new();
     for (name, value) in finding.entity.fields() {
@@ -266,10 +275,10 @@ fn unmapped(alert: &Alert) -> Attributes {
     }
     Attributes::new()
         .with("entity", entity)
-        .with("evidence", Value::Object(finding.evidence.clone()))
+        .with("evidence", &finding.evidence)
         .maybe("score", finding.score)
         .with("rule_status", finding.status.as_str())
-        .with("falsepositives", finding.falsepositives.clone())
+        .with("falsepositives", finding.falsepositives.as_slice())
         .with("observables_total", alert.observables_total)
         .with("lake_versions", json!(alert.lake_versions))
         .maybe("suppressed_by", alert.suppressed_by.as_deref())

@@ -77,8 +77,7 @@ fn event(call: &CallEvidence, shown: &Shown<'_>) -> Value {
 }
 
 /// The call in its conversation; the schema wants the service or the application named.
-fn message_context(call: &CallEvidence) -> Attributes {
-    let named = |name: &str| Value::from(Attributes::new().with("name", name));
+fn message_context(call: &CallEvidence) -> Attributes<'_> {
     let service = call.server.as_deref().map(named);
     let application = call.agent.as_deref().map(named);
     if service.is_none() && application.is_none() {
@@ -107,4 +106,8 @@ fn status(outcome: &str) -> (i64, &'static str) {
         "" | "unknown" => (0, "Unknown"),
         _ => (99, "Other"),
     }
+}
+
+fn named(name: &str) -> Attributes<'_> {
+    Attributes::new().with("name", name)
 }

@@ -41,7 +41,7 @@ pub fn document<'a>(alerts: impl IntoIterator<Item = Shown<'a>>) -> Value {
     })
 }
 
-fn rule(alert: &Alert) -> Attributes {
+fn rule(alert: &Alert) -> Attributes<'_> {
     let finding = &alert.finding;
     let security_severity = format!("{:.1}", risk(finding.level) as f64 / 10.0);
     let mut tags = vec!["security".to_owned()];
@@ -49,7 +49,7 @@ fn rule(alert: &Alert) -> Attributes {
     tags.sort();
     tags.dedup();
     let (_, techniques) = attacks(alert);
-    let techniques = techniques.iter().map(|known| known.last().0);
+    let techniques = techniques.iter().map(|known| known.last().0.to_owned());
     let description = if finding.description.is_empty() { title(alert) } else { &finding.description };
     Attributes::new()
         .with("id", finding.rule_id.as_str())
@@ -67,11 +67,11 @@ fn rule(alert: &Alert) -> Attributes {
         )
 }
 
-fn result(shown: &Shown<'_>, index: usize) -> Attributes {
+fn result<'a>(shown: &Shown<'a>, index: usize) -> Attributes<'a> {
     let alert = shown.alert;
     let finding = &alert.finding;
     let steps = alert.calls.iter().filter_map(|call| Some((call, physical(call)?)));
-    let steps: Vec<(&CallEvidence, Attributes)> = steps.collect();
+    let steps: Vec<(&CallEvidence, Attributes<'_>)> = steps.collect();
     let logical = name(alert, Name::Tool).map(|tool| match name(alert, Name::Server) {
         Some(server) => format!("{server}/{tool}"),
         None => tool.to_owned(),
@@ -104,7 +104,7 @@ fn result(shown: &Shown<'_>, index: usize) -> Attributes {
         .with("properties", properties(shown))
 }
 
-fn properties(shown: &Shown<'_>) -> Attributes {
+fn properties<'a>(shown: &Shown<'a>) -> Attributes<'a> {
     let alert = shown.alert;
     let finding = &alert.finding;
     let mut entity = Attributes::new();
@@ -117,12 +117,12 @@ fn properties(shown: &Shown<'_>) -> Attributes {
         .with("level", finding.level.as_str())
         .object("entity", entity)
         .list("call_ids", finding.call_ids.iter().map(String::as_str))
-        .with("evidence", Value::Object(finding.evidence.clone()))
+        .with("evidence", &finding.evidence)
         .maybe("truncated_from_bytes", shown.full_bytes)
 }
 
 /// Where the call stands in its log.
-fn physical(call: &CallEvidence) -> Option<Attributes> {
+fn physical(call: &CallEvidence) -> Option<Attributes<'_>> {
     let uri = uri(call.source_file.as_deref().filter(|file| !file.is_empty())?);
     let line = call.source_line.filter(|line| (1..=i64::from(i32::MAX)).contains(line));
     Some(

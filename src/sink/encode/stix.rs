@@ -48,7 +48,7 @@ struct Bundle {
 
 impl Bundle {
     /// Adds an object if it is not there, and gives its id.
-    fn add(&mut self, object: Attributes) -> String {
+    fn add(&mut self, object: Attributes<'_>) -> String {
         let object = Value::from(object);
         let id = object["id"].as_str().unwrap_or_default().to_owned();
         if self.seen.insert(id.clone()) {
@@ -67,7 +67,7 @@ fn add_alert(bundle: &mut Bundle, identity: &str, shown: &Shown<'_>) {
     let alert = shown.alert;
     let (start, end) = span(alert);
     let time = stamp(alert.time());
-    let domain_object = |kind: &str, parts: &[&str]| {
+    let domain_object = |kind: &'static str, parts: &[&str]| {
         Attributes::new()
             .with("type", kind)
             .with("spec_version", "2.1")
@@ -146,7 +146,7 @@ fn distinct(ids: Vec<String>) -> Vec<String> {
     ids.into_iter().filter(|id| seen.insert(id.clone())).collect()
 }
 
-fn attack_pattern(known: &Known, identity: &str) -> Attributes {
+fn attack_pattern<'a>(known: &'a Known, identity: &'a str) -> Attributes<'a> {
     let (external, name) = known.last();
     let source = if external.starts_with("AML.") { "mitre-atlas" } else { "mitre-attack" };
     Attributes::new()
@@ -161,10 +161,10 @@ fn attack_pattern(known: &Known, identity: &str) -> Attributes {
 }
 
 /// The alert's observables that the format has an object for and whose values it would accept.
-fn observables(shown: &Shown<'_>) -> Vec<Attributes> {
+fn observables<'a>(shown: &Shown<'a>) -> Vec<Attributes<'a>> {
     let alert = shown.alert;
     let mut list = Vec::new();
-    let mut add = |kind: &str, property: &'static str, value: &str| {
+    let mut add = |kind: &'static str, property: &'static str, value: &'a str| {
         // RFC 8785 writes a string as serde_json does.
         let name = json!({property: value}).to_string();
         list.push(

@@ -50,7 +50,7 @@ pub fn encode(shown: &Shown<'_>) -> Value {
     json!({"events": [{"udm": Value::from(event)}]})
 }
 
-fn result(shown: &Shown<'_>) -> Attributes {
+fn result<'a>(shown: &Shown<'a>) -> Attributes<'a> {
     let alert = shown.alert;
     let finding = &alert.finding;
     let is_alerting = alert.suppressed_by.is_none() && alert.is_current();
@@ -75,12 +75,12 @@ fn result(shown: &Shown<'_>) -> Attributes {
 }
 
 /// ATT&CK and ATLAS ids, as one list each.
-fn attack_details(alert: &Alert) -> Attributes {
+fn attack_details(alert: &Alert) -> Attributes<'static> {
     let (tactics, techniques) = attacks(alert);
     let named = |known: &Known| {
-        let object = Attributes::new().with("id", known.id.as_str()).maybe("name", known.name);
+        let object = Attributes::new().with("id", known.id.clone()).maybe("name", known.name);
         match &known.sub {
-            Some((id, name)) => object.with("subtechniqueId", id.as_str()).maybe("subtechniqueName", *name),
+            Some((id, name)) => object.with("subtechniqueId", id.clone()).maybe("subtechniqueName", *name),
             None => object,
         }
     };
