@@ -36,12 +36,15 @@ sent AS (
          AND (e.call_id = c.call_id AND c.both_in_one
               OR (e.time > c.known_at AND e.time <= c.known_at + CAST($within AS INTERVAL) AND has_capability(e.capabilities, 'egress') AND NOT has_capability(e.capabilities, 'reads_untrusted')))
     JOIN observables o ON o.call_id = e.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email')
+         -- What a text mentions is no place that data goes to.
+         AND (has_capability(e.capabilities, 'executes') OR NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')))
 ),
 new_place AS (
     SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.source_time) AS source_time, min(s.source) AS source, bool_or(s.of_page) AS of_page, bool_and(s.backup) AS backup, bool_or(s.both_in_one AND s.source_id = s.sink_id) AS both_in_one,
            min(s.agent) AS agent, min(s.sink_time) AS sink_time, min(s.sink) AS sink, bool_or(s.same_file) AS same_file
     FROM sent s
     LEFT JOIN observables f ON f.session_id = s.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip', 'email') AND f.time < s.source_time
+         AND NOT (regexp_like(f.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(f.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
          AND CASE f.type WHEN 'url' THEN host_of(f.value) ELSE lower(f.value) END = s.place
     LEFT JOIN prompts q ON q.session_id = s.session_id AND q.time <= s.sink_time AND strpos(lower(q.text), s.place) > 0
     WHERE NOT s.internal

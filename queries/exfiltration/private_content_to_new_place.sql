@@ -47,6 +47,7 @@ used AS (                        -- what the agent, and the session, sent there 
     LEFT JOIN (SELECT b.call_id, b.time, k.agent, k.session_id, CASE b.type WHEN 'url' THEN host_of(b.value) ELSE lower(b.value) END AS place
                FROM observables b JOIN calls k ON k.call_id = b.call_id
                WHERE b.origin = 'argument' AND b.type IN ('url', 'domain', 'ip', 'email') AND has_capability(k.capabilities, 'egress')
+                 AND NOT (regexp_like(b.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(b.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
                  -- A page that was read is no place that was sent to.
                  AND NOT has_capability(k.capabilities, 'reads_untrusted') AND k.outcome NOT IN ('denied', 'cancelled', 'protocol_error')) f
            ON f.agent = n.agent AND f.session_id <> n.session_id AND f.time < n.source_time AND f.place = lower(n.destination)

@@ -9,7 +9,7 @@
 --   medium: a payload of some size or an encoded one went to a destination that the session had not used before.
 --   low: a new destination was contacted, by a command, or with a payload that is small or not in the log.
 --   Where the log holds both the secret and the whole payload, a payload without it counts only if it is encoded or large (low).
---   Internal destinations, destinations in use before the secret was read (of a page that was merely read: for reading again) and example keys on public pages are left out.
+--   Links made for handing on (signed downloads, shares, invitations), internal destinations, destinations in use before the secret was read (of a page that was merely read: for reading again) and example keys on public pages are left out.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp01", "owasp.asi02", "atlas.AML.T0086", "attack.T1567"]
 -- falsepositives = ["deploy jobs that publish with a token they read", "a key used against the service that issued it", "an agent that reads .env and then looks something up (low)"]
@@ -17,9 +17,21 @@
 -- params = { within = "10 minutes", same_value_within = "4 hours", min_bytes = 256 }
 -- needs = ["arguments|results"]
 -- helps = ["durations", "prompts"]
-WITH read AS (
+WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
+    SELECT DISTINCT u.call_id, u.origin, s.value AS secret
+    FROM observables u
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = u.origin AND s.type = 'secret' AND strpos(u.value, s.value) > 0
+    WHERE u.type = 'url' AND strpos(u.value, '[secret:') > 0
+         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
+               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
+               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
+              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
+                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+),
+read AS (
     SELECT call_id, bool_or(secret IS NOT NULL) AS has_secret, min(secret) AS secret
-    FROM (SELECT call_id, value AS secret FROM observables WHERE type = 'secret' AND origin = 'result'
+    FROM (SELECT o.call_id, o.value AS secret FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value
+          WHERE o.type = 'secret' AND o.origin = 'result' AND l.call_id IS NULL
           UNION ALL
           SELECT call_id, CAST(NULL AS VARCHAR) FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value))
     GROUP BY call_id
@@ -58,12 +70,15 @@ pair AS (                        -- with what is seldom asked for: of these call
 ),
 sent AS (                        -- what the outgoing arguments name
     SELECT p.*, o.type, o.value,
-           CASE o.type WHEN 'url' THEN host_of(o.value) WHEN 'email' THEN lower(o.value) WHEN 'domain' THEN lower(o.value)
-                       WHEN 'ip' THEN o.value END AS place,
-           o.type IN ('url', 'domain', 'ip') AND is_internal_address(o.value) AS internal,
+           CASE WHEN NOT o.mentioned OR p.command
+                THEN CASE o.type WHEN 'url' THEN host_of(o.value) WHEN 'email' THEN lower(o.value) WHEN 'domain' THEN lower(o.value)
+                                 WHEN 'ip' THEN o.value END END AS place,
+           o.type IN ('url', 'domain', 'ip') AND is_internal_address(o.value) AND (NOT o.mentioned OR p.command) AS internal,
            -- A place that is a whole argument is where the data goes; one inside a text may only be mentioned.
            strpos(p.arguments, '"' || o.value || '"') > 0 AS whole
-    FROM pair p LEFT JOIN observables o ON o.call_id = p.sink_id AND o.origin = 'argument'
+    FROM pair p LEFT JOIN (SELECT call_id, type, value, (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')) AS mentioned   -- what a text mentions is no place that data goes to
+                           FROM observables WHERE origin = 'argument'
+                             AND (type <> 'secret' OR call_id || value NOT IN (SELECT call_id || secret FROM link WHERE origin = 'argument'))) o ON o.call_id = p.sink_id
 ),
 returned AS (                    -- what the sources' results name: of these alone, and each once
     SELECT DISTINCT call_id, type, value FROM observables WHERE origin = 'result' AND call_id IN (SELECT call_id FROM source)
@@ -110,7 +125,7 @@ known AS (                       -- was the place in use before the secret was r
                FROM (SELECT session_id, time, r.read_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
                      FROM observables
                      LEFT JOIN (SELECT call_id AS read_id FROM calls WHERE has_capability(capabilities, 'reads_untrusted') AND NOT array_has_any(capabilities, make_array('executes', 'writes'))) r ON r.read_id = call_id
-                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email'))
+                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email') AND NOT (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')))
                GROUP BY session_id, place) f ON f.session_id = j.session_id AND f.place = j.place
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.sink_time AND strpos(lower(q.text), j.place) > 0
     GROUP BY j.session_id, j.source_id, j.sink_id
