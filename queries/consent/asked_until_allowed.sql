@@ -18,7 +18,7 @@
 WITH answered AS (                -- what a person said, by the log, or by the text of the answer where the log has no approvals
     SELECT *, CASE WHEN approval = 'user_denied' THEN 'denied'
                    WHEN outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled', 'unknown') AND approval IN ('unknown', 'not_required')
-                        AND regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)\W{0,3} (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i') THEN 'denied in words'
+                        AND regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i') THEN 'denied in words'
                    WHEN approval = 'user_allowed' THEN 'allowed'
                    WHEN approval IN ('unknown', 'not_required') AND outcome = 'success' THEN 'done' END AS answer
     FROM calls
