@@ -83,7 +83,7 @@ asked AS (
 ),
 -- The sender of what was read, as its result says it.
 answers AS (
-    SELECT a.*, coalesce(regexp_like(s.result, '(from|sender|reply_?to|author|organizer)\W{1,8}[^"\n]{0,60}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS answer
+    SELECT a.*, coalesce(regexp_like(s.result, '(from|sender|reply_?to|author|organizer)\W{1,8}(\\"|[^"\\]){0,60}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS answer
     FROM asked a JOIN calls s ON s.call_id = a.source_call_id
 ),
 graded AS (

@@ -19,7 +19,9 @@
 WITH written AS (                 -- the file that a download is written to, told by its last part
     SELECT *, nullif(regexp_replace(coalesce(regexp_match(arguments, '\b(?:curl|wget)\s(?:[^|;&]*?\s)?(?:-[A-Za-z]{0,8}[oO]|--output(?:-document)?)[=\s]\s*[''\\]*([^\s''"\\|;&]+)')[1],
                                              regexp_match(arguments, '\b(?:curl|wget)\s[^|;&]*?\s>\s*[''\\]*([^\s''"\\|;&>]+)')[1],
-                                             regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1]), '^.*/', ''), '-') AS file
+                                             regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1],
+                                             regexp_match(arguments, '(?i)\s-OutF\w*\s+[''\\"]*([^\s''"|;&]+)')[1],
+                                             regexp_match(arguments, '(?i)\b(?:bitsadmin|certutil)\b[^|;&]*\s([^\s''"|;&]+\.(?:exe|dll|ps1|bat|cmd|msi|scr|hta))\b')[1]), '^.*[/\\]', ''), '-') AS file
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
                  -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
                  command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
@@ -27,7 +29,7 @@ WITH written AS (                 -- the file that a download is written to, tol
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
-    WHERE regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|Invoke|DownloadString|mshta|regsvr32|certutil|base64|b64decode|xxd|openssl|/dev/(tcp|udp)|nc[ .]|ncat|netcat|powercat|telnet|ztcp|xterm|mkfifo|mknod|socat|socket|fsock|/inet/|\bnet\b|powershell|pwsh|__import__', 'i')
+    WHERE regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|Invoke|DownloadString|mshta|regsvr32|certutil|bitsadmin|base64|b64decode|xxd|openssl|/dev/(tcp|udp)|nc[ .]|ncat|netcat|powercat|telnet|ztcp|xterm|mkfifo|mknod|socat|socket|fsock|/inet/|\bnet\b|powershell|pwsh|__import__', 'i')
 ),
 hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
@@ -57,7 +59,7 @@ hit AS (
           || '|\b(exec|eval)\s*\([^"]{0,80}\b(urlopen|requests\.get|urlretrieve|URI\.open)\b|\b(pip|pip3|uv\s+pip|python\d?(\.\d+)?\s+-m\s+pip)\s+install\s[^|;&"]*(--index-url|--extra-index-url|-i)[=\s]+[''\\]*https?://(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\])', 'i')
            -- What was written is run, by its name.
            OR (file IS NOT NULL
-               AND regexp_like(arguments, concat('(&&|;|\|\||\\n|\bthen)\s*(sudo\s+(-\w+\s+)*)?(((ba|z|da|k|fi)?sh|python[\d.]*|perl|ruby|node|php|source|\.|exec|env|nohup)\s+)*(-\w+\s+)*[\w./~$\{\}-]*',
+               AND regexp_like(arguments, concat('(&&?|;|\|\||\\n|\bthen)\s*(sudo\s+(-\w+\s+)*)?(((ba|z|da|k|fi)?sh|python[\d.]*|perl|ruby|node|php|source|\.|exec|env|nohup|(?i:Start-Process|start|call|cmd\s+/c|powershell|pwsh|rundll32|msiexec\s+/i))\s+)*(-\w+\s+)*[\w./\\:%~$\{\}-]*',
                                                  regexp_replace(file, '[^A-Za-z0-9]', '.', 'g'), '([\s''"|;&\\)]|$)'))))
       -- Nothing is sent and no shell is bound: a test whether a port is open.
       AND NOT (regexp_like(raw, '(\becho|:|\btrue|<\s*/dev/null)\s*>\s*/dev/(tcp|udp)/', 'i') AND NOT regexp_like(regexp_replace(raw, '\d?>&\d|&?>\s*/dev/null|\|\|', ' ', 'g'), 'sh\s+-i|<>|[<>]&|\||\bcurl\b|\bwget\b', 'i'))

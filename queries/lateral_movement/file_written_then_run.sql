@@ -26,9 +26,9 @@ WITH command AS (
 maker AS (                       -- a download, a chmod, or a file tool where programs do not belong
     SELECT call_id, 'url' AS named_by,
            -- The file has the name that it has at its source.
-           regexp_like(text, '\bwget\s|\bcurl\s[^|;&]*\s-\w*O\b', 'i') AS fetched, false AS made_executable
+           regexp_like(text, '\bwget\s|\bcurl\s([^|;&]*\s)?-\w*O\b', 'i') AS fetched, false AS made_executable
     FROM command
-    WHERE outcome IN ('success', 'unknown', 'no_response') AND regexp_like(text, '\bwget\s|\bcurl\s[^|;&]*\s-\w*O\b', 'i')
+    WHERE outcome IN ('success', 'unknown', 'no_response') AND regexp_like(text, '\bwget\s|\bcurl\s([^|;&]*\s)?-\w*O\b', 'i')
     UNION ALL
     SELECT call_id, 'file_path',
            regexp_like(text, '\b(curl|wget|iwr|irm|Invoke-WebRequest|Invoke-RestMethod)\s[^|;&"]*(-[a-z]{0,6}O\s*|--output(-document)?[= -]|-OutF\w*\s+|\s>\s*)|\bStart-BitsTransfer\b|\bbitsadmin\b[^|;&]*/(transfer|addfile)|\bcertutil\b[^|;&]*-urlcache|\bDownloadFile\(', 'i'),

@@ -21,7 +21,7 @@ WITH hooks AS (
       AND ((regexp_like(tool, 'web_?hook|event_?(subscription|destination|sink)|notification_?(channel|endpoint|config)|callback_?url|subscri(be|ption)', 'i')
             AND regexp_like(tool, '(^|[_.-])(create|add|register|set|update|put|new|subscribe|install|configure|enable|edit)|^(create|add|register|set|update|subscribe|configure)[A-Z]', 'i'))
            OR (has_capability(capabilities, 'executes')
-               AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*/hooks\b|\baws\s+sns\s+subscribe\b|\bstripe\s+webhook_endpoints\s+create\b')))
+               AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|[^/]/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*[^/]/hooks\b|\baws\s+sns\s+subscribe\b|\bstripe\s+webhook_endpoints\s+create\b')))
 ),
 aimed AS (
     SELECT h.*, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host,
