@@ -15,34 +15,38 @@
 -- needs = ["approvals|results", "argument_sizes"]
 -- helps = ["approval_times", "errors", "prompts", "users"]
 -- params = { min_denials = 2, within = "1 hour" }
-WITH answered AS (                -- what a person said, by the log, or by the text of the answer where the log has no approvals
-    SELECT *, CASE WHEN approval = 'user_denied' THEN 'denied'
-                   WHEN outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled', 'unknown') AND approval IN ('unknown', 'not_required')
-                        AND regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i') THEN 'denied in words'
-                   WHEN approval = 'user_allowed' THEN 'allowed'
-                   WHEN approval IN ('unknown', 'not_required') AND outcome = 'success' THEN 'done' END AS answer
+WITH told AS (                    -- refused by a person, by the text of the answer, where the log has no approvals
+    SELECT call_id
     FROM calls
-    WHERE event_kind = 'call' AND arguments_hash IS NOT NULL
-      AND (approval IN ('user_denied', 'user_allowed') OR (approval IN ('unknown', 'not_required') AND outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled', 'unknown', 'success')))
+    WHERE event_kind = 'call' AND outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled') AND approval IN ('unknown', 'not_required')
+      AND regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
 ),
 denied AS (                      -- of these few
-    SELECT session_id, server, tool, arguments_hash, bool_or(answer = 'denied') AS recorded
-    FROM answered WHERE answer IN ('denied', 'denied in words')
+    SELECT session_id, server, tool, arguments_hash, bool_or(approval = 'user_denied') AS recorded
+    FROM calls
+    WHERE event_kind = 'call' AND arguments_hash IS NOT NULL AND (approval = 'user_denied' OR call_id IN (SELECT call_id FROM told))
     GROUP BY session_id, server, tool, arguments_hash
     HAVING count(*) >= $min_denials
 ),
-asked AS (
-    SELECT c.session_id, c.server, c.tool, c.arguments_hash, min(c.agent) AS agent, min(c.user_id) AS user_id,
-           min(c.time) FILTER (WHERE c.answer LIKE 'denied%') AS first_denied, max(c.time) FILTER (WHERE c.answer LIKE 'denied%') AS last_denied,
-           count(*) FILTER (WHERE c.answer LIKE 'denied%') AS denials, max(c.time) FILTER (WHERE c.answer = 'allowed' OR (c.answer = 'done' AND NOT d.recorded)) AS allowed_at,
-           first_value(c.approval_wait_ns ORDER BY c.time) FILTER (WHERE c.answer LIKE 'denied%') AS first_wait,
-           first_value(c.approval_wait_ns ORDER BY c.time DESC) FILTER (WHERE c.answer = 'allowed') AS last_wait,
-           bool_or(array_has_any(c.capabilities, make_array('destructive', 'egress', 'pays', 'executes', 'credentials'))) AS sensitive,
-           array_agg(c.call_id ORDER BY c.time, c.call_id) AS call_ids
+answered AS (
+    SELECT c.*, d.recorded, CASE WHEN c.approval = 'user_denied' OR t.call_id IS NOT NULL THEN 'denied'
+                                 WHEN c.approval = 'user_allowed' OR (c.outcome = 'success' AND NOT d.recorded) THEN 'allowed' END AS answer
     FROM denied d
-    JOIN answered c ON c.session_id = d.session_id AND c.tool = d.tool AND c.arguments_hash = d.arguments_hash AND c.server IS NOT DISTINCT FROM d.server
-    WHERE c.answer IS NOT NULL
-    GROUP BY c.session_id, c.server, c.tool, c.arguments_hash
+    JOIN calls c ON c.session_id = d.session_id AND c.tool = d.tool AND c.arguments_hash = d.arguments_hash AND coalesce(c.server, '') = coalesce(d.server, '')
+    LEFT JOIN told t ON t.call_id = c.call_id
+    WHERE c.event_kind = 'call' AND c.approval IN ('user_denied', 'user_allowed', 'unknown', 'not_required')
+),
+asked AS (
+    SELECT session_id, server, tool, arguments_hash, min(agent) AS agent, min(user_id) AS user_id,
+           min(time) FILTER (WHERE answer = 'denied') AS first_denied, max(time) FILTER (WHERE answer = 'denied') AS last_denied,
+           count(*) FILTER (WHERE answer = 'denied') AS denials, max(time) FILTER (WHERE answer = 'allowed') AS allowed_at,
+           first_value(approval_wait_ns ORDER BY time) FILTER (WHERE answer = 'denied') AS first_wait,
+           first_value(approval_wait_ns ORDER BY time DESC) FILTER (WHERE answer = 'allowed') AS last_wait,
+           bool_or(array_has_any(capabilities, make_array('destructive', 'egress', 'pays', 'executes', 'credentials'))) AS sensitive,
+           array_agg(call_id ORDER BY time, call_id) AS call_ids
+    FROM answered
+    WHERE answer IS NOT NULL
+    GROUP BY session_id, server, tool, arguments_hash
 ),
 worn AS (
     SELECT * FROM asked
