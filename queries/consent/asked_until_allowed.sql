@@ -4,26 +4,48 @@
 -- status = "test"
 -- description = """
 --   The user refused the same call (same tool, same arguments by hash) at least min_denials times, and then allowed it, although nothing was
---   said in between: the agent wore the user down, or the user hit the wrong key.
+--   said in between: the agent wore the user down, or the user hit the wrong key. Where the log has no approvals, the text of the answer
+--   ("the user rejected …") and the success after it tell.
 --   high: the call can destroy, send, pay, run or read credentials, and the last answer came faster than the first. medium: it can. low: it only reads or writes.
 --   Where the log has the user's prompts, a request in between means that the user changed their mind: no finding.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi09", "atlas.AML.T0053", "attack.T1621"]
 -- falsepositives = ["the user refused by mistake, and wanted it"]
 -- window = "24h"
--- needs = ["approvals", "argument_sizes"]
--- helps = ["approval_times", "prompts", "users"]
+-- needs = ["approvals|results", "argument_sizes"]
+-- helps = ["approval_times", "errors", "prompts", "users"]
 -- params = { min_denials = 2, within = "1 hour" }
-WITH asked AS (
+WITH told AS (                    -- refused by a person, by the text of the answer, where the log has no approvals
+    SELECT call_id
+    FROM calls
+    WHERE event_kind = 'call' AND outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled') AND approval IN ('unknown', 'not_required')
+      AND regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
+),
+denied AS (                      -- of these few
+    SELECT session_id, server, tool, arguments_hash, bool_or(approval = 'user_denied') AS recorded
+    FROM calls
+    WHERE event_kind = 'call' AND arguments_hash IS NOT NULL AND (approval = 'user_denied' OR call_id IN (SELECT call_id FROM told))
+    GROUP BY session_id, server, tool, arguments_hash
+    HAVING count(*) >= $min_denials
+),
+answered AS (
+    SELECT c.*, d.recorded, CASE WHEN c.approval = 'user_denied' OR t.call_id IS NOT NULL THEN 'denied'
+                                 WHEN c.approval = 'user_allowed' OR (c.outcome = 'success' AND NOT d.recorded) THEN 'allowed' END AS answer
+    FROM denied d
+    JOIN calls c ON c.session_id = d.session_id AND c.tool = d.tool AND c.arguments_hash = d.arguments_hash AND coalesce(c.server, '') = coalesce(d.server, '')
+    LEFT JOIN told t ON t.call_id = c.call_id
+    WHERE c.event_kind = 'call' AND c.approval IN ('user_denied', 'user_allowed', 'unknown', 'not_required')
+),
+asked AS (
     SELECT session_id, server, tool, arguments_hash, min(agent) AS agent, min(user_id) AS user_id,
-           min(time) FILTER (WHERE approval = 'user_denied') AS first_denied, max(time) FILTER (WHERE approval = 'user_denied') AS last_denied,
-           count(*) FILTER (WHERE approval = 'user_denied') AS denials, max(time) FILTER (WHERE approval = 'user_allowed') AS allowed_at,
-           first_value(approval_wait_ns ORDER BY time) FILTER (WHERE approval = 'user_denied') AS first_wait,
-           first_value(approval_wait_ns ORDER BY time DESC) FILTER (WHERE approval = 'user_allowed') AS last_wait,
+           min(time) FILTER (WHERE answer = 'denied') AS first_denied, max(time) FILTER (WHERE answer = 'denied') AS last_denied,
+           count(*) FILTER (WHERE answer = 'denied') AS denials, max(time) FILTER (WHERE answer = 'allowed') AS allowed_at,
+           first_value(approval_wait_ns ORDER BY time) FILTER (WHERE answer = 'denied') AS first_wait,
+           first_value(approval_wait_ns ORDER BY time DESC) FILTER (WHERE answer = 'allowed') AS last_wait,
            bool_or(array_has_any(capabilities, make_array('destructive', 'egress', 'pays', 'executes', 'credentials'))) AS sensitive,
            array_agg(call_id ORDER BY time, call_id) AS call_ids
-    FROM calls
-    WHERE approval IN ('user_denied', 'user_allowed') AND event_kind = 'call' AND arguments_hash IS NOT NULL
+    FROM answered
+    WHERE answer IS NOT NULL
     GROUP BY session_id, server, tool, arguments_hash
 ),
 worn AS (

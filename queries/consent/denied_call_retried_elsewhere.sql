@@ -3,12 +3,12 @@
 -- level = "high"
 -- status = "stable"
 -- description = """
---   A user or a policy denied a call; shortly afterwards another tool, or the same tool of another server, succeeded on the same
+--   A user or a policy denied a call, or a tool answered in so many words that it is not allowed; shortly afterwards another tool, or the same tool of another server, succeeded on the same
 --   target without the user allowing it. Same target: identical arguments (by hash, so payloads are not needed), or a path, address
 --   or other telling value of the denied arguments that stands in the new ones, also inside a command line.
 --   A denied side effect must be followed by a side effect: reading what one may not delete is no bypass.
 --   high: the policy said no, or the log holds the user's prompts and there was none in between. medium: the log holds no prompts,
---   so the user may have said what to do instead. low: the user did say something in between.
+--   so the user may have said what to do instead; or only the text of the answer says that it was denied. low: the user did say something in between.
 --   Left out: values that side-effecting calls were using before the denial, and denied tools that the user allowed again in between.
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi02", "owasp.asi03", "atlas.AML.T0053", "atlas.AML.T0107"]
@@ -16,13 +16,20 @@
 -- window = "2h"
 -- params = { within = "15 minutes", min_length = 6 }
 -- needs = ["arguments", "approvals|outcomes"]
--- helps = ["durations", "prompts"]
+-- helps = ["argument_sizes", "durations", "errors", "prompts", "result_sizes", "results"]
 WITH denied AS (
     SELECT call_id, session_id, server, tool, time, coalesce(time_end, time) AS denied_at, arguments, arguments_hash, arguments_bytes,
-           approval,
+           CASE WHEN outcome = 'denied' OR approval IN ('user_denied', 'policy_denied') THEN approval ELSE 'by the text of its answer' END AS approval,
            array_has_any(capabilities, make_array('writes', 'destructive', 'egress', 'executes', 'pays')) AS side_effect
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND (outcome = 'denied' OR approval IN ('user_denied', 'policy_denied'))
+    FROM (SELECT *, CASE WHEN outcome IN ('tool_error', 'protocol_error')
+                    THEN regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|unauthori[sz]ed (to|access|operation|action|for)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]*(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)[:,]? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required', 'i') AND NOT regexp_like(concat_ws(' ', error_message, left(result_text, 400)), 'rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert(y|ies)|fields?|values?|parameters?|keys?) ([^ ]+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)', 'i')
+                    -- A short answer that begins with it, of a server that does not mark its errors.
+                    WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600
+                         AND regexp_like(result, '(?i)denied|40[13]|forbidden|authori|permi|allow|EACCES|privilege|insufficient|approval| by ')
+                    THEN regexp_like(left(result_text, 400), '^[\s\[{(<*#:>-]*(([a-z]+ ?)?error\b[^\n]*|failed\b[^\n]*|(HTTP\S* )?(status( code)?:? )?|(sorry[,. ]+)?(you|this [a-z]+|the [a-z]+) )?(\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|unauthori[sz]ed (to|access|operation|action|for)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]*(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)[:,]? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required)', 'i') AND NOT regexp_like(left(result_text, 400), 'rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert(y|ies)|fields?|values?|parameters?|keys?) ([^ ]+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)', 'i')
+                    ELSE false END AS told FROM calls WHERE event_kind = 'call' AND method = 'tools/call')
+    -- A page that turns readers away is no policy of ours.
+    WHERE outcome = 'denied' OR approval IN ('user_denied', 'policy_denied') OR (told AND (NOT has_capability(capabilities, 'reads_untrusted') OR array_has_any(capabilities, make_array('reads_private', 'writes'))))
 ),
 retried AS (
     SELECT d.call_id AS denied_id, d.session_id, d.server AS denied_server, d.tool AS denied_tool, d.time AS denied_time, d.denied_at,
@@ -35,6 +42,12 @@ retried AS (
       AND r.time > d.denied_at AND r.time <= d.denied_at + CAST($within AS INTERVAL)
       AND (r.tool <> d.tool OR coalesce(r.server, '') <> coalesce(d.server, ''))
       AND (NOT d.side_effect OR array_has_any(r.capabilities, make_array('writes', 'destructive', 'egress', 'executes', 'pays')))
+      -- A command that only looks at the thing, to see why, does not do it.
+      AND NOT (has_capability(r.capabilities, 'executes')
+               AND regexp_like(r.arguments, '^\{\s*"\w+"\s*:\s*"\s*(ls|stat|namei|getfacl|id|whoami|groups|lsattr|file|test|which|df|mount|dir|icacls|Get-Acl)\b[^|;&>`$]*"', 'i'))
+      AND NOT (d.side_effect AND has_capability(r.capabilities, 'executes') AND regexp_like(r.arguments, '^\{\s*"\w+"\s*:\s*"\s*(cat|head|tail|less|grep|wc|type|Get-Content|git\s+(status|log|diff|show))\b[^|;&>`$]*"', 'i'))
+      -- Turned away again, in words.
+      AND NOT (coalesce(r.result_bytes, 0) <= 600 AND coalesce(regexp_like(left(r.result_text, 400), '\b(permission|access) (is |was )?denied|\b403\b|not (authori[sz]ed|permitted)|\bforbidden\b', 'i'), false))
 ),
 same_target AS (
     SELECT *, regexp_like(value, '[/\\@]|[0-9]{6}') AS telling
@@ -61,6 +74,7 @@ judged AS (
            min(u.denied_time) AS denied_time, min(u.denial) AS denial, min(u.agent) AS agent, min(u.server) AS server,
            min(u.tool) AS tool, min(u.time) AS time, max(nullif(u.value, '')) AS value,
            CASE WHEN bool_or(q.time > u.denied_at AND q.time <= u.time) THEN 1
+                WHEN min(u.denial) LIKE 'by %' THEN 2
                 WHEN count(q.session_id) > 0 OR min(u.denial) = 'policy_denied' THEN 3
                 ELSE 2 END AS grade
     FROM in_use u

@@ -64,17 +64,31 @@ read_in_command AS (
     LEFT JOIN leaked l ON l.call_id = m.call_id
     WHERE l.call_id IS NOT NULL OR k.call_id IS NULL OR strpos(k.text, m.path) = 0 OR strpos(k.rest, m.path) > 0
 ),
+sent_by_command AS (             -- a command that sends the file, which need not be a path
+    SELECT call_id, path
+    FROM (SELECT call_id, text, regexp_replace(text, '^.*?(@|-T\s*|--upload-file[= ]|--(post|body)-file[= ]|<\s*|\b(scp|rsync|cp|copy|cat|base64|xxd|tar|gzip|zip)\s([^|;&"]*\s)?)([\w./~$\{\}-]*(\.env(\.(local|prod\w*|dev\w*|staging|live|test))?|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.netrc|\.pgpass|\.pypirc|\.git-credentials|credentials(\.(json|csv|db))?|kubeconfig|\.tfstate|wallet\.dat|\.kdbx))([\s"''\\|;&)<>].*|$)$', '\5', 's') AS path
+          FROM (SELECT call_id,
+                       -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+                       -- Without the key that a login uses.
+                       regexp_replace(command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                                    THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END), '\s-i\s*[^\s|;&"]+|IdentityFile[= ][^\s|;&"]+', ' ', 'g') AS text
+                FROM calls
+                WHERE event_kind = 'call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_text))
+    WHERE regexp_like(text, '\bcurl\s[^|;&]*(@|-T|--upload-file|-F)|\bwget\s[^|;&]*--(post|body)-file|\|\s*(curl|nc|ncat|netcat|mailx?|sendmail|mutt)\s|\b(nc|ncat|netcat)\s[^|;&"]*<|\b(scp|rsync)\s[^|;&"]*:|\baws\s+s3\s+(cp|mv|sync)\s|\bgsutil\s[^|;&"]*\scp\s|\bgsutil\s+cp\s|\brclone\s+(copy|sync|move)|\bgh\s+gist\s+create\s')
+      AND path <> text AND length(path) <= 1024 AND is_credential_path(path)
+      AND NOT regexp_like(text, '://(localhost|127\.|10\.|192\.168\.|\[::1\])|--from-file|s3://[^\s"]*\s+[^\s|;&"]*$')
+),
 read AS (
     SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, n.path,
            CASE WHEN c.outcome NOT IN ('success', 'unknown', 'no_response') THEN 1
-                WHEN has_capability(c.capabilities, 'egress') AND NOT n.in_text THEN 3
+                WHEN n.sent OR (has_capability(c.capabilities, 'egress') AND NOT n.in_text) THEN 3
                 WHEN c.cwd IS NOT NULL AND starts_with(n.path, c.cwd || '/') THEN 2
                 WHEN path_escapes(n.path)
                   OR regexp_like(n.path, '^((~|\$HOME|\$\{HOME\}|/home/[^/]+|/Users/[^/]+|/root|[A-Za-z]:[\\/]+Users[\\/]+[^\\/]+|%USERPROFILE%)'
                                          || '[\\/]+(\.|AppData|Library)|/(etc|proc|run|var)/)')
                 THEN 3
                 ELSE 2 END AS grade
-    FROM (SELECT call_id, path, false AS in_text FROM whole UNION SELECT call_id, path, true FROM read_in_command) n
+    FROM (SELECT call_id, path, false AS in_text, false AS sent FROM whole UNION SELECT call_id, path, true, false FROM read_in_command UNION SELECT call_id, path, true, true FROM sent_by_command) n
     JOIN calls c ON c.call_id = n.call_id
     WHERE c.event_kind = 'call' AND (NOT n.in_text OR has_capability(c.capabilities, 'executes'))
 ),

@@ -17,17 +17,22 @@
 -- params = { max_bytes = 65536 }
 WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           regexp_replace(arguments, '^.*?(\b(printenv|env|set|export\s+-p|declare\s+-[xp]+|Get-ChildItem\s+env:|gci\s+env:|dir\s+env:|os\.environ|process\.env|ENV\.(to_h|each)|/proc/[^\s/]+/environ|security\s+(dump-keychain|find-\S+)|pass\s+show|secret-tool|cmdkey|(grep|rg|ag|findstr|Select-String)\s[^|;&"]*|find\s[^|;&"]*|gh\s+auth\s+token|gcloud\s+auth\s+\S+|aws\s+(secretsmanager|ssm|configure)\s\S+|az\s+\S+\s+\S+|kubectl\s+get\s+secrets?|vault\s+\S+|op\s+\S+|docker\s+inspect)\b?[^;&"]{0,80}).*$', '\1', 'is') AS what,
+           regexp_replace(arguments, '^.*?(\b(printenv|env|set|export\s+-p|declare\s+-[xp]+|(Get-ChildItem|gci|dir|ls|Get-Item)\s+(-Path\s+)?\S{0,3}env:|\S*GetEnvironmentVariables|os\.environ|process\.env|ENV\.(to_h|each)|/proc/[^\s/]+/environ|security\s+(dump-keychain|find-\S+)|pass\s+show|secret-tool|cmdkey|(grep|rg|ag|findstr|Select-String)\s[^|;&"]*|find\s[^|;&"]*|gh\s+auth\s+token|gcloud\s+auth\s+\S+|aws\s+(secretsmanager|ssm|configure)\s\S+|az\s+\S+\s+\S+|kubectl\s+get\s+secrets?|vault\s+\S+|op\s+\S+|docker\s+inspect)\b?[^;&"]{0,80}).*$', '\1', 'is') AS what,
            regexp_like(arguments, '\b(printenv|env|set|export\s+-p|declare\s+-[xp]+|os\.environ|process\.env|environ|env:)\b[^"]*(\||>|\$\()[^"]*\b(curl|wget|nc|ncat|Invoke-WebRequest|iwr|http)\b|\b(curl|wget|nc)\b[^"]*(\$\(|`|<\()\s*(printenv|env|set|cat\s+/proc)\b', 'i') AS sends,
-           regexp_like(arguments, '\b(printenv|echo)\s+\$?\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)[A-Z_]*\}?|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)') AS single
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
-      AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+           regexp_like(arguments, '\b(printenv|echo|Write-Output|Write-Host)\s+[''\\"]*(\$env:|%)?\$?\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)[A-Z_]*\}?|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)') AS single
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome,
+                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+            AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
+    WHERE
       -- The environment searched for one word that is no secret's is no dump.
-      AND regexp_like(CASE WHEN regexp_like(arguments, 'grep') AND NOT regexp_like(arguments, 'key|token|secret|pass|pwd|cred|auth|aws|cert|private|grep\s+(-\w+\s+)*[''"\\]*[.^=*]*[''"\\]*\s*("|$|[|;&])|grep\s+(-\w+\s+)*-\w*v', 'i')
+          regexp_like(CASE WHEN regexp_like(arguments, 'grep') AND NOT regexp_like(arguments, 'key|token|secret|pass|pwd|cred|auth|aws|cert|private|grep\s+(-\w+\s+)*[''"\\]*[.^=*]*[''"\\]*\s*("|$|[|;&])|grep\s+(-\w+\s+)*-\w*v', 'i')
                            THEN regexp_replace(arguments, '\b(env|printenv|set)\s*\|\s*[ef]?grep\s[^|;&"]*', '', 'g') ELSE arguments END,
-                      '["\s;&|(`](printenv|export\s+-p|declare\s+-(x|p|xp))\s*("|$|\||;|&|>|\)|`|\\n)|(["`;&|(]|\\n)\s*(sudo\s+)?(env|set)\s*("\s*[,}]|\||;|&&|>|\)|`|\\n)|\bprintenv\s+[A-Z_]*(KEY|TOKEN|SECRET|PASS)|\becho\s+\\?"?\$\{?[A-Z_]*(API_KEY|TOKEN|SECRET|PASSWORD)|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)'
-          || '|\b(Get-ChildItem|gci|dir|ls)\s+env:|\bprint\((dict\()?os\.environ|json\.dumps\((dict\()?os\.environ|console\.log\((JSON\.stringify\()?process\.env\s*\)|/proc/(\d+|self|\*|1)/environ|\bps\s+\S*e\S*ww|\bENV\.(to_h|each)'
+                      '["''\s;&|(`](printenv|export\s+-p|declare\s+-(x|p|xp))\s*(["'']|$|\||;|&|>|\)|`|\\n)|(:\s*\[?\s*"|[`;&|(]|\\n|\b(ba|z|da|k)?sh\s+-\w*c\s+[''\\"]*|\bcmd(\.exe)?\s+/c\s+[''\\"]*)\s*(sudo\s+)?(/usr/bin/)?(env|set)[''\\]*\s*("\s*([}\]]|,\s*"\w+"\s*:)|\||;|&&|>|\)|`|\\n)|\bprintenv\s+[A-Z_]*(KEY|TOKEN|SECRET|PASS)|\becho\s+\\?"?\$\{?[A-Z_]*(API_KEY|TOKEN|SECRET|PASSWORD)|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)'
+          || '|(?i:\b(Get-ChildItem|gci|dir|ls|Get-Item)\s+(-Path\s+)?[''\\"]*env:\\*(\w*[*]|["''\s|;)]|$))|\bGetEnvironmentVariables\(|\b(echo|Write-Output|Write-Host)\s+[''\\"]*(\$env:|%)\w*(API_?KEY|TOKEN|SECRET|PASSWORD)|\bprint\((dict\()?os\.environ|json\.dumps\((dict\()?os\.environ|console\.log\((JSON\.stringify\()?process\.env\s*\)|/proc/(\d+|self|\*|1)/environ|\bps\s+\S*e\S*ww|\bENV\.(to_h|each)'
           || '|\bsecurity\s+(dump-keychain|find-(generic|internet)-password)|\bcmdkey\s+/list|\bsecret-tool\s+(search|lookup)|\bgh\s+auth\s+token|\bgcloud\s+auth\s+(application-default\s+)?print-access-token|\baws\s+(secretsmanager\s+(get-secret-value|batch-get-secret-value)|ssm\s+get-parameters?[^|;&"]*--with-decryption|configure\s+export-credentials)|\baz\s+(account\s+get-access-token|keyvault\s+secret\s+show)|\bkubectl\s+get\s+secrets?\s[^|;&"]*-o\s*(yaml|json)|\bvault\s+(kv\s+get|read)|\bop\s+(read|item\s+get)'
           || '|\b(grep|rg|ag|git\s+grep|findstr|Select-String)\s[^|;"]*(password|passwd|secret|api[_-]?key|apikey|access[_-]?token|private[_-]?key|AKIA|ghp_|BEGIN\s\S*\s?PRIVATE)[^|;"]*(\s(/|~|\$HOME|\.\s|\.$|\.\.|/home|/etc|/srv|/opt)|-\w*r|-\w*R)|\bfind\s+(/|~|\$HOME|/home|/etc)\S*\s[^|;"]*-name\s+\S*(\.env|id_rsa|\.pem|credentials|\.key|\.kdbx|wallet|\.npmrc|\.netrc|kubeconfig)')
 ),

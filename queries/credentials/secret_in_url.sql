@@ -6,37 +6,51 @@
 --   The URL in an argument carries a secret: in the query, the path, or as user and password. Addresses end in the logs of proxies and servers and in browser
 --   histories, and a page that is only read can carry a secret away in this way.
 --   high: the same secret came out of a result of this session. medium: it did not, and the host is no internal one. low: internal hosts, and
---   links that a result gave as they are (signed links). Values whose form gives no secret away are not recognised.
+--   links that a result gave as they are or that are made for handing on (signed downloads, shares, invitations).
+--   A link in a text that is sent is secret_written_down. Values whose form gives no secret away are not recognised.
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0055", "attack.T1552", "attack.T1567"]
 -- falsepositives = ["services that take their key only in the address"]
 -- needs = ["arguments"]
 -- helps = ["results"]
 -- window = "24h"
-WITH carried AS (
-    SELECT call_id, session_id, server, tool, time, value AS url, host_of(value) AS host,
+WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
+    SELECT DISTINCT u.call_id, s.value AS secret
+    FROM observables u
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret' AND strpos(u.value, s.value) > 0
+    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0
+         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
+               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
+               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
+              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
+                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+),
+carried AS (
+    SELECT call_id, session_id, server, tool, time, value AS url, (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')) AS mentioned, host_of(value) AS host,
            regexp_replace(value, '^.*?(\[secret:[^\]]+\]).*$', '\1') AS secret
     FROM observables
     WHERE type = 'url' AND origin = 'argument' AND strpos(value, '[secret:') > 0
 ),
 traced AS (                      -- whence the secret?
-    SELECT c.call_id, c.url, min(c.session_id) AS session_id, min(c.server) AS server, min(c.tool) AS tool, min(c.time) AS time, min(c.host) AS host, min(c.secret) AS secret, count(r.call_id) > 0 AS from_result,
+    SELECT c.call_id, c.url, min(c.session_id) AS session_id, min(c.server) AS server, min(c.tool) AS tool, min(c.time) AS time, min(c.host) AS host, min(c.secret) AS secret, bool_and(c.mentioned) AS mentioned, count(r.call_id) > 0 AS from_result,
            first_value(named_struct('id', r.call_id, 'at', r.time) ORDER BY r.time, r.call_id) FILTER (WHERE r.call_id IS NOT NULL) AS source
     FROM carried c
     LEFT JOIN observables r ON r.type = 'secret' AND r.origin = 'result' AND r.session_id = c.session_id AND r.value = c.secret AND r.time <= c.time AND r.call_id <> c.call_id
     GROUP BY c.call_id, c.url
 ),
 linked AS (                      -- and the whole link?
-    SELECT t.call_id, t.url, min(t.session_id) AS session_id, min(t.server) AS server, min(t.tool) AS tool, min(t.time) AS time, min(t.host) AS host, min(t.secret) AS secret, bool_or(t.from_result) AS from_result,
+    SELECT t.call_id, t.url, min(t.session_id) AS session_id, min(t.server) AS server, min(t.tool) AS tool, min(t.time) AS time, min(t.host) AS host, min(t.secret) AS secret, bool_and(t.mentioned) AS mentioned, bool_or(t.from_result) AS from_result,
            first_value(t.source) AS source, count(f.flow_id) > 0 AS same_link
     FROM traced t
     LEFT JOIN flows f ON f.sink_call_id = t.call_id AND f.kind = 'value' AND starts_with(t.url, f.value) AND octet_length(f.value) >= least(octet_length(t.url), 200)
     GROUP BY t.call_id, t.url
 ),
 graded AS (
-    SELECT t.*, a.agent, CASE WHEN t.same_link OR coalesce(is_internal_address(t.host), true) THEN 1 WHEN t.from_result THEN 3 ELSE 2 END AS grade
-    FROM linked t JOIN calls a ON a.call_id = t.call_id
+    SELECT t.*, a.agent, CASE WHEN t.same_link OR l.call_id IS NOT NULL OR coalesce(is_internal_address(t.host), true) THEN 1 WHEN t.from_result THEN 3 ELSE 2 END AS grade
+    FROM linked t JOIN calls a ON a.call_id = t.call_id LEFT JOIN link l ON l.call_id = t.call_id AND l.secret = t.secret
     WHERE a.event_kind = 'call' AND a.method = 'tools/call' AND a.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      -- A link in a text that is sent is written down, not opened.
+      AND NOT (t.mentioned AND NOT array_has_any(a.capabilities, make_array('reads_untrusted', 'executes')))
       AND (array_has_any(a.capabilities, make_array('egress', 'reads_untrusted', 'executes')) OR strpos(a.arguments, '"' || t.url || '"') > 0)
 ),
 evidence AS (

@@ -5,7 +5,8 @@
 -- description = """
 --   A secret stands in the arguments of a call that keeps or shows what it is given: code or a file that is committed, a page, ticket, comment, chat, a memory, or a command line that ends in shell
 --   histories and process lists.
---   high: it goes to a repository, page, ticket, chat or mail, and came out of a result. medium: it goes there and did not, or into a memory. low: into a local file or a command.
+--   high: it goes to a repository, page, ticket, chat or mail, and came out of a result. medium: it goes there and did not, or into a memory. low: into a local file or a command, or it is only what a link is signed with that is made
+--   for handing on (signed download, share, invitation).
 --   Arguments that are named for a credential (token, password, Authorization) of tools that need one are its proper place. From one server to another: secret_across_servers.
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0055", "attack.T1552.001", "attack.T1552.003"]
@@ -13,15 +14,26 @@
 -- needs = ["arguments"]
 -- helps = ["results"]
 -- window = "24h"
-WITH carried AS (
-    SELECT o.call_id, o.session_id, min(o.value) AS secret, min(o.time) AS time
-    FROM observables o
+WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
+    SELECT DISTINCT u.call_id, s.value AS secret
+    FROM observables u
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret' AND strpos(u.value, s.value) > 0
+    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0
+         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
+               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
+               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
+              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
+                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+),
+carried AS (
+    SELECT o.call_id, o.session_id, coalesce(min(o.value) FILTER (WHERE l.call_id IS NULL), min(o.value)) AS secret, min(o.time) AS time, bool_and(l.call_id IS NOT NULL) AS only_link
+    FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.secret = o.value
     WHERE o.type = 'secret' AND o.origin = 'argument'
       AND NOT regexp_like(o.path, '(token|password|passwd|secret|api_?key|authorization|auth|credential\w*|key|cookie|bearer|headers/[^/]*|env/[^/]*)$', 'i')
     GROUP BY o.call_id, o.session_id
 ),
 kept AS (
-    SELECT d.call_id, d.session_id, d.secret, d.time, c.agent, c.server, c.tool,
+    SELECT d.call_id, d.session_id, d.secret, d.time, d.only_link, c.agent, c.server, c.tool,
            has_capability(c.capabilities, 'executes') AS command,
            has_capability(c.capabilities, 'egress') AND NOT has_capability(c.capabilities, 'executes') AS shown,
            coalesce(regexp_like(c.tool, 'memor|remember|observation|entit|knowledge|note', 'i'), false) AS memory
@@ -33,14 +45,14 @@ kept AS (
 ),
 traced AS (
     SELECT k.call_id, min(k.session_id) AS session_id, min(k.secret) AS secret, min(k.time) AS time, min(k.agent) AS agent, min(k.server) AS server, min(k.tool) AS tool,
-           bool_or(k.command) AS command, bool_or(k.shown) AS shown, bool_or(k.memory) AS memory,
+           bool_or(k.only_link) AS only_link, bool_or(k.command) AS command, bool_or(k.shown) AS shown, bool_or(k.memory) AS memory,
            first_value(named_struct('id', r.call_id, 'at', r.time) ORDER BY r.time, r.call_id) FILTER (WHERE r.call_id IS NOT NULL) AS source
     FROM kept k
     LEFT JOIN observables r ON r.type = 'secret' AND r.origin = 'result' AND r.session_id = k.session_id AND r.value = k.secret AND r.time < k.time
     GROUP BY k.call_id
 ),
 graded AS (
-    SELECT *, CASE WHEN shown THEN CASE WHEN source IS NOT NULL THEN 3 ELSE 2 END WHEN memory THEN 2 ELSE 1 END AS grade FROM traced
+    SELECT *, CASE WHEN only_link THEN 1 WHEN shown THEN CASE WHEN source IS NOT NULL THEN 3 ELSE 2 END WHEN memory THEN 2 ELSE 1 END AS grade FROM traced
 ),
 evidence AS (
     SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(secret) AS secret, bool_or(command AND NOT shown) AS command

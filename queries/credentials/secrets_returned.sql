@@ -6,7 +6,8 @@
 --   Results of a tool whose work is not to hand out credentials held secrets: they are now in the model's context, the client's logs and wherever the session goes on.
 --   medium: `many` and more different secrets from one server in one session, or `vault_paths` and more different entries of a vault read by one agent in a session.
 --   high: entries of a vault so, and then a tool that only sends was used. low: fewer, or only on pages that others wrote. What was done with them: secret_then_egress,
---   secret_across_servers, secret_written_down. Reads of credential files have a rule of their own and are left out here.
+--   secret_across_servers, secret_written_down. Reads of credential files have a rule of their own and are left out here; so is
+--   what links are signed with that are made for handing on (signed downloads, shares, invitations).
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0098", "attack.T1552"]
 -- falsepositives = ["documentation with example keys", "a deployment that takes all its keys from a vault", "a configuration that the user works on"]
@@ -14,8 +15,21 @@
 -- helps = ["argument_sizes", "arguments"]
 -- window = "24h"
 -- params = { many = 3, vault_paths = 3 }
-WITH held AS (
-    SELECT call_id, session_id, value, time FROM observables WHERE type = 'secret' AND origin = 'result'
+WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
+    SELECT DISTINCT u.call_id, s.value AS secret
+    FROM observables u
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'result' AND s.type = 'secret' AND strpos(u.value, s.value) > 0
+    WHERE u.origin = 'result' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0
+         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
+               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
+               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
+              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
+                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+),
+held AS (
+    SELECT o.call_id, o.session_id, o.value, o.time
+    FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.secret = o.value
+    WHERE o.type = 'secret' AND o.origin = 'result' AND l.call_id IS NULL
 ),
 named AS (
     SELECT DISTINCT call_id FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value)

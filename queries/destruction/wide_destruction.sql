@@ -22,7 +22,8 @@ WITH written AS (
     -- What is aimed at single resources is taken out.
     SELECT *, CASE WHEN strpos(spelled, '-target') > 0
                    THEN regexp_replace(spelled, '\b(terraform|tofu)\s[^|;&"]*-target\b[^|;&"]*', '', 'g') ELSE spelled END AS text
-    FROM (SELECT *, command_text(arguments) AS spelled
+    FROM (SELECT *, command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS spelled
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive')))
@@ -79,7 +80,9 @@ graded AS (
                 OR regexp_like(h.arguments, '("(db|database|db_?name|schema|env|environment|stage|workspace|connection|connection_?name|cluster|context|namespace|project|instance|profile)"\s*:\s*"'
                                             || '|\s-[dnh]\s*|--(dbname|database|namespace|context|host|profile|env|environment|workspace|cluster)[=\s]+|\b(psql|mysql|mariadb|mongosh|dropdb)\s+)'
                                             || '[''\\"]{0,2}([^\s"|;&]*[^a-zA-Z\s"|;&/])?(tests?|scratch|staging|stg|sandbox|dev|development)([^a-zA-Z]|$)', 'i')
-                OR regexp_like(h.arguments, '\bcd\s+\S*\b(build|dist|target|tmp|out)/?[\w.-]*\s*(&&|;)\s*rm\s')) THEN 1 ELSE 0 END AS grade
+                OR regexp_like(h.arguments, '\bcd\s+\S*\b(build|dist|target|tmp|out)/?[\w.-]*\s*(&&|;)\s*rm\s')) THEN 1 ELSE 0 END
+           -- A table that is only there to be filled again.
+           - CASE WHEN bool_and(regexp_like(h.arguments, '\b(truncate|drop|delete\s+from)\s+(table\s+)?(if\s+exists\s+)?[\w.\\"`]*(^|[^a-zA-Z])(tmp|temp|staging|stg|scratch)[\d_]*([\s;"\\`'',)]|$)', 'i') AND NOT regexp_like(h.arguments, ';\s*\w', 'i')) THEN 1 ELSE 0 END AS grade
     FROM hit h
     LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
          AND ((regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i'))

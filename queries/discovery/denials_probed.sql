@@ -3,7 +3,7 @@
 -- level = "medium"
 -- status = "test"
 -- description = """
---   In a quarter of an hour one agent, user or address was refused many different tools or arguments (denied by a policy, 401, 403, or an error whose text says so), or many attempts to log in: it feels for what
+--   In a quarter of an hour one agent, user or address was refused many different tools or arguments (denied by a policy, 401, 403, or an error or a short answer whose text says so), or many attempts to log in: it feels for what
 --   is left open.
 --   high: then a tool worked that had been refused, without a user who allowed it. medium: at least
 --   min_denials different ones. Refusals by a person, and the same call again, count once. No history is needed.
@@ -12,15 +12,26 @@
 -- falsepositives = ["an agent whose rights were cut this morning"]
 -- window = "24h"
 -- needs = []
--- helps = ["users", "argument_sizes", "client_addresses", "approvals", "errors", "results"]
+-- helps = ["users", "argument_sizes", "client_addresses", "approvals", "errors", "results", "result_sizes"]
 -- params = { min_denials = 6, within = "15 minutes" }
-WITH refused AS (
-    SELECT coalesce(agent, user_id, client_address, session_id) AS who, server, tool, coalesce(arguments_hash, mcp_resource_uri, call_id) AS what, min(time) AS time, min(call_id) AS call_id,
+WITH turned_away AS (
+    SELECT *, coalesce(agent, user_id, client_address, session_id) AS who
+    FROM (SELECT *, CASE WHEN outcome IN ('tool_error', 'protocol_error')
+                    THEN regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b401\b|unauthori[sz]ed|\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|unauthori[sz]ed (to|access|operation|action|for)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]*(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)[:,]? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required', 'i') AND NOT regexp_like(concat_ws(' ', error_message, left(result_text, 400)), 'rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert(y|ies)|fields?|values?|parameters?|keys?) ([^ ]+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)', 'i')
+                    -- A short answer that begins with it, of a server that does not mark its errors.
+                    WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600
+                         AND regexp_like(result, '(?i)denied|40[13]|forbidden|authori|permi|allow|EACCES|privilege|insufficient|approval| by ')
+                    THEN regexp_like(left(result_text, 400), '^[\s\[{(<*#:>-]*(([a-z]+ ?)?error\b[^\n]*|failed\b[^\n]*|(HTTP\S* )?(status( code)?:? )?|(sorry[,. ]+)?(you|this [a-z]+|the [a-z]+) )?(\b401\b|unauthori[sz]ed|\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|unauthori[sz]ed (to|access|operation|action|for)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]*(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)[:,]? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required)', 'i') AND NOT regexp_like(left(result_text, 400), 'rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert(y|ies)|fields?|values?|parameters?|keys?) ([^ ]+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)', 'i')
+                    ELSE false END AS told FROM calls WHERE event_kind = 'call')
+    WHERE (outcome = 'denied' AND approval <> 'user_denied') OR http_response_status_code IN (401, 403)
+       -- Public pages that turn readers away are no policy of ours.
+       OR (told AND (NOT has_capability(capabilities, 'reads_untrusted') OR array_has_any(capabilities, make_array('reads_private', 'writes'))))
+),
+refused AS (
+    SELECT who, server, tool, coalesce(arguments_hash, mcp_resource_uri, call_id) AS what, min(time) AS time, min(call_id) AS call_id,
            min(session_id) AS session_id, min(agent) AS agent, min(user_id) AS user_id
-    FROM calls
-    WHERE event_kind = 'call' AND ((outcome = 'denied' AND approval <> 'user_denied') OR http_response_status_code IN (401, 403)
-           OR (outcome IN ('tool_error', 'protocol_error') AND regexp_like(concat_ws(' ', error_message, left(result_text, 300)), '\b40[13]\b|forbidden|unauthori[sz]ed|access denied|permission denied|not (allowed|permitted)', 'i')))
-    GROUP BY coalesce(agent, user_id, client_address, session_id), server, tool, coalesce(arguments_hash, mcp_resource_uri, call_id)
+    FROM turned_away
+    GROUP BY who, server, tool, coalesce(arguments_hash, mcp_resource_uri, call_id)
 ),
 burst AS (
     SELECT *, lead(time, CAST($min_denials - 1 AS BIGINT)) OVER (PARTITION BY who ORDER BY time, call_id) AS nth FROM refused
@@ -40,7 +51,7 @@ opened AS (
     FROM found f
     JOIN calls c ON coalesce(c.agent, c.user_id, c.client_address, c.session_id) = f.who
     JOIN refused r ON r.who = f.who AND r.tool = c.tool AND (r.server IS NOT DISTINCT FROM c.server)
-    WHERE c.outcome = 'success' AND c.event_kind = 'call' AND c.time > f.burst_at AND c.time <= f.last_seen + INTERVAL '1 hour' AND c.approval <> 'user_allowed'
+    WHERE c.outcome = 'success' AND c.event_kind = 'call' AND c.time > f.burst_at AND c.time <= f.last_seen + INTERVAL '1 hour' AND c.approval <> 'user_allowed' AND c.call_id NOT IN (SELECT call_id FROM turned_away)
       -- Of a tool that runs commands, the refused one itself.
       AND (NOT has_capability(c.capabilities, 'executes') OR c.arguments_hash = r.what)
     GROUP BY f.who

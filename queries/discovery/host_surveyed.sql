@@ -14,23 +14,26 @@
 -- needs = ["arguments"]
 -- params = { min_kinds = 4, many = 6 }
 WITH command AS (
-    SELECT call_id, session_id, agent, server, time, arguments
+    SELECT call_id, session_id, agent, server, time,
+           -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+           command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                        THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS arguments
     FROM calls
     WHERE has_capability(capabilities, 'executes') AND event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND arguments_bytes < 4096
 ),
 kind AS (
     SELECT call_id, session_id, agent, server, time,
            make_array(
-               CASE WHEN regexp_like(arguments, '(^|[;&|"(\s])(whoami|id|who|w|logname)(\s*["|;&]|\s+-\w+|$)') THEN 'user' END,
-               CASE WHEN regexp_like(arguments, '\b(uname\s+-[a-z]*a|hostnamectl|lsb_release|systeminfo|sw_vers)\b|/etc/(os-release|issue)|/proc/version') THEN 'system' END,
-               CASE WHEN regexp_like(arguments, '\b(ifconfig|ipconfig|ip\s+(a|addr|route|r)\b|arp\s+-a|netstat|ss\s+-\w*[tlnp]|route\s+print|lsof\s+-i)|/etc/(hosts|resolv\.conf)|nmap\s') THEN 'network' END,
-               CASE WHEN regexp_like(arguments, '\b(ps\s+(aux|-ef)|tasklist|systemctl\s+list|Get-Process|pstree)\b') THEN 'processes' END,
-               CASE WHEN regexp_like(arguments, '/etc/(passwd|group)|\bgetent\s+passwd|net\s+(user|localgroup)|\blast(log)?\s|dscl\s') THEN 'users' END,
-               CASE WHEN regexp_like(arguments, '\bsudo\s+-l|/etc/sudoers|-perm\s+-?[/u]?[+=]?[0-9su]*[4s]000|getcap\s+-r|whoami\s+/priv') THEN 'rights' END,
-               CASE WHEN regexp_like(arguments, '/etc/shadow|\.ssh/|\.aws/|\.kube/config|(^|[;&|"\s])(env|printenv|set)\s*["|;&]|\.netrc|\.git-credentials') THEN 'credentials' END,
-               CASE WHEN regexp_like(arguments, 'crontab\s+-l|/etc/cron|docker\s+(ps|info)|kubectl\s+(get|auth)|mount\b|df\s+-h|/proc/1/cgroup|\.dockerenv') THEN 'surroundings' END) AS kinds
+               CASE WHEN regexp_like(arguments, '(^|[;&|"''(\s/])(whoami|id|who|w|logname|quser)(\.exe)?(\s*["''|;&)\\]|\s+-\w+|$)|(?i:\bquery\s+user\b|\$env:USERNAME|WindowsIdentity\]::GetCurrent)') THEN 'user' END,
+               CASE WHEN regexp_like(arguments, '\b(uname\s+-[a-z]*a|hostnamectl|lsb_release|systeminfo|sw_vers)\b|(?i:\bGet-ComputerInfo\b|Win32_OperatingSystem|\bwmic\s+(os|computersystem|qfe)\b)|/etc/(os-release|issue)|/proc/version') THEN 'system' END,
+               CASE WHEN regexp_like(arguments, '\b(ifconfig|ipconfig|ip\s+(a|addr|route|r)\b|arp\s+-a|netstat|ss\s+-\w*[tlnp]|route\s+print|lsof\s+-i)|/etc/(hosts|resolv\.conf)|nmap\s|(?i:\bGet-Net(IP\w+|TCPConnection|Neighbor|Route|Adapter)\b|\bnet\s+(view|share|use)\b|\bnltest\b)') THEN 'network' END,
+               CASE WHEN regexp_like(arguments, '\b(ps\s+(aux|-ef)|tasklist|systemctl\s+list|Get-Process|Get-Service|pstree|wmic\s+(process|service))\b') THEN 'processes' END,
+               CASE WHEN regexp_like(arguments, '/etc/(passwd|group)|\bgetent\s+passwd|(?i:\bnet1?\s+(user|group|localgroup|accounts)|\bGet-Local(User|Group)|\bGet-AD(User|Group|Computer)|\bdsquery\s)|\blast(log)?\s|dscl\s') THEN 'users' END,
+               CASE WHEN regexp_like(arguments, '\bsudo\s+-l|/etc/sudoers|-perm\s+-?[/u]?[+=]?[0-9su]*[4s]000|getcap\s+-r|(?i:whoami(\.exe)?\s+/(priv|groups|all))') THEN 'rights' END,
+               CASE WHEN regexp_like(arguments, '/etc/shadow|\.ssh/|\.aws/|\.kube/config|(^|[;&|"\s])(env|printenv|set)\s*["|;&]|\.netrc|\.git-credentials|(?i:\bcmdkey\s+/list|\bvaultcmd\b|\b(dir|gci|ls|Get-ChildItem)\s+env:|\\\.?azure\\|reg\s+query\s+[^|;&]*(Winlogon|\\SAM\b))') THEN 'credentials' END,
+               CASE WHEN regexp_like(arguments, 'crontab\s+-l|/etc/cron|docker\s+(ps|info)|kubectl\s+(get|auth)|mount\b|df\s+-h|/proc/1/cgroup|\.dockerenv|(?i:\bschtasks\s+/query|\bGet-(ScheduledTask|PSDrive|MpComputerStatus|MpPreference)\b)') THEN 'surroundings' END) AS kinds
     FROM command
-    WHERE regexp_like(arguments, 'whoami|\bid\b|\bw(ho)?\b|uname|hostnamectl|lsb_release|systeminfo|sw_vers|ifconfig|ipconfig|\bip\b|arp|netstat|\bss\b|route|lsof|/etc/|/proc/|nmap|\bps\b|tasklist|systemctl|Get-Process|pstree|getent|\bnet\b|\blast|dscl|sudo|-perm|getcap|\.ssh|\.aws|\.kube|env|\bset\b|netrc|crontab|docker|kubectl|mount|\bdf\b')
+    WHERE regexp_like(arguments, 'whoami|\bid\b|\bw(ho)?\b|uname|hostnamectl|lsb_release|systeminfo|sw_vers|ifconfig|ipconfig|\bip\b|arp|netstat|\bss\b|route|lsof|/etc/|/proc/|nmap|\bps\b|tasklist|systemctl|Get-Process|pstree|getent|\bnet\b|\blast|dscl|sudo|-perm|getcap|\.ssh|\.aws|\.kube|env|\bset\b|netrc|crontab|docker|kubectl|mount|\bdf\b|Get-|(?i:wmic|quser|query|nltest|dsquery|cmdkey|vaultcmd|schtasks|Win32_|GetCurrent|USERNAME)')
 ),
 each AS (
     SELECT session_id, kind, date_bin(INTERVAL '10 minutes', time) AS slot, min(agent) AS agent, min(server) AS server, min(time) AS time, min(call_id) AS call_id

@@ -8,7 +8,8 @@
 --   count too. The argument's name must be one for ids, numbers, names, paths, addresses or queries, so that pages and limits do not count. Only tools that read and
 --   do not write are looked at.
 --   high: bulk or more ids, or a fifth of them do not exist, which shows that they are guessed. medium: at least min_ids. One less if another
---   tool of the session had listed or searched before, as when an agent goes through a list.
+--   tool of the session had listed or searched before, as when an agent goes through a list, or if the numbers are of issues, changes, builds, chapters and the
+--   like, which are read in a row and have gaps. Pages, offsets, lines, parts, days and versions are no ids.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0085.001", "attack.T1119", "attack.T1213"]
 -- falsepositives = ["an export or migration that was asked for, from a list that the log does not show"]
@@ -42,7 +43,9 @@ stepped AS (
                  min(call_id) AS call_id, bool_and(outcome IN ('tool_error', 'protocol_error')) AS missing
           FROM numbered
           GROUP BY session_id, server, tool, key, prefix, id
-          HAVING max(id) IS NOT NULL)            -- a plain condition would run the pattern over every call of the lake
+          HAVING max(id) IS NOT NULL             -- a plain condition would run the pattern over every call of the lake
+             -- Pages, lines, parts and days are counted by whoever reads a whole.
+             AND NOT regexp_like(max(prefix), '([?&](page|p|pg|offset|start|from|skip|limit|size|per_page|cursor|after|before|since|until|top)=|/(page|p)/|\b(offset|limit|skip|page|top|line|row|col|column)\s*[=:]?\s*|(part|shard|chunk|batch|partition|frame|slide|sheet|step|round|epoch|seed|week|day|month|year|quarter|version|page|line|port)[-_ =./]*|(19|20)\d\d[-_/.]|(19|20)\d\d[-_/.]?[01]\d[-_/.]?|\bv\d*\.?)$', 'i'))
 ),
 walk AS (
     SELECT *, count(*) OVER walk AS ids, median(gap) OVER walk AS usual_gap
@@ -71,11 +74,15 @@ placed AS (
     GROUP BY j.session_id, j.server, j.tool, j.key, j.prefix
 )
 SELECT session_id, agent, server, tool, first_seen, last_seen, call_ids,
-       CASE CASE WHEN ids >= $bulk OR missing >= 0.2 * ids THEN 3 ELSE 2 END - CASE WHEN listed THEN 1 ELSE 0 END
+       CASE CASE WHEN ids >= $bulk OR (missing >= 0.2 * ids AND NOT series) THEN 3 ELSE 2 END - CASE WHEN listed OR series THEN 1 ELSE 0 END
            WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        concat_ws('/', server, tool) || ' was called with ' || CAST(ids AS VARCHAR) || ' ids from ' || prefix || CAST(lowest AS VARCHAR)
            || ' to ' || prefix || CAST(highest AS VARCHAR) || ' as ' || key
            || CASE WHEN missing > 0 THEN ', ' || CAST(missing AS VARCHAR) || ' of which failed' ELSE '' END
            || CASE WHEN listed THEN '; something was listed before' ELSE '' END AS message,
        key AS argument, ids, missing, listed AS listed_before
-FROM placed
+FROM (SELECT *,
+             -- Numbered for reading one after another: issues and changes of a project, chapters and issues of a publication.
+             regexp_like(concat_ws(' ', key, prefix), '(issue|pull|pull_?request|pr|merge_?request|mr|commit|release|discussion|rfc|pep|jep|bip|eip|adr|cve|chapter|section|lesson|part|episode|volume|article|post|thread|question|tutorial|build|run|pipeline|job)s?[-_ /]?(id|iid|number|no|num)?[-_ /#=]*$', 'i')
+             OR regexp_like(concat_ws(' ', key, prefix), '^(number|iid|index|id) $', 'i') AND regexp_like(tool, '(issue|pull|pull_?request|pr|merge_?request|commit|release|discussion|chapter|section|lesson|article|build|pipeline)s?$', 'i') AS series
+      FROM placed)

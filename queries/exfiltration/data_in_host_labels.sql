@@ -29,10 +29,17 @@ random AS (
     WHERE length(label) >= $min_label AND entropy(label) >= 3.2 AND NOT regexp_like(label, '^[a-z]+([-_][a-z0-9]+){2,}$') AND regexp_like(label, '[0-9]') OR regexp_like(label, '^[a-z2-7]{32,}$|^[0-9a-f]{24,}$')
 ),
 built AS (                       -- a command that puts what it reads into the name
-    SELECT call_id, session_id, time, regexp_replace(arguments, '^.*?\b(nslookup|dig|host|ping|getent|Resolve-DnsName|curl|wget)\b([^|;&]*).*$', '\1\2', 'is') AS command
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'cancelled')
-      AND regexp_like(arguments, '\b(nslookup|dig|host|ping|getent\s+hosts|Resolve-DnsName)\b[^|;&"]*(\$\([^)]*\)|`[^`]*`|\$\{?\w+\}?)\.[\w-]+\.[a-z]{2,}|\b(nslookup|dig|host|ping|Resolve-DnsName)\b[^|;&"]*\s\S*(xxd|base64|base32)|\|\s*(xxd|base64|base32|od)\b[^"]*\b(nslookup|dig|host|ping)\b', 'i')
+    SELECT call_id, session_id, time, regexp_replace(text, '^.*?\b(nslookup|dig|host|ping|getent|Resolve-DnsName|curl|wget)\b([^|;&]*).*$', '\1\2', 'is') AS command
+    FROM (SELECT call_id, session_id, time,
+                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'cancelled'))
+    WHERE regexp_like(text, '\b(nslookup|dig|host|ping|getent\s+hosts|Resolve-DnsName)\b[^|;&"]*(\$\([^)]*\)|`[^`]*`)\.[\w-]+\.[a-z]{2,}|\b(nslookup|dig|host|ping|Resolve-DnsName)\b[^|;&"]*\s\S*(xxd|base64|base32)|\|\s*(xxd|base64|base32|od)\b[^"]*\b(nslookup|dig|host|ping|Resolve-DnsName)\b', 'i')
+       -- A variable in a name is mostly the host of a list: it must hold what was read or encoded, a piece of a longer text, or who and where one is.
+       OR (regexp_like(text, '\b(nslookup|dig|host|ping|getent\s+hosts|Resolve-DnsName)\b[^|;&"]*(\$\{?(env:)?\w+\b[^\s}]*\}?|%\w+%)\.[\w-]+\.[a-z]{2,}', 'i')
+           AND regexp_like(text, '\b(xxd|base64|base32|hexdump|ToBase64String|od\s+-|fold\s+-|split\s+-)|\$\{\w+:\d*:?\d+\}|\$\{\w+:\$|=\s*[''"\\]*(\$\(|`)\s*(cat|whoami|id|hostname|uname|env|printenv|head|tail|type)\b|\$\{?(env:)?(USER|USERNAME|LOGNAME|HOSTNAME|COMPUTERNAME|USERDOMAIN|\w*(TOKEN|SECRET|PASSWORD|API_?KEY|ACCESS_KEY)\w*)\b|%(USERNAME|COMPUTERNAME|USERDOMAIN)%', 'i'))
 ),
 counted AS (
     SELECT session_id, domain, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids, count(DISTINCT label) AS labels, CAST(NULL AS VARCHAR) AS command

@@ -16,16 +16,22 @@
 -- params = { max_bytes = 16384 }
 WITH rules AS (
     SELECT call_id, session_id, agent, server, tool, time, arguments, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS user_email, arguments IS NULL OR arguments_bytes <= 2 AS unlogged,
-           by_key OR regexp_like(tool, 'forward|redirect|delegat|auto_?reply', 'i') OR coalesce(regexp_like(arguments, '"(forward\w*|redirect\w*|delegate\w*|copy_?to|bcc_?all|send_?to)"\s*:|-ForwardingS?mtp?Address|DeliverToMailboxAndForward', 'i'), false) AS forwards,
-           coalesce(regexp_like(arguments, '"(delete|trash|markAsRead|mark_?as_?read|skip_?inbox|archive|stopProcessingRules|removeLabelIds|moveToFolder|move_?to)"\s*:\s*(true|"[^"]+"|\[[^\]]*(INBOX|UNREAD))', 'i'), false) AS hides
+           by_key OR regexp_like(tool, 'forward|redirect|delegat|auto_?reply', 'i') OR coalesce(regexp_like(arguments, '"(forward\w*|redirect\w*|delegate\w*|copy_?to|bcc_?all|send_?to)"\s*:|-ForwardingS?mtp?Address|DeliverToMailboxAndForward|-(ForwardTo|RedirectTo|ForwardAsAttachmentTo)\s', 'i'), false) AS forwards,
+           coalesce(regexp_like(arguments, '"(delete|trash|markAsRead|mark_?as_?read|skip_?inbox|archive|stopProcessingRules|removeLabelIds|moveToFolder|move_?to)"\s*:\s*(true|"[^"]+"|\[[^\]]*(INBOX|UNREAD))|-(DeleteMessage|SoftDeleteMessage|MarkAsRead)\b|-MoveToFolder\s', 'i'), false) AS hides
     FROM (SELECT *,
                  -- A key that says so, with an address, in what is written, whatever the tool's name. One message that is handed on is none.
                  coalesce(array_has_any(capabilities, make_array('writes', 'credentials')) AND arguments_bytes <= $max_bytes
                           AND regexp_like(arguments, '"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*)?"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
                           AND NOT regexp_like(arguments, '"(message|mail|e_?mail|thread|msg)_?ids?"\s*:', 'i')
                           AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i'), false) AS by_key
-          FROM calls
-          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
+          FROM (SELECT call_id, session_id, agent, server, tool, time, user_email, user_id, capabilities, arguments_bytes,
+                       -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+                       CASE WHEN has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+                            THEN command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                                      THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END)
+                            ELSE arguments END AS arguments
+                FROM calls
+                WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')))
     WHERE (by_key OR regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?\w*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')
            OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(New-InboxRule|Set-Mailbox\b[^|;"]*Forwarding|Add-MailboxPermission|gam\s[^|;"]*(forward|filter|delegate))|>\s*~/\.forward\b', 'i')))
       -- Rules of a mailbox, by the server's or tool's name or by what they look at.

@@ -8,8 +8,10 @@
 --   was read, any secret in a request to a new destination.
 --   medium: a payload of some size or an encoded one went to a destination that the session had not used before.
 --   low: a new destination was contacted, by a command, or with a payload that is small or not in the log.
+--   Commands send that upload, post, copy or push to another place, whatever their tool is called; high as well: the file with the credentials is what they send.
+--   A key that is used at the site that issued it is low.
 --   Where the log holds both the secret and the whole payload, a payload without it counts only if it is encoded or large (low).
---   Internal destinations, destinations in use before the secret was read (of a page that was merely read: for reading again) and example keys on public pages are left out.
+--   Links made for handing on (signed downloads, shares, invitations), internal destinations, destinations in use before the secret was read (of a page that was merely read: for reading again) and example keys on public pages are left out.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp01", "owasp.asi02", "atlas.AML.T0086", "attack.T1567"]
 -- falsepositives = ["deploy jobs that publish with a token they read", "a key used against the service that issued it", "an agent that reads .env and then looks something up (low)"]
@@ -17,9 +19,21 @@
 -- params = { within = "10 minutes", same_value_within = "4 hours", min_bytes = 256 }
 -- needs = ["arguments|results"]
 -- helps = ["durations", "prompts"]
-WITH read AS (
+WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
+    SELECT DISTINCT u.call_id, u.origin, s.value AS secret
+    FROM observables u
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = u.origin AND s.type = 'secret' AND strpos(u.value, s.value) > 0
+    WHERE u.type = 'url' AND strpos(u.value, '[secret:') > 0
+         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
+               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
+               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
+              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
+                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+),
+read AS (
     SELECT call_id, bool_or(secret IS NOT NULL) AS has_secret, min(secret) AS secret
-    FROM (SELECT call_id, value AS secret FROM observables WHERE type = 'secret' AND origin = 'result'
+    FROM (SELECT o.call_id, o.value AS secret FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value
+          WHERE o.type = 'secret' AND o.origin = 'result' AND l.call_id IS NULL
           UNION ALL
           SELECT call_id, CAST(NULL AS VARCHAR) FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value))
     GROUP BY call_id
@@ -37,33 +51,64 @@ source AS (
                AND (has_capability(c.capabilities, 'executes')
                     OR NOT array_has_any(c.capabilities, make_array('writes', 'egress')))))
 ),
+shell AS (                       -- commands that send, also of tools that are only known to run commands
+    SELECT call_id, regexp_like(text, '(@|(-T|--upload-file)\s*|<\s*)[''"\\]*[\w./~]|\|\s*(curl|nc|ncat|netcat|mailx?|sendmail|mutt)\b|\b(scp|sftp|rsync|rclone|gsutil|azcopy|aws\s+s3|gcloud\s+storage|az\s+storage|lftp)\s|\$\(|`|InFile|--(post|body)-file[=\s]') AS sends_file
+    FROM (SELECT call_id,
+                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
+            AND session_id IN (SELECT session_id FROM source))
+    WHERE regexp_like(text, '\bcurl\s([^|;&]*\s)?(-[a-zA-Z]{0,6}[dFT]|--data\S*|--form\S*|--upload-file|--json|(-X|--request)[=\s]*[''"\\]*(POST|PUT|PATCH))|\bwget\s[^|;&]*--(post-(file|data)|body-(file|data)|method[=\s]+(POST|PUT))|\b(http|https|xh)\s+(-\S+\s+)*(POST|PUT)\s'
+            || '|\b(scp|sftp)\s[^|;&"]*[\w.-]+:|\brsync\s[^|;&"]*(\s[''\\]*[\w.@-]+:|rsync://)|\baws\s+s3\s+(cp|mv|sync)\s+[^|;&"]*\s[''\\]*s3://|\baws\s+s3api\s+put-object|\bgsutil\s+(-\w+\s+)*(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\bgcloud\s+storage\s+(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\baz\s+storage\s+(blob|file)\s+upload|\bazcopy\s+(copy|sync|cp)\b|\brclone\s+(copy|copyto|sync|move|moveto|rcat)\b'
+            || '|\b(sendmail|mailx?|mutt|swaks|msmtp|s-nail)\s+[^|;&"]*@|\b(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d+[^|;&"]*<|\|\s*(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d|\b(lftp|ncftpput)\s|\bgit\s+push\s+[^|;&"]*(https?://|\w@)|\bgh\s+(gist\s+create|release\s+upload)|>\s*/dev/(tcp|udp)/'
+            || '|(?i:\b(Invoke-WebRequest|Invoke-RestMethod|iwr|irm)\b[^|;&]*\s-(Method\s+[''"\\]*(Post|Put)|InFile|Body)|\bSend-MailMessage\b)|\brequests\.(post|put)\(|\burlopen\([^)]*data=|\bfetch\([^)]*method:\s*\W*(POST|PUT)')
+),
 after AS (
     SELECT s.session_id, e.agent, s.call_id AS source_id, s.time AS source_time, s.known_at, s.source_file, s.known_offset, s.from_outside, s.secret,
            concat_ws('/', s.server, s.tool) AS source, e.call_id AS sink_id, e.time AS sink_time,
            concat_ws('/', e.server, e.tool) AS sink, e.arguments, e.arguments_bytes,
            coalesce(regexp_like(e.arguments, '[A-Za-z0-9+=_-]{48,}|(%[0-9A-Fa-f]{2}){16,}'), false) AS encoded,
-           has_capability(e.capabilities, 'executes') AS command, has_capability(e.capabilities, 'egress') AS sends, has_capability(e.capabilities, 'reads_untrusted') AS reads
+           has_capability(e.capabilities, 'executes') AS command, has_capability(e.capabilities, 'egress') OR h.call_id IS NOT NULL AS sends, coalesce(h.sends_file, false) AS sends_file, has_capability(e.capabilities, 'reads_untrusted') AS reads
     FROM source s
     JOIN calls e ON e.session_id = s.session_id AND e.call_id <> s.call_id
-    WHERE e.event_kind = 'call' AND e.method = 'tools/call' AND array_has_any(e.capabilities, make_array('egress', 'reads_untrusted'))
+    LEFT JOIN shell h ON h.call_id = e.call_id
+    WHERE e.event_kind = 'call' AND e.method = 'tools/call' AND (array_has_any(e.capabilities, make_array('egress', 'reads_untrusted')) OR h.call_id IS NOT NULL)
       AND e.outcome NOT IN ('denied', 'protocol_error', 'cancelled')
       AND e.time BETWEEN s.known_at AND s.known_at + CAST($same_value_within AS INTERVAL)
+),
+file AS (                        -- the name of the file that was read, which need not be a path
+    SELECT c.call_id, min(regexp_replace(coalesce(o.value, regexp_match(c.arguments, '\b(?:cat|bat|less|more|head|tail|strings|type|Get-Content|base64|xxd)(?:"\s*,\s*"|\s+)(?:-\w+(?:"\s*,\s*"|\s+))*[''\\"]*([\w./~$\{\}-]{3,})')[1],
+                                                   regexp_match(c.arguments, '"(?:path|file|file_?name|file_?path|uri)"\s*:\s*"([^"]{3,300})"')[1]), '^.*[/\\]', '')) AS name
+    FROM calls c
+    LEFT JOIN (SELECT call_id, min(value) AS value FROM observables WHERE type = 'file_path' AND origin = 'argument' GROUP BY call_id) o ON o.call_id = c.call_id
+    WHERE c.call_id IN (SELECT call_id FROM source)
+    GROUP BY c.call_id
 ),
 pair AS (                        -- with what is seldom asked for: of these calls alone
     SELECT a.*,
            -- The whole payload is in the log and the secret is known, so that its absence says something.
-           x.arguments_state = 'present' AND a.secret IS NOT NULL AS checked
+           coalesce(regexp_like(x.arguments, '(-H|--header|-Headers)[ =]*[^|;&]{0,60}(authorization|api-?key|token)[^|;&]{0,30}\[secret:|-u\s*\S{0,40}\[secret:', 'i')
+                    AND NOT regexp_like(x.arguments, '(-d|--data\S*|-F|--form)[ =]*[^|;&]{0,200}\[secret:'), false) AS in_header,
+           x.arguments_state = 'present' AND a.secret IS NOT NULL AND NOT a.sends_file AS checked,
+           -- The file that was read is what is sent.
+           coalesce(a.sends_file AND strpos(x.arguments, f.name) > 0, false) AS same_file
     FROM after a JOIN calls x ON x.call_id = a.sink_id
+    LEFT JOIN file f ON f.call_id = a.source_id AND length(f.name) >= 4
     WHERE a.sink_time > a.known_at OR (x.source_file = a.source_file AND x.source_offset > a.known_offset)
 ),
 sent AS (                        -- what the outgoing arguments name
     SELECT p.*, o.type, o.value,
-           CASE o.type WHEN 'url' THEN host_of(o.value) WHEN 'email' THEN lower(o.value) WHEN 'domain' THEN lower(o.value)
-                       WHEN 'ip' THEN o.value END AS place,
-           o.type IN ('url', 'domain', 'ip') AND is_internal_address(o.value) AS internal,
+           CASE WHEN NOT o.mentioned OR p.command
+                THEN CASE o.type WHEN 'url' THEN host_of(o.value) WHEN 'email' THEN lower(o.value) WHEN 'domain' THEN lower(o.value)
+                                 WHEN 'ip' THEN o.value END END AS place,
+           o.type IN ('url', 'domain', 'ip') AND is_internal_address(o.value) AND (NOT o.mentioned OR p.command) AS internal,
            -- A place that is a whole argument is where the data goes; one inside a text may only be mentioned.
            strpos(p.arguments, '"' || o.value || '"') > 0 AS whole
-    FROM pair p LEFT JOIN observables o ON o.call_id = p.sink_id AND o.origin = 'argument'
+    FROM pair p LEFT JOIN (SELECT call_id, type, value, (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')) AS mentioned   -- what a text mentions is no place that data goes to
+                           FROM observables WHERE origin = 'argument'
+                             AND (type <> 'secret' OR call_id || value NOT IN (SELECT call_id || secret FROM link WHERE origin = 'argument'))) o ON o.call_id = p.sink_id
 ),
 returned AS (                    -- what the sources' results name: of these alone, and each once
     SELECT DISTINCT call_id, type, value FROM observables WHERE origin = 'result' AND call_id IN (SELECT call_id FROM source)
@@ -76,8 +121,8 @@ traced AS (                      -- which of it came out of the source's result
 ),
 once AS (                        -- each value once, so that it can be counted
     SELECT session_id, source_id, sink_id, value, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at, bool_or(from_outside) AS from_outside, min(source) AS source,
-           min(sink_time) AS sink_time, min(sink) AS sink, min(arguments_bytes) AS arguments_bytes, min(secret) AS secret, bool_or(is_secret) AS is_secret, bool_or(checked) AS checked,
-           bool_or(encoded) AS encoded, bool_or(some_secret) AS some_secret, bool_or(command) AS command, bool_or(sends) AS sends, bool_or(reads) AS reads, bool_or(whole AND type = 'url') AS goes_to_url, min(shared) AS shared,
+           min(sink_time) AS sink_time, min(sink) AS sink, min(arguments_bytes) AS arguments_bytes, min(secret) AS secret, bool_or(is_secret) AS is_secret, bool_or(checked) AS checked, bool_or(same_file) AS same_file,
+           bool_or(encoded) AS encoded, bool_or(some_secret) AS some_secret, bool_and(in_header) AS in_header, bool_or(command) AS command, bool_or(sends) AS sends, bool_or(reads) AS reads, bool_or(whole AND type = 'url') AS goes_to_url, min(shared) AS shared,
            bool_and(internal) FILTER (WHERE whole AND place IS NOT NULL) AS whole_internal, bool_and(internal) FILTER (WHERE place IS NOT NULL) AS internal,
            min(place) FILTER (WHERE whole AND NOT internal) AS whole_place, min(place) FILTER (WHERE NOT internal) AS place
     FROM traced GROUP BY session_id, source_id, sink_id, value
@@ -86,7 +131,7 @@ judged AS (
     SELECT session_id, source_id, sink_id, min(agent) AS agent, min(source_time) AS source_time, min(known_at) AS known_at,
            bool_or(from_outside) AS from_outside, min(source) AS source, min(sink_time) AS sink_time, min(sink) AS sink,
            min(arguments_bytes) AS bytes, min(secret) AS secret, bool_or(is_secret) AS same_secret,
-           bool_or(checked) AS checked, bool_or(encoded) AS encoded, coalesce(bool_or(some_secret), false) AS some_secret,
+           bool_or(checked) AS checked, bool_or(same_file) AS same_file, bool_or(encoded) AS encoded, coalesce(bool_or(some_secret), false) AS some_secret, bool_and(in_header) AS in_header,
            bool_or(command) AS command, bool_or(sends) AS sends, bool_or(reads) AS reads, coalesce(bool_or(goes_to_url), false) AS goes_to_url,
            min(value) FILTER (WHERE is_secret) AS sent_secret, count(shared) AS shared,
            coalesce(bool_and(whole_internal), bool_and(internal), false) AS internal, coalesce(min(whole_place), min(place)) AS place
@@ -96,34 +141,38 @@ external AS (
     SELECT * FROM judged
     WHERE NOT internal
       AND (sends OR goes_to_url)                       -- a page can be fetched with data in its address
-      AND (NOT command OR place IS NOT NULL)           -- most commands send nothing
-      AND (same_secret OR shared >= 2 OR (NOT from_outside AND sink_time <= known_at + CAST($within AS INTERVAL)))
+      AND (NOT command OR place IS NOT NULL OR same_file)           -- most commands send nothing
+      AND (same_secret OR same_file OR shared >= 2 OR (NOT from_outside AND sink_time <= known_at + CAST($within AS INTERVAL)))
 ),
 known AS (                       -- was the place in use before the secret was read, or named by the user?
     SELECT j.session_id, j.source_id, j.sink_id, min(j.agent) AS agent, min(j.source_time) AS source_time, min(j.source) AS source,
            min(j.sink_time) AS sink_time, min(j.sink) AS sink, min(j.bytes) AS bytes, min(coalesce(j.sent_secret, j.secret)) AS secret,
-           bool_or(j.same_secret) AS same_secret, max(j.shared) AS shared, min(j.place) AS place, bool_or(j.command) AS command, bool_or(j.checked) AS checked, bool_or(j.encoded) AS encoded,
-           bool_or(j.some_secret) AS some_secret,
+           bool_or(j.same_secret) AS same_secret, max(j.shared) AS shared, min(j.place) AS place, bool_or(j.command) AS command, bool_or(j.checked) AS checked, bool_or(j.same_file) AS same_file, bool_or(j.encoded) AS encoded,
+           bool_or(j.some_secret) AS some_secret, bool_or(j.in_header) AS in_header,
            coalesce(bool_or(CASE WHEN j.reads THEN f.since ELSE f.sent_since END < j.source_time), false) AS in_use, count(q.session_id) > 0 AS asked
     FROM external j
     LEFT JOIN (SELECT session_id, place, min(time) AS since, min(time) FILTER (WHERE read_id IS NULL) AS sent_since   -- what was merely read is no place that was sent to
                FROM (SELECT session_id, time, r.read_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
                      FROM observables
                      LEFT JOIN (SELECT call_id AS read_id FROM calls WHERE has_capability(capabilities, 'reads_untrusted') AND NOT array_has_any(capabilities, make_array('executes', 'writes'))) r ON r.read_id = call_id
-                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email'))
+                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email') AND NOT (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')))
                GROUP BY session_id, place) f ON f.session_id = j.session_id AND f.place = j.place
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.sink_time AND strpos(lower(q.text), j.place) > 0
     GROUP BY j.session_id, j.source_id, j.sink_id
 ),
 graded AS (
-    SELECT *, CASE WHEN same_secret OR shared >= 2 THEN 3
+    SELECT *, CASE WHEN same_secret AND to_issuer THEN 1 WHEN same_secret OR same_file OR shared >= 2 THEN 3
                    WHEN in_use THEN 0
                    WHEN some_secret THEN 3
                    WHEN checked THEN CASE WHEN encoded AND NOT command THEN 2 WHEN bytes >= 4 * $min_bytes THEN 1 ELSE 0 END
                    WHEN bytes >= $min_bytes AND NOT command THEN 2
                    WHEN place IS NOT NULL OR bytes IS NULL THEN 1
                    ELSE 0 END - CASE WHEN asked THEN 1 ELSE 0 END AS grade
-    FROM known
+    FROM (SELECT *,
+                 -- A key that is used where it was issued: the name in its type is the site's, as of github_token and github.com; or in a command's header, at a site's API.
+                 coalesce(starts_with(registrable_domain(place), regexp_match(secret, '^\[secret:([a-z]+)_')[1] || '.')
+                          OR (command AND in_header AND regexp_like(place, '(^|\.)api[.-]')), false) AS to_issuer
+          FROM known)
 ),
 best AS (
     SELECT *, unnest(make_array(named_struct('id', source_id, 'at', source_time), named_struct('id', sink_id, 'at', sink_time))) AS ev
@@ -132,7 +181,7 @@ best AS (
 ),
 evidence AS (
     SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, min(top) AS top, min(agent) AS agent, min(secret) AS secret,
-           min(source) AS source, min(sink) AS sink, min(place) AS place, max(bytes) AS bytes, bool_or(same_secret) AS same_secret,
+           min(source) AS source, min(sink) AS sink, min(place) AS place, max(bytes) AS bytes, bool_or(same_secret) AS same_secret, bool_or(same_file) AS same_file,
            bool_or(ev['id'] = sink_id) AS is_sink
     FROM best GROUP BY session_id, ev['id']
 )
@@ -140,6 +189,7 @@ SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_s
        CASE max(top) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        coalesce(min(secret), 'credential file') || ' read with ' || min(source) || ', then '
            || CASE WHEN bool_or(same_secret) THEN 'the same secret was sent'
+                   WHEN bool_or(same_file) THEN 'that file was sent'
                    WHEN max(top) = 3 THEN 'values of that result were sent'
                    ELSE coalesce(CAST(max(bytes) AS VARCHAR) || ' bytes were sent', 'something was sent') END
            || ' to ' || coalesce(min(place), 'a destination the log does not name') || ' with ' || min(sink) AS message,

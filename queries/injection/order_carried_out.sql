@@ -5,7 +5,8 @@
 -- description = """
 --   A sentence of a result gives an order, and a later call that sends, writes, deletes, runs or pays does what it says with the values that it names, which the user had not named.
 --   high: the match is strong, or it is good and the result comes from where others can write. medium: so it is, but the user handed the task over ("do what the mail says", "work through
---   the tickets"), or wrote in another language than English, of which this cannot be told, and the order may be the task. low: the match is fair, or good and the source is not known to hold other people's text; or the call was refused.
+--   the tickets"), or wrote in another language than English, of which this cannot be told, and the order may be the task. low: the match is fair, or good and the source is not known to hold other people's text; or the call was refused;
+--   or it only answers the sender of the mail that asks, with nothing out of another private result.
 --   How well sentence and call match is the flow's score, 1.5 to 4.2 (docs/model.md). Where the log has the user's requests, what they asked for is known, and less is enough.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp10", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
@@ -36,11 +37,26 @@ handed_over AS (
     WHERE handed OR other_language
     GROUP BY session_id
 ),
+answer AS (                      -- to the sender of the mail that asks, to nobody else, and with nothing out of another private result
+    SELECT o.sink_call_id
+    FROM obeyed o
+    JOIN (SELECT call_id, min(lower(value)) AS address FROM observables
+          WHERE origin = 'argument' AND type = 'email' AND call_id IN (SELECT sink_call_id FROM obeyed) AND NOT (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+          GROUP BY call_id HAVING count(DISTINCT lower(value)) = 1) a ON a.call_id = o.sink_call_id
+    JOIN calls s ON s.call_id = o.source_call_id
+    JOIN calls k ON k.call_id = o.sink_call_id
+    LEFT JOIN flows f ON f.sink_call_id = o.sink_call_id AND f.source_call_id <> o.source_call_id AND f.kind IN ('content', 'secret')
+         AND array_has_any(f.source_capabilities, make_array('reads_private', 'credentials'))
+    WHERE has_capability(k.capabilities, 'egress') AND NOT array_has_any(k.capabilities, make_array('destructive', 'executes', 'pays'))
+      AND regexp_like(replace(lower(s.result), a.address, chr(1)), '(from|sender|reply_?to|author)[^a-z0-9]{1,8}(\\"|[^"\\]){0,60}\x01', 'i')
+    GROUP BY o.sink_call_id
+    HAVING count(f.flow_id) = 0
+),
 graded AS (
     SELECT o.*, coalesce(h.at <= o.time, false) AS asked,
-           CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR o.score < o.good OR (o.score < o.strong AND NOT o.untrusted) THEN 1
+           CASE WHEN c.outcome IN ('denied', 'cancelled', 'protocol_error') OR w.sink_call_id IS NOT NULL OR o.score < o.good OR (o.score < o.strong AND NOT o.untrusted) THEN 1
                 WHEN h.at <= o.time OR h.foreign_at <= o.time THEN 2 ELSE 3 END AS grade
-    FROM obeyed o JOIN calls c ON c.call_id = o.sink_call_id LEFT JOIN handed_over h ON h.session_id = o.session_id
+    FROM obeyed o JOIN calls c ON c.call_id = o.sink_call_id LEFT JOIN answer w ON w.sink_call_id = o.sink_call_id LEFT JOIN handed_over h ON h.session_id = o.session_id
 ),
 evidence AS (
     SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, max(score) AS score, bool_or(asked) AS asked,

@@ -3,7 +3,8 @@
 -- level = "high"
 -- status = "stable"
 -- description = """
---   A command pipes a download or a decoded text into an interpreter (filters between count too), runs the file that it was written to, installs packages from an index at a bare address, or connects a shell to a remote host.
+--   A command pipes a download or a decoded text into an interpreter (filters between count too), runs the file that it was written to, installs packages from an index at a bare address, or connects a shell to a remote host
+--   (bash's /dev/tcp, netcat, socat, named pipes, openssl, telnet, awk, sockets of Python, Perl, Ruby, PHP, Node, Lua and PowerShell).
 --   critical: a reverse shell. high: decoded text is run; or a download is run whose host only a result of this session had named, or that is a
 --   bare address or plain HTTP. medium: any other download that is run. low: the command failed, or the user named all its hosts.
 --   Well-known installers are run in just this way: they can be allow-listed with `installers`, a host or a host with the start of a path. The payload itself is not looked at.
@@ -18,21 +19,36 @@
 WITH written AS (                 -- the file that a download is written to, told by its last part
     SELECT *, nullif(regexp_replace(coalesce(regexp_match(arguments, '\b(?:curl|wget)\s(?:[^|;&]*?\s)?(?:-[A-Za-z]{0,8}[oO]|--output(?:-document)?)[=\s]\s*[''\\]*([^\s''"\\|;&]+)')[1],
                                              regexp_match(arguments, '\b(?:curl|wget)\s[^|;&]*?\s>\s*[''\\]*([^\s''"\\|;&>]+)')[1],
-                                             regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1]), '^.*/', ''), '-') AS file
+                                             regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1],
+                                             regexp_match(arguments, '(?i)\s-OutF\w*\s+[''\\"]*([^\s''"|;&]+)')[1],
+                                             regexp_match(arguments, '(?i)\b(?:bitsadmin|certutil)\b[^|;&]*\s([^\s''"|;&]+\.(?:exe|dll|ps1|bat|cmd|msi|scr|hta))\b')[1]), '^.*[/\\]', ''), '-') AS file
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
-                 command_text(arguments) AS arguments
+                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
-            AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-            AND regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|IWR|IRM|Invoke|DownloadString|mshta|regsvr32|certutil|base64|b64decode|xxd|openssl|/dev/tcp|/dev/udp|nc |ncat|netcat|mkfifo|socat|socket|TCPSocket|fsockopen|owershell|pwsh|__import__|Sockets'))
+            AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
+    WHERE regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|Invoke|DownloadString|mshta|regsvr32|certutil|bitsadmin|base64|b64decode|xxd|openssl|/dev/(tcp|udp)|nc[ .]|ncat|netcat|powercat|telnet|ztcp|xterm|mkfifo|mknod|socat|socket|fsock|/inet/|\bnet\b|powershell|pwsh|__import__', 'i')
 ),
 hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           regexp_like(arguments, '/dev/(tcp|udp)/|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|-c|--exec|--sh-exec)\s|\bmkfifo\b|\bsocat\b|pty\.spawn|socket\.socket|TCPSocket|fsockopen|IO\.popen|Net\.Sockets\.TCPClient', 'i') AS shell,
+           reverse AS shell,
            regexp_like(arguments, '\b(base64\s+(-d|-D|--decode)|xxd\s+-r|openssl\s+(enc\s+)?(-d|base64\s+-d)|FromBase64String|b64decode)|\s-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}', 'i') AS decoded,
            regexp_replace(arguments, '^.*?((curl|wget|iwr|irm|nc|ncat|netcat|socat|bash\s+-i|base64\s+-\w|powershell|pwsh|python\d?|pip\d?|ruby|perl|php|exec\s+\d+<>)\b.{0,160}).*$', '\1', 'is') AS what
-    FROM written
-    WHERE (regexp_like(arguments, '\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee\s+\S+\s*\|\s*)?(sudo\s+(-\w+\s+)*)?(env\s+\S+\s+)?(/bin/|/usr/bin/)?(ba|z|da|k|fi)?sh\b|\|\s*(sudo\s+)?(python\d?|perl|ruby|node|php|lua)\b)'
+    FROM (SELECT *,
+                 -- A shell whose ends are a connection: descriptors of bash, netcat and its kin, pipes to openssl and telnet, the sockets of languages.
+                 regexp_like(arguments, '(>&\s*|<>\s*|[^\s(:''\\]\s+>\s*)/dev/(tcp|udp)/[\w.$\{\}-]+/[\d$]|\bztcp\s+[\w.-]+\s+\d|\b(nc|ncat|netcat|nc\.exe|powercat)\b[^|;&"]*\s(-\w*[ec]|--exec|--sh-exec)[\s=]*[''\\]*\S*(sh|bash|cmd|powershell)(\.exe)?\b|\b(mkfifo|mknod)\b[^"]*\|\s*(nc|ncat|netcat|telnet|openssl\s+s_client|socat)\b'
+                                        || '|["\s;&|(]((/usr)?/bin/)?(ba|z|da|k|fi|tc)?sh(\s+-i)?(\s+\d?>\S*)*\s*\|\s*&?\s*(nc|ncat|netcat|telnet)\s+\w[\w.-]*\s+\d|\b(nc|ncat|netcat|telnet)\s+(-\w+\s+)*[\w.-]+\s+\d+[^|;&"]*\|\s*((/usr)?/bin/)?(ba|z|da|k|fi|tc)?sh\b|\bsocat\b[^|;"]*\b(exec|system):[^|;&]*(sh|bash|cmd|python\d?)\b'
+                                        || '|\b((/usr)?/bin/)?(ba|z|da|k|fi|tc)?sh\b\s+-i\b[^"]*\|\s*openssl\s+s_client\b|\bopenssl\s+s_client\b[^|;&"]*\|\s*((/usr)?/bin/)?(ba|z|da|k|fi|tc)?sh\b'
+                                        || '|socket\.socket\([^"]*(dup2|pty\.spawn|subprocess)|\.connect\(\s*\(?[^"]*(dup2\(|pty\.spawn)|\.connect\(\s*\([^"]*\.recv\([^"]*(subprocess|os\.popen|os\.system)|(\buse\s+Socket|-MSocket|IO::Socket|-MIO\b)[^"]*(\b(exec|system)\b\s*[\(\{''\\]|STDIN->fdopen|open\s*\(?\s*STDIN|`)'
+                                        || '|(\bspawn|\bexec)\W[^"]{0,80}TCPSocket\.(open|new)|TCPSocket\.(open|new)[^"]*(\bexec|IO\.popen|\bsystem|\bspawn|`)|(fsockopen|stream_socket_client|socket_connect)\([^"]*(\bexec|proc_open|shell_exec|\bsystem|passthru|popen|`)'
+                                        || '|(\bnet\.(connect|createConnection|Socket)|require\(\W*net\W*\))[^"]*(\bspawn|\bexec|\.pipe\([^"]{0,60}(stdin|stdout))|child_process[^"]*\bnet\.(connect|createConnection|Socket)\b[^"]*(\.pipe|stdin|on\()|require\W{0,4}socket\W[^"]*(os\.execute|io\.popen)|/inet/(tcp|udp)/\d+/[^"]*(\|&|getline)'
+                                        || '|Net\.Sockets\.TCPClient[^"]*(\biex\b|Invoke-Expression|\bcmd(\.exe)?\b|Start-Process|powershell)|\bxterm\s+-display\s+[\w.-]+:\d', 'i')
+                 -- Bash speaks HTTP by a descriptor, and no shell reads from it.
+                 AND NOT (regexp_like(arguments, '<>\s*/dev/tcp/[^|;&]*(&&|;)[^"]*\b(GET|HEAD)\s+\S+\s+HTTP/', 'i') AND NOT regexp_like(arguments, 'sh(\s+-i)?\s*\d?<&|\beval\b|\bread\b|\|\s*((/usr)?/bin/)?(ba|z|da|k)?sh\b|\$\(')) AS reverse
+          FROM written)
+    WHERE (reverse OR regexp_like(arguments, '\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee\s+\S+\s*\|\s*)?(sudo\s+(-\w+\s+)*)?(env\s+\S+\s+)?(/bin/|/usr/bin/)?(ba|z|da|k|fi)?sh\b|\|\s*(sudo\s+)?(python\d?|perl|ruby|node|php|lua)\b)'
           -- filters between
           || '|\b(curl|wget|fetch)\s[^|;&"]*(\|\s*(tee|gunzip|gzip|zcat|bunzip2|bzip2|bzcat|xz|unxz|xzcat|zstd|zstdcat|cat|head|tail|tr|sed|awk|grep|cut|base64|rev|xxd|envsubst|openssl|tar)\b[^|;&"]*){1,4}\|\s*(sudo\s+(-\w+\s+)*)?((/usr)?/bin/)?((ba|z|da|k|fi)?sh\b|(python\d?|perl|ruby|node|php)\s*(-\s|-?["\\;&]))'
           || '|\b((ba|z|da|k)?sh|source|\.|python[\d.]*|perl|ruby|node|php)\s+(-\w*\s+)*(<\s*)?<\(\s*(curl|wget)\b'
@@ -40,11 +56,10 @@ hit AS (
           || '|\b(iex|Invoke-Expression)\b[^|;"]{0,60}(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)|(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)\b[^|;]{0,200}\|\s*(iex|Invoke-Expression)\b|\bmshta\s+https?:|\bregsvr32\b[^|;&"]*https?:|\bcertutil\b[^|;&"]*-urlcache'
           || '|\b(curl|wget)\s[^|;"]*-[oO]\s*(\S+)[^"]*(&&|;)\s*(chmod\s[^;&"]*(&&|;)\s*)?(sudo\s+)?((ba|z)?sh|python\d?|\./|/tmp/)\S*'
           || '|\|\s*(base64\s+(-d|-D|--decode)|xxd\s+-r\S*|openssl\s+base64\s+-d)[^|;&"]*\|\s*(sudo\s+)?((ba|z|da)?sh|python\d?|perl|ruby|node)\b|\beval\s+[''"\\]{0,3}\$\([^)]*base64\s+(-d|--decode)|\b(powershell|pwsh)(\.exe)?\s[^|;&"]*-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}|exec\(\s*(base64\.b64decode|__import__\(.base64)'
-          || '|\b(exec|eval)\s*\([^"]{0,80}\b(urlopen|requests\.get|urlretrieve|URI\.open)\b|\b(pip|pip3|uv\s+pip|python\d?(\.\d+)?\s+-m\s+pip)\s+install\s[^|;&"]*(--index-url|--extra-index-url|-i)[=\s]+[''\\]*https?://(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\])'
-          || '|(>&\s*|<>\s*|[^\s(:''\\]\s+>\s*)/dev/(tcp|udp)/[\w.$\{\}-]+/[\d$]|\b(nc|ncat|netcat)\b[^|;&"]*\s(-\w*e|--exec|--sh-exec)\s*\S*(sh|bash|cmd)|\bmkfifo\b[^"]*\|\s*(nc|ncat|netcat)\b|\bsocat\b[^|;&"]*exec:[^|;&"]*(sh|bash)|socket\.socket\([^"]{0,400}(dup2|pty\.spawn|subprocess)|TCPSocket\.(open|new)[^"]{0,200}(exec|IO)|fsockopen\([^"]{0,200}(exec|proc_open)|Net\.Sockets\.TCPClient', 'i')
+          || '|\b(exec|eval)\s*\([^"]{0,80}\b(urlopen|requests\.get|urlretrieve|URI\.open)\b|\b(pip|pip3|uv\s+pip|python\d?(\.\d+)?\s+-m\s+pip)\s+install\s[^|;&"]*(--index-url|--extra-index-url|-i)[=\s]+[''\\]*https?://(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\])', 'i')
            -- What was written is run, by its name.
            OR (file IS NOT NULL
-               AND regexp_like(arguments, concat('(&&|;|\|\||\\n|\bthen)\s*(sudo\s+(-\w+\s+)*)?(((ba|z|da|k|fi)?sh|python[\d.]*|perl|ruby|node|php|source|\.|exec|env|nohup)\s+)*(-\w+\s+)*[\w./~$\{\}-]*',
+               AND regexp_like(arguments, concat('(&&?|;|\|\||\\n|\bthen)\s*(sudo\s+(-\w+\s+)*)?(((ba|z|da|k|fi)?sh|python[\d.]*|perl|ruby|node|php|source|\.|exec|env|nohup|(?i:Start-Process|start|call|cmd\s+/c|powershell|pwsh|rundll32|msiexec\s+/i))\s+)*(-\w+\s+)*[\w./\\:%~$\{\}-]*',
                                                  regexp_replace(file, '[^A-Za-z0-9]', '.', 'g'), '([\s''"|;&\\)]|$)'))))
       -- Nothing is sent and no shell is bound: a test whether a port is open.
       AND NOT (regexp_like(raw, '(\becho|:|\btrue|<\s*/dev/null)\s*>\s*/dev/(tcp|udp)/', 'i') AND NOT regexp_like(regexp_replace(raw, '\d?>&\d|&?>\s*/dev/null|\|\|', ' ', 'g'), 'sh\s+-i|<>|[<>]&|\||\bcurl\b|\bwget\b', 'i'))

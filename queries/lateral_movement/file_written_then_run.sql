@@ -14,28 +14,53 @@
 -- helps = ["prompts"]
 -- window = "24h"
 -- params = { max_bytes = 65536 }
-WITH written AS (                -- by a download, by being made executable, or by a file tool where programs do not belong
-    SELECT o.session_id, o.call_id, o.time, regexp_replace(o.value, '^.*[/\\]', '') AS base,
-           has_capability(c.capabilities, 'executes') AND regexp_like(c.arguments, '\b(curl|wget|iwr|Invoke-WebRequest)\s[^|;&"]*(-[oO]\s*|--output[= -]|-OutFile\s+)') AS fetched,
-           has_capability(c.capabilities, 'executes') AND regexp_like(c.arguments, '\bchmod\s+(-\w+\s+)*(\+x|[0-7]*[1357][0-7]{0,2}\s|[ua]\+x)') AS made_executable
-    FROM observables o
-    JOIN calls c ON c.call_id = o.call_id
-    WHERE o.type = 'file_path' AND o.origin = 'argument' AND c.event_kind = 'call' AND c.outcome IN ('success', 'unknown', 'no_response')
-      AND CASE WHEN has_capability(c.capabilities, 'executes') THEN regexp_like(c.arguments, 'curl|wget|iwr|Invoke-WebRequest|chmod')
-               ELSE has_capability(c.capabilities, 'writes') AND regexp_like(o.value, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+') END
+WITH command AS (
+    SELECT call_id, session_id, agent, server, tool, time, outcome,
+           -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
+           command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                             THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+      AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
 ),
-ran AS (                         -- what stands where a program stands, in the commands that name such a file
-    SELECT n.call_id AS run_id, n.session_id, n.agent, n.server, n.tool, n.time, n.arguments, w.base, w.call_id AS source_id, w.time AS source_time, w.fetched, w.made_executable,
-           regexp_replace(n.arguments, '^.*?(["`;&|(]|\\n|\bsudo\b|\bnohup\b)\s*((ba|z|da)?sh\s+|python\d?\s+|node\s+|perl\s+|ruby\s+|php\s+|pwsh\s+(-File\s+)?)?((\./|/tmp/|/var/tmp/|/dev/shm/|~/|\$HOME/|/home/|/Users/|/opt/|/srv/)[\w./+-]*[\w+-]|[\w+-]+\.(sh|py|pl|rb|js|ps1|bin|run|exe|AppImage))(\s.*|["\s;&|\\].*)$', '\5', 's') AS program
-    FROM written w
-    JOIN calls n ON n.session_id = w.session_id AND w.time < n.time AND w.call_id <> n.call_id AND w.base <> '' AND strpos(n.arguments, w.base) > 0
-    WHERE n.event_kind = 'call' AND n.method = 'tools/call' AND has_capability(n.capabilities, 'executes') AND n.arguments_bytes <= $max_bytes AND n.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND CASE WHEN w.base <> '' THEN regexp_like(n.arguments, '["\s;&|](\./|/|~/|\$HOME/)|sh |python|node |perl |ruby |php |pwsh ') END
+maker AS (                       -- a download, a chmod, or a file tool where programs do not belong
+    SELECT call_id, 'url' AS named_by,
+           -- The file has the name that it has at its source.
+           regexp_like(text, '\bwget\s|\bcurl\s([^|;&]*\s)?-\w*O\b', 'i') AS fetched, false AS made_executable
+    FROM command
+    WHERE outcome IN ('success', 'unknown', 'no_response') AND regexp_like(text, '\bwget\s|\bcurl\s([^|;&]*\s)?-\w*O\b', 'i')
+    UNION ALL
+    SELECT call_id, 'file_path',
+           regexp_like(text, '\b(curl|wget|iwr|irm|Invoke-WebRequest|Invoke-RestMethod)\s[^|;&"]*(-[a-z]{0,6}O\s*|--output(-document)?[= -]|-OutF\w*\s+|\s>\s*)|\bStart-BitsTransfer\b|\bbitsadmin\b[^|;&]*/(transfer|addfile)|\bcertutil\b[^|;&]*-urlcache|\bDownloadFile\(', 'i'),
+           regexp_like(text, '\bchmod\s+(-\w+\s+)*(\+x|[0-7]*[1357][0-7]{0,2}\s|[uagoa]*\+\w*x)')
+    FROM command
+    WHERE outcome IN ('success', 'unknown', 'no_response') AND regexp_like(text, 'curl|wget|iwr|irm|Invoke-|chmod|BitsTransfer|bitsadmin|certutil|DownloadFile', 'i')
+    UNION ALL
+    SELECT call_id, 'odd_path', false, false
+    FROM calls
+    WHERE event_kind = 'call' AND outcome IN ('success', 'unknown', 'no_response') AND has_capability(capabilities, 'writes') AND NOT has_capability(capabilities, 'executes')
+),
+written AS (
+    SELECT o.session_id, o.call_id, o.time, regexp_replace(regexp_replace(o.value, '[?#].*$', ''), '^.*[/\\]', '') AS base, m.fetched, m.made_executable
+    FROM observables o
+    JOIN maker m ON m.call_id = o.call_id
+    WHERE o.origin = 'argument' AND (o.type = m.named_by OR (m.named_by = 'odd_path' AND o.type = 'file_path' AND regexp_like(o.value, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+|\\(Temp|AppData|Public)\\', 'i')))
+),
+ran AS (                         -- what stands where a program stands, in the commands that name such a file: its name is a sign, so that one pattern does for all
+    SELECT n.call_id AS run_id, n.session_id, n.agent, n.server, n.tool, n.time, w.base, w.call_id AS source_id, w.time AS source_time, w.fetched, w.made_executable,
+           regexp_match(replace(n.text, w.base, chr(1)),
+                        '(?:["`;&|(]|\\n|\b(?:sudo|nohup|exec|setsid|env|time)\b|\s-\w*c\s|/c\s|\bStart-Process\s(?:-FilePath\s)?)[\s''\\"]*'
+                        || '(?:(?:(?:ba|z|da|k|fi)?sh|python[\d.]*|node|perl|ruby|php|source|\.|pwsh|powershell|cmd|call|rundll32|wscript|cscript|mshta)(?:\.exe)?(?:\s+[-/]\w+(?:\s+(?:Bypass|Unrestricted|Hidden))?)*\s+)*[''\\"]*'
+                        || '((?:\.{1,2}[/\\]+|~/|\$HOME/|\$env:\w+[/\\]+|%\w+%[/\\]+|[A-Za-z]:[/\\]+|/)[\w./\\+-]*)?\x01(?:[\s"''`;&|)\\]|$)') AS found,
+           -- An interpreter takes a bare name, and the shell one that was made executable only with its folder.
+           regexp_like(replace(n.text, w.base, chr(1)), '\b((ba|z|da|k|fi)?sh|python[\d.]*|node|perl|ruby|php|source|pwsh|powershell|cmd|Start-Process|rundll32|wscript|cscript)(\.exe)?(\s+[-/]\w+(\s+(Bypass|Unrestricted|Hidden))?)*\s+[''\\"]*\x01', 'i') AS interpreted
+    FROM (SELECT * FROM written WHERE length(base) BETWEEN 1 AND 200) w
+    JOIN command n ON n.session_id = w.session_id AND w.time < n.time AND w.call_id <> n.call_id AND strpos(n.text, w.base) > 0
 ),
 pairs AS (
-    SELECT *, regexp_like(program, '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/]+') AS odd_place
+    SELECT *, coalesce(found[1], '') || base AS program, regexp_like(coalesce(found[1], ''), '^(/tmp/|/var/tmp/|/dev/shm/)|/\.[^/.]|\\(Temp|AppData|Public)\\|TEMP|TMP', 'i') AS odd_place
     FROM ran
-    WHERE program <> arguments AND length(program) <= 300 AND regexp_replace(program, '^.*/', '') = base
+    WHERE found IS NOT NULL AND (found[1] <> '' OR interpreted OR regexp_like(base, '\.(exe|bat|cmd|ps1|com|scr|msi)$', 'i'))
 ),
 judged AS (
     SELECT run_id, min(session_id) AS session_id, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(time) AS time, min(program) AS program, min(source_id) AS source_id, min(source_time) AS source_time,

@@ -8,7 +8,7 @@
 --   high: it came out of a result and goes to a tool that can send data out. medium: it came out of a result, or it was given to
 --   one server and then to a tool of another one that can send data out. low: given to two servers, or handed out by a tool whose
 --   work is to hand out credentials. A secret that the user typed into the prompt counts one level less.
---   Two aliases of one server (same serverInfo name) are one server. Needs no stored payload, only fingerprints.
+--   A link that is made for handing on (signed download, share, invitation) is none. Two aliases of one server (same serverInfo name) are one server. Needs no stored payload, only fingerprints.
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0091.000", "atlas.AML.T0086", "attack.T1550.001"]
 -- falsepositives = ["a vault server that supplies a deploy server (low)", "one service account used for two servers that belong together"]
@@ -16,7 +16,18 @@
 -- params = { within = "24 hours" }
 -- needs = ["arguments", "results"]
 -- helps = ["durations", "connections", "prompts"]
-WITH seen AS (
+WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
+    SELECT DISTINCT u.call_id, s.value AS secret
+    FROM observables u
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret' AND strpos(u.value, s.value) > 0
+    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0
+         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
+               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
+               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
+              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
+                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+),
+seen AS (
     SELECT o.session_id, o.value AS secret, o.origin, o.call_id, c.agent, c.server, c.server_info_name, c.tool, c.time, c.capabilities,
            CASE o.origin WHEN 'result' THEN coalesce(c.time_end, c.time) ELSE c.time END AS seen_at,
            CASE o.origin WHEN 'result' THEN coalesce(c.response_offset, c.source_offset) ELSE c.source_offset END AS place_in_file,
@@ -24,6 +35,7 @@ WITH seen AS (
     FROM observables o JOIN calls c ON c.call_id = o.call_id
     WHERE o.type = 'secret' AND c.event_kind = 'call' AND c.server IS NOT NULL
       AND c.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      AND (o.origin = 'result' OR NOT EXISTS (SELECT 1 FROM link l WHERE l.call_id = o.call_id AND l.secret = o.value))
 ),
 moved AS (
     SELECT *, first_value(call_id) OVER first AS from_call, first_value(time) OVER first AS from_time,

@@ -16,18 +16,29 @@
 WITH paths AS (
     SELECT call_id, value AS file, path FROM observables WHERE origin = 'argument' AND type = 'file_path' AND regexp_like(value, '^(/|~|\$HOME|[A-Za-z]:[\\/])')
 ),
+command AS (                     -- as written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them
+    SELECT call_id, command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
+                             THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+    FROM calls
+    WHERE cwd IS NOT NULL AND event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND has_capability(capabilities, 'executes')
+),
 written AS (
     SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, p.file, rtrim(c.cwd, '/\') AS cwd, regexp_replace(p.file, '[/\\][^/\\]*$', '') AS folder
     FROM calls c
     JOIN paths p ON p.call_id = c.call_id
+    LEFT JOIN command m ON m.call_id = c.call_id
     WHERE c.cwd IS NOT NULL AND length(c.cwd) > 1 AND c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome IN ('success', 'unknown', 'no_response')
       AND CASE WHEN has_capability(c.capabilities, 'executes')
-               THEN regexp_like(c.arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|install)\s[^|;&"]*\s|\b(rm|rmdir|unlink|truncate)\s[^|;&"]*)[''"\\]{0,2}' || regexp_replace(p.file, '[^A-Za-z0-9/_-]', '.', 'g') || '([''"\\\s;&|]|$)')
+               -- The file is a sign, so that one pattern does for all. What is copied is only read: of cp, ln and install the last argument counts.
+               THEN regexp_like(replace(replace(m.text, replace(p.file, '\', '\\'), chr(1)), p.file, chr(1)),
+                                '(>>?\s*|\btee\s+(-\w+\s+)*|\bof=|\b(mv|rm|rmdir|unlink|truncate|touch|shred|mkdir)\s[^|;&"]*|\bsed\s+(-\w+\s+)*(-i|--in-place)[^|;&"]*|\b(curl|wget)\s[^|;&"]*-\w*[oO]\s*|-(OutFile|Destination)\s+|\b(cp|ln|install|rsync|scp)\s[^|;&"]*-t\s*)[''"\\]{0,3}\x01([''"\\\s;&|)]|$)'
+                                || '|\b(cp|ln|install|rsync|scp)\s[^|;&"]*\s[''"\\]{0,3}\x01[''"\\]{0,3}\s*($|["\];&|)\\])'
+                                || '|(?i:\b(Set-Content|Add-Content|Out-File|New-Item|Remove-Item|Clear-Content|Move-Item|del|erase|rd)\s[^|;&"]*|\b(Copy-Item|copy|xcopy|robocopy)\s[^|;&"]*\s)[''"\\]{0,3}\x01([''"\\\s;&|)]|$)')
                ELSE array_has_any(c.capabilities, make_array('writes', 'destructive')) AND NOT has_capability(c.capabilities, 'egress') AND regexp_like(p.path, '(path|file|file_?name|uri|target|destination|dest|to|dir\w*|folder)(/\d+)?$', 'i') END
 ),
 outside AS (
     SELECT * FROM written
-    WHERE NOT starts_with(file, cwd) AND NOT starts_with(file, '/tmp/') AND NOT starts_with(file, '/private/tmp/') AND NOT starts_with(file, '/var/folders/') AND NOT starts_with(file, '/dev/')
+    WHERE NOT starts_with(file, cwd || '/') AND NOT starts_with(file, cwd || '\') AND file <> cwd AND NOT starts_with(file, '/tmp/') AND NOT starts_with(file, '/private/tmp/') AND NOT starts_with(file, '/var/folders/') AND NOT starts_with(file, '/dev/')
       AND NOT regexp_like(file, '[/\\](Temp|tmp|\.cache|cache|node_modules|\.cargo|\.npm|\.m2|\.rustup|go/pkg)[/\\]|^(~|\$HOME)[/\\]\.(bash|zsh|profile|claude|cursor|ssh|config/(autostart|systemd))', 'i')
 ),
 turns AS (

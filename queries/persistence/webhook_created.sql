@@ -21,13 +21,14 @@ WITH hooks AS (
       AND ((regexp_like(tool, 'web_?hook|event_?(subscription|destination|sink)|notification_?(channel|endpoint|config)|callback_?url|subscri(be|ption)', 'i')
             AND regexp_like(tool, '(^|[_.-])(create|add|register|set|update|put|new|subscribe|install|configure|enable|edit)|^(create|add|register|set|update|subscribe|configure)[A-Z]', 'i'))
            OR (has_capability(capabilities, 'executes')
-               AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*/hooks\b|\baws\s+sns\s+subscribe\b|\bstripe\s+webhook_endpoints\s+create\b')))
+               AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|[^/]/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*[^/]/hooks\b|\baws\s+sns\s+subscribe\b|\bstripe\s+webhook_endpoints\s+create\b')))
 ),
 aimed AS (
     SELECT h.*, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host,
            coalesce(is_internal_address(o.value), false) AS internal
     FROM hooks h
     LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip')
+         AND NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
 ),
 used AS (                        -- did an argument name the host before?
     SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, count(f.call_id) > 0 AS in_use
