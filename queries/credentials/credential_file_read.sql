@@ -68,10 +68,8 @@ sent_by_command AS (             -- a command that sends the file, which need no
     SELECT call_id, path
     FROM (SELECT call_id, text, regexp_replace(text, '^.*?(@|-T\s*|--upload-file[= ]|--(post|body)-file[= ]|<\s*|\b(scp|rsync|cp|copy|cat|base64|xxd|tar|gzip|zip)\s([^|;&"]*\s)?)([\w./~$\{\}-]*(\.env(\.(local|prod\w*|dev\w*|staging|live|test))?|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.netrc|\.pgpass|\.pypirc|\.git-credentials|credentials(\.(json|csv|db))?|kubeconfig|\.tfstate|wallet\.dat|\.kdbx))([\s"''\\|;&)<>].*|$)$', '\5', 's') AS path
           FROM (SELECT call_id,
-                       -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
                        -- Without the key that a login uses.
-                       regexp_replace(command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                                    THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END), '\s-i\s*[^\s|;&"]+|IdentityFile[= ][^\s|;&"]+', ' ', 'g') AS text
+                       regexp_replace(command_text(arguments), '\s-i\s*[^\s|;&"]+|IdentityFile[= ][^\s|;&"]+', ' ', 'g') AS text
                 FROM calls
                 WHERE event_kind = 'call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_text))
     WHERE regexp_like(text, '\bcurl\s[^|;&]*(@|-T|--upload-file|-F)|\bwget\s[^|;&]*--(post|body)-file|\|\s*(curl|nc|ncat|netcat|mailx?|sendmail|mutt)\s|\b(nc|ncat|netcat)\s[^|;&"]*<|\b(scp|rsync)\s[^|;&"]*:|\baws\s+s3\s+(cp|mv|sync)\s|\bgsutil\s[^|;&"]*\scp\s|\bgsutil\s+cp\s|\brclone\s+(copy|sync|move)|\bgh\s+gist\s+create\s')

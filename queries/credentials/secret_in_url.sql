@@ -17,16 +17,11 @@
 WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
     SELECT DISTINCT u.call_id, s.value AS secret
     FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret' AND strpos(u.value, s.value) > 0
-    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0
-         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
-               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
-               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
-              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
-                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret'
+    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
 ),
 carried AS (
-    SELECT call_id, session_id, server, tool, time, value AS url, (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')) AS mentioned, host_of(value) AS host,
+    SELECT call_id, session_id, server, tool, time, value AS url, is_mention(path) AS mentioned, host_of(value) AS host,
            regexp_replace(value, '^.*?(\[secret:[^\]]+\]).*$', '\1') AS secret
     FROM observables
     WHERE type = 'url' AND origin = 'argument' AND strpos(value, '[secret:') > 0

@@ -17,13 +17,8 @@
 WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
     SELECT DISTINCT u.call_id, s.value AS secret
     FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret' AND strpos(u.value, s.value) > 0
-    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0
-         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
-               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
-               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
-              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
-                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret'
+    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
 ),
 carried AS (
     SELECT o.call_id, o.session_id, coalesce(min(o.value) FILTER (WHERE l.call_id IS NULL), min(o.value)) AS secret, min(o.time) AS time, bool_and(l.call_id IS NOT NULL) AS only_link

@@ -20,8 +20,7 @@ WITH hit AS (
            -- What is to be kept is said, and nothing else is removed: rotation.
            coalesce(regexp_like(text, '\b(restic\s+forget|borg\s+prune|kopia\s+snapshot\s+expire|rustic\s+forget)\b[^|;&"]*--keep-', 'i')
                     AND NOT regexp_like(text, '\b(rm|shred|unlink|truncate|vssadmin|wbadmin|wevtutil|history\s+-c|auditctl|aws|gcloud|az|zfs|btrfs|velero|borg\s+delete)\b', 'i'), false) AS rotates
-    FROM (SELECT *, CASE WHEN arguments_bytes <= $max_bytes THEN command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) ELSE arguments END AS text
+    FROM (SELECT *, CASE WHEN arguments_bytes <= $max_bytes THEN command_text(arguments) ELSE arguments END AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
     WHERE (regexp_like(tool, '(^|[_.-])(delete|remove|purge|clear|disable|stop|drop|wipe|erase|truncate|empty)[_.-]?\w*?(backup|snapshot|recovery_?point|audit|trail|log_?(group|stream|sink|file|s)?|logging|trash|recycle|version|history)s?$|^(delete|remove|purge|clear|disable|stop|wipe|erase|empty)\w*(Backup|Snapshot|Audit|Trail|Log|Logging|Trash|History)s?$', 'i')

@@ -40,8 +40,7 @@ by_tools AS (
 by_command AS (
     SELECT session_id, agent, server, regexp_replace(arguments, '^.*?\b((7z|zip|rar|gpg|openssl|age|ccrypt|tar)\b[^|;&"]*).*$', '\1', 'is') AS how, make_array(call_id) AS call_ids, time AS first_seen, time AS last_seen,
            CAST(NULL AS BIGINT) AS files, 3 AS grade
-    FROM (SELECT call_id, session_id, agent, server, time, command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS arguments
+    FROM (SELECT call_id, session_id, agent, server, time, command_text(arguments) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome IN ('success', 'unknown', 'no_response'))

@@ -28,8 +28,7 @@ WITH pushes AS (
                 ELSE regexp_like(arguments, '\bgit\s+[^|;&"]*push\b[^|;&"]*(\s(-\w*f\w*|--force(-with-lease|-if-includes)?(=\S+)?|--mirror|--delete|-d|--prune)\b|\s\+[\w/.-]+|\s:[\w/.-]+)'
                     || '|\bgit\s+filter-(branch|repo)\b|\bbfg\b[^|;&"]*--delete|\bgit\s+reflog\s+expire\b[^|;&"]*--all|\bgh\s+api\b[^|;&"]*(-X\s*DELETE|--method\s+DELETE)[^|;&"]*/git/refs|\bgh\s+repo\s+delete\b') END AS rewrites
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, arguments_bytes,
-                 CASE WHEN arguments_bytes <= $max_bytes AND has_capability(capabilities, 'executes') THEN command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) ELSE arguments END AS arguments
+                 CASE WHEN arguments_bytes <= $max_bytes AND has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
     WHERE ((has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes

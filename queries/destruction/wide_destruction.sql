@@ -22,8 +22,7 @@ WITH written AS (
     -- What is aimed at single resources is taken out.
     SELECT *, CASE WHEN strpos(spelled, '-target') > 0
                    THEN regexp_replace(spelled, '\b(terraform|tofu)\s[^|;&"]*-target\b[^|;&"]*', '', 'g') ELSE spelled END AS text
-    FROM (SELECT *, command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS spelled
+    FROM (SELECT *, command_text(arguments) AS spelled
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive')))

@@ -15,9 +15,7 @@
 -- params = { min_kinds = 4, many = 6 }
 WITH command AS (
     SELECT call_id, session_id, agent, server, time,
-           -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
-           command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                        THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS arguments
+           command_text(arguments) AS arguments
     FROM calls
     WHERE has_capability(capabilities, 'executes') AND event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND arguments_bytes < 4096
 ),

@@ -20,7 +20,7 @@ WITH pair AS (
     SELECT o.session_id, o.server, o.tool, o.day, CASE o.type WHEN 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place, o.call_id, o.time
     FROM observables o
     WHERE o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email') AND o.day IS NOT NULL AND NOT (o.type <> 'email' AND is_internal_address(o.value))
-      AND NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+      AND NOT is_mention(o.path)
 ),
 who AS (
     SELECT session_id, min(coalesce(agent, user_id, session_id)) AS who FROM calls WHERE session_id IS NOT NULL GROUP BY session_id

@@ -21,8 +21,7 @@ WITH captured AS (
            coalesce(has_capability(capabilities, 'executes') AND regexp_like(arguments, '(\||&&|;)[^"]*\b(curl\s[^"]*(-T|-F|-d|--data\S*|--upload-file|--json|-X\s*(POST|PUT))|wget\s[^"]*--(post|body)-(file|data)|scp\s|rsync\s[^"]*:|(nc|ncat|netcat)\s|rclone\s+(copy|sync|move|rcat)|aws\s+s3\s+(cp|mv|sync)|gsutil\s[^"]*\bcp|gcloud\s+storage\s+cp|az\s+storage\s+\w+\s+upload|azcopy\s|mailx?\s+-|mutt\s|sendmail|swaks\s)|\b(curl|wget|nc)\s[^"]*(<\(|\$\(|`)\s*(tar|zip|pg_dump|mysqldump|git\s+(diff|bundle|archive)|xclip|pbpaste)\b'), false) AS both_in_one
     FROM (SELECT call_id, session_id, time, time_end, server, tool, capabilities, event_kind, method, outcome,
                  CASE WHEN has_capability(capabilities, 'executes')
-                      THEN command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                                THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END)
+                      THEN command_text(arguments)
                       ELSE arguments END AS arguments
           FROM calls)
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
@@ -33,16 +32,11 @@ WITH captured AS (
 shell AS (                       -- commands that send, also of tools that are only known to run commands
     SELECT call_id
     FROM (SELECT call_id,
-                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
-                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+                 command_text(arguments) AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
             AND session_id IN (SELECT session_id FROM captured))
-    WHERE regexp_like(text, '\bcurl\s([^|;&]*\s)?(-[a-zA-Z]{0,6}[dFT]|--data\S*|--form\S*|--upload-file|--json|(-X|--request)[=\s]*[''"\\]*(POST|PUT|PATCH))|\bwget\s[^|;&]*--(post-(file|data)|body-(file|data)|method[=\s]+(POST|PUT))|\b(http|https|xh)\s+(-\S+\s+)*(POST|PUT)\s'
-            || '|\b(scp|sftp)\s[^|;&"]*[\w.-]+:|\brsync\s[^|;&"]*(\s[''\\]*[\w.@-]+:|rsync://)|\baws\s+s3\s+(cp|mv|sync)\s+[^|;&"]*\s[''\\]*s3://|\baws\s+s3api\s+put-object|\bgsutil\s+(-\w+\s+)*(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\bgcloud\s+storage\s+(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\baz\s+storage\s+(blob|file)\s+upload|\bazcopy\s+(copy|sync|cp)\b|\brclone\s+(copy|copyto|sync|move|moveto|rcat)\b'
-            || '|\b(sendmail|mailx?|mutt|swaks|msmtp|s-nail)\s+[^|;&"]*@|\b(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d+[^|;&"]*<|\|\s*(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d|\b(lftp|ncftpput)\s|\bgit\s+push\s+[^|;&"]*(https?://|\w@)|\bgh\s+(gist\s+create|release\s+upload)|>\s*/dev/(tcp|udp)/'
-            || '|(?i:\b(Invoke-WebRequest|Invoke-RestMethod|iwr|irm)\b[^|;&]*\s-(Method\s+[''"\\]*(Post|Put)|InFile|Body)|\bSend-MailMessage\b)|\brequests\.(post|put)\(|\burlopen\([^)]*data=|\bfetch\([^)]*method:\s*\W*(POST|PUT)')
+    WHERE command_sends(text)
 ),
 sent AS (
     SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page,
@@ -58,14 +52,14 @@ sent AS (
     LEFT JOIN shell h ON h.call_id = e.call_id
     JOIN observables o ON o.call_id = e.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email')
          -- What a text mentions is no place that data goes to.
-         AND (has_capability(e.capabilities, 'executes') OR NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')))
+         AND (has_capability(e.capabilities, 'executes') OR NOT is_mention(o.path))
 ),
 new_place AS (
     SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.source_time) AS source_time, min(s.source) AS source, bool_or(s.of_page) AS of_page, bool_and(s.backup) AS backup, bool_or(s.both_in_one AND s.source_id = s.sink_id) AS both_in_one,
            min(s.agent) AS agent, min(s.sink_time) AS sink_time, min(s.sink) AS sink, bool_or(s.same_file) AS same_file
     FROM sent s
     LEFT JOIN observables f ON f.session_id = s.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip', 'email') AND f.time < s.source_time
-         AND NOT (regexp_like(f.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(f.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+         AND NOT is_mention(f.path)
          AND CASE f.type WHEN 'url' THEN host_of(f.value) ELSE lower(f.value) END = s.place
     LEFT JOIN prompts q ON q.session_id = s.session_id AND q.time <= s.sink_time AND strpos(lower(q.text), s.place) > 0
     WHERE NOT s.internal AND s.sends

@@ -31,9 +31,7 @@ random AS (
 built AS (                       -- a command that puts what it reads into the name
     SELECT call_id, session_id, time, regexp_replace(text, '^.*?\b(nslookup|dig|host|ping|getent|Resolve-DnsName|curl|wget)\b([^|;&]*).*$', '\1\2', 'is') AS command
     FROM (SELECT call_id, session_id, time,
-                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
-                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+                 command_text(arguments) AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'cancelled'))
     WHERE regexp_like(text, '\b(nslookup|dig|host|ping|getent\s+hosts|Resolve-DnsName)\b[^|;&"]*(\$\([^)]*\)|`[^`]*`)\.[\w-]+\.[a-z]{2,}|\b(nslookup|dig|host|ping|Resolve-DnsName)\b[^|;&"]*\s\S*(xxd|base64|base32)|\|\s*(xxd|base64|base32|od)\b[^"]*\b(nslookup|dig|host|ping|Resolve-DnsName)\b', 'i')

@@ -17,15 +17,10 @@
 WITH shell AS (                  -- commands that send, or that ask for an address or a name with the piece in it
     SELECT call_id
     FROM (SELECT call_id,
-                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
-                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+                 command_text(arguments) AS text
           FROM calls
           WHERE call_id IN (SELECT sink_call_id FROM flows WHERE kind IN ('content', 'value') AND destination IS NOT NULL AND has_capability(sink_capabilities, 'executes')))
-    WHERE regexp_like(text, '\bcurl\s([^|;&]*\s)?(-[a-zA-Z]{0,6}[dFT]|--data\S*|--form\S*|--upload-file|--json|(-X|--request)[=\s]*[''"\\]*(POST|PUT|PATCH))|\bwget\s[^|;&]*--(post-(file|data)|body-(file|data)|method[=\s]+(POST|PUT))|\b(http|https|xh)\s+(-\S+\s+)*(POST|PUT)\s'
-            || '|\b(scp|sftp)\s[^|;&"]*[\w.-]+:|\brsync\s[^|;&"]*(\s[''\\]*[\w.@-]+:|rsync://)|\baws\s+s3\s+(cp|mv|sync)\s+[^|;&"]*\s[''\\]*s3://|\baws\s+s3api\s+put-object|\bgsutil\s+(-\w+\s+)*(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\bgcloud\s+storage\s+(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\baz\s+storage\s+(blob|file)\s+upload|\bazcopy\s+(copy|sync|cp)\b|\brclone\s+(copy|copyto|sync|move|moveto|rcat)\b'
-            || '|\b(sendmail|mailx?|mutt|swaks|msmtp|s-nail)\s+[^|;&"]*@|\b(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d+[^|;&"]*<|\|\s*(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d|\b(lftp|ncftpput)\s|\bgit\s+push\s+[^|;&"]*(https?://|\w@)|\bgh\s+(gist\s+create|release\s+upload)|>\s*/dev/(tcp|udp)/'
-            || '|(?i:\b(Invoke-WebRequest|Invoke-RestMethod|iwr|irm)\b[^|;&]*\s-(Method\s+[''"\\]*(Post|Put)|InFile|Body)|\bSend-MailMessage\b)|\brequests\.(post|put)\(|\burlopen\([^)]*data=|\bfetch\([^)]*method:\s*\W*(POST|PUT)')
+    WHERE command_sends(text)
        OR regexp_like(text, '\b(curl|wget|iwr|irm|Invoke-WebRequest|Invoke-RestMethod)\s[^|;&"]*[?&][\w.-]+=|\b(nslookup|dig|host|ping|Resolve-DnsName)\s')
 ),
 steady AS (                      -- enough pieces, none of them large: of these few the rest is counted

@@ -25,10 +25,8 @@ WITH rules AS (
                           AND NOT regexp_like(arguments, '"(message|mail|e_?mail|thread|msg)_?ids?"\s*:', 'i')
                           AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i'), false) AS by_key
           FROM (SELECT call_id, session_id, agent, server, tool, time, user_email, user_id, capabilities, arguments_bytes,
-                       -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
                        CASE WHEN has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
-                            THEN command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                                      THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END)
+                            THEN command_text(arguments)
                             ELSE arguments END AS arguments
                 FROM calls
                 WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')))

@@ -30,7 +30,7 @@ sent AS (
     JOIN sender s ON s.session_id = o.session_id AND s.tool = o.tool
     WHERE o.origin = 'argument' AND o.type IN ('url', 'email', 'domain', 'ip') AND o.day IS NOT NULL
       -- What a text mentions, and what is attached, is no place that data goes to.
-      AND NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+      AND NOT is_mention(o.path)
       AND NOT (o.type <> 'email' AND is_internal_address(o.value))
     GROUP BY s.who, o.day, CASE o.type WHEN 'url' THEN registrable_domain(host_of(o.value)) WHEN 'email' THEN split_part(lower(o.value), '@', 2) WHEN 'domain' THEN registrable_domain(lower(o.value)) ELSE lower(o.value) END
 ),

@@ -19,15 +19,10 @@
 WITH shell AS (                  -- commands that send
     SELECT call_id
     FROM (SELECT call_id,
-                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
-                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+                 command_text(arguments) AS text
           FROM calls
           WHERE call_id IN (SELECT sink_call_id FROM flows WHERE kind = 'content' AND destination IS NOT NULL AND has_capability(sink_capabilities, 'executes')))
-    WHERE regexp_like(text, '\bcurl\s([^|;&]*\s)?(-[a-zA-Z]{0,6}[dFT]|--data\S*|--form\S*|--upload-file|--json|(-X|--request)[=\s]*[''"\\]*(POST|PUT|PATCH))|\bwget\s[^|;&]*--(post-(file|data)|body-(file|data)|method[=\s]+(POST|PUT))|\b(http|https|xh)\s+(-\S+\s+)*(POST|PUT)\s'
-            || '|\b(scp|sftp)\s[^|;&"]*[\w.-]+:|\brsync\s[^|;&"]*(\s[''\\]*[\w.@-]+:|rsync://)|\baws\s+s3\s+(cp|mv|sync)\s+[^|;&"]*\s[''\\]*s3://|\baws\s+s3api\s+put-object|\bgsutil\s+(-\w+\s+)*(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\bgcloud\s+storage\s+(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\baz\s+storage\s+(blob|file)\s+upload|\bazcopy\s+(copy|sync|cp)\b|\brclone\s+(copy|copyto|sync|move|moveto|rcat)\b'
-            || '|\b(sendmail|mailx?|mutt|swaks|msmtp|s-nail)\s+[^|;&"]*@|\b(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d+[^|;&"]*<|\|\s*(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d|\b(lftp|ncftpput)\s|\bgit\s+push\s+[^|;&"]*(https?://|\w@)|\bgh\s+(gist\s+create|release\s+upload)|>\s*/dev/(tcp|udp)/'
-            || '|(?i:\b(Invoke-WebRequest|Invoke-RestMethod|iwr|irm)\b[^|;&]*\s-(Method\s+[''"\\]*(Post|Put)|InFile|Body)|\bSend-MailMessage\b)|\brequests\.(post|put)\(|\burlopen\([^)]*data=|\bfetch\([^)]*method:\s*\W*(POST|PUT)')
+    WHERE command_sends(text)
 ),
 sent AS (
     SELECT session_id, agent, sink_call_id, min(time) AS time, min(destination) AS destination, min(source_call_id) AS source_call_id, min(source_time) AS source_time,
@@ -60,7 +55,7 @@ used AS (                        -- what the agent, and the session, sent there 
     LEFT JOIN (SELECT b.call_id, b.time, k.agent, k.session_id, CASE b.type WHEN 'url' THEN host_of(b.value) ELSE lower(b.value) END AS place
                FROM observables b JOIN calls k ON k.call_id = b.call_id
                WHERE b.origin = 'argument' AND b.type IN ('url', 'domain', 'ip', 'email') AND has_capability(k.capabilities, 'egress')
-                 AND NOT (regexp_like(b.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(b.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+                 AND NOT is_mention(b.path)
                  -- A page that was read is no place that was sent to.
                  AND NOT has_capability(k.capabilities, 'reads_untrusted') AND k.outcome NOT IN ('denied', 'cancelled', 'protocol_error')) f
            ON f.agent = n.agent AND f.session_id <> n.session_id AND f.time < n.source_time AND f.place = lower(n.destination)

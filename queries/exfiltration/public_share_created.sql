@@ -28,7 +28,7 @@ WITH shares AS (
 aimed AS (
     SELECT s.*, lower(o.value) AS address
     FROM shares s LEFT JOIN observables o ON o.call_id = s.call_id AND o.origin = 'argument' AND o.type = 'email'
-         AND NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+         AND NOT is_mention(o.path)
 ),
 untrusted AS (
     SELECT session_id, min(coalesce(time_end, time)) AS since

@@ -22,13 +22,8 @@
 WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
     SELECT DISTINCT u.call_id, u.origin, s.value AS secret
     FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = u.origin AND s.type = 'secret' AND strpos(u.value, s.value) > 0
-    WHERE u.type = 'url' AND strpos(u.value, '[secret:') > 0
-         AND ((regexp_like(s.value, '^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):')
-               AND regexp_like(u.value, '[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)=', 'i')
-               AND regexp_like(replace(u.value, s.value, chr(1)), '^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)', 'i'))
-              OR (regexp_like(s.value, '^\[secret:(token|password|credential|signature):')
-                  AND regexp_like(replace(u.value, s.value, chr(1)), '^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)', 'i')))
+    JOIN observables s ON s.call_id = u.call_id AND s.origin = u.origin AND s.type = 'secret'
+    WHERE u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
 ),
 read AS (
     SELECT call_id, bool_or(secret IS NOT NULL) AS has_secret, min(secret) AS secret
@@ -54,16 +49,11 @@ source AS (
 shell AS (                       -- commands that send, also of tools that are only known to run commands
     SELECT call_id, regexp_like(text, '(@|(-T|--upload-file)\s*|<\s*)[''"\\]*[\w./~]|\|\s*(curl|nc|ncat|netcat|mailx?|sendmail|mutt)\b|\b(scp|sftp|rsync|rclone|gsutil|azcopy|aws\s+s3|gcloud\s+storage|az\s+storage|lftp)\s|\$\(|`|InFile|--(post|body)-file[=\s]') AS sends_file
     FROM (SELECT call_id,
-                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
-                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+                 command_text(arguments) AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
             AND session_id IN (SELECT session_id FROM source))
-    WHERE regexp_like(text, '\bcurl\s([^|;&]*\s)?(-[a-zA-Z]{0,6}[dFT]|--data\S*|--form\S*|--upload-file|--json|(-X|--request)[=\s]*[''"\\]*(POST|PUT|PATCH))|\bwget\s[^|;&]*--(post-(file|data)|body-(file|data)|method[=\s]+(POST|PUT))|\b(http|https|xh)\s+(-\S+\s+)*(POST|PUT)\s'
-            || '|\b(scp|sftp)\s[^|;&"]*[\w.-]+:|\brsync\s[^|;&"]*(\s[''\\]*[\w.@-]+:|rsync://)|\baws\s+s3\s+(cp|mv|sync)\s+[^|;&"]*\s[''\\]*s3://|\baws\s+s3api\s+put-object|\bgsutil\s+(-\w+\s+)*(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\bgcloud\s+storage\s+(cp|rsync|mv)\s[^|;&"]*\s[''\\]*gs://|\baz\s+storage\s+(blob|file)\s+upload|\bazcopy\s+(copy|sync|cp)\b|\brclone\s+(copy|copyto|sync|move|moveto|rcat)\b'
-            || '|\b(sendmail|mailx?|mutt|swaks|msmtp|s-nail)\s+[^|;&"]*@|\b(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d+[^|;&"]*<|\|\s*(nc|ncat|netcat)\s+(-\w+\s+)*\w[\w.-]*\s+\d|\b(lftp|ncftpput)\s|\bgit\s+push\s+[^|;&"]*(https?://|\w@)|\bgh\s+(gist\s+create|release\s+upload)|>\s*/dev/(tcp|udp)/'
-            || '|(?i:\b(Invoke-WebRequest|Invoke-RestMethod|iwr|irm)\b[^|;&]*\s-(Method\s+[''"\\]*(Post|Put)|InFile|Body)|\bSend-MailMessage\b)|\brequests\.(post|put)\(|\burlopen\([^)]*data=|\bfetch\([^)]*method:\s*\W*(POST|PUT)')
+    WHERE command_sends(text)
 ),
 after AS (
     SELECT s.session_id, e.agent, s.call_id AS source_id, s.time AS source_time, s.known_at, s.source_file, s.known_offset, s.from_outside, s.secret,
@@ -106,7 +96,7 @@ sent AS (                        -- what the outgoing arguments name
            o.type IN ('url', 'domain', 'ip') AND is_internal_address(o.value) AND (NOT o.mentioned OR p.command) AS internal,
            -- A place that is a whole argument is where the data goes; one inside a text may only be mentioned.
            strpos(p.arguments, '"' || o.value || '"') > 0 AS whole
-    FROM pair p LEFT JOIN (SELECT call_id, type, value, (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')) AS mentioned   -- what a text mentions is no place that data goes to
+    FROM pair p LEFT JOIN (SELECT call_id, type, value, is_mention(path) AS mentioned   -- what a text mentions is no place that data goes to
                            FROM observables WHERE origin = 'argument'
                              AND (type <> 'secret' OR call_id || value NOT IN (SELECT call_id || secret FROM link WHERE origin = 'argument'))) o ON o.call_id = p.sink_id
 ),
@@ -155,7 +145,7 @@ known AS (                       -- was the place in use before the secret was r
                FROM (SELECT session_id, time, r.read_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
                      FROM observables
                      LEFT JOIN (SELECT call_id AS read_id FROM calls WHERE has_capability(capabilities, 'reads_untrusted') AND NOT array_has_any(capabilities, make_array('executes', 'writes'))) r ON r.read_id = call_id
-                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email') AND NOT (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i')))
+                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email') AND NOT is_mention(path))
                GROUP BY session_id, place) f ON f.session_id = j.session_id AND f.place = j.place
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.sink_time AND strpos(lower(q.text), j.place) > 0
     GROUP BY j.session_id, j.source_id, j.sink_id

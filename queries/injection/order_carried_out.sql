@@ -41,7 +41,7 @@ answer AS (                      -- to the sender of the mail that asks, to nobo
     SELECT o.sink_call_id
     FROM obeyed o
     JOIN (SELECT call_id, min(lower(value)) AS address FROM observables
-          WHERE origin = 'argument' AND type = 'email' AND call_id IN (SELECT sink_call_id FROM obeyed) AND NOT (regexp_like(path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*$', 'i') AND NOT regexp_like(path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+          WHERE origin = 'argument' AND type = 'email' AND call_id IN (SELECT sink_call_id FROM obeyed) AND NOT is_mention(path)
           GROUP BY call_id HAVING count(DISTINCT lower(value)) = 1) a ON a.call_id = o.sink_call_id
     JOIN calls s ON s.call_id = o.source_call_id
     JOIN calls k ON k.call_id = o.sink_call_id

@@ -20,8 +20,7 @@ WITH hit AS (
            regexp_like(arguments, '--privileged|--(pid|ipc|userns)[= ]host|--cap-add[= ]?(ALL|SYS_ADMIN|SYS_PTRACE|SYS_MODULE|DAC_READ_SEARCH)|(docker|containerd|crio|podman)\.sock|\bnsenter\b|release_agent|/proc/sys/kernel/core_pattern|/proc/1/root|hostPID|hostPath|"?\\?"privileged\\?"?\s*:\s*true|privileged:\s*true'
                           || '|(-v|--volume)[= ]/(etc|root|var/run|proc|home)?:|source=/,|src=/,|kubectl\s+debug\s+node/|--device[= ]/dev/(sd|nvme|mem|kmsg)|security-opt[= ](seccomp|apparmor)[=:]unconfined|\binsmod\b', 'i') AS strong
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, arguments AS raw,
-                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) ELSE arguments END AS arguments
+                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND array_has_any(capabilities, make_array('executes', 'writes')) AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))

@@ -21,9 +21,7 @@ WITH hit AS (
                           regexp_replace(arguments, '^.*?\b(ssh|sftp|mosh|autossh|winrs|evil-winrm|(?i:Enter-PSSession|New-PSSession|Invoke-Command)|psexec\w*|plink|wmic)(\.exe)?\s(?:[^|;&]*?[\s\"''=:\\])??([\w.-]+@([A-Za-z0-9.-]+)|((?i:-(?:ComputerName|HostName))\s+|-r:|/node:|-i\s+|\\\\\\\\)?(([A-Za-z0-9-]+\.)+[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*|(\d{1,3}\.){3}\d{1,3}))[:\s"''\\/;|&].*$', '\4\6', 's'))) AS host,
            regexp_like(arguments, '\bsshpass\s+-\w*p|\[secret:password|-(p|Password|pw)\s+\S+[^|;&]*\b(psexec|winrs|plink)|\bplink\s[^|;&]*-pw\s|\bpsexec\S*\s[^|;&]*-p\s+\S', 'i') AS with_password
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome,
-                 -- As written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them.
-                 command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                              THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS arguments
+                 command_text(arguments) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
     WHERE regexp_like(arguments, '(["`;&|(]|\\n|\bsudo|\btimeout\s+\S+|\bsshpass\s[^|;&"]*?|\b(ba|z|da|k)?sh\s+-\w*c\s+[''\\"]*|\b(cmd|powershell|pwsh)(\.exe)?\s+[-/](c|Command)\s+[''\\"]*)\s*(/usr/bin/)?(ssh|scp|sftp|rsync|mosh|autossh|winrs|evil-winrm|(?i:Enter-PSSession|New-PSSession|Invoke-Command)|psexec\w*|plink|wmic)(\.exe)?\s[^|;&]*?([\w.-]+@[A-Za-z0-9.-]+|(?i:-(ComputerName|HostName))\s|-r:|/node:|\\\\\\\\[A-Za-z0-9]|\s([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+[:\s"''\\])')

@@ -17,8 +17,7 @@ WITH paths AS (
     SELECT call_id, value AS file, path FROM observables WHERE origin = 'argument' AND type = 'file_path' AND regexp_like(value, '^(/|~|\$HOME|[A-Za-z]:[\\/])')
 ),
 command AS (                     -- as written and, in front, as a shell reads it: a list as one line, words without the quotes and escapes within them
-    SELECT call_id, command_text(CASE WHEN regexp_like(arguments, '[A-Za-z][''`^][A-Za-z]|\w''''|''''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]|\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]')
-                             THEN concat(regexp_replace(CASE WHEN regexp_like(arguments, '\$\{?IFS|"(command|cmd|commands|args|argv)"\s*:\s*\[\s*["]') THEN regexp_replace(arguments, '"\s*,\s*("\w+"\s*:\s*\[\s*)?"|\$\{IFS[^}]*\}|\$IFS(\$\d)?', ' ', 'g') ELSE arguments END, '[''`^]|\\"|\\\\([a-z])', '\1', 'g'), ' ', arguments) ELSE arguments END) AS text
+    SELECT call_id, command_text(arguments) AS text
     FROM calls
     WHERE cwd IS NOT NULL AND event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response') AND has_capability(capabilities, 'executes')
 ),

@@ -28,7 +28,7 @@ aimed AS (
            coalesce(is_internal_address(o.value), false) AS internal
     FROM hooks h
     LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip')
-         AND NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+         AND NOT is_mention(o.path)
 ),
 used AS (                        -- did an argument name the host before?
     SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, count(f.call_id) > 0 AS in_use

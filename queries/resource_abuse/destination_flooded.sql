@@ -34,7 +34,7 @@ sent AS (
     FROM called k JOIN observables o ON o.call_id = k.call_id
     WHERE o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email', 'phone')
       -- What a text mentions is not written to.
-      AND NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+      AND NOT is_mention(o.path)
 ),
 flood AS (
     SELECT who, slot, place, min(agent) AS agent, min(user_id) AS user_id, CASE WHEN count(DISTINCT session_id) = 1 THEN min(session_id) END AS session_id,

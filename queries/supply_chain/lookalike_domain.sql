@@ -63,7 +63,7 @@ hits AS (
     WHERE c.event_kind = 'call' AND c.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
       AND array_has_any(c.capabilities, make_array('egress', 'reads_untrusted', 'executes', 'pays', 'writes'))
       -- A text that mentions it, as a warning does, goes nowhere.
-      AND NOT (regexp_like(o.path, '(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$', 'i') AND NOT regexp_like(o.path, '(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$', 'i'))
+      AND NOT is_mention(o.path)
 ),
 asked AS (
     SELECT h.session_id, h.domain, h.call_id, min(h.other) AS other, min(h.agent) AS agent, min(h.server) AS server, min(h.tool) AS tool, min(h.time) AS time, bool_or(h.sends) AS sends,

@@ -16,6 +16,7 @@ mod host_of;
 mod in_network;
 mod is_credential_path;
 mod is_internal_address;
+mod is_link_signature;
 mod is_mention;
 mod is_metadata_address;
 mod json_path;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<ScalarUDF> {
         in_network::udf(),
         is_credential_path::udf(),
         is_internal_address::udf(),
+        is_link_signature::udf(),
         is_mention::udf(),
         is_metadata_address::udf(),
         json_strings::udf(),

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 const SAYS: About = About {
     syntax: "says_denied(text)",
-    text: "Whether an error says that the call is not allowed: permission denied, 403, forbidden, blocked by a policy, \
-           outside the allowed folders. Limits of rate and quota, expired logins, schema errors and a person's \
+    text: "Whether an error says that the call is not allowed: permission denied, 401, 403, forbidden, blocked by a \
+           policy, outside the allowed folders. Limits of rate and quota, expired logins, schema errors and a person's \
            refusal are something else.",
     example: "SELECT call_id FROM calls WHERE outcome = 'tool_error' AND says_denied(error_message)",
 };
@@ -27,16 +27,16 @@ pub(crate) fn begins() -> ScalarUDF {
     Function::of_text("begins_denied", &BEGINS, Body::Bool(|text| BEGINNING.is_match(text) && !OTHER.is_match(text)))
 }
 
-const WORDS: &str = r"\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|unauthori[sz]ed (to|access|operation|action|for)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]{0,40}(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)\W? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required";
+const WORDS: &str = r"\b401\b|unauthori[sz]ed|\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]*(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)[:,]? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required";
 /// What an answer may have in front of them.
-const LEAD: &str = r"\W{0,8}((\w+ ?)?error\W[^\n]{0,60}|failed\W[^\n]{0,60}|(HTTP\S* )?(status( code)?:? )?|(sorry\W+)?(you|this \w+|the \w+) )?";
+const LEAD: &str = r"[\s\[{(<*#:>-]*(([a-z]+ ?)?error\b[^\n]*|failed\b[^\n]*|(HTTP\S* )?(status( code)?:? )?|(sorry[,. ]+)?(you|this [a-z]+|the [a-z]+) )?";
 
 static DENIED: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i){WORDS}")));
 static BEGINNING: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i)^{LEAD}({WORDS})")));
 /// Other reasons in similar words.
 static OTHER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert\w+|fields?|values?|parameters?|keys?) (\S+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)",
+        r"(?i)rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert(y|ies)|fields?|values?|parameters?|keys?) ([^ ]+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)",
     )
 });
 
