@@ -18,6 +18,9 @@ pub(super) enum ModelCommand {
     },
 }
 
+/// Shares of the sessions whose greatest score is shown.
+const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
+
 /// A time as people read it.
 pub(super) fn time(micros: Option<i64>) -> Option<String> {
     micros
@@ -38,8 +41,7 @@ pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, Comma
         }
         None => builtin_model().ok_or_else(|| CommandError::failure("the program comes without a model"))?,
     };
-    let quantiles: Vec<(f64, f64)> =
-        [0.5, 0.9, 0.95, 0.99, 0.999].into_iter().map(|q| (q, model.normal.new.quantile(q))).collect();
+    let quantiles: Vec<(f64, f64)> = QUANTILES.into_iter().zip(model.normal.new.quantiles(QUANTILES)).collect();
     let sizes = model.baseline.as_ref().map(|baseline| baseline.sizes());
     let mut data = context.ui.data();
     if format == OutputFormat::Json {

@@ -7,8 +7,8 @@ use crate::config::units::When;
 use crate::model::calibration::{ENOUGH, benjamini_hochberg};
 use crate::model::labels::Labels;
 use crate::model::{
-    Judged, Lesson, Lessons, Model, ScoredSession, Scorer, Tools, Updated, alerted, builtin, builtin_id, judge,
-    p_values, score_lake, store, update,
+    Judged, Lessons, Model, ScoredSession, Scorer, Tools, Updated, alerted, builtin, builtin_id, judge, p_values,
+    score_lake, store, update,
 };
 use crate::query::TimeRange;
 use clap::Args;
@@ -43,6 +43,9 @@ pub(super) struct ScoreArgs {
     /// Show whether the promised rates hold: train on half of the sessions, count on the other, both ways
     #[arg(long)]
     check: bool,
+    /// Ways to part the sessions in halves that --check takes the mean of: what one says depends on which sessions fall into which half
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50), requires = "check")]
+    splits: u32,
 }
 
 /// The model that is named, that the configuration names, or that lies in this folder.
@@ -62,7 +65,7 @@ pub(super) fn run(context: &Context, args: &ScoreArgs) -> Result<u8, CommandErro
     }
     let range = context.range(args.since, args.until);
     if args.check {
-        return check(context, range, format);
+        return check(context, range, format, args.splits);
     }
     let model = load(context, args.model.as_deref())?;
     let scored = score(context, model.as_ref(), range)?;
@@ -187,15 +190,15 @@ fn p_values_across(lessons: &Lessons, tools: &Tools, halves: &[bool]) -> Vec<f64
         let in_half =
             |half: bool| lessons.sessions.iter().zip(halves).filter(move |(_, of)| **of == half).map(|(one, _)| one);
         let known: HashSet<&str> = in_half(seen).map(|lesson| lesson.session_id.as_str()).collect();
-        let fitted = lessons.fit(tools, |session| known.contains(session));
+        let fitted = lessons.fit(tools, false, |session| known.contains(session));
         let unseen: Vec<ScoredSession> = in_half(!seen).map(|lesson| fitted.score(lesson)).collect();
-        all.extend(p_values(&unseen, &fitted.normal()));
+        all.extend(p_values(&unseen, fitted.normal()));
     }
     all
 }
 
-/// Trains on half of the sessions and counts on the other half, both ways; then so that no kind of work is in both halves.
-fn check(context: &Context, range: TimeRange, format: OutputFormat) -> Result<u8, CommandError> {
+/// Trains on half of the sessions and counts on the other half, both ways and for several ways to part them; then so that no kind of work is in both halves.
+fn check(context: &Context, range: TimeRange, format: OutputFormat, splits: u32) -> Result<u8, CommandError> {
     let lake = context.open_lake()?;
     let session = context.session(&lake)?;
     let (lessons, tools) = context.runtime.block_on(async {
@@ -205,26 +208,26 @@ fn check(context: &Context, range: TimeRange, format: OutputFormat) -> Result<u8
         let lessons = Lessons::read(&ranged, &mut tools, &without, &Labels::new(), 1).await?;
         Ok::<_, CommandError>((lessons, tools))
     })?;
-    let by_id = |lesson: &Lesson| blake3::hash(lesson.session_id.as_bytes()).as_bytes()[31] & 1 == 0;
-    let of_sessions: Vec<bool> = lessons.sessions.iter().map(by_id).collect();
     let mut data = context.ui.data();
-    for (unseen, halves) in [("sessions", of_sessions), ("kinds", lessons.halves_of_kinds())] {
-        let all = p_values_across(&lessons, &tools, &halves);
+    let halves: [(&str, &dyn Fn(u32) -> Vec<bool>); 2] =
+        [("sessions", &|way| lessons.halves(way)), ("kinds", &|way| lessons.halves_of_kinds(way))];
+    for (unseen, halves) in halves {
+        let all: Vec<f64> = (0..splits).flat_map(|way| p_values_across(&lessons, &tools, &halves(way))).collect();
+        let sessions = all.len() / splits as usize;
         for promised in [0.01, 0.02, 0.05, 0.1] {
             let realised = all.iter().filter(|p| **p <= promised).count() as f64 / all.len().max(1) as f64;
             match format {
                 OutputFormat::Table => writeln!(
                     data,
-                    "promised {:>5.1} %   realised {:>6.2} %   of {} sessions that training did not see{}",
+                    "promised {:>5.1} %   realised {:>6.2} %   of {sessions} sessions that training did not see{}",
                     100.0 * promised,
                     100.0 * realised,
-                    all.len(),
                     if unseen == "kinds" { ", nor any of their kind" } else { "" }
                 )?,
                 _ => writeln!(
                     data,
                     "{}",
-                    json!({"promised": promised, "realised": realised, "sessions": all.len(), "unseen": unseen})
+                    json!({"promised": promised, "realised": realised, "sessions": sessions, "splits": splits, "unseen": unseen})
                 )?,
             }
         }

@@ -68,10 +68,10 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<u8, CommandErro
         let lessons = Lessons::read(&ranged, &mut tools, &without, &labels, args.seed)
             .await?
             .without(args.without.iter().cloned().collect());
-        let fitted = lessons.fit(&tools, |_| true);
+        let fitted = lessons.fit(&tools, args.portable, |_| true);
         Ok::<_, CommandError>((lessons, fitted, lake.moment().await?.versions))
     })?;
-    if fitted.scores.is_empty() {
+    if fitted.sessions == 0 {
         return Err(CommandError::no_input(format!(
             "no session to learn from in the lake and range ({} left out because of alerts)",
             lessons.left_out

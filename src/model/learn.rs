@@ -7,6 +7,7 @@ use super::act::Acts;
 use super::baseline::Baseline;
 use super::features::FEATURES;
 use super::forest::{Example, Forest, TREES};
+use super::hash;
 use super::kinds::{self, FOLDS, KNOWN, NEW};
 use super::labels::{Label, Labels};
 use super::normal::Normal;
@@ -14,7 +15,7 @@ use super::planted::{Examples, RawCall, Sample, Story};
 use super::read::{Parts, Scored, ScoredSession, session_score};
 use super::rows::{Row, Tools};
 use super::saved::builtin;
-use super::score::score_values;
+use super::score::greatest;
 use super::sessions::{RawSession, each_session};
 use super::watch::watch;
 use crate::query::{QueryError, Session};
@@ -59,16 +60,17 @@ pub struct Fitted {
     /// Grown on these sessions; `None` of too few.
     pub forest: Option<Forest>,
     pub baseline: Option<Baseline>,
-    /// Of each session, as of one that was not learned from.
-    pub scores: Vec<Scores>,
-    /// Kinds of work with more than one session, sorted.
-    pub(super) kinds: Vec<u64>,
+    /// Sessions that it rests on.
+    pub sessions: u64,
+    pub(super) normal: Normal,
 }
 
 /// What a normal session scores.
 #[derive(Clone, Debug)]
 pub struct Scores {
     pub(super) agent: Option<String>,
+    /// The folds that it was held back with, as of a known kind and as of a new one.
+    pub(super) folds: [usize; 2],
     /// As one of a kind of work that was learned from; `None` if no other session was of its kind.
     pub(super) known: Option<f64>,
     /// As one of a kind of work that was not.
@@ -147,21 +149,21 @@ impl Lessons {
         Self { without: features, ..self }
     }
 
-    /// Learns from the sessions that `keep` accepts.
-    pub fn fit(&self, tools: &Tools, keep: impl Fn(&str) -> bool + Sync) -> Fitted {
+    /// Learns from the sessions that `keep` accepts; `portable`, for other lakes.
+    pub fn fit(&self, tools: &Tools, portable: bool, keep: impl Fn(&str) -> bool + Sync) -> Fitted {
         let kept: Vec<&Lesson> = self.sessions.iter().filter(|lesson| keep(&lesson.session_id)).collect();
         let folds = kinds::folds(&kept.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
         let folds: HashMap<&str, [u64; 2]> =
             kept.iter().zip(folds).map(|(lesson, fold)| (lesson.session_id.as_str(), fold)).collect();
         let fold = |session: &str| folds.get(session).copied().unwrap_or_default();
-        let normal: Vec<&Lesson> = kept.iter().copied().filter(|lesson| !lesson.is_malicious).collect();
+        let honest: Vec<&Lesson> = kept.iter().copied().filter(|lesson| !lesson.is_malicious).collect();
         let labelled = kept
             .iter()
             .flat_map(|lesson| lesson.labelled.iter().map(|example| (fold(&lesson.session_id), example.clone())));
         let labelled: Examples = labelled.collect();
         let has_labels = labelled.iter().any(|(_, example)| example.positive);
         let (mut forest, mut of_folds) = (None, [Vec::new(), Vec::new()]);
-        if normal.len() >= OWN_FOREST || has_labels {
+        if honest.len() >= OWN_FOREST || has_labels {
             let mut examples = self.sample.examples(&tools.verbs, &keep, fold);
             examples.extend(labelled);
             // A constant column is never asked for.
@@ -181,10 +183,10 @@ impl Lessons {
             forest = grown(KNOWN, FOLDS, TREES);
         }
         let fitted =
-            Baseline::fit(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>(), self.seed, &self.without);
+            Baseline::fit(&honest.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>(), self.seed, &self.without);
         let (baseline, levels) = fitted.map_or((None, Vec::new()), |(baseline, levels)| (Some(baseline), levels));
-        let kinds = kinds::known(&normal.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
-        let scores = normal.par_iter().enumerate().map(|(at, lesson)| {
+        let kinds = kinds::known(&honest.iter().map(|lesson| &lesson.acts).collect::<Vec<_>>());
+        let scores = honest.par_iter().enumerate().map(|(at, lesson)| {
             let parts = fold(&lesson.session_id);
             let levels: [f64; 2] = levels.get(at).copied().unwrap_or_default();
             let [known, new] = [KNOWN, NEW].map(|way| {
@@ -192,15 +194,27 @@ impl Lessons {
                 session_score(lesson.order(forest), levels[way])
             });
             let known = kinds.binary_search(&lesson.acts.kind).is_ok().then_some(known);
-            Scores { agent: lesson.agent.clone(), known, new }
+            let folds = parts.map(|part| part as usize);
+            Scores { agent: lesson.agent.clone(), folds, known, new }
         });
-        Fitted { scores: scores.collect(), forest, baseline, kinds }
+        let scores: Vec<Scores> = scores.collect();
+        // A fold too poor for a forest was scored by the built-in one, and so would be what is compared with it: then one score stands for all.
+        let whole =
+            |forests: Vec<Option<Forest>>| forests.into_iter().collect::<Option<Vec<Forest>>>().unwrap_or_default();
+        let normal = Normal::new(&scores, kinds, of_folds.map(whole), !portable);
+        Fitted { sessions: scores.len() as u64, normal, forest, baseline }
     }
 
-    /// Two halves of the sessions, no kind of work in both: whether each is in the first.
-    pub fn halves_of_kinds(&self) -> Vec<bool> {
+    /// Two halves of the sessions, parted in one of many ways: whether each is in the first.
+    pub fn halves(&self, way: u32) -> Vec<bool> {
+        let of = |lesson: &Lesson| hash::name(&[&lesson.session_id]).rotate_right(16 + way) & 1 == 0;
+        self.sessions.iter().map(of).collect()
+    }
+
+    /// The same, with no kind of work in both.
+    pub fn halves_of_kinds(&self, way: u32) -> Vec<bool> {
         let acts: Vec<&Acts> = self.sessions.iter().map(|lesson| &lesson.acts).collect();
-        kinds::folds(&acts).into_iter().map(|fold| fold[NEW] % 2 == 0).collect()
+        kinds::together(&acts, way).into_iter().map(|fold| fold % 2 == 0).collect()
     }
 
     /// The sessions that may count as normal, with their agents.
@@ -211,18 +225,26 @@ impl Lessons {
 
 impl Fitted {
     /// What p-values of other sessions are made with.
-    pub fn normal(&self) -> Normal {
-        Normal::new(&self.scores, self.kinds.clone(), true)
+    pub fn normal(&self) -> &Normal {
+        &self.normal
     }
 
     /// A session that was not learned from, with its score.
     pub fn score(&self, lesson: &Lesson) -> ScoredSession {
-        let level = self.baseline.as_ref().map_or(0.0, |baseline| baseline.judge(&lesson.acts).level);
+        let behaviour = self.baseline.as_ref().map(|baseline| baseline.judge(&lesson.acts).level);
+        let order = lesson.order(self.forest.as_ref().or_else(|| builtin()));
+        let known = self.normal.knows(lesson.acts.kind);
         ScoredSession {
             session_id: lesson.session_id.clone(),
             agent: lesson.agent.clone(),
-            score: session_score(lesson.order(self.forest.as_ref().or_else(|| builtin())), level),
-            parts: Parts { known: self.kinds.binary_search(&lesson.acts.kind).is_ok(), ..Parts::default() },
+            score: session_score(order, behaviour.unwrap_or_default()),
+            parts: Parts {
+                order,
+                behaviour,
+                known,
+                folds: self.normal.orders(known, &lesson.values),
+                ..Parts::default()
+            },
             ..ScoredSession::default()
         }
     }
@@ -231,7 +253,7 @@ impl Fitted {
 impl Lesson {
     /// The greatest score of a call as the carrying out of an order.
     fn order(&self, forest: Option<&Forest>) -> f64 {
-        self.values.chunks(FEATURES.len()).map(|values| score_values(values, forest)).fold(0.0, f64::max)
+        greatest(&self.values, forest)
     }
 
     /// Makes examples of what the user knows: calls before the first malicious one are honest, what follows it is left out.

@@ -1,7 +1,12 @@
 //! What normal sessions score, those of known kinds of work and those of new ones: what p-values rest on.
 
-use super::calibration::{Calibration, ENOUGH};
+use super::calibration::{Calibration, ENOUGH, Known};
+use super::features::FEATURES;
+use super::forest::Forest;
+use super::kinds::{KNOWN, NEW};
 use super::learn::Scores;
+use super::read::session_score;
+use super::score::greatest;
 use serde::{Deserialize, Serialize};
 
 /// Two calibrations. A session of a kind of work that was learned from is compared with normal sessions as others of their kind let them score, every other one with normal sessions
@@ -14,18 +19,29 @@ pub struct Normal {
     known: Calibration,
     /// Kinds that are known, sorted.
     kinds: Vec<u64>,
+    /// The forests that have scored each fold, of known kinds and of new ones; none if the session's own score stands for theirs.
+    forests: [Vec<Forest>; 2],
 }
 
 impl Normal {
-    /// Calibrates. Without agents and kinds, if they mean nothing where it will be used.
-    pub fn new(scores: &[Scores], kinds: Vec<u64>, is_own: bool) -> Self {
-        let agent = |scores: &Scores| scores.agent.clone().filter(|_| is_own);
-        let new = Calibration::new(scores.iter().map(|scores| (agent(scores), scores.new)));
-        let known = Calibration::new(scores.iter().filter_map(|scores| Some((agent(scores), scores.known?))));
-        if is_own && known.sessions(None) >= ENOUGH {
-            Self { new, known, kinds }
+    /// Calibrates on sessions that were scored by these forests, each fold by its own. Without agents, kinds and forests, if they mean nothing where it will be used.
+    pub fn new(scores: &[Scores], kinds: Vec<u64>, forests: [Vec<Forest>; 2], is_own: bool) -> Self {
+        let known = |scores: &Scores, way: usize, score: f64| Known {
+            group: scores.agent.clone().filter(|_| is_own),
+            fold: scores.folds[way],
+            score,
+        };
+        let new = Calibration::new(scores.iter().map(|scores| known(scores, NEW, scores.new)));
+        if !is_own {
+            return Self { new, ..Self::default() };
+        }
+        let of_known = scores.iter().filter_map(|scores| Some(known(scores, KNOWN, scores.known?)));
+        let of_known = Calibration::new(of_known);
+        if of_known.sessions(None) >= ENOUGH {
+            Self { new, known: of_known, kinds, forests }
         } else {
-            Self { new, ..Self::default() }
+            let [_, of_new] = forests;
+            Self { new, forests: [Vec::new(), of_new], ..Self::default() }
         }
     }
 
@@ -34,10 +50,32 @@ impl Normal {
         self.kinds.binary_search(&kind).is_ok()
     }
 
-    /// The p-value of a session's score, as [`Calibration::p_value`] has it.
-    pub fn p_value(&self, group: Option<&str>, is_known: bool, score: f64, u: f64) -> f64 {
+    /// What each fold's forest says of a session's calls, whose features are given one call after the other.
+    pub(super) fn orders(&self, is_known: bool, values: &[f32]) -> Vec<f64> {
+        self.forests[if is_known { KNOWN } else { NEW }].iter().map(|forest| greatest(values, Some(forest))).collect()
+    }
+
+    /// The p-value of a session, as [`Calibration::p_value`] has it. `orders`: what [`Self::orders`] gave; `score` stands for them where there are none.
+    pub fn p_value(
+        &self,
+        group: Option<&str>,
+        is_known: bool,
+        score: f64,
+        orders: &[f64],
+        behaviour: f64,
+        u: f64,
+    ) -> f64 {
         let calibration = if is_known && !self.kinds.is_empty() { &self.known } else { &self.new };
-        calibration.p_value(group, score, u)
+        let scores: Vec<f64> = match orders {
+            [] => vec![score],
+            orders => orders.iter().map(|order| session_score(*order, behaviour)).collect(),
+        };
+        calibration.p_value(group, &scores, u)
+    }
+
+    /// Whether its forests can be asked.
+    pub(super) fn is_sound(&self) -> bool {
+        self.forests.iter().flatten().all(|forest| forest.is_sound(FEATURES.len()))
     }
 }
 
@@ -47,20 +85,25 @@ mod tests {
 
     #[test]
     fn known_work_is_compared_with_known_work() {
+        let p = |normal: &Normal, is_known: bool| normal.p_value(None, is_known, 0.6, &[], 0.0, 1.0);
         let scores: Vec<Scores> = (0..400)
             .map(|at| Scores {
                 agent: None,
+                folds: [0, 0],
                 known: (at < 200).then_some(f64::from(at) / 400.0),
                 new: f64::from(at) / 400.0 + 0.4,
             })
             .collect();
-        let normal = Normal::new(&scores, vec![3, 7], true);
+        let normal = Normal::new(&scores, vec![3, 7], [Vec::new(), Vec::new()], true);
         assert!(normal.knows(7) && !normal.knows(5));
-        assert!(normal.p_value(None, true, 0.6, 1.0) < 0.006 && normal.p_value(None, false, 0.6, 1.0) > 0.7);
+        assert!(p(&normal, true) < 0.006 && p(&normal, false) > 0.7);
         // Elsewhere no kind is known, and of too few sessions none either.
-        for normal in [Normal::new(&scores, vec![3, 7], false), Normal::new(&scores[..50], vec![3, 7], true)] {
+        for normal in [
+            Normal::new(&scores, vec![3, 7], [Vec::new(), Vec::new()], false),
+            Normal::new(&scores[..50], vec![3, 7], [Vec::new(), Vec::new()], true),
+        ] {
             assert!(!normal.knows(7));
-            assert_eq!(normal.p_value(None, true, 0.6, 1.0), normal.p_value(None, false, 0.6, 1.0));
+            assert_eq!(p(&normal, true), p(&normal, false));
         }
     }
 }

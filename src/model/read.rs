@@ -56,6 +56,8 @@ pub struct Parts {
     pub by_forest: Option<f64>,
     /// Whether the model knows other sessions of its kind of work.
     pub known: bool,
+    /// The order score by each of the forests that p-values compare by; empty if they go by `order`.
+    pub folds: Vec<f64>,
     /// Normal sessions that used tools like this one, with the cosine of the numbers of their calls.
     pub nearest: Vec<(String, f64)>,
 }
@@ -143,6 +145,9 @@ fn score_session(raw: &RawSession, verbs: &Verbs, scorer: Scorer<'_>) -> (Scored
         let share = strange.as_ref().and_then(|strange| strange.calls.get(at)).copied().unwrap_or_default();
         if most_to_blame > 0.0 { BEHAVIOUR_WEIGHT * level * share / most_to_blame } else { 0.0 }
     };
+    let known = scorer.normal.is_some_and(|normal| normal.knows(watched.acts.kind));
+    let values: Vec<f32> = watched.calls.iter().flat_map(|(_, features)| features.values.iter().copied()).collect();
+    let folds = scorer.normal.map(|normal| normal.orders(known, &values)).unwrap_or_default();
     let mut one = ScoredSession {
         session_id: raw.id.clone(),
         agent: watched.agent.map(str::to_owned),
@@ -154,7 +159,8 @@ fn score_session(raw: &RawSession, verbs: &Verbs, scorer: Scorer<'_>) -> (Scored
             behaviour: strange.as_ref().map(|strange| rounded(strange.level)),
             by_tails: strange.as_ref().map(|strange| rounded(strange.by_tails)),
             by_forest: strange.as_ref().map(|strange| rounded(strange.by_forest)),
-            known: scorer.normal.is_some_and(|normal| normal.knows(watched.acts.kind)),
+            known,
+            folds,
             nearest: Vec::new(),
         },
         ..ScoredSession::default()

@@ -16,10 +16,10 @@ use std::sync::LazyLock;
 const BUILTIN: &[u8] = include_bytes!("default.json.zst");
 
 /// Version of the file's form; raised whenever an older program would read it wrongly.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 const FORMAT: &str = "calltrail-model";
 /// Version of the score: p-values of another one mean nothing.
-const SCORER: &str = "order-behaviour-2";
+const SCORER: &str = "order-behaviour-3";
 
 /// What a model was trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -101,14 +101,14 @@ impl Model {
         portable: bool,
     ) -> Self {
         let times = lessons.times.times;
-        trained.sessions = fitted.scores.len() as u64;
+        trained.sessions = fitted.sessions;
         trained.calls = lessons.calls;
         trained.left_out = lessons.left_out;
         (trained.since, trained.until) = (times.map(|(first, _)| first), times.map(|(_, last)| last));
         let drift = reference.as_ref().map(|reference| reference.drift(lessons.normal())).unwrap_or_default();
         let reference =
             reference.unwrap_or_else(|| Reference::new(lessons.normal().collect::<Vec<_>>().into_iter(), times));
-        let Fitted { forest, baseline, scores, kinds } = fitted;
+        let Fitted { forest, baseline, normal, .. } = fitted;
         if portable {
             trained.lake_versions.clear();
         }
@@ -118,7 +118,7 @@ impl Model {
             scorer: SCORER.to_owned(),
             features: Self::feature_names(),
             trained,
-            normal: Normal::new(&scores, kinds, !portable),
+            normal,
             own_forest: forest.is_some(),
             forest: forest.or_else(|| builtin().cloned()),
             baseline: baseline.filter(|_| !portable),
@@ -179,7 +179,7 @@ impl Model {
         if model.scorer != SCORER || model.features != Self::feature_names() {
             return Err(mismatch("was made with other features or another score".to_owned()));
         }
-        if model.forest.as_ref().is_some_and(|forest| !forest.is_sound(FEATURES.len())) {
+        if model.forest.as_ref().is_some_and(|forest| !forest.is_sound(FEATURES.len())) || !model.normal.is_sound() {
             return Err(no_model("its forest is damaged".to_owned()));
         }
         if model.baseline.as_ref().is_some_and(|baseline| !baseline.is_sound()) {
@@ -206,13 +206,14 @@ mod tests {
 
     #[test]
     fn a_model_is_read_back_and_others_are_refused() {
+        let scores = [0.25, 0.5].map(|new| Scores { agent: None, folds: [0, 1], known: None, new });
         let model = Model {
             format: FORMAT.to_owned(),
             format_version: FORMAT_VERSION,
             scorer: SCORER.to_owned(),
             features: Model::feature_names(),
             trained: Training::default(),
-            normal: Normal::new(&[0.25, 0.5].map(|new| Scores { agent: None, known: None, new }), Vec::new(), true),
+            normal: Normal::new(&scores, Vec::new(), [Vec::new(), Vec::new()], true),
             own_forest: false,
             forest: None,
             baseline: Some(Baseline::default()),
@@ -236,8 +237,8 @@ mod tests {
             ("[", "is no model"),
             (&text.replace(FORMAT, "other"), "its format is `other`"),
             (
-                &text.replace("\"format_version\":3", "\"format_version\":9"),
-                "has format version 9, this program reads 3",
+                &text.replace("\"format_version\":4", "\"format_version\":9"),
+                "has format version 9, this program reads 4",
             ),
             (&text.replace("\"rule\"", "\"role\""), "other features"),
         ] {

@@ -63,6 +63,11 @@ pub(super) fn score_values(values: &[f32], forest: Option<&Forest>) -> f64 {
     (score * of_reading(values) * 1e6).round() / 1e6
 }
 
+/// The greatest score of a session's calls, whose features stand one call after the other.
+pub(super) fn greatest(values: &[f32], forest: Option<&Forest>) -> f64 {
+    values.chunks(FEATURES.len()).map(|values| score_values(values, forest)).fold(0.0, f64::max)
+}
+
 const RULE: usize = place("rule");
 const EXCLUSIVE_AT: usize = place("exclusive");
 const ACTION_AT: usize = place("order_action");

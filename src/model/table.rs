@@ -1,6 +1,6 @@
 //! Scores as the rows of their table: sessions and calls with p-values and reasons, brought up to date with the lake.
 
-use super::calibration::{Calibration, ENOUGH};
+use super::calibration::{Calibration, ENOUGH, Known};
 use super::normal::Normal;
 use super::read::{ScoredCall, ScoredSession, Scorer, score_lake};
 use super::rows::{self, Tools};
@@ -34,7 +34,8 @@ fn draw(session_id: &str) -> f64 {
 /// The p-value of each session among others.
 pub fn p_values(sessions: &[ScoredSession], normal: &Normal) -> Vec<f64> {
     let of = |session: &ScoredSession| {
-        normal.p_value(session.agent.as_deref(), session.parts.known, session.score, draw(&session.session_id))
+        let (agent, parts, u) = (session.agent.as_deref(), &session.parts, draw(&session.session_id));
+        normal.p_value(agent, parts.known, session.score, &parts.folds, parts.behaviour.unwrap_or_default(), u)
     };
     sessions.iter().map(of).collect()
 }
@@ -50,7 +51,11 @@ pub fn judge(sessions: Vec<ScoredSession>, model: Option<&Model>) -> Vec<Judged>
     };
     let mut p = known.map_or_else(|| vec![1.0; sessions.len()], |known| p_values(&sessions, known));
     if model.is_none() && sessions.len() > ENOUGH {
-        let own = Calibration::new(sessions.iter().map(|session| (session.agent.clone(), session.score)));
+        let own = Calibration::new(sessions.iter().map(|session| Known {
+            group: session.agent.clone(),
+            score: session.score,
+            ..Known::default()
+        }));
         for (p, session) in p.iter_mut().zip(&sessions) {
             *p = p.max(own.p_value_of_member(session.agent.as_deref(), session.score, draw(&session.session_id)));
         }
