@@ -90,7 +90,10 @@ pub(crate) fn sound(event: &Event, length: usize) {
             call_is_sound(call, length);
             key.iter().for_each(|key| key_is_sound(key, length));
         }
-        Event::Response { key, call, .. } | Event::Amend { key, call } => {
+        Event::Response { key, call, .. }
+        | Event::Amend { key, call }
+        | Event::Begins { key, call }
+        | Event::Ends { key, call } => {
             call_is_sound(call, length);
             key_is_sound(key, length);
         }

@@ -170,6 +170,7 @@ fn merge_more(mut base: More, other: More) -> More {
     base.duration_includes_approval &= other.duration_includes_approval;
     base.round_trip_index = base.round_trip_index.max(other.round_trip_index);
     base.tool_annotations_known |= other.tool_annotations_known;
+    base.id_is_unique |= other.id_is_unique;
     macro_rules! fill {
         ($($field:ident),*) => { $( if base.$field.is_none() { base.$field = other.$field; } )* };
     }

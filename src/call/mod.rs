@@ -377,6 +377,8 @@ pub struct More {
     /// Source fields that have no column, JSON text.
     pub extra_json: Option<String>,
     pub source_format_version: Option<Text>,
+    /// `tool_call_id` is unique wherever it stands, and not every export of a record names its session; not a column.
+    pub id_is_unique: bool,
     /// Which of the source's requests of the user the call belongs to, until pairing has looked it up; not a column.
     pub turn: Option<u32>,
     /// Digest of the `requestState` that the request carried (multi-round-trip requests); not a column.

@@ -113,6 +113,7 @@ fn head(seen: &Explanation, out: &mut dyn Write) -> Result<(), CommandError> {
         match seen.framing {
             Framing::Lines => "one record a line",
             Framing::Documents => "JSON values over several lines",
+            Framing::Rows => "rows of CSV",
         },
     )?;
     match &seen.format {

@@ -265,8 +265,8 @@ impl<'a> Reader<'a> {
             self.rejected(position, None, reason.to_owned(), out);
             self.lines += 1;
         } else {
-            for (start, end, line) in decode::pieces(chunk) {
-                let (text, lossy) = decode::text_of(&chunk.bytes[start..end]);
+            for piece in decode::pieces(chunk) {
+                let (text, lossy) = piece.text(chunk, None);
                 if text.is_empty() {
                     continue;
                 }
@@ -274,9 +274,8 @@ impl<'a> Reader<'a> {
                     out.more = true;
                     break;
                 }
-                let length = chunk.bytes[start..end].strip_suffix(b"\n").map_or(end - start, <[u8]>::len);
-                let offset = (chunk.offset + start as u64) as i64;
-                self.record(&text, lossy, Position { line: self.lines + line, offset, length: length as i64 }, out);
+                let position = piece.position(chunk);
+                self.record(&text, lossy, Position { line: self.lines + position.line, ..position }, out);
             }
             self.lines += memchr::memchr_iter(b'\n', &chunk.bytes).count() as i64;
         }
@@ -359,9 +358,9 @@ type Values<'a> = [(String, &'a str, bool)];
 
 fn seen_event(event: &Event, origins: Option<&Origins>, values: &Values<'_>) -> SeenEvent {
     let (kind, call): (_, Option<&Call>) = match event {
-        Event::Request { call, .. } => ("request", Some(call)),
+        Event::Request { call, .. } | Event::Begins { call, .. } => ("request", Some(call)),
         Event::Response { call, .. } => ("response", Some(call)),
-        Event::Call { call, .. } => (call.event_kind.as_str(), Some(call)),
+        Event::Call { call, .. } | Event::Ends { call, .. } => (call.event_kind.as_str(), Some(call)),
         Event::Amend { call, .. } => ("amendment", Some(call)),
         Event::Context { call, .. } => ("context", Some(call)),
         Event::Foreign { .. } => ("not of MCP", None),

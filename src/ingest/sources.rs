@@ -297,6 +297,7 @@ fn text_column(row: &SourceRow, name: &str) -> Option<String> {
         "framing" => match row.framing? {
             Framing::Lines => "lines".to_owned(),
             Framing::Documents => "documents".to_owned(),
+            Framing::Rows => "rows".to_owned(),
         },
         "digest" => row.digest.clone(),
         "chain" => row.chain.clone(),
@@ -347,7 +348,11 @@ fn read_rows(batch: &RecordBatch, rows: &mut Vec<SourceRow>) {
             source_id: text("source_id", at).unwrap_or_default(),
             path: text("path", at).unwrap_or_default(),
             format: text("format", at),
-            framing: text("framing", at).map(|f| if f == "documents" { Framing::Documents } else { Framing::Lines }),
+            framing: text("framing", at).map(|framing| match framing.as_str() {
+                "documents" => Framing::Documents,
+                "rows" => Framing::Rows,
+                _ => Framing::Lines,
+            }),
             size: int("size", at),
             mtime: time("mtime", at),
             counts: Counts {

@@ -1,6 +1,6 @@
 //! What a decoded chunk held goes through pairing and to the writer, and is counted.
 
-use super::decode::{DecodedChunk, SourceView};
+use super::decode::{DecodedChunk, SourceView, Unfinished};
 use super::sources::OpenTail;
 use super::{IngestError, Ingester, number_of, reject_id};
 use crate::call::Call;
@@ -39,7 +39,11 @@ impl Ingester<'_> {
         for mut item in items {
             use crate::source::Event;
             match &mut item.event {
-                Event::Request { call, .. } | Event::Response { call, .. } | Event::Call { call, .. } => {
+                Event::Request { call, .. }
+                | Event::Response { call, .. }
+                | Event::Call { call, .. }
+                | Event::Begins { call, .. }
+                | Event::Ends { call, .. } => {
                     call.source.line += first_line;
                     if let Some(response) = call.response.as_mut() {
                         response.line += first_line;
@@ -67,10 +71,10 @@ impl Ingester<'_> {
             row.counts.lines += 1;
         }
         row.saved.unterminated = unterminated;
-        row.saved.open_tail = open_tail.map(|(length, rejected)| OpenTail {
+        row.saved.open_tail = open_tail.map(|Unfinished { bytes: length, lines, is_rejected }| OpenTail {
             length,
-            lines: 1,
-            reject_id: rejected.then(|| reject_id(&row.source_id, row.counts.bytes - length)),
+            lines,
+            reject_id: is_rejected.then(|| reject_id(&row.source_id, row.counts.bytes - length)),
         });
         self.summary.signatures.add(signatures);
         self.summary.lines += counts.lines;

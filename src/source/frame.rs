@@ -2,7 +2,10 @@
 //!
 //! [`Framer`] reads a stream once and hands out [`Chunk`]s that are cut at record ends, so that chunks can be decoded in
 //! parallel. Lines are the usual record. A file that starts with a JSON value over several lines (pretty-printed exports,
-//! arrays of records) is framed by JSON values instead.
+//! arrays of records) is framed by JSON values instead, and one that starts with the head of a table by rows of CSV.
+
+mod csv;
+pub mod parts;
 
 use super::json;
 use std::io::{self, Read};
@@ -27,6 +30,8 @@ pub enum Framing {
     Lines,
     /// JSON values one after the other, white space and commas between them, perhaps in one outer array.
     Documents,
+    /// Lines, but one with a quote open goes on in the next.
+    Rows,
 }
 
 /// A run of whole records.
@@ -35,7 +40,7 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// Offset of the first byte in the stream.
     pub offset: u64,
-    /// Records of a [`Framing::Documents`] chunk as (start, end); bytes between them are separators.
+    /// Records as (start, end), unless they are lines; bytes between them are separators.
     pub documents: Option<Vec<(usize, usize)>>,
     /// The chunk is a piece that is no record: its reason. `bytes` are its first bytes, `length` its full length.
     pub refused: Option<(&'static str, u64)>,
@@ -151,8 +156,9 @@ impl<R: Read> Framer<R> {
                 return self.failed.take().map_or(Ok(None), Err);
             }
             let cut = match self.framing {
-                Framing::Lines => memchr::memrchr(b'\n', self.head()).map(|at| (at + 1, None)),
+                Framing::Lines => self.lines().map(|end| (end, None)),
                 Framing::Documents => documents(self.head(), self.ended && !self.waits),
+                Framing::Rows => csv::rows(self.head()),
             };
             if let Some((end, documents)) = cut {
                 return Ok(Some(self.take(end, documents, false)));
@@ -172,10 +178,27 @@ impl<R: Read> Framer<R> {
                 let open = self.filled;
                 // White space in front is no part of the record, just as where a chunk ended behind it.
                 let start = blank();
-                let documents = (self.framing == Framing::Documents).then(|| vec![(start, open)]);
+                let documents = match self.framing {
+                    Framing::Lines => None,
+                    Framing::Documents => Some(vec![(start, open)]),
+                    Framing::Rows => Some(vec![(0, open)]),
+                };
                 return Ok(Some(self.take(open, documents, true)));
             }
             self.failed = self.fill_more().err();
+        }
+    }
+
+    /// Where whole lines end, parts of a line kept together. `None`: more is needed.
+    fn lines(&self) -> Option<usize> {
+        let end = memchr::memrchr(b'\n', self.head())? + 1;
+        match parts::unfinished(&self.rest[..end]) {
+            // Nobody waits for the rest of a line for ever.
+            Some(_) if self.filled > MAX_RECORD => Some(end),
+            // What is read once more when it has grown must be nothing else.
+            Some(open) if self.ended && !self.waits && !open.is_alone => Some(end),
+            Some(open) => (open.start > 0).then_some(open.start),
+            None => Some(end),
         }
     }
 
@@ -278,12 +301,13 @@ fn fill(reader: &mut impl Read, rest: &mut Vec<u8>, filled: &mut usize, want: us
     Ok(false)
 }
 
-/// Lines, unless the first JSON value of the head spans several of them.
+/// Lines, unless the first JSON value of the head spans several of them or they are a table.
 fn framing_of(head: &[u8], whole: bool) -> Framing {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let start = json::skip_space(head, 0);
     if !matches!(head.get(start), Some(b'{' | b'[')) {
-        return Framing::Lines;
+        let first = memchr::memchr(b'\n', head).map(|end| &head[..end]);
+        return if first.is_some_and(csv::is_head) { Framing::Rows } else { Framing::Lines };
     }
     let Some(line_end) = memchr::memchr(b'\n', &head[start..]).map(|at| start + at) else { return Framing::Lines };
     let value_end = json::skip_value(head, start);
@@ -312,15 +336,24 @@ fn ends_inside_string(line: &[u8]) -> bool {
 }
 
 /// Where records start and end, unless lines say so.
-type Pieces = Option<Vec<(usize, usize)>>;
+pub(crate) type Pieces = Option<Vec<(usize, usize)>>;
 
 /// What may stand between documents.
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | b'[' | b']')
 }
 
+/// The records of the head of a stream, unless they are its lines.
+pub(crate) fn pieces_of(head: &[u8], framing: Framing) -> Pieces {
+    match framing {
+        Framing::Lines => None,
+        Framing::Documents => documents(head, true).and_then(|(_, pieces)| pieces),
+        Framing::Rows => csv::rows(head).and_then(|(_, pieces)| pieces),
+    }
+}
+
 /// The whole JSON values at the start of `bytes`, and where they end. Elements of an outer array are values of their own.
-pub(crate) fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Pieces)> {
+fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Pieces)> {
     let mut found = Vec::new();
     let mut end = 0;
     let mut at = 0;

@@ -116,6 +116,10 @@ pub enum Event {
     Response { key: PairKey, lane: Lane, call: Box<Call>, maybe_foreign: bool },
     /// A call that the record holds whole. `lane` is the scope whose context fills what is empty.
     Call { lane: Lane, call: Box<Call> },
+    /// A call begins that a record behind it holds whole, unless the program is ended before: then this is all that is known of it.
+    Begins { key: PairKey, call: Box<Call> },
+    /// A call that the record holds whole, perhaps after its beginning was told of.
+    Ends { key: PairKey, call: Box<Call> },
     /// Something about a call whose halves stand elsewhere: names, measured duration, approval. Only the fields
     /// that the record knows are filled; they win over what the halves derive.
     Amend { key: PairKey, call: Box<Call> },

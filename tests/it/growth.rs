@@ -47,12 +47,28 @@ fn capture(calls: usize) -> Vec<String> {
     lines
 }
 
+/// The lines as Kubernetes keeps them, cut into parts.
+fn in_parts(lines: &[String]) -> String {
+    let mut log = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        let (first, rest) = line.trim_end().split_at(40);
+        let (second, last) = rest.split_at(rest.len() / 2);
+        for (part, flag) in [(first, 'P'), (second, 'P'), (last, 'F')] {
+            log += &format!("2026-11-09T08:10:{at:02}.123456789Z stdout {flag} {part}\n");
+        }
+    }
+    log
+}
+
 #[test]
 fn a_grown_log_is_read_on() {
     let logs = [
         ("capture.jsonl", capture(9).concat().into_bytes()),
         ("mcp.log", std::fs::read(repository("sample-logs/claude_desktop_log/mcp.log")).expect("sample")),
         ("vmcp.jsonl", std::fs::read(repository("sample-logs/toolhive_audit/vmcp_audit.jsonl")).expect("sample")),
+        ("pod.log", in_parts(&capture(9)).into_bytes()),
+        ("activity.csv", std::fs::read(repository("tests/data/logs/activity_rows.csv")).expect("sample")),
+        ("exec.jsonl", std::fs::read(repository("tests/data/logs/exec_stream.jsonl")).expect("sample")),
     ];
     for (name, bytes) in logs {
         let whole = Place::new();
@@ -76,6 +92,24 @@ fn a_grown_log_is_read_on() {
             }
             assert_same(&format!("{name} cut at {cuts:?}"), &expected, &relative(&grown));
         }
+    }
+}
+
+/// An activity has an id of its own, and not every export of it the session.
+#[test]
+fn an_activity_that_was_exported_twice_is_one_call() {
+    let csv = std::fs::read_to_string(repository("tests/data/logs/activity_rows.csv")).expect("sample");
+    let record = r#"{"id":"01KCX3Q0000000000000000002","type":"tool_call","source":"mcp","server_name":"tracker","tool_name":"list_issues","arguments":{"state":"open"},"response":"2 issues","status":"success","duration_ms":12,"timestamp":"2026-11-10T09:12:35.004Z","session_id":"s-1","request_id":"r-2","work_session_id":"w-1"}"#;
+    for csv_first in [true, false] {
+        let place = Place::new();
+        let (csv, json) = (place.write("activity.csv", &csv), place.write("activity.jsonl", format!("{record}\n")));
+        for file in if csv_first { [&csv, &json] } else { [&json, &csv] } {
+            place.ingest([file]);
+        }
+        let rows = place.rows("SELECT session_id, result_text FROM calls WHERE tool = 'list_issues'");
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        assert_eq!((&rows[0]["session_id"], &rows[0]["result_text"]), (&"w-1".into(), &"2 issues".into()));
+        assert_eq!(place.one("SELECT count(*) FROM calls"), 4);
     }
 }
 

@@ -117,7 +117,7 @@ fn built_in_formats_win_unless_the_mapping_says_otherwise() {
 }
 
 /// Logs that no format knows, and how many calls a drafted mapping must find in each.
-fn unknown_logs() -> [(&'static str, String, u64, Value); 6] {
+fn unknown_logs() -> [(&'static str, String, u64, Value); 8] {
     let json = |at: u32, status: &str| {
         format!(
             "{{\"@timestamp\":\"2026-11-12T09:00:{at:02}.5Z\",\"msg\":\"tool done\",\"toolName\":\"find_{at}\",\"sessionId\":\"s\",\
@@ -155,6 +155,21 @@ fn unknown_logs() -> [(&'static str, String, u64, Value); 6] {
             json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-11-12T09:00:02.1Z"}).to_string() + "\n"
         })
         .collect();
+    let rpc: String = (1..9)
+        .map(|at| {
+            let answer = if at == 4 { json!({"error": {"code": -32000, "message": "busy"}}) } else { json!({"result": {"n": at}}) };
+            let request = json!({"id": at, "method": "tools/call", "params": {"name": format!("find_{at}"), "arguments": {"n": at}}});
+            json!({"@t": format!("2026-11-12T09:00:{at:02}.5Z"), "mcp": {"request": request, "response": answer}}).to_string() + "\n"
+        })
+        .collect();
+    let web: String = (1..9)
+        .map(|at| {
+            format!(
+                "10.0.0.{at} - lee [12/Nov/2026:09:00:{at:02} +0000] \"POST /servers/crm/tools/find_{at}?a=b HTTP/1.1\" {} 51 \"-\" \"bot/1\" args={{\"n\":{at}}} {at}.5 ms\n",
+                if at == 4 { 502 } else { 200 }
+            )
+        })
+        .collect();
     let want = |outcome: &str, with_time: bool| json!({"calls": 8, "with_arguments": 8, "outcomes": outcome, "timed": with_time});
     [
         ("whole.jsonl", whole, 8, want("denied,success", true)),
@@ -163,6 +178,8 @@ fn unknown_logs() -> [(&'static str, String, u64, Value); 6] {
         ("fixed.log", fixed, 8, want("success", true)),
         ("prefixed.log", prefixed, 8, want("success", true)),
         ("wrapped.jsonl", wrapped, 8, want("success", true)),
+        ("rpc.jsonl", rpc, 8, want("protocol_error,success", true)),
+        ("web.log", web, 8, want("success,transport_error", true)),
     ]
 }
 

@@ -19,11 +19,40 @@ pub(super) enum Parts<'a> {
     All(Vec<&'a str>),
 }
 
-/// Members in which collectors keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, Splunk's HEC, Loki.
-const LINE_KEYS: &[&str] = &["log", "MESSAGE", "message", "event", "line"];
-/// Members in which they keep when it was written: Docker and Splunk, Logstash, Loki, Fluent Bit, journald in microseconds.
-const TIME_KEYS: &[&str] =
-    &["time", "@timestamp", "timestamp", "ts", "date", "_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"];
+/// Members in which collectors keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, Splunk's HEC, Loki; exports of
+/// CloudWatch, Cloud Logging, Azure Monitor, Elasticsearch and Splunk; GELF.
+const LINE_KEYS: &[&str] = &[
+    "log",
+    "MESSAGE",
+    "message",
+    "event",
+    "line",
+    "@message",
+    "jsonPayload",
+    "textPayload",
+    "LogMessage",
+    "LogEntry",
+    "_source",
+    "_raw",
+    "result",
+    "full_message",
+    "short_message",
+    "properties",
+];
+/// Members in which they keep several, each in an object of its own: CloudWatch, Azure.
+const LIST_KEYS: &[&str] = &["logEvents", "events", "records"];
+/// Members in which they keep when it was written: Docker and Splunk, Logstash, Loki, Fluent Bit, journald in microseconds, Azure, Splunk.
+const TIME_KEYS: &[&str] = &[
+    "time",
+    "@timestamp",
+    "timestamp",
+    "ts",
+    "date",
+    "_SOURCE_REALTIME_TIMESTAMP",
+    "__REALTIME_TIMESTAMP",
+    "TimeGenerated",
+    "_time",
+];
 /// One prefix of a line, with the space behind it.
 static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
     let prefixes = [
@@ -49,7 +78,12 @@ static CSI: LazyLock<Regex> =
 /// What a record may hold: `json` if it is an object, `is_array` if it is an array.
 pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool) -> Parts<'a> {
     if let Some(object) = json {
-        return Parts::OneOf(LINE_KEYS.iter().filter_map(|key| object.get(key)).filter_map(line).collect());
+        let lines: Vec<_> = LINE_KEYS.iter().filter_map(|key| object.get(key)).filter_map(line).collect();
+        let list = LIST_KEYS.iter().filter_map(|key| object.get(key)).find(|raw| raw.starts_with('['));
+        return match list {
+            Some(list) if lines.is_empty() => Parts::All(json::elements(list)),
+            _ => Parts::OneOf(lines),
+        };
     }
     if is_array {
         return Parts::All(json::elements(text));
@@ -75,8 +109,8 @@ pub(super) fn time(text: &str, json: Option<&Object<'_>>) -> Option<(Nanos, bool
 pub(super) fn stamp(events: &mut [Event], (time, is_assumed): (Nanos, bool)) {
     for event in events {
         let (call, is_end) = match event {
-            Event::Request { call, .. } | Event::Call { call, .. } => (call, false),
-            Event::Response { call, .. } => (call, true),
+            Event::Request { call, .. } | Event::Call { call, .. } | Event::Begins { call, .. } => (call, false),
+            Event::Response { call, .. } | Event::Ends { call, .. } => (call, true),
             Event::Cancel { time: at, .. } | Event::Connection { time: at, .. } => {
                 at.get_or_insert(time);
                 continue;

@@ -1,8 +1,10 @@
 //! One chunk of records → enriched events. Runs on every core; knows nothing of what stands before the chunk.
 
 mod around;
+mod pieces;
 mod reading;
 
+pub(super) use pieces::{Piece, pieces};
 pub(super) use reading::{Known, one};
 
 use crate::call::{Call, Flag, Position, ToolDefinition};
@@ -13,7 +15,6 @@ use crate::source::pairing::Item;
 use crate::source::registry::Formats;
 use crate::source::{Decoded, Event, Hints};
 use serde::Serialize;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Bytes of a reject that are looked at for secrets before its first characters are kept.
@@ -33,8 +34,8 @@ pub(super) struct DecodedChunk {
     pub(super) items: Vec<Item>,
     pub(super) rejects: Vec<RejectedPiece>,
     pub(super) counts: Counts,
-    /// The last line of the stream has no end and said nothing so far: its bytes, and whether it was rejected (else: noise).
-    pub(super) open_tail: Option<(u64, bool)>,
+    /// The last record of the stream has no end and said nothing so far.
+    pub(super) open_tail: Option<Unfinished>,
     /// The first byte ends a line.
     pub(super) begins_with_line_end: bool,
     /// Verdicts on signed records.
@@ -45,6 +46,15 @@ pub(super) struct DecodedChunk {
     pub(super) digest: String,
     /// The chunk's buffer, to be filled again.
     pub(super) buffer: Vec<u8>,
+}
+
+/// A last record without an end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unfinished {
+    pub(super) bytes: u64,
+    pub(super) lines: u64,
+    /// Else: noise.
+    pub(super) is_rejected: bool,
 }
 
 /// Where the bytes of a source went.
@@ -124,7 +134,7 @@ pub(super) fn decode(chunk: Chunk, source: &SourceView, enricher: &Enricher) -> 
 
 fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> DecodedChunk {
     let mut out = DecodedChunk { digest: chunk.digest.to_hex().to_string(), ..DecodedChunk::default() };
-    let mut votes = vec![0; source.formats.count()];
+    let votes = vec![0; source.formats.count()];
     out.counts.bytes = chunk.length();
     if let Some((reason, length)) = chunk.refused {
         let position = Position { line: 0, offset: chunk.offset as i64, length: length as i64 };
@@ -133,64 +143,13 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
         return out;
     }
     out.begins_with_line_end = chunk.bytes.first() == Some(&b'\n');
-    let mut decoded = Decoded::default();
     // Once for all its records, because nearly all logs are UTF-8 throughout.
     let valid = std::str::from_utf8(&chunk.bytes).ok();
-    for (start, end, line) in pieces(chunk) {
-        let bytes = &chunk.bytes[start..end];
-        // Without the line end, which a file that is still being written may not have yet.
-        let length = bytes.strip_suffix(b"\n").unwrap_or(bytes).len();
-        let position = Position { line, offset: (chunk.offset + start as u64) as i64, length: length as i64 };
-        let is_last = end == chunk.bytes.len();
-        let (text, lossy) = match valid.and_then(|text| text.get(start..end)) {
-            Some(text) => (Cow::Borrowed(bare(text)), false),
-            None => text_of(bytes),
-        };
-        let mut repaired = false;
-        let known = if text.is_empty() {
-            Known::Noise
-        } else {
-            one(&text, lossy, position, source, &mut decoded, &mut votes, &mut repaired)
-        };
-        if is_last && chunk.ends_open {
-            out.unterminated = Some(matches!(known, Known::Events));
-        }
-        match known {
-            Known::Events => {
-                if decoded.events.iter().all(|event| matches!(event, Event::Foreign { .. })) {
-                    out.counts.bytes_ignored += bytes.len() as u64;
-                    out.counts.ignored += 1;
-                } else {
-                    out.counts.bytes_calls += bytes.len() as u64;
-                }
-                // The record's bytes are counted with what could be read of it.
-                for part in decoded.rejected.drain(..) {
-                    out.reject(position, part.reject.reason, part.text.as_bytes(), 0);
-                }
-                let origin = decoded.origin;
-                for event in decoded.events.drain(..) {
-                    out.signatures.note(&event);
-                    let item = enrich(event, position, (lossy, repaired), source, enricher);
-                    out.items.push(Item { origin, ..item });
-                }
-            }
-            Known::Noise => {
-                out.counts.bytes_ignored += bytes.len() as u64;
-                out.counts.ignored += u64::from(!text.is_empty());
-                if is_last && chunk.ends_open && !text.is_empty() {
-                    out.unterminated = None;
-                    out.open_tail = Some((bytes.len() as u64, false));
-                }
-            }
-            Known::Rejected(reason) => {
-                out.open_tail = (is_last && chunk.ends_open).then_some((bytes.len() as u64, true));
-                let reason = if out.open_tail.is_some() { format!("unfinished last record: {reason}") } else { reason };
-                out.unterminated = None;
-                out.reject(position, reason, bytes, bytes.len() as u64);
-            }
-        }
-        decoded.clear();
+    let mut work = Work { chunk, valid, source, enricher, votes, decoded: Decoded::default(), out };
+    for piece in pieces(chunk) {
+        work.piece(&piece);
     }
+    let mut out = work.out;
     out.counts.lines = memchr::memchr_iter(b'\n', &chunk.bytes).count() as u64;
     if chunk.bytes.last().is_some_and(|b| *b != b'\n') && chunk.ends_open {
         out.counts.lines += 1;
@@ -203,20 +162,112 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
     out
 }
 
+/// Decodes the records of a chunk.
+struct Work<'a> {
+    chunk: &'a Chunk,
+    /// The chunk, if all of it is UTF-8.
+    valid: Option<&'a str>,
+    source: &'a SourceView,
+    enricher: &'a Enricher,
+    votes: Vec<u64>,
+    decoded: Decoded,
+    out: DecodedChunk,
+}
+
+impl Work<'_> {
+    fn piece(&mut self, piece: &Piece) {
+        let position = piece.position(self.chunk);
+        let (text, lossy) = piece.text(self.chunk, self.valid);
+        let mut repaired = false;
+        let mut known = self.one(&text, lossy, position, &mut repaired);
+        if let Some(parts) = &piece.parts
+            && !matches!(known, Known::Events)
+        {
+            let lines = piece.apart(self.chunk);
+            if parts.is_whole && lines.iter().any(|line| self.is_known(line)) {
+                // The end of the first is missing: what follows it is whole by itself.
+                self.decoded.clear();
+                return lines.iter().for_each(|line| self.piece(line));
+            }
+            if !parts.is_whole {
+                known = Known::Rejected("a line in parts, of which the last is missing".to_owned());
+            }
+        }
+        self.take(piece, position, known, text.is_empty(), (lossy, repaired));
+        self.decoded.clear();
+    }
+
+    fn one(&mut self, text: &str, lossy: bool, position: Position, repaired: &mut bool) -> Known {
+        if text.is_empty() {
+            return Known::Noise;
+        }
+        one(text, lossy, position, self.source, &mut self.decoded, &mut self.votes, repaired)
+    }
+
+    /// Whether a format makes something of the record.
+    fn is_known(&mut self, piece: &Piece) -> bool {
+        self.decoded.clear();
+        let (text, lossy) = piece.text(self.chunk, self.valid);
+        matches!(self.one(&text, lossy, piece.position(self.chunk), &mut false), Known::Events)
+    }
+
+    fn take(&mut self, piece: &Piece, position: Position, known: Known, is_blank: bool, flags: (bool, bool)) {
+        let (out, decoded) = (&mut self.out, &mut self.decoded);
+        let (bytes, is_last) = (piece.bytes(), self.chunk.ends_open && piece.end == self.chunk.bytes.len());
+        let unfinished = |is_rejected| {
+            let lines = self.chunk.bytes[piece.start..].split_inclusive(|byte| *byte == b'\n').count();
+            Unfinished { bytes, lines: lines as u64, is_rejected }
+        };
+        if is_last && (piece.parts.is_none() || !self.chunk.bytes.ends_with(b"\n")) {
+            out.unterminated = Some(matches!(known, Known::Events));
+        }
+        match known {
+            Known::Events => {
+                if decoded.events.iter().all(|event| matches!(event, Event::Foreign { .. })) {
+                    out.counts.bytes_ignored += bytes;
+                    out.counts.ignored += 1;
+                } else {
+                    out.counts.bytes_calls += bytes;
+                }
+                // The record's bytes are counted with what could be read of it.
+                for part in decoded.rejected.drain(..) {
+                    out.reject(position, part.reject.reason, part.text.as_bytes(), 0);
+                }
+                let origin = decoded.origin;
+                for event in decoded.events.drain(..) {
+                    out.signatures.note(&event);
+                    let item = enrich(event, position, flags, self.source, self.enricher);
+                    out.items.push(Item { origin, ..item });
+                }
+            }
+            Known::Noise => {
+                out.counts.bytes_ignored += bytes;
+                out.counts.ignored += u64::from(!is_blank);
+                if is_last && !is_blank {
+                    out.unterminated = None;
+                    out.open_tail = Some(unfinished(false));
+                }
+            }
+            Known::Rejected(reason) => {
+                out.open_tail = is_last.then(|| unfinished(true));
+                let reason = if is_last { format!("unfinished last record: {reason}") } else { reason };
+                out.unterminated = None;
+                out.reject(position, reason, &self.chunk.bytes[piece.start..piece.end], bytes);
+            }
+        }
+    }
+}
+
 /// Records per format among the first records of a stream.
 pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records: usize) -> Vec<u64> {
     let mut votes = vec![0; source.formats.count()];
-    let documents = match framing {
-        Framing::Lines => None,
-        Framing::Documents => frame::documents(head, true).and_then(|(_, documents)| documents),
-    };
+    let documents = frame::pieces_of(head, framing);
     let digest = blake3::Hasher::new().finalize();
     let chunk = Chunk { bytes: head.to_vec(), offset: 0, documents, refused: None, ends_open: true, digest };
     let mut decoded = Decoded::default();
-    for (start, end, line) in pieces(&chunk).into_iter().take(records) {
-        let (text, lossy) = text_of(&chunk.bytes[start..end]);
-        let position = Position { line, offset: start as i64, length: (end - start) as i64 };
-        one(&text, lossy, position, source, &mut decoded, &mut votes, &mut false);
+    for piece in pieces(&chunk).into_iter().take(records) {
+        let (text, lossy) = piece.text(&chunk, None);
+        one(&text, lossy, piece.position(&chunk), source, &mut decoded, &mut votes, &mut false);
         decoded.clear();
     }
     votes
@@ -234,57 +285,6 @@ impl DecodedChunk {
         self.counts.rejects += 1;
         let first_bytes = String::from_utf8_lossy(&bytes[..bytes.len().min(FIRST_BYTES)]).into_owned();
         self.rejects.push(RejectedPiece { position, reason, first_bytes });
-    }
-}
-
-/// The records of a chunk as (start, end, line).
-pub(super) fn pieces(chunk: &Chunk) -> Vec<(usize, usize, i64)> {
-    if let Some(documents) = &chunk.documents {
-        let mut line = 0;
-        let mut at = 0;
-        return documents
-            .iter()
-            .map(|&(start, end)| {
-                line += memchr::memchr_iter(b'\n', &chunk.bytes[at..start]).count() as i64;
-                let piece = (start, end, line);
-                line += memchr::memchr_iter(b'\n', &chunk.bytes[start..end]).count() as i64;
-                at = end;
-                piece
-            })
-            .collect();
-    }
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'\n', &chunk.bytes).map(|at| at + 1) {
-        pieces.push((start, end, pieces.len() as i64));
-        start = end;
-    }
-    if start < chunk.bytes.len() {
-        pieces.push((start, chunk.bytes.len(), pieces.len() as i64));
-    }
-    pieces
-}
-
-/// The text of a record, and whether bytes of it had to be replaced.
-pub(super) fn text_of(bytes: &[u8]) -> (Cow<'_, str>, bool) {
-    match String::from_utf8_lossy(bytes) {
-        Cow::Borrowed(text) => (Cow::Borrowed(bare(text)), false),
-        Cow::Owned(text) => (Cow::Owned(bare(&text).to_owned()), true),
-    }
-}
-
-/// A record without what stands around it: white space, the comma of an array element, a byte-order mark, also where files were joined, and the
-/// zeros of a file that was cut off under a writer.
-fn bare(text: &str) -> &str {
-    let text = text.trim_ascii();
-    let text = match text.as_bytes().first() {
-        Some(0 | 0xef) => text.trim_start_matches(['\0', '\u{feff}']).trim_ascii_start(),
-        _ => text,
-    };
-    match text {
-        // One element a line of an array that spans the file.
-        "[" | "]" | "]," => "",
-        _ => text.strip_suffix(',').filter(|text| text.starts_with('{') && text.ends_with('}')).unwrap_or(text),
     }
 }
 
@@ -309,7 +309,10 @@ pub(super) fn enrich(
         }
     };
     match &mut item.event {
-        Event::Request { call, .. } | Event::Call { call, .. } => {
+        Event::Request { call, .. }
+        | Event::Call { call, .. }
+        | Event::Begins { call, .. }
+        | Event::Ends { call, .. } => {
             place(call);
             let enriched = enricher.call(call);
             item.observables = enriched.observables;

@@ -82,16 +82,19 @@ impl Reading<'_> {
         } else {
             source.formats.route(&record, source.known)
         };
+        let own = || source.known.filter(|_| source.format().is_some_and(|format| format.claims_in_own(&record)));
+        let claimed = claimed.or_else(own);
         if claimed != source.known && source.format().is_some_and(|format| format.echoes(&record)) {
             return Known::Noise;
         }
         if let Some(at) = claimed {
             return self.decode(at, &record);
         }
+        let mut is_noise = false;
         let found = match around::parts(text, parsed.as_ref(), is_array) {
             _ if depth >= DEPTH => None,
             Parts::None => None,
-            Parts::OneOf(texts) => texts.iter().find_map(|text| self.known(text, depth)),
+            Parts::OneOf(texts) => texts.iter().find_map(|text| self.known(text, depth, &mut is_noise)),
             Parts::All(texts) => self.all(&texts, depth),
         };
         if let Some(known) = found {
@@ -100,7 +103,7 @@ impl Reading<'_> {
             }
             return known;
         }
-        if tolerated() {
+        if is_noise || tolerated() {
             return Known::Noise;
         }
         if let Some(at) = source.formats.route_otherwise(&record) {
@@ -137,11 +140,15 @@ impl Reading<'_> {
         }
     }
 
-    /// The text if a format knows it.
-    fn known(&mut self, text: &str, depth: usize) -> Option<Known> {
+    /// The text if a format knows it; else whether it is what is expected between the records of the source.
+    fn known(&mut self, text: &str, depth: usize, is_noise: &mut bool) -> Option<Known> {
         let voted: u64 = self.votes.iter().sum();
         let known = self.read(text, depth + 1);
-        (self.votes.iter().sum::<u64>() > voted).then_some(known)
+        if self.votes.iter().sum::<u64>() > voted {
+            return Some(known);
+        }
+        *is_noise |= matches!(known, Known::Noise);
+        None
     }
 
     /// All texts if a format knows one of them. Those that nobody can read are rejected one by one.

@@ -6,10 +6,10 @@
 
 use super::LogFormat;
 use super::shared::host::is_uuid;
-use crate::call::{Approval, Call, DurationSource, Nanos, Observer, Outcome, PayloadState, Prompt, SessionSource};
-use crate::call::{Text, TimeSource};
+use crate::call::{Approval, Call, DurationSource, IdType, Nanos, Observer, Outcome, PayloadState, Prompt};
+use crate::call::{SessionSource, Side, Text, TimeSource};
 use crate::source::json::{self, Object};
-use crate::source::{Decoded, Event, Hints, Lane, Record, Reject, time};
+use crate::source::{Decoded, Event, Hints, Id, Lane, PairKey, Record, Reject, time};
 
 const ID: &str = "codex_rollout";
 const AGENT: &str = "codex";
@@ -69,6 +69,7 @@ impl LogFormat for CodexRollout {
             "event_msg" => return event(&payload, time, out),
             "response_item" => response_item(&payload, time, out),
             "thread.started" => thread(line, out),
+            "item.started" => begins(&line.object("item"), time, out)?,
             "item.completed" => return item(&line.object("item"), time, out),
             _ => {}
         }
@@ -133,6 +134,8 @@ fn turn(payload: &Object<'_>, out: &mut Decoded) {
 
 /// The head of an `exec --json` stream.
 fn thread(line: &Object<'_>, out: &mut Decoded) {
+    // Ids start over, also where a thread is resumed.
+    out.events.push(Event::Connection { lane: Lane::default(), opens: false, time: None });
     let mut call = blank();
     call.session_id = line.text("thread_id");
     call.session_source = SessionSource::Conversation;
@@ -165,10 +168,32 @@ fn event(payload: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) -> Result
     Ok(())
 }
 
+fn is_mcp(item: &Object<'_>) -> bool {
+    let kind = item.str("type").or_else(|| item.str("item_type")).unwrap_or_default();
+    matches!(kind.as_ref(), "mcp_tool_call" | "McpToolCall" | "mcpToolCall")
+}
+
+/// Ids of items are unique in one stream only.
+fn key(id: Text) -> PairKey {
+    PairKey::JsonRpc { lane: Lane::default(), side: Side::Client, id: Id { kind: IdType::String, text: id } }
+}
+
+/// A call that runs. If the run is ended before it is, no other line tells of it.
+fn begins(item: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) -> Result<(), Reject> {
+    let Some(id) = item.text("id").filter(|_| is_mcp(item)) else { return Ok(()) };
+    let mut call = invoked(item, Some(id.clone()))?;
+    call.time = time;
+    call.time_source = TimeSource::RequestLine;
+    call.outcome = Outcome::NoResponse;
+    call.result_state = PayloadState::None;
+    call.more().extra_json = extra(item);
+    out.events.push(Event::Begins { key: key(id), call });
+    Ok(())
+}
+
 /// A finished item; only MCP calls among them matter. `codex exec --json` and newer rollouts spell the same fields.
 fn item(item: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) -> Result<(), Reject> {
-    let kind = item.str("type").or_else(|| item.str("item_type")).unwrap_or_default();
-    if !matches!(kind.as_ref(), "mcp_tool_call" | "McpToolCall" | "mcpToolCall") {
+    if !is_mcp(item) {
         return Ok(());
     }
     let mut call = invoked(item, item.text("id"))?;
@@ -191,7 +216,10 @@ fn item(item: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) -> Result<(),
     }
     timed(&mut call, item, time);
     call.more().extra_json = extra(item);
-    out.events.push(Event::Call { lane: Lane::default(), call });
+    out.events.push(match item.text("id") {
+        Some(id) => Event::Ends { key: key(id), call },
+        None => Event::Call { lane: Lane::default(), call },
+    });
     Ok(())
 }
 

@@ -250,9 +250,9 @@ fn decision(event: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     more.gen_ai_prompt_name = event.text("prompt_name");
     more.approval_source = event.text("policy_id").or_else(|| event.text("outcome_reason"));
     more.extra_json = extra;
-    // Times are whole seconds, and a gateway that starts asks about many servers at once.
-    let lane = ["server_name", "target_type"].map(|key| event.text(key).unwrap_or_default()).join("|");
-    out.events.push(Event::Call { lane: Lane::from(lane), call });
+    // Who talks to several servers does so in one session. The server and the target, which tell decisions of the same second
+    // apart, are part of what a call that is logged whole is known by.
+    out.events.push(Event::Call { lane: Lane::default(), call });
     Ok(())
 }
 

@@ -45,7 +45,9 @@ impl LogFormat for EnvoyAiGateway {
         "access log configurations of envoyproxy/ai-gateway and of a workshop; no log"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
-        record.json.is_some_and(|line| line.has("response_code") && METHOD.iter().any(|key| line.has(key)))
+        let keys = || METHOD.iter().chain(SESSION).chain(BACKEND);
+        // The log may be told to leave out what is empty, such as the method of a stream.
+        record.json.is_some_and(|line| line.has("response_code") && keys().any(|key| line.has(key)))
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };

@@ -54,6 +54,12 @@ impl LogFormat for GeminiCli {
         }
         Ok(())
     }
+    fn claims_in_own(&self, record: &Record<'_>) -> bool {
+        record.json.is_some_and(|line| {
+            ["id", "timestamp", "content"].iter().all(|key| line.has(key))
+                && line.str("type").is_some_and(|kind| kind == "user")
+        })
+    }
     fn tolerates(&self, record: &Record<'_>) -> bool {
         record.json.is_some()
     }

@@ -19,6 +19,7 @@ use crate::call::{Call, DurationSource, EventKind, Flag, Outcome, PayloadState, 
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Record, Reject, time};
 use envelope::envelope;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// Bare and wrapped JSON-RPC captures.
@@ -359,7 +360,22 @@ fn has_direction(object: &Object<'_>) -> bool {
 
 /// The member of a wrapping record that holds the message, raw.
 fn candidate<'a>(object: &Object<'a>) -> Option<&'a str> {
-    MESSAGE_KEYS.iter().filter_map(|key| object.get(key)).find(|raw| is_wrapped(raw))
+    let mut members = MESSAGE_KEYS.iter().filter_map(|key| Some((*key, object.get(key)?)));
+    let found = members.find(|(_, raw)| is_wrapped(raw));
+    found
+        .filter(|(key, raw)| !(matches!(*key, "message" | "event") && is_record_of_tap(object, raw)))
+        .map(|(_, raw)| raw)
+}
+
+/// Whether a collector put a tap's whole record there: what the tap says of the message must not be lost.
+fn is_record_of_tap(object: &Object<'_>, raw: &str) -> bool {
+    let inner = match raw.as_bytes().first() {
+        Some(b'"') => json::unescape(raw),
+        _ => Cow::Borrowed(raw),
+    };
+    // A message that begins as one is none.
+    let begins = inner.strip_prefix('{').is_some_and(|rest| !rest.trim_start().starts_with("\"jsonrpc\""));
+    begins && !has_direction(object) && has_direction(&Object::trusted(&inner))
 }
 
 /// Whether a member holds a message. Looks at its ends first: this is called for every record of every file, and scanning a large

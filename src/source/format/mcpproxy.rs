@@ -155,6 +155,8 @@ fn activity(record: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
     response(record, &mut call);
     outcome(record, &metadata, &mut call);
     let more = call.more();
+    // A ULID; the CSV of the same activity leaves out the session.
+    more.id_is_unique = true;
     more.user_email = record.text("user_email").or_else(|| more.user_email.take());
     more.extra_json = gateway::extra([
         ("source", record.get("source")),
@@ -248,8 +250,7 @@ fn is_row(text: &str) -> bool {
         && (CALLS.contains(&kind) || OTHERS.contains(&kind))
 }
 
-/// The fields of a CSV row. Records are lines, so of a field with a line break in it only the start is there, and nothing of the
-/// fields behind it.
+/// The fields of a CSV row.
 fn fields(text: &str) -> Result<Vec<String>, Reject> {
     let mut fields = Vec::new();
     let mut rest = text;
@@ -257,8 +258,7 @@ fn fields(text: &str) -> Result<Vec<String>, Reject> {
         let mut field = String::new();
         while let Some(quoted) = rest.strip_prefix('"') {
             // A quote inside is doubled.
-            let (part, after) =
-                quoted.split_once('"').ok_or_else(|| Reject::new("csv row with a line break in a field"))?;
+            let (part, after) = quoted.split_once('"').ok_or_else(|| Reject::new("csv row with an open quote"))?;
             field.push_str(part);
             rest = after;
             if rest.starts_with('"') {
@@ -282,6 +282,11 @@ fn from_row(row: &[String]) -> Result<String, Reject> {
     }
     if row.len() + 1 < COLUMNS.len() {
         return Err(Reject::new("csv row with too few columns"));
+    }
+    let cut = COLUMNS.iter().position(|name| *name == "response_truncated").and_then(|at| row.get(at));
+    if cut.is_some_and(|value| !matches!(value.as_str(), "" | "true" | "false")) {
+        // The last row of a file that is still being written ends anywhere.
+        return Err(Reject::new("csv row with an odd value"));
     }
     let member = |(name, value): (&&str, &String)| match *name {
         "duration_ms" | "response_truncated" => {

@@ -65,6 +65,11 @@ pub trait LogFormat: Sync {
     fn echoes(&self, _record: &Record<'_>) -> bool {
         false
     }
+    /// Whether a record that no format claims is this format's in a file of this format: newer versions add members, and what
+    /// tells a record from those of other programs need not be asked of it here.
+    fn claims_in_own(&self, _record: &Record<'_>) -> bool {
+        false
+    }
     /// Whether the record is this format's if nobody else knows it: a wrapper that no source describes.
     fn claims_otherwise(&self, _record: &Record<'_>) -> bool {
         false

@@ -42,6 +42,11 @@ impl LogFormat for VscodeChatSession {
             _ => is_document(line),
         })
     }
+    fn claims_in_own(&self, record: &Record<'_>) -> bool {
+        record.json.is_some_and(|line| {
+            matches!(line.get("kind"), Some("1" | "2" | "3")) && line.get("k").is_some_and(|path| path.starts_with('['))
+        })
+    }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };
         match line.get("kind") {

@@ -120,3 +120,112 @@ fn a_document_without_end_is_given_up_line_by_line() {
     assert!(chunk.refused.is_some());
     assert_eq!((chunk.bytes.as_slice(), chunk.length()), (&b"{\"a\":\n"[..], 6));
 }
+
+fn records_of(bytes: &[u8], step: usize) -> Vec<String> {
+    let (framing, chunks) = chunks(bytes, step);
+    assert_eq!(framing, Framing::Rows);
+    let pieces = chunks.iter().flat_map(|chunk| {
+        let pieces = chunk.documents.clone().expect("rows have places");
+        pieces.into_iter().map(|(start, end)| String::from_utf8_lossy(&chunk.bytes[start..end]).into_owned())
+    });
+    pieces.collect()
+}
+
+#[test]
+fn rows_of_a_table_are_framed_whole() {
+    let head = "id,type,source,text,end\n";
+    for (rows, count) in [
+        ("1,\"a\nb\",2\n3,c,4\n", 2),
+        ("1,\"a \"\"q\"\",\n\"\r\n3,\"\",\"x\n\ny\"", 2),
+        // A quote in the middle of a field is none, and one that ends a field in the middle is no end: what follows is not swallowed.
+        ("1,a\"b,2\n3,4,5\n", 2),
+        ("1,\"cut\n2,\"x\",3\n4,5,6\n", 3),
+        // Cut off: the rest is one piece.
+        ("1,2,3\n4,\"a\nb\nc", 2),
+    ] {
+        for step in [1, 7, usize::MAX] {
+            let records = records_of(format!("{head}{rows}").as_bytes(), step);
+            assert_eq!(records.len(), 1 + count, "{rows:?}: {records:?}");
+            assert_eq!(records.concat(), format!("{head}{rows}"));
+        }
+    }
+    for first in ["a b c", "a,b", "a,b,,d", "2026-11-10,info,start,x"] {
+        assert_eq!(chunks(format!("{first}\n").as_bytes(), 9).0, Framing::Lines, "{first}");
+    }
+}
+
+/// A line of Docker's: whole if it ends a line.
+fn docker(text: &str, output: &str) -> String {
+    format!("{{\"log\":\"{text}\",\"stream\":\"{output}\",\"time\":\"2026-11-10T09:12:33.1Z\"}}\n")
+}
+
+fn cri(text: &str, output: &str, flag: char) -> String {
+    format!("2026-11-10T09:12:33.123456789Z {output} {flag} {text}\n")
+}
+
+#[test]
+fn chunks_end_where_no_line_is_in_parts() {
+    let part = "x".repeat(16 << 10);
+    let lines: Vec<String> = (0..400)
+        .flat_map(|_| {
+            [
+                docker(&part, "stdout"),
+                docker("other\\n", "stderr"),
+                docker(&part, "stdout"),
+                docker("end\\n", "stdout"),
+                cri("one", "stderr", 'P'),
+                cri("whole", "stdout", 'F'),
+                cri("two", "stderr", 'F'),
+            ]
+        })
+        .collect();
+    let text = lines.concat();
+    let (_, chunks) = chunks(text.as_bytes(), usize::MAX);
+    assert!(chunks.len() > 3);
+    for chunk in &chunks {
+        assert_eq!(parts::unfinished(&chunk.bytes), None, "at {}", chunk.offset);
+        assert!(!chunk.ends_open && chunk.bytes.len() <= 2 * CHUNK);
+    }
+}
+
+#[test]
+fn a_line_whose_last_part_is_missing_waits_or_is_the_last_chunk() {
+    let text = [cri("whole", "stdout", 'F'), cri("{\"a\":", "stdout", 'P'), cri("1", "stdout", 'P')].concat();
+    let (_, chunks) = chunks(text.as_bytes(), usize::MAX);
+    let lengths: Vec<_> = chunks.iter().map(|chunk| (chunk.bytes.len(), chunk.ends_open)).collect();
+    let whole = cri("whole", "stdout", 'F').len();
+    assert_eq!(lengths, [(whole, false), (text.len() - whole, true)]);
+    let digest = blake3::Hasher::new();
+    let mut framer = Framer::new(text.as_bytes(), 0, digest, None).expect("memory can be read");
+    framer.wait_for_ends();
+    assert_eq!(framer.next_chunk().expect("readable").map(|chunk| chunk.bytes.len()), Some(whole));
+    assert!(framer.next_chunk().expect("readable").is_none() && framer.place(false).is_unfinished);
+}
+
+#[test]
+fn what_was_cut_is_put_together() {
+    let joined = |lines: &[String]| {
+        let bytes = lines.concat().into_bytes();
+        let (mut joiner, mut given_up, mut start, mut found) = (parts::Joiner::default(), Vec::new(), 0, Vec::new());
+        for line in lines {
+            let step = joiner.line(&bytes, (start, start + line.len()), 0, &mut given_up);
+            start += line.len();
+            if let parts::Step::Ends(parts) = step {
+                found.push(String::from_utf8_lossy(&parts.text(&bytes).0).trim_end().to_owned());
+            }
+        }
+        (found, given_up.len() + joiner.rest().count())
+    };
+    let cut = [cri("a ", "stdout", 'P'), cri("x", "stderr", 'F'), cri(" b", "stdout", 'P'), cri("", "stdout", 'F')];
+    assert_eq!(joined(&cut), (vec!["2026-11-10T09:12:33.123456789Z stdout P a  b".to_owned()], 0));
+    let part = "é".repeat(8 << 10);
+    let cut = [docker(&part, "stdout"), docker("e\\n", "stderr"), docker("end\\\\n\\n", "stdout")];
+    let whole = docker(&format!("{part}end\\\\n\\n"), "stdout");
+    assert_eq!(joined(&cut), (vec![whole.trim_end().to_owned()], 0));
+    // Short lines without a line end are whole: a collector has trimmed them.
+    assert_eq!(joined(&[docker("a", "stdout"), docker("b", "stdout")]), (Vec::new(), 0));
+    // The other output does not wait for ever.
+    let mut long = vec![cri("Name? ", "stdout", 'P')];
+    long.extend((0..2000).map(|at| cri(&format!("line {at}"), "stderr", 'F')));
+    assert_eq!(joined(&long), (Vec::new(), 1));
+}

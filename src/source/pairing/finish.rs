@@ -141,7 +141,7 @@ pub(super) fn advance(scope: &mut Scope<'_>, call: &Call) -> Option<[u8; 32]> {
 ///
 /// 1. trace and calling span, with method, id and tool (a tap, the client and the server then agree), unless one connection
 ///    was seen to use the span for several requests;
-/// 2. the session and the agent's own id of the call;
+/// 2. the session and the agent's own id of the call, or the id alone if it is unique by itself;
 /// 3. the moment, direction, id, method, tool and arguments; of a call that was logged whole also what [`of_whole`] adds;
 /// 4. without a time: everything that stands before it in its stream.
 pub(super) fn call_id(call: &Call, lane: &Text, identity: Option<[u8; 32]>, chain: Option<[u8; 32]>) -> Text {
@@ -150,12 +150,10 @@ pub(super) fn call_id(call: &Call, lane: &Text, identity: Option<[u8; 32]>, chai
     if let Some(span) = calling_span(call).filter(|_| !call.flags.has(Flag::SpanReused as u32)) {
         hash.update(span);
     } else if let Some(id) = call.tool_call_id.as_ref().filter(|_| chain.is_none()) {
+        let is_unique = call.more.as_ref().is_some_and(|more| more.id_is_unique);
+        let named = !is_unique && call.session_source == SessionSource::Conversation;
         part(&mut hash, b"call");
-        part(
-            &mut hash,
-            if call.session_source == SessionSource::Conversation { text(&call.session_id) } else { Text::default() }
-                .as_bytes(),
-        );
+        part(&mut hash, if named { text(&call.session_id) } else { Text::default() }.as_bytes());
         part(&mut hash, id.as_bytes());
     } else if let Some(chain) = chain {
         part(&mut hash, b"chain");

@@ -5,6 +5,7 @@
 //! before their requests. What is still open at the end of a run is kept (see [`Saved`]) and pairs with what
 //! a later run reads.
 
+mod announced;
 mod answered;
 mod connection;
 mod context;
@@ -140,25 +141,9 @@ impl Pairing {
             Event::Response { key, lane, call, maybe_foreign } => {
                 self.response(scope, key, &lane, call, observables, identity, maybe_foreign, out);
             }
-            Event::Call { lane, mut call } => {
-                scope.source.fill_from_turn(&mut call, scope.mtime);
-                let chain = finish::advance(scope, &call);
-                let identity = finish::of_whole(&call, identity);
-                let named = call.session_id.is_some()
-                    || call.trace_id.is_some()
-                    || scope.source.context(&call.source_format).session_id.is_some();
-                let (lane, connection) = if named {
-                    (lane, 0)
-                } else {
-                    // A gateway's record that names no session: who talks to what, until they are silent for long.
-                    let lane = finish::principal_lane(&lane, &call);
-                    let seed = || finish::seed(&call, identity, chain);
-                    let connection = self.lanes.for_request(scope, &lane, &call, seed, &self.options);
-                    (lane, connection)
-                };
-                self.finish(scope, &lane, connection, &mut call, identity, chain);
-                out.push(Row::Call { call, observables });
-            }
+            Event::Call { lane, call } => self.whole(scope, lane, call, observables, identity, out),
+            Event::Begins { key, call } => self.begins(scope, key, call, observables, identity),
+            Event::Ends { key, call } => self.ends(scope, key, call, observables, identity, out),
             Event::Amend { key, call } => self.open.amend(OpenKey::new(scope.stream, key), call, self.sequence),
             Event::Foreign { key } => {
                 let dropped = self.open.foreign(OpenKey::new(scope.stream, key));

@@ -123,7 +123,7 @@ fn exec_json_items() {
             r#"{{"type":"item.completed","item":{{"id":"item_3","type":"mcp_tool_call","server":"s","tool":"t","arguments":{{}},{members}}}}}"#
         );
         match decode(&line).remove(0) {
-            Event::Call { call, .. } => *call,
+            Event::Ends { call, .. } => *call,
             other => panic!("{other:?}"),
         }
     };
@@ -132,8 +132,17 @@ fn exec_json_items() {
     assert_eq!(done(r#""result":{"content":[]},"error":null,"status":"failed""#).outcome, Outcome::ToolError);
     assert_eq!(done(r#""result":null,"error":{"message":"gone"},"status":"failed""#).outcome, Outcome::TransportError);
     let events = decode(r#"{"type":"thread.started","thread_id":"t1"}"#);
-    assert!(matches!(events.as_slice(), [Event::Context { call, .. }] if call.session_id.as_deref() == Some("t1")));
-    assert!(decode(r#"{"type":"item.started","item":{"type":"mcp_tool_call"}}"#).is_empty());
+    assert!(
+        matches!(events.as_slice(), [Event::Connection { opens: false, .. }, Event::Context { call, .. }] if call.session_id.as_deref() == Some("t1"))
+    );
+    let events = decode(
+        r#"{"type":"item.started","item":{"id":"item_3","type":"mcp_tool_call","server":"s","tool":"t","arguments":{"a":1},"result":null,"error":null,"status":"in_progress"}}"#,
+    );
+    let [Event::Begins { call, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!((call.outcome, call.arguments.as_deref()), (Outcome::NoResponse, Some(r#"{"a":1}"#)));
+    // Without an id nothing can tell which end is its own.
+    assert!(decode(r#"{"type":"item.started","item":{"type":"mcp_tool_call","tool":"t"}}"#).is_empty());
+    assert!(decode(r#"{"type":"item.started","item":{"id":"item_1","type":"command_execution"}}"#).is_empty());
 }
 
 #[test]

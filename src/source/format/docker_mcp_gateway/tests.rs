@@ -94,7 +94,10 @@ fn decisions_are_no_calls() {
         with_record(&line, |record| {
             let mut out = Decoded::default();
             DockerMcpGateway.decode(record, &mut out).map(|()| match out.events.pop() {
-                Some(Event::Call { call, .. }) => *call,
+                Some(Event::Call { lane, call }) => {
+                    assert_eq!(lane, "", "who asks about several servers does so in one session");
+                    *call
+                }
                 other => panic!("{other:?}"),
             })
         })

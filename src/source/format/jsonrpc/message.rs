@@ -46,8 +46,14 @@ pub fn message(object: &Object<'_>, envelope: &Envelope<'_>, out: &mut Decoded) 
     }
     if object.has("result") || object.has("error") {
         let Some(id) = id else {
-            // The specification: an error whose request id could not be read carries none.
-            return Err(Reject::new("json-rpc response without id"));
+            // The specification: an error about a message whose id could not be read carries none.
+            let error = object.get("error").filter(|raw| raw.starts_with('{'));
+            let error = error.ok_or_else(|| Reject::new("json-rpc response without id"))?;
+            call.event_kind = EventKind::Connection;
+            (call.time, call.time_source) = (envelope.time, envelope.time_source);
+            error_side(error, &mut call);
+            out.events.push(Event::Request { key: None, lane: envelope.lane.clone(), call });
+            return Ok(());
         };
         response(object, id, call, envelope, out);
         return Ok(());

@@ -1,7 +1,7 @@
 //! Wrappers, ids, identity and result kinds of JSON-RPC messages.
 
 use super::*;
-use crate::call::{IdType, Position};
+use crate::call::{EventKind, IdType, Position};
 use crate::source::Hints;
 use proptest::prelude::*;
 
@@ -76,7 +76,11 @@ fn results_errors_and_tool_errors_differ() {
     assert_eq!(outcome(r#""result":{"content":[],"isError":true}"#), Outcome::ToolError);
     assert_eq!(outcome(r#""error":{"code":-32602,"message":"Unknown tool"}"#), Outcome::ProtocolError);
     assert_eq!(outcome(r#""error":{"code":-32001,"message":"Request timed out"}"#), Outcome::Timeout);
-    assert!(decode(r#"{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"}}"#).is_err());
+    // About a message whose id could not be read; an answer without an id answers nothing.
+    let broken = call(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}"#);
+    assert_eq!((broken.event_kind, broken.outcome), (EventKind::Connection, Outcome::ProtocolError));
+    assert_eq!(broken.rpc_response_status_code, Some(-32700));
+    assert!(decode(r#"{"jsonrpc":"2.0","result":{"content":[]}}"#).is_err());
 }
 
 proptest! {

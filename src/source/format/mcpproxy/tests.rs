@@ -99,8 +99,9 @@ fn rows_and_pages() {
     assert_eq!((quick.duration_ns, quick.time_source), (None, TimeSource::Record), "zero is left out of records");
     for (torn, reason) in [
         (format!("{row},x,y"), "csv row with too many columns"),
-        ("01KD,tool_call,mcp,gh,t,error,\"tool failed:".to_owned(), "csv row with a line break in a field"),
+        ("01KD,tool_call,mcp,gh,t,error,\"tool failed:".to_owned(), "csv row with an open quote"),
         ("01KD,tool_call,mcp,gh,t,success,,20".to_owned(), "csv row with too few columns"),
+        ("01KD,tool_call,mcp,gh,t,success,,0,2026-01-15T10:30:00Z,,,fal".to_owned(), "csv row with an odd value"),
     ] {
         assert_eq!(decoded(&McpProxy, &torn).unwrap().unwrap_err(), reason, "{torn}");
     }

@@ -44,6 +44,7 @@ const ORDER: &[&str] = &[
     "arguments",
     "approval",
     "http_response_status_code",
+    "rpc_response_status_code",
     "outcome",
     "result",
     "error_message",
@@ -60,15 +61,30 @@ pub(super) fn tool(fields: &[Field]) -> Option<&Field> {
 }
 
 fn best<'f>(column: &str, fields: &'f [Field], taken: &[&str]) -> Option<(&'f Field, Fit)> {
-    let fits = fields.iter().filter(|field| !taken.contains(&field.place.as_str())).filter_map(|field| {
+    let is_free = |field: &&Field| !taken.contains(&field.place.as_str()) && !is_envelope(column, field, fields);
+    let fits = fields.iter().filter(is_free).filter_map(|field| {
         let fit = field.fits().into_iter().find(|(known, _)| *known == column)?.1;
         Some((field, fit))
     });
     fits.max_by_key(|(field, fit)| {
-        // `/tool/name` says more than `/tool`, deep repetitions say less.
+        // `/tool/name` says more than `/tool`, deep repetitions say less. Of an error its message is wanted, not all that is known.
         let depth = field.place.matches('/').count();
-        (*fit, field.present, std::cmp::Reverse(depth))
+        let is_text = column == "error_message" && !field.is_nested();
+        (*fit, is_text, field.present, std::cmp::Reverse(depth))
     })
+}
+
+/// Whether the payload of the column stands one level below, as in JSON-RPC: `params` holds the tool's name and `arguments`, a
+/// response its `result` or its `error`.
+fn is_envelope(column: &str, field: &Field, fields: &[Field]) -> bool {
+    let below = match column {
+        "arguments" => ["arguments", "args"],
+        "result" => ["result", "output"],
+        _ => return false,
+    };
+    let name = field.place.rsplit('/').next().unwrap_or_default();
+    let may_hold = ["params", "request", "response", "reply", "body", "message"].contains(&name);
+    may_hold && below.iter().any(|key| fields.iter().any(|other| other.place == format!("{}/{key}", field.place)))
 }
 
 impl Chosen {
@@ -174,7 +190,15 @@ impl Chosen {
             }
             _ => {}
         }
-        if column == "tool"
+        if let Some((before, tool)) = field.path().filter(|_| column == "tool") {
+            if let Some(pattern) = before.filter(|_| self.place("server").is_none()) {
+                let mut server = line.clone();
+                server.column = "server";
+                server.options.push(("regex", Value::Text(pattern.to_owned())));
+                self.lines.push(server);
+            }
+            line.options.push(("regex", Value::Text(tool.to_owned())));
+        } else if column == "tool"
             && self.place("server").is_none()
             && let Some(separator) = field.separator()
         {

@@ -2,7 +2,9 @@
 
 use crate::source::json::{self, Object};
 use crate::source::mapping::{DurationUnit, TimeFormat, Zone};
+use regex::Regex;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// Distinct values of one field that are looked at.
 const VALUES: usize = 60;
@@ -84,6 +86,7 @@ const NAMES: &[Names] = &[
         &["http_status", "status_code", "http_status_code", "http_code", "response_code"],
         &["code", "status"],
     ),
+    ("rpc_response_status_code", &["error_code", "rpc_code", "rpc_error_code", "jsonrpc_error_code"], &["code"]),
     (
         "outcome",
         &["outcome", "status", "result_status", "success", "ok", "succeeded", "disposition", "tool_status"],
@@ -114,7 +117,18 @@ const NAMES: &[Names] = &[
     ("user_email", &["email", "user_email", "mail"], &[]),
     (
         "user_id",
-        &["user", "user_id", "username", "uid", "principal", "login", "userid", "user_name"],
+        &[
+            "user",
+            "user_id",
+            "username",
+            "uid",
+            "principal",
+            "login",
+            "userid",
+            "user_name",
+            "authenticated_user_id",
+            "user_authenticated_id",
+        ],
         &["subject", "sub", "who", "identity"],
     ),
     ("agent", &["agent", "agent_name", "agent_id", "bot", "assistant"], &["actor", "caller"]),
@@ -242,6 +256,8 @@ impl Field {
         for (column, strong, weak) in NAMES {
             let fit = match () {
                 () if of_list(strong) => Fit::Strong,
+                // `result=SUCCESS`: what it says leaves no doubt.
+                () if of_list(weak) && *column == "outcome" && self.is_plain_outcome() => Fit::Strong,
                 () if of_list(weak) => Fit::Weak,
                 () => continue,
             };
@@ -257,13 +273,22 @@ impl Field {
     fn names(&self) -> Vec<String> {
         let words: Vec<String> = self.place.split(['/', '.']).filter(|t| !t.is_empty()).map(snake).collect();
         let Some(last) = words.last() else { return Vec::new() };
-        let last = without_unit(last).0;
+        // Members of the compact log event format (Serilog) have names of one letter.
+        let last = match self.place.as_str() {
+            "/@t" => "timestamp",
+            "/@x" => "exception",
+            _ => without_unit(last).0,
+        };
         let mut names = vec![last.to_owned()];
         if let [.., above, _] = words.as_slice() {
             names.push(format!("{above}_{last}"));
             // `/error/message`, `/user/id`, `/tool/name`: the key above says what it is.
             if matches!(last, "name" | "id" | "message" | "value" | "key") {
                 names[0].clone_from(above);
+            }
+            // The request of JSON-RPC.
+            if above == "params" && last == "name" {
+                names[0] = "tool_name".to_owned();
             }
         }
         names
@@ -278,6 +303,8 @@ impl Field {
             "time" | "time_end" => self.time_format().is_some(),
             "duration" => all(&|v| number(v) || DurationUnit::Text.read(v).is_some()),
             "http_response_status_code" => all(&|v| v.parse::<u16>().is_ok_and(|code| (100..600).contains(&code))),
+            // Codes of JSON-RPC are negative; others mean something else.
+            "rpc_response_status_code" => all(&|v| v.parse::<i32>().is_ok_and(|code| (-32_999..0).contains(&code))),
             "outcome" | "approval" => short && !self.many && self.values.len() <= FEW && all(&|v| v.len() <= 40),
             "arguments" => self.nested * 2 > self.present || (scalar && self.present > 0 && self.booleans == 0),
             "result" => self.nested > 0 || self.values.len() > 4 || !self.is_outcome(),
@@ -297,6 +324,12 @@ impl Field {
     pub(super) fn is_outcome(&self) -> bool {
         let known = self.values.iter().filter(|value| meaning(ENDS, value).is_some()).count();
         self.nested == 0 && known * 2 >= self.values.len().max(1)
+    }
+
+    /// Whether all of the values are such words, and none a number.
+    fn is_plain_outcome(&self) -> bool {
+        let is_word = |value: &String| meaning(ENDS, value).is_some() && value.parse::<f64>().is_err();
+        self.nested == 0 && !self.values.is_empty() && self.values.iter().all(is_word)
     }
 
     /// The `values` of an outcome, and what is not understood; the words of other logs are added to those seen.
@@ -376,6 +409,17 @@ impl Field {
         ["__", "::", "/", ".", ":"].into_iter().find(|separator| {
             self.values.iter().all(|v| v.split_once(separator).is_some_and(|(a, b)| !a.is_empty() && !b.is_empty()))
         })
+    }
+
+    /// Regexes of the server and the tool in values that are paths or requests over HTTP, such as `POST /servers/s/tools/t`.
+    pub(super) fn path(&self) -> Option<(Option<&'static str>, &'static str)> {
+        const TOOL: &str = r#"/tools?/([^/?\s"]+)"#;
+        const SERVER: &str = r#"/(?:mcp|servers?)/([^/?\s"]+)/"#;
+        static READ: LazyLock<[Regex; 2]> =
+            LazyLock::new(|| [SERVER, TOOL].map(|pattern| Regex::new(pattern).expect("a constant regex")));
+        let [server, tool] = &*READ;
+        let all = |regex: &Regex| self.values.iter().all(|value| regex.is_match(value));
+        (!self.values.is_empty() && all(tool)).then(|| (all(server).then_some(SERVER), TOOL))
     }
 
     /// Whether the values look as if each occurred once ever, in whatever file.

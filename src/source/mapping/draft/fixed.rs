@@ -48,7 +48,10 @@ fn columns(lines: &[&[Word<'_>]]) -> Option<(Vec<Group>, Chosen)> {
     for at in 0..count {
         let first = &lines[0][at];
         let key = first.before.trim_end_matches(['=', ':', '[', '(', '"']);
-        let mut field = Field::new(format!("word{at}"));
+        // `(12 ms)`: the unit is a word of its own.
+        let unit =
+            lines.iter().all(|line| line[at].value.parse::<f64>().is_ok()).then(|| unit_of(lines, at + 1)).flatten();
+        let mut field = Field::new(unit.map_or_else(|| format!("word{at}"), |unit| format!("word{at}_{unit}")));
         for line in lines {
             if !matches!(line[at].value, "" | "-") {
                 field.add_text(&unquoted(line[at].value));
@@ -62,12 +65,19 @@ fn columns(lines: &[&[Word<'_>]]) -> Option<(Vec<Group>, Chosen)> {
         }
         let constant = lines.iter().all(|line| line[at].value == first.value);
         let named = if key.is_empty() { label.as_str() } else { key };
-        let column = column_of(&field, named, constant, &chosen);
+        let is_free = |column: &str| !chosen.lines.iter().any(|line| line.column == column);
+        let column = if unit.is_some() && is_free("duration") {
+            Some("duration")
+        } else {
+            of_access_log(lines, at)
+                .filter(|column| is_free(column))
+                .or_else(|| column_of(&field, named, constant, &chosen))
+        };
         label.clear();
         let mut group = Group { field, before, value: value_of(first), after, optional: false };
         match column {
             Some(column) => chosen.add(column, &group.field, false, lines.len()),
-            None if constant && !first.nested && !is_level(first.value) => {
+            None if constant && !first.nested && !first.value.starts_with('"') && !is_level(first.value) => {
                 group.value = regex::escape(first.value);
                 first.value.trim_end_matches(':').clone_into(&mut label);
             }
@@ -77,6 +87,28 @@ fn columns(lines: &[&[Word<'_>]]) -> Option<(Vec<Group>, Chosen)> {
     }
     chosen.place("tool")?;
     Some((groups, chosen))
+}
+
+/// The unit that stands in this place of every line.
+fn unit_of(lines: &[&[Word<'_>]], at: usize) -> Option<&'static str> {
+    let all = |unit: &str| lines.iter().all(|line| line.get(at).is_some_and(|word| word.value == unit));
+    [("ms", "ms"), ("s", "s"), ("seconds", "s"), ("milliseconds", "ms"), ("µs", "us"), ("us", "us")]
+        .into_iter()
+        .find_map(|(word, unit)| all(word).then_some(unit))
+}
+
+/// What stands where in the log of a web server: `ADDRESS - USER [TIME] "REQUEST" STATUS`.
+fn of_access_log(lines: &[&[Word<'_>]], at: usize) -> Option<&'static str> {
+    let is_request = |word: Option<&Word<'_>>| word.is_some_and(|word| word.value.contains(" HTTP/"));
+    let all = |test: &dyn Fn(&[Word<'_>]) -> bool| lines.iter().all(|line| test(line));
+    let number = |word: &Word<'_>| word.value.len() == 3 && word.value.bytes().all(|b| b.is_ascii_digit());
+    match at {
+        2 if all(&|line| line.get(1).is_some_and(|word| word.value == "-") && is_request(line.get(4))) => {
+            Some("user_id")
+        }
+        1.. if all(&|line| is_request(line.get(at - 1)) && number(&line[at])) => Some("http_response_status_code"),
+        _ => None,
+    }
 }
 
 /// Whether a value looks like one of a column.
@@ -99,7 +131,7 @@ fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Opt
     let is_duration =
         |text: &str| text.starts_with(|c: char| c.is_ascii_digit()) && DurationUnit::Text.read(text).is_some();
     let looks: [(&'static str, Looks<'_>); 5] = [
-        ("time", &is_time),
+        ("time", &|text| is_time(text) || is_bracketed_time(text)),
         ("duration", &is_duration),
         ("user_email", &|text| text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))),
         ("client_address", &|text| text.parse::<std::net::IpAddr>().is_ok()),
@@ -110,6 +142,9 @@ fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Opt
     ];
     if let Some((column, _)) = looks.into_iter().find(|(column, test)| free(column) && all(test)) {
         return Some(column);
+    }
+    if free(&"tool") && field.path().is_some() {
+        return Some("tool");
     }
     if all(&is_level) {
         return None;
@@ -130,7 +165,17 @@ fn is_level(text: &str) -> bool {
     ["TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "info", "warn", "debug"].contains(&text)
 }
 
+/// `10/Nov/2026:09:12:33 +0000`, which has a blank in it and stands in brackets.
+fn is_bracketed_time(text: &str) -> bool {
+    text.len() == 26
+        && text.as_bytes()[2] == b'/'
+        && chrono::DateTime::parse_from_str(text, "%d/%b/%Y:%H:%M:%S %z").is_ok()
+}
+
 fn value_of(word: &Word<'_>) -> String {
+    if is_bracketed_time(word.value) {
+        return r"[^\]]+".to_owned();
+    }
     let end = match word.after.chars().next() {
         Some(c) if !c.is_whitespace() => format!(r"[^\s{}]*", regex::escape(&c.to_string())),
         _ => r"\S+".to_owned(),
@@ -159,6 +204,7 @@ fn words_of(line: &str) -> Vec<Word<'_>> {
         };
         let end = match value.as_bytes().first() {
             _ if nested_end.is_some() => nested_end,
+            _ if front == "[" && value.get(..26).is_some_and(is_bracketed_time) => Some(26),
             Some(b'"') => Some(json::skip_string(value.as_bytes(), 0)),
             _ => None,
         };

@@ -1,0 +1,106 @@
+//! Calls that one record holds whole, perhaps after another one told of their beginning. What was begun when the program was ended
+//! is a call without an answer.
+
+use super::context::fill_from_half;
+use super::open::{Half, OpenKey};
+use super::{Pairing, Row, Scope, finish};
+use crate::call::{Call, DurationSource, Observable, Text, TimeSource};
+use crate::source::PairKey;
+
+impl Pairing {
+    /// A call that one record holds.
+    pub(super) fn whole(
+        &mut self,
+        scope: &mut Scope<'_>,
+        lane: Text,
+        mut call: Box<Call>,
+        observables: Vec<Observable>,
+        identity: Option<[u8; 32]>,
+        out: &mut Vec<Row>,
+    ) {
+        scope.source.fill_from_turn(&mut call, scope.mtime);
+        let chain = finish::advance(scope, &call);
+        let identity = finish::of_whole(&call, identity);
+        let named = call.session_id.is_some()
+            || call.trace_id.is_some()
+            || scope.source.context(&call.source_format).session_id.is_some();
+        let (lane, connection) = if named {
+            (lane, 0)
+        } else {
+            // A gateway's record that names no session: who talks to what, until they are silent for long.
+            let lane = finish::principal_lane(&lane, &call);
+            let seed = || finish::seed(&call, identity, chain);
+            let connection = self.lanes.for_request(scope, &lane, &call, seed, &self.options);
+            (lane, connection)
+        };
+        self.finish(scope, &lane, connection, &mut call, identity, chain);
+        out.push(Row::Call { call, observables });
+    }
+
+    pub(super) fn begins(
+        &mut self,
+        scope: &mut Scope<'_>,
+        key: PairKey,
+        mut call: Box<Call>,
+        observables: Vec<Observable>,
+        identity: Option<[u8; 32]>,
+    ) {
+        let chain = finish::advance(scope, &call);
+        // Whose call it is may be another one's source by the time that it is given up.
+        scope.source.context(&call.source_format).fill(&mut call);
+        let half = self.half(scope, call, observables, identity, chain);
+        self.open.put_request(OpenKey::new(scope.stream, key), half);
+    }
+
+    pub(super) fn ends(
+        &mut self,
+        scope: &mut Scope<'_>,
+        key: PairKey,
+        call: Box<Call>,
+        observables: Vec<Observable>,
+        identity: Option<[u8; 32]>,
+        out: &mut Vec<Row>,
+    ) {
+        let mut ended = self.half(scope, call, observables, identity, None);
+        let Some(begun) = self.open.take_request(&OpenKey::new(scope.stream, key), &ended, Vec::new) else {
+            return self.whole(scope, ended.lane, ended.call, ended.observables, identity, out);
+        };
+        finish::advance(scope, &ended.call);
+        let call = &mut ended.call;
+        call.response = Some(std::mem::replace(&mut call.source, begun.call.source));
+        call.source_file.clone_from(&begun.call.source_file);
+        let is_measured = call.duration_source == Some(DurationSource::Measured);
+        if call.time.is_none() || (begun.call.time_source != TimeSource::FileMtime && !is_measured) {
+            (call.time, call.time_source) = (begun.call.time, begun.call.time_source);
+        }
+        call.flags = call.flags.union(begun.call.flags);
+        fill_from_half(call, &begun.call);
+        self.finish(scope, &ended.lane, 0, call, begun.identity, begun.chain);
+        out.extend(begun.published.filter(|id| *id != call.call_id).map(Row::Retract));
+        out.push(Row::Call { call: ended.call, observables: ended.observables });
+    }
+
+    fn half(
+        &self,
+        scope: &Scope<'_>,
+        call: Box<Call>,
+        observables: Vec<Observable>,
+        identity: Option<[u8; 32]>,
+        chain: Option<[u8; 32]>,
+    ) -> Half {
+        Half {
+            call,
+            observables,
+            identity,
+            chain,
+            lane: Text::default(),
+            connection: 0,
+            sequence: self.sequence,
+            source: scope.number,
+            published: None,
+            maybe_foreign: false,
+            digest: None,
+            copy: false,
+        }
+    }
+}
