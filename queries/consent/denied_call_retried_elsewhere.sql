@@ -31,23 +31,30 @@ WITH denied AS (
     -- A page that turns readers away is no policy of ours.
     WHERE outcome = 'denied' OR approval IN ('user_denied', 'policy_denied') OR (told AND (NOT has_capability(capabilities, 'reads_untrusted') OR array_has_any(capabilities, make_array('reads_private', 'writes'))))
 ),
+later AS (                       -- what was done in these sessions, each call looked at once
+    SELECT call_id, session_id, agent, server, tool, time, arguments_hash, array_to_string(json_strings(arguments), chr(10)) AS text,
+           array_has_any(capabilities, make_array('writes', 'destructive', 'egress', 'executes', 'pays')) AS side_effect,
+           -- A command that only reads.
+           has_capability(capabilities, 'executes')
+               AND regexp_like(arguments, '^\{\s*"\w+"\s*:\s*"\s*(cat|head|tail|less|grep|wc|type|Get-Content|git\s+(status|log|diff|show))\b[^|;&>`$]*"', 'i') AS command_reads
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome = 'success' AND approval <> 'user_allowed' AND session_id IN (SELECT session_id FROM denied)
+      -- A command that only looks at the thing, to see why, does not do it.
+      AND NOT (has_capability(capabilities, 'executes')
+               AND regexp_like(arguments, '^\{\s*"\w+"\s*:\s*"\s*(ls|stat|namei|getfacl|id|whoami|groups|lsattr|file|test|which|df|mount|dir|icacls|Get-Acl)\b[^|;&>`$]*"', 'i'))
+      -- Turned away again, in words.
+      AND NOT (coalesce(result_bytes, 0) <= 600 AND coalesce(regexp_like(left(result_text, 400), '\b(permission|access) (is |was )?denied|\b403\b|not (authori[sz]ed|permitted)|\bforbidden\b', 'i'), false))
+),
 retried AS (
     SELECT d.call_id AS denied_id, d.session_id, d.server AS denied_server, d.tool AS denied_tool, d.time AS denied_time, d.denied_at,
-           d.approval AS denial, r.call_id, r.agent, r.server, r.tool, r.time, array_to_string(json_strings(r.arguments), chr(10)) AS text,
+           d.approval AS denial, r.call_id, r.agent, r.server, r.tool, r.time, r.text,
            d.arguments_hash = r.arguments_hash AND d.arguments_bytes >= 2 * $min_length AS same_arguments,
            unnest(array_append(json_strings(coalesce(d.arguments, '')), '')) AS value
     FROM denied d
-    JOIN calls r ON r.session_id = d.session_id
-    WHERE r.event_kind = 'call' AND r.method = 'tools/call' AND r.outcome = 'success' AND r.approval <> 'user_allowed'
-      AND r.time > d.denied_at AND r.time <= d.denied_at + CAST($within AS INTERVAL)
+    JOIN later r ON r.session_id = d.session_id
+    WHERE r.time > d.denied_at AND r.time <= d.denied_at + CAST($within AS INTERVAL)
       AND (r.tool <> d.tool OR coalesce(r.server, '') <> coalesce(d.server, ''))
-      AND (NOT d.side_effect OR array_has_any(r.capabilities, make_array('writes', 'destructive', 'egress', 'executes', 'pays')))
-      -- A command that only looks at the thing, to see why, does not do it.
-      AND NOT (has_capability(r.capabilities, 'executes')
-               AND regexp_like(r.arguments, '^\{\s*"\w+"\s*:\s*"\s*(ls|stat|namei|getfacl|id|whoami|groups|lsattr|file|test|which|df|mount|dir|icacls|Get-Acl)\b[^|;&>`$]*"', 'i'))
-      AND NOT (d.side_effect AND has_capability(r.capabilities, 'executes') AND regexp_like(r.arguments, '^\{\s*"\w+"\s*:\s*"\s*(cat|head|tail|less|grep|wc|type|Get-Content|git\s+(status|log|diff|show))\b[^|;&>`$]*"', 'i'))
-      -- Turned away again, in words.
-      AND NOT (coalesce(r.result_bytes, 0) <= 600 AND coalesce(regexp_like(left(r.result_text, 400), '\b(permission|access) (is |was )?denied|\b403\b|not (authori[sz]ed|permitted)|\bforbidden\b', 'i'), false))
+      AND (NOT d.side_effect OR (r.side_effect AND NOT coalesce(r.command_reads, false)))
 ),
 same_target AS (
     SELECT *, regexp_like(value, '[/\\@]|[0-9]{6}') AS telling

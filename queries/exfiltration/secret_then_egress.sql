@@ -96,9 +96,9 @@ sent AS (                        -- what the outgoing arguments name
            o.type IN ('url', 'domain', 'ip') AND is_internal_address(o.value) AND (NOT o.mentioned OR p.command) AS internal,
            -- A place that is a whole argument is where the data goes; one inside a text may only be mentioned.
            strpos(p.arguments, '"' || o.value || '"') > 0 AS whole
-    FROM pair p LEFT JOIN (SELECT call_id, type, value, is_mention(path) AS mentioned   -- what a text mentions is no place that data goes to
-                           FROM observables WHERE origin = 'argument'
-                             AND (type <> 'secret' OR call_id || value NOT IN (SELECT call_id || secret FROM link WHERE origin = 'argument'))) o ON o.call_id = p.sink_id
+    FROM pair p LEFT JOIN (SELECT o.call_id, o.type, o.value, is_mention(o.path) AS mentioned   -- what a text mentions is no place that data goes to
+                           FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value
+                           WHERE o.origin = 'argument' AND (o.type <> 'secret' OR l.call_id IS NULL)) o ON o.call_id = p.sink_id
 ),
 returned AS (                    -- what the sources' results name: of these alone, and each once
     SELECT DISTINCT call_id, type, value FROM observables WHERE origin = 'result' AND call_id IN (SELECT call_id FROM source)
