@@ -209,9 +209,8 @@ fn check(context: &Context, range: TimeRange, format: OutputFormat, splits: u32)
         Ok::<_, CommandError>((lessons, tools))
     })?;
     let mut data = context.ui.data();
-    let halves: [(&str, &dyn Fn(u32) -> Vec<bool>); 2] =
-        [("sessions", &|way| lessons.halves(way)), ("kinds", &|way| lessons.halves_of_kinds(way))];
-    for (unseen, halves) in halves {
+    for unseen in ["sessions", "kinds"] {
+        let halves = |way| if unseen == "kinds" { lessons.halves_of_kinds(way) } else { lessons.halves(way) };
         let all: Vec<f64> = (0..splits).flat_map(|way| p_values_across(&lessons, &tools, &halves(way))).collect();
         let sessions = all.len() / splits as usize;
         for promised in [0.01, 0.02, 0.05, 0.1] {

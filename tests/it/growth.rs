@@ -3,6 +3,8 @@
 
 use crate::common::{Place, assert_same, repository};
 use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 /// One wrapped message, with a time of its own.
 fn wrapped(second: usize, direction: &str, message: &str) -> String {
@@ -72,7 +74,7 @@ fn a_grown_log_is_read_on() {
     ];
     for (name, bytes) in logs {
         let whole = Place::new();
-        let path = whole.write(name, &bytes);
+        let path = dated(whole.write(name, &bytes));
         whole.ingest([&path]);
         let expected = relative(&whole);
         let line_end = |share: usize| {
@@ -85,14 +87,21 @@ fn a_grown_log_is_read_on() {
         {
             let grown = Place::new();
             for cut in cuts.iter().copied().chain([bytes.len()]) {
-                let path = grown.write(name, &bytes[..cut]);
-                // A file system's clock may be coarser than this loop; the size tells.
+                // The file's own time stands in where the log has none; the size tells that it has grown.
+                let path = dated(grown.write(name, &bytes[..cut]));
                 grown.run(if cut < 20 { 3 } else { 0 }, ["ingest".as_ref(), path.as_os_str()]);
                 grown.assert_nothing_lost();
             }
             assert_same(&format!("{name} cut at {cuts:?}"), &expected, &relative(&grown));
         }
     }
+}
+
+/// The file, written at a time that is always the same.
+fn dated(path: PathBuf) -> PathBuf {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_794_300_000);
+    std::fs::File::options().append(true).open(&path).and_then(|file| file.set_modified(time)).expect("its time");
+    path
 }
 
 /// An activity has an id of its own, and not every export of it the session.

@@ -95,7 +95,7 @@ fn the_session_that_obeyed_is_found_and_the_call_is_named() {
 
     let model = place.path("calltrail-model.json");
     let text = std::fs::read_to_string(&model).expect("a model");
-    std::fs::write(&model, text.replace("\"format_version\":3", "\"format_version\":7")).expect("written");
+    std::fs::write(&model, text.replace("\"format_version\":4", "\"format_version\":7")).expect("written");
     let refused = place.run(2, ["score"]);
     assert!(
         refused.stderr.contains("format version 7") && refused.stderr.contains("calltrail train"),
