@@ -1,7 +1,7 @@
 //! An ingest that is killed at random instants and started again ends with the rows of an undisturbed run, and the lake verifies
 //! before and after.
 //!
-//! `CALLTRAIL_CRASH_ROUNDS` says how many times (20). Every round starts from a copy of the same empty lake, because fingerprints
+//! `CALLTRAIL_CRASH_ROUNDS` says how many times (12). Every round starts from a copy of the same empty lake, because fingerprints
 //! of secrets depend on its key.
 
 use crate::common::{Contents, Place, assert_same, copy_folder, sample_logs};
@@ -14,7 +14,7 @@ const COMMIT_EVERY: &str = "256KiB";
 
 #[test]
 fn killed_at_any_instant_and_started_again() {
-    let rounds: u64 = std::env::var("CALLTRAIL_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    let rounds: u64 = std::env::var("CALLTRAIL_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let home = Place::new();
     home.write("logs/capture.jsonl", capture(1500));
     for log in sample_logs() {
