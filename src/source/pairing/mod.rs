@@ -329,11 +329,11 @@ impl Pairing {
             }
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
+        // What was learned since the request stood alone may have changed what it is told by. As a copy it had the id of the first, whose row stays.
+        out.extend(published.filter(|id| *id != call.call_id).map(Row::Retract));
         if another {
             call.call_id = finish::call_id_of_another(&call);
         }
-        // What was learned since the request stood alone may have changed what it is told by.
-        out.extend(published.filter(|id| *id != call.call_id).map(Row::Retract));
         self.memory.link_round_trips(&mut call);
         out.push(Row::Call { call, observables });
     }

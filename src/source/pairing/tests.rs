@@ -23,6 +23,10 @@ impl Log {
     }
 
     fn read(&mut self, lines: &str) -> Vec<Call> {
+        calls(self.rows(lines))
+    }
+
+    fn rows(&mut self, lines: &str) -> Vec<Row> {
         let hints = Hints::default();
         let formats = Formats::default();
         let mut out = Vec::new();
@@ -48,7 +52,7 @@ impl Log {
         }
         self.pairing.end_source(&mut scope, &mut out);
         self.pairing.leave_source(&scope);
-        calls(out)
+        out
     }
 
     fn end(&mut self) -> Vec<Call> {
@@ -390,4 +394,21 @@ fn a_copy_of_an_answered_request_takes_no_answer_of_a_later_one() {
     let other = log.read(&[ask("1", 1, "first"), answer("1", 4, "once more")].join("\n"));
     assert_eq!(summary(&other), ["1 success first"]);
     assert_ne!(other[0].call_id, known[0].call_id);
+}
+
+/// Found by fuzzing: the copy of an open request is published under the id of the first, whose row it took away when it was answered itself.
+#[test]
+fn a_copy_of_an_open_request_that_is_answered_later_takes_no_row_away() {
+    let mut log = Log::new();
+    let lines = [ask("1", 1, "x"), ask("1", 1, "x"), answer("1", 2, "first")].join("\n");
+    let first = log.read(&lines);
+    let copy = log.end();
+    assert_eq!((summary(&first), summary(&copy)), (vec!["1 success x".to_owned()], vec!["1 no_response x".to_owned()]));
+    assert_eq!(first[0].call_id, copy[0].call_id);
+    log.next_file();
+    let rows = log.rows(&answer("1", 3, "second"));
+    assert!(!rows.iter().any(|row| matches!(row, Row::Retract(_))), "{rows:?}");
+    let second = calls(rows);
+    assert_eq!(summary(&second), ["1 success x"]);
+    assert_ne!(second[0].call_id, first[0].call_id);
 }
