@@ -68,7 +68,6 @@ fn a_grown_log_is_read_on() {
         ("vmcp.jsonl", std::fs::read(repository("sample-logs/toolhive_audit/vmcp_audit.jsonl")).expect("sample")),
         ("pod.log", in_parts(&capture(9)).into_bytes()),
         ("activity.csv", std::fs::read(repository("tests/data/logs/activity_rows.csv")).expect("sample")),
-        ("exec.jsonl", std::fs::read(repository("tests/data/logs/exec_stream.jsonl")).expect("sample")),
     ];
     for (name, bytes) in logs {
         let whole = Place::new();
@@ -92,6 +91,32 @@ fn a_grown_log_is_read_on() {
             }
             assert_same(&format!("{name} cut at {cuts:?}"), &expected, &relative(&grown));
         }
+    }
+}
+
+/// The stream has no times, so only what is said of the calls can be compared.
+#[test]
+fn a_call_that_was_begun_in_one_run_and_ended_in_a_later_one_is_one() {
+    let log = std::fs::read_to_string(repository("tests/data/logs/exec_stream.jsonl")).expect("sample");
+    let lines: Vec<&str> = log.split_inclusive('\n').collect();
+    let said = |place: &Place| {
+        place
+            .rows("SELECT call_id, tool, session_id, outcome, result_text, source_line FROM calls ORDER BY source_line")
+    };
+    let whole = Place::new();
+    whole.ingest([whole.write("exec.jsonl", &log)]);
+    let expected = said(&whole);
+    for until in [4, 9, 13] {
+        let place = Place::new();
+        place.ingest([place.write("exec.jsonl", lines[..until].concat())]);
+        let open = place.one("SELECT count(*) FROM calls WHERE outcome = 'no_response'");
+        assert!(open.as_u64() > Some(0), "the run was begun: {:?}", said(&place));
+        place.ingest([place.write("exec.jsonl", &log)]);
+        assert_eq!(said(&place), expected, "cut after line {until}");
+        // A copy under another name adds nothing.
+        place.ingest([place.write("copy/exec-1.jsonl", &log)]);
+        assert_eq!(said(&place), expected);
+        place.assert_nothing_lost();
     }
 }
 
