@@ -1,6 +1,6 @@
 //! `command_sends(text)`: whether a command sends data to another machine.
 
-use super::{About, Body, Function};
+use super::{About, Body, Function, any_of};
 use datafusion::logical_expr::ScalarUDF;
 use regex::RegexSet;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("command_sends", &ABOUT, Body::Bool(command_sends))
+    Function::of_texts("command_sends", &ABOUT, Body::Bool(command_sends))
 }
 
 /// One pattern for each family of programs.
@@ -44,7 +44,7 @@ const PATTERNS: &[&str] = &[
 ];
 
 fn command_sends(text: &str) -> bool {
-    static SET: LazyLock<RegexSet> = LazyLock::new(|| RegexSet::new(PATTERNS).expect("constant patterns compile"));
+    static SET: LazyLock<RegexSet> = LazyLock::new(|| any_of(PATTERNS));
     SET.is_match(text)
 }
 

@@ -1,10 +1,8 @@
 //! `command_text(arguments)`: arguments as a pattern for shell commands can read them.
 
-use super::{About, Body, Function};
+use super::{About, Body, Function, Pattern, pattern};
 use datafusion::logical_expr::ScalarUDF;
-use regex::Regex;
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 const ABOUT: About = About {
     syntax: "command_text(arguments)",
@@ -15,24 +13,20 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("command_text", &ABOUT, Body::Text(|arguments| Some(command_text(arguments))))
+    Function::of_texts("command_text", &ABOUT, Body::Text(|arguments| Some(command_text(arguments))))
 }
 
 /// A command that is given as a list of words.
-static LIST: LazyLock<Regex> = LazyLock::new(|| pattern(r#""(command|cmd|commands|args|argv)"\s*:\s*\[\s*""#));
+static LIST: Pattern = Pattern::new(|| pattern(r#""(command|cmd|commands|args|argv)"\s*:\s*\[\s*""#));
 /// What stands between two words of it, also from the program to its arguments.
-static BETWEEN: LazyLock<Regex> = LazyLock::new(|| pattern(r#""\s*,\s*("\w+"\s*:\s*\[\s*)?""#));
+static BETWEEN: Pattern = Pattern::new(|| pattern(r#""\s*,\s*("\w+"\s*:\s*\[\s*)?""#));
 /// What a shell puts between words where it is not spelled as a space.
-static SEPARATOR: LazyLock<Regex> = LazyLock::new(|| pattern(r"\$\{IFS[^}]*\}|\$IFS(\$\d)?"));
+static SEPARATOR: Pattern = Pattern::new(|| pattern(r"\$\{IFS[^}]*\}|\$IFS(\$\d)?"));
 /// A mark inside a word, that is one at its edge too if it stands there twice.
-static DISGUISE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r#"[A-Za-z]['`^][A-Za-z]|\w''|''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]"#));
+static DISGUISE: Pattern =
+    Pattern::new(|| pattern(r#"[A-Za-z]['`^][A-Za-z]|\w''|''\w|\\"\\"|[A-Za-z]\\"[A-Za-z]|\\\\[a-z]"#));
 /// Marks that a shell takes off; of a letter behind a backslash the letter stays.
-static MARKS: LazyLock<Regex> = LazyLock::new(|| pattern(r#"['`^]|\\"|\\\\([a-z])"#));
-
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("constant patterns compile")
-}
+static MARKS: Pattern = Pattern::new(|| pattern(r#"['`^]|\\"|\\\\([a-z])"#));
 
 fn command_text(arguments: &str) -> String {
     let mut plain = Cow::Borrowed(arguments);

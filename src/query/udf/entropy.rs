@@ -13,7 +13,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("entropy", &ABOUT, Body::Float(entropy))
+    Function::of_texts("entropy", &ABOUT, Body::Float(entropy))
 }
 
 fn entropy(text: &str) -> f64 {

@@ -11,7 +11,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("host_of", &ABOUT, Body::Text(|url| address::of_url(url).map(|host| host.to_string())))
+    Function::of_texts("host_of", &ABOUT, Body::Text(|url| address::of_url(url).map(|host| host.to_string())))
 }
 
 #[cfg(test)]

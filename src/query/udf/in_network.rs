@@ -1,13 +1,9 @@
 //! `in_network(host_or_url, network)`: whether an address lies in a network in CIDR notation.
 
 use super::address::{self, Address};
-use super::{About, Function, Strings, is_text};
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::datatypes::DataType;
-use datafusion::common::{Result, plan_err};
+use super::{About, Body, Function};
 use datafusion::logical_expr::ScalarUDF;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 const ABOUT: About = About {
     syntax: "in_network(host_or_url, network)",
@@ -17,27 +13,11 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_arrays("in_network", &ABOUT, DataType::Boolean, coerce, in_network)
+    Function::of_texts("in_network", &ABOUT, Body::BoolOfTwo(in_network))
 }
 
-fn coerce(types: &[DataType]) -> Result<Vec<DataType>> {
-    match types {
-        [address, network] if is_text(address) && is_text(network) => Ok(vec![DataType::Utf8, DataType::Utf8]),
-        _ => plan_err!("in_network takes two texts"),
-    }
-}
-
-fn in_network(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let (hosts, networks) = (Strings::of(&args[0])?, Strings::of(&args[1])?);
-    let answers: BooleanArray = hosts
-        .iter()
-        .zip(networks.iter())
-        .map(|(host, network)| {
-            let (host, network) = (host?, network?);
-            Some(parse_network(network).is_some_and(|network| lies_in(host, network)))
-        })
-        .collect();
-    Ok(Arc::new(answers))
+fn in_network(host_or_url: &str, network: &str) -> bool {
+    parse_network(network).is_some_and(|network| lies_in(host_or_url, network))
 }
 
 /// Whether an address, or the one that a URL names, lies in the network.

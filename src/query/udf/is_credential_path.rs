@@ -2,7 +2,7 @@
 //!
 //! By name only; nothing is opened. The list is one pattern per kind of file, so a kind is added in one line.
 
-use super::{About, Body, Function};
+use super::{About, Body, Function, any_of};
 use datafusion::logical_expr::ScalarUDF;
 use regex::RegexSet;
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("is_credential_path", &ABOUT, Body::Bool(is_credential_path))
+    Function::of_texts("is_credential_path", &ABOUT, Body::Bool(is_credential_path))
 }
 
 /// Matched against the path in lower case with `/` as the only separator and a `/` in front.
@@ -119,9 +119,7 @@ const EXCEPTIONS: &[&str] = &[
 ];
 
 fn is_credential_path(path: &str) -> bool {
-    // The patterns are constants, and the test below compiles them.
-    static SETS: LazyLock<[RegexSet; 2]> =
-        LazyLock::new(|| [PATTERNS, EXCEPTIONS].map(|p| RegexSet::new(p).expect("constant patterns compile")));
+    static SETS: LazyLock<[RegexSet; 2]> = LazyLock::new(|| [PATTERNS, EXCEPTIONS].map(any_of));
     let mut normal = String::with_capacity(path.len() + 1);
     let path = path.trim().trim_matches(['"', '\'']);
     let path = path.strip_prefix("file://").unwrap_or(path);

@@ -1,12 +1,7 @@
 //! `is_link_signature(url, secret)`: whether a secret in a URL is what a link for handing on is signed with.
 
-use super::{About, Function, Strings, is_text};
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::datatypes::DataType;
-use datafusion::common::{Result, plan_err};
+use super::{About, Body, Function, Pattern, pattern};
 use datafusion::logical_expr::ScalarUDF;
-use regex::Regex;
-use std::sync::{Arc, LazyLock};
 
 const ABOUT: About = About {
     syntax: "is_link_signature(url, secret)",
@@ -17,46 +12,27 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_arrays("is_link_signature", &ABOUT, DataType::Boolean, coerce, body)
-}
-
-fn coerce(types: &[DataType]) -> Result<Vec<DataType>> {
-    match types {
-        [url, secret] if is_text(url) && is_text(secret) => Ok(vec![DataType::Utf8, DataType::Utf8]),
-        _ => plan_err!("is_link_signature takes two texts"),
-    }
-}
-
-fn body(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let (urls, secrets) = (Strings::of(&args[0])?, Strings::of(&args[1])?);
-    let answers: BooleanArray =
-        urls.iter().zip(secrets.iter()).map(|(url, secret)| Some(is_link_signature(url?, secret?))).collect();
-    Ok(Arc::new(answers))
+    Function::of_texts("is_link_signature", &ABOUT, Body::BoolOfTwo(is_link_signature))
 }
 
 /// Stands for the secret while the URL is looked at.
 const HERE: &str = "\u{1}";
 /// Kinds of secrets that signed downloads and links have.
-static OF_SIGNED: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):"));
-static OF_LINKS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[secret:(token|password|credential|signature):"));
-static SIGNED: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)="));
-static IN_SIGNED: LazyLock<Regex> = LazyLock::new(|| {
+static OF_SIGNED: Pattern =
+    Pattern::new(|| pattern(r"^\[secret:(signature|aws_signature|azure_sas|credential|token|aws_access_key_id):"));
+static OF_LINKS: Pattern = Pattern::new(|| pattern(r"^\[secret:(token|password|credential|signature):"));
+static SIGNED: Pattern = Pattern::new(|| pattern(r"(?i)[?&](X-Amz-Signature|X-Goog-Signature|Signature|sig)="));
+static IN_SIGNED: Pattern = Pattern::new(|| {
     pattern(
         r"(?i)^https?://[^?#@]*\?([^#]*&)?(X-Amz-(Signature|Credential|Security-Token)|X-Goog-(Signature|Credential)|AWSAccessKeyId|Signature|sig)=\x01(&|#|$)",
     )
 });
 /// The folder says that it is a share or an invitation.
-static IN_LINK: LazyLock<Regex> = LazyLock::new(|| {
+static IN_LINK: Pattern = Pattern::new(|| {
     pattern(
         r"(?i)^https://[^/?#@]+/([^?#]*/)?(s|sh|shared?|sharing|d|dl|downloads?|f|files?|docs?|v|view|invite|invitation|join|j|wc|public|l|link|meet|meeting|exports?|attachments?|preview|embed)/[^?#]*\?([^#]*&)?(token|t|k|key|pwd|passcode|code|share\w*|access|st|sig)=\x01(&|#|$)",
     )
 });
-
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("constant patterns compile")
-}
 
 fn is_link_signature(url: &str, secret: &str) -> bool {
     if secret.is_empty() || !url.contains(secret) {

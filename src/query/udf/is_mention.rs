@@ -1,9 +1,7 @@
 //! `is_mention(path)`: whether a value at this place of the arguments is only spoken of there.
 
-use super::{About, Body, Function};
+use super::{About, Body, Function, Pattern, pattern};
 use datafusion::logical_expr::ScalarUDF;
-use regex::Regex;
-use std::sync::LazyLock;
 
 const ABOUT: About = About {
     syntax: "is_mention(path)",
@@ -13,22 +11,18 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("is_mention", &ABOUT, Body::Bool(is_mention))
+    Function::of_texts("is_mention", &ABOUT, Body::Bool(is_mention))
 }
 
 /// Members that hold text, or something that goes along with it.
-static CONTENT: LazyLock<Regex> = LazyLock::new(|| {
+static CONTENT: Pattern = Pattern::new(|| {
     pattern(
         r"(?i)(^|/)\w*(body|text|content|message|html|markdown|description|comment|note|summary|title|subject|caption|snippet|prompt|query|detail|agenda|reason|instruction)\w*(/\d+)*$|(attachment|image|avatar|logo|icon|photo|thumbnail|source|reference)\w*(/\d+)*(/\w*(url|uri|link|href|src))?$",
     )
 });
 /// Members of such names that say where it goes all the same: `message_webhook`, `content_recipients`.
-static DESTINATION: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$"));
-
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("constant patterns compile")
-}
+static DESTINATION: Pattern =
+    Pattern::new(|| pattern(r"(?i)(webhook|endpoint|recipients?|_to|address|emails?)(/\d+)*$"));
 
 fn is_mention(path: &str) -> bool {
     CONTENT.is_match(path) && !DESTINATION.is_match(path)

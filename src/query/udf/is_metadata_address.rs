@@ -15,7 +15,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("is_metadata_address", &ABOUT, Body::Bool(is_metadata))
+    Function::of_texts("is_metadata_address", &ABOUT, Body::Bool(is_metadata))
 }
 
 const V4: &[Ipv4Addr] = &[

@@ -17,7 +17,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("json_strings", &ABOUT, Body::Arrays(json_strings))
+    Function::of_texts("json_strings", &ABOUT, Body::Arrays(json_strings))
 }
 
 fn json_strings(args: &[ArrayRef]) -> Result<ArrayRef> {

@@ -1,12 +1,8 @@
 //! `json_text_at(json, path)`: the first value at a dotted path, as text.
 
 use super::json_path::any_at;
-use super::{About, Function, Strings, is_text};
-use arrow::array::{ArrayRef, StringArray};
-use arrow::datatypes::DataType;
-use datafusion::common::{Result, plan_err};
+use super::{About, Body, Function};
 use datafusion::logical_expr::ScalarUDF;
-use std::sync::Arc;
 
 const ABOUT: About = About {
     syntax: "json_text_at(json, path)",
@@ -16,25 +12,14 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_arrays("json_text_at", &ABOUT, DataType::Utf8, coerce, json_text_at)
+    Function::of_texts("json_text_at", &ABOUT, Body::TextOfTwo(json_text_at))
 }
 
-fn coerce(types: &[DataType]) -> Result<Vec<DataType>> {
-    match types {
-        [json, path] if is_text(json) && is_text(path) => Ok(vec![DataType::Utf8, DataType::Utf8]),
-        _ => plan_err!("json_text_at takes a JSON text and a path"),
-    }
-}
-
-fn json_text_at(args: &[ArrayRef]) -> Result<ArrayRef> {
-    let (jsons, paths) = (Strings::of(&args[0])?, Strings::of(&args[1])?);
-    let texts = jsons.iter().zip(paths.iter()).map(|(json, path)| {
-        let mut first = None;
-        any_at(json?, path?, &mut |leaf| {
-            first = leaf.text().map(String::from);
-            first.is_some()
-        });
-        first
+fn json_text_at(json: &str, path: &str) -> Option<String> {
+    let mut first = None;
+    any_at(json, path, &mut |leaf| {
+        first = leaf.text().map(String::from);
+        first.is_some()
     });
-    Ok(Arc::new(texts.collect::<StringArray>()))
+    first
 }

@@ -34,18 +34,19 @@ pub use in_network::parse_network;
 pub(super) use regex::functions as regex_functions;
 pub(super) use result_text::udf as result_text;
 
+use ::regex::{Regex, RegexSet};
 use arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, Float64Array, LargeStringArray, ListArray, StringArray,
     StringViewArray,
 };
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Every function of ours.
 pub fn all() -> Vec<ScalarUDF> {
@@ -91,6 +92,8 @@ pub(crate) enum Body {
     Bool(fn(&str) -> bool),
     Float(fn(&str) -> f64),
     Text(fn(&str) -> Option<String>),
+    BoolOfTwo(fn(&str, &str) -> bool),
+    TextOfTwo(fn(&str, &str) -> Option<String>),
     /// Arrays of one length in, an array of that length out.
     Arrays(fn(&[ArrayRef]) -> Result<ArrayRef>),
 }
@@ -110,15 +113,17 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// A function of one text.
-    pub(crate) fn of_text(name: &'static str, about: &About, body: Body) -> ScalarUDF {
-        let returns = match body {
-            Body::Bool(_) => DataType::Boolean,
-            Body::Float(_) => DataType::Float64,
-            Body::Text(_) => DataType::Utf8,
-            Body::Arrays(_) => list_of_texts(),
+    /// A function of one text, or of two if its body takes two.
+    pub(crate) fn of_texts(name: &'static str, about: &About, body: Body) -> ScalarUDF {
+        let (texts, returns) = match body {
+            Body::Bool(_) => (1, DataType::Boolean),
+            Body::Float(_) => (1, DataType::Float64),
+            Body::Text(_) => (1, DataType::Utf8),
+            Body::BoolOfTwo(_) => (2, DataType::Boolean),
+            Body::TextOfTwo(_) => (2, DataType::Utf8),
+            Body::Arrays(_) => (1, list_of_texts()),
         };
-        Self::build(name, about, Signature::string(1, Volatility::Immutable), returns, body, None)
+        Self::build(name, about, Signature::string(texts, Volatility::Immutable), returns, body, None)
     }
 
     /// A function whose argument types `coerce` decides.
@@ -161,7 +166,7 @@ impl ScalarUDFImpl for Function {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match self.coerce {
             Some(coerce) => coerce(types),
-            None => plan_err!("{} takes one text", self.name),
+            None => plan_err!("{} takes texts", self.name),
         }
     }
     fn documentation(&self) -> Option<&Documentation> {
@@ -172,17 +177,19 @@ impl ScalarUDFImpl for Function {
         let constant = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let arrays = args.args.into_iter().map(|a| a.into_array(rows)).collect::<Result<Vec<_>>>()?;
+        let texts = |at: usize| Ok::<_, DataFusionError>(Strings::of(&arrays[at])?.iter());
+        let pairs = || Ok::<_, DataFusionError>(texts(0)?.zip(texts(1)?).map(|(a, b)| a.zip(b)));
         let result: ArrayRef = match self.body {
+            Body::Bool(body) => Arc::new(texts(0)?.map(|t| t.map(body)).collect::<BooleanArray>()),
+            Body::Float(body) => Arc::new(texts(0)?.map(|t| t.map(body)).collect::<Float64Array>()),
+            Body::Text(body) => Arc::new(texts(0)?.map(|t| t.and_then(body)).collect::<StringArray>()),
+            Body::BoolOfTwo(body) => {
+                Arc::new(pairs()?.map(|pair| pair.map(|(a, b)| body(a, b))).collect::<BooleanArray>())
+            }
+            Body::TextOfTwo(body) => {
+                Arc::new(pairs()?.map(|pair| pair.and_then(|(a, b)| body(a, b))).collect::<StringArray>())
+            }
             Body::Arrays(body) => body(&arrays)?,
-            Body::Bool(body) => {
-                Arc::new(Strings::of(&arrays[0])?.iter().map(|t| t.map(body)).collect::<BooleanArray>())
-            }
-            Body::Float(body) => {
-                Arc::new(Strings::of(&arrays[0])?.iter().map(|t| t.map(body)).collect::<Float64Array>())
-            }
-            Body::Text(body) => {
-                Arc::new(Strings::of(&arrays[0])?.iter().map(|t| t.and_then(body)).collect::<StringArray>())
-            }
         };
         if constant { Ok(ScalarValue::try_from_array(&result, 0)?.into()) } else { Ok(result.into()) }
     }
@@ -204,6 +211,18 @@ impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// A constant pattern, compiled when it is first asked for.
+type Pattern = LazyLock<Regex>;
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("constant patterns compile")
+}
+
+/// Constant patterns of which any one will do.
+fn any_of(texts: &[&str]) -> RegexSet {
+    RegexSet::new(texts).expect("constant patterns compile")
 }
 
 /// A column of texts in any of Arrow's layouts.

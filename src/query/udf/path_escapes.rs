@@ -11,7 +11,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("path_escapes", &ABOUT, Body::Bool(path_escapes))
+    Function::of_texts("path_escapes", &ABOUT, Body::Bool(path_escapes))
 }
 
 /// Encodings inside encodings that are undone: servers decode once or twice, hardly ever more.

@@ -14,7 +14,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("registrable_domain", &ABOUT, Body::Text(registrable_domain))
+    Function::of_texts("registrable_domain", &ABOUT, Body::Text(registrable_domain))
 }
 
 /// Second-level labels under which country registries sell names.

@@ -1,9 +1,7 @@
 //! `says_denied(text)` and `begins_denied(text)`: whether an answer says that a call was refused for want of permission.
 
-use super::{About, Body, Function};
+use super::{About, Body, Function, Pattern, pattern};
 use datafusion::logical_expr::ScalarUDF;
-use regex::Regex;
-use std::sync::LazyLock;
 
 const SAYS: About = About {
     syntax: "says_denied(text)",
@@ -20,37 +18,40 @@ const BEGINS: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_text("says_denied", &SAYS, Body::Bool(|text| DENIED.is_match(text) && !OTHER.is_match(text)))
+    Function::of_texts("says_denied", &SAYS, Body::Bool(says_denied))
 }
 
 pub(crate) fn begins() -> ScalarUDF {
-    Function::of_text("begins_denied", &BEGINS, Body::Bool(|text| BEGINNING.is_match(text) && !OTHER.is_match(text)))
+    Function::of_texts("begins_denied", &BEGINS, Body::Bool(begins_denied))
 }
 
 const WORDS: &str = r"\b401\b|unauthori[sz]ed|\b(permission|access) (is |was )?denied|\bE(ACCES|PERM)\b|\b403\b|\bforbidden\b|not (authori[sz]ed|permitted)|insufficient[ _-]*(permission|privilege|scope|right|access)|AccessDenied|PermissionDenied|(blocked|denied|rejected|refused|prohibited|disabled) by [^.\n]*(polic|rule|guardrail|admin|gateway|firewall|hook|sandbox)|outside (of )?(the |your )?(allowed|permitted|sandbox)|not in the (allow|list of allowed)|not allowed (to|by|for|in|on|here)|(path|command|tool|user|agent|action|operation|host|domain|access)[:,]? (is )?not allowed|do(es)?( not|n.t) have (the )?(permission|access|right|privilege)|not accessible by|requires? (an? )?approval|approval (is )?required";
 /// What an answer may have in front of them.
 const LEAD: &str = r"[\s\[{(<*#:>-]*(([a-z]+ ?)?error\b[^\n]*|failed\b[^\n]*|(HTTP\S* )?(status( code)?:? )?|(sorry[,. ]+)?(you|this [a-z]+|the [a-z]+) )?";
 
-static DENIED: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i){WORDS}")));
-static BEGINNING: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("(?i)^{LEAD}({WORDS})")));
+static DENIED: Pattern = Pattern::new(|| pattern(&format!("(?i){WORDS}")));
+static BEGINNING: Pattern = Pattern::new(|| pattern(&format!("(?i)^{LEAD}({WORDS})")));
 /// Other reasons in similar words.
-static OTHER: LazyLock<Regex> = LazyLock::new(|| {
+static OTHER: Pattern = Pattern::new(|| {
     pattern(
         r"(?i)rate.?limit|quota|too many requests|expired|invalid (api.?key|token|credential|password|grant|session)|method not allowed|(propert(y|ies)|fields?|values?|parameters?|keys?) ([^ ]+ )?(is |are )?not allowed|(user|human|person|operator) (has )?(rejected|denied|declined|refused|cancel)",
     )
 });
 
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("constant patterns compile")
+fn says_denied(text: &str) -> bool {
+    DENIED.is_match(text) && !OTHER.is_match(text)
+}
+
+fn begins_denied(text: &str) -> bool {
+    BEGINNING.is_match(text) && !OTHER.is_match(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{begins_denied, says_denied};
 
     #[test]
     fn denials_are_told_from_other_errors() {
-        let denied = |text: &str| DENIED.is_match(text) && !OTHER.is_match(text);
         for text in [
             "Error: EACCES: permission denied, open '/etc/shadow'",
             "403 Forbidden",
@@ -58,7 +59,7 @@ mod tests {
             "blocked by the gateway's policy",
             "You do not have permission to delete this repository",
         ] {
-            assert!(denied(text) && BEGINNING.is_match(text), "{text}");
+            assert!(says_denied(text) && begins_denied(text), "{text}");
         }
         for text in [
             "",
@@ -69,8 +70,8 @@ mod tests {
             "additional properties are not allowed",
             "The user rejected the call",
         ] {
-            assert!(!denied(text), "{text}");
+            assert!(!says_denied(text), "{text}");
         }
-        assert!(!BEGINNING.is_match("The report on page three says that access was denied to nobody"));
+        assert!(!begins_denied("The report on page three says that access was denied to nobody"));
     }
 }
