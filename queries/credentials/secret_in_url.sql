@@ -14,12 +14,7 @@
 -- needs = ["arguments"]
 -- helps = ["results"]
 -- window = "24h"
-WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
-    SELECT DISTINCT u.call_id, s.value AS secret
-    FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret'
-    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
-),
+WITH link AS (SELECT DISTINCT call_id, origin, secret FROM link_signatures),   -- as a step: computed once for all rules
 carried AS (
     SELECT call_id, session_id, server, tool, time, value AS url, is_mention(path) AS mentioned, host_of(value) AS host,
            regexp_replace(value, '^.*?(\[secret:[^\]]+\]).*$', '\1') AS secret
@@ -42,7 +37,7 @@ linked AS (                      -- and the whole link?
 ),
 graded AS (
     SELECT t.*, a.agent, CASE WHEN t.same_link OR l.call_id IS NOT NULL OR coalesce(is_internal_address(t.host), true) THEN 1 WHEN t.from_result THEN 3 ELSE 2 END AS grade
-    FROM linked t JOIN calls a ON a.call_id = t.call_id LEFT JOIN link l ON l.call_id = t.call_id AND l.secret = t.secret
+    FROM linked t JOIN calls a ON a.call_id = t.call_id LEFT JOIN link l ON l.call_id = t.call_id AND l.origin = 'argument' AND l.secret = t.secret
     WHERE a.event_kind = 'call' AND a.method = 'tools/call' AND a.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
       -- A link in a text that is sent is written down, not opened.
       AND NOT (t.mentioned AND NOT array_has_any(a.capabilities, make_array('reads_untrusted', 'executes')))

@@ -14,15 +14,10 @@
 -- needs = ["arguments"]
 -- helps = ["results"]
 -- window = "24h"
-WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
-    SELECT DISTINCT u.call_id, s.value AS secret
-    FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret'
-    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
-),
+WITH link AS (SELECT DISTINCT call_id, origin, secret FROM link_signatures),   -- as a step: computed once for all rules
 carried AS (
     SELECT o.call_id, o.session_id, coalesce(min(o.value) FILTER (WHERE l.call_id IS NULL), min(o.value)) AS secret, min(o.time) AS time, bool_and(l.call_id IS NOT NULL) AS only_link
-    FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.secret = o.value
+    FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value
     WHERE o.type = 'secret' AND o.origin = 'argument'
       AND NOT regexp_like(o.path, '(token|password|passwd|secret|api_?key|authorization|auth|credential\w*|key|cookie|bearer|headers/[^/]*|env/[^/]*)$', 'i')
     GROUP BY o.call_id, o.session_id

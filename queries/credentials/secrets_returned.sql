@@ -15,15 +15,10 @@
 -- helps = ["argument_sizes", "arguments"]
 -- window = "24h"
 -- params = { many = 3, vault_paths = 3 }
-WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
-    SELECT DISTINCT u.call_id, s.value AS secret
-    FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'result' AND s.type = 'secret'
-    WHERE u.origin = 'result' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
-),
+WITH link AS (SELECT DISTINCT call_id, origin, secret FROM link_signatures),   -- as a step: computed once for all rules
 held AS (
     SELECT o.call_id, o.session_id, o.value, o.time
-    FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.secret = o.value
+    FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value
     WHERE o.type = 'secret' AND o.origin = 'result' AND l.call_id IS NULL
 ),
 named AS (

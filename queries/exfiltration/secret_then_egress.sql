@@ -19,12 +19,7 @@
 -- params = { within = "10 minutes", same_value_within = "4 hours", min_bytes = 256 }
 -- needs = ["arguments|results"]
 -- helps = ["durations", "prompts"]
-WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
-    SELECT DISTINCT u.call_id, u.origin, s.value AS secret
-    FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = u.origin AND s.type = 'secret'
-    WHERE u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
-),
+WITH link AS (SELECT DISTINCT call_id, origin, secret FROM link_signatures),   -- as a step: computed once for all rules
 read AS (
     SELECT call_id, bool_or(secret IS NOT NULL) AS has_secret, min(secret) AS secret
     FROM (SELECT o.call_id, o.value AS secret FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value

@@ -16,12 +16,7 @@
 -- params = { within = "24 hours" }
 -- needs = ["arguments", "results"]
 -- helps = ["durations", "connections", "prompts"]
-WITH link AS (                        -- what a link that is made for handing on is signed with (signed downloads, shares, invitations) is no credential
-    SELECT DISTINCT u.call_id, s.value AS secret
-    FROM observables u
-    JOIN observables s ON s.call_id = u.call_id AND s.origin = 'argument' AND s.type = 'secret'
-    WHERE u.origin = 'argument' AND u.type = 'url' AND strpos(u.value, '[secret:') > 0 AND is_link_signature(u.value, s.value)
-),
+WITH link AS (SELECT DISTINCT call_id, origin, secret FROM link_signatures),   -- as a step: computed once for all rules
 seen AS (
     SELECT o.session_id, o.value AS secret, o.origin, o.call_id, c.agent, c.server, c.server_info_name, c.tool, c.time, c.capabilities,
            CASE o.origin WHEN 'result' THEN coalesce(c.time_end, c.time) ELSE c.time END AS seen_at,
@@ -30,7 +25,7 @@ seen AS (
     FROM observables o JOIN calls c ON c.call_id = o.call_id
     WHERE o.type = 'secret' AND c.event_kind = 'call' AND c.server IS NOT NULL
       AND c.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-      AND (o.origin = 'result' OR NOT EXISTS (SELECT 1 FROM link l WHERE l.call_id = o.call_id AND l.secret = o.value))
+      AND (o.origin = 'result' OR NOT EXISTS (SELECT 1 FROM link l WHERE l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value))
 ),
 moved AS (
     SELECT *, first_value(call_id) OVER first AS from_call, first_value(time) OVER first AS from_time,

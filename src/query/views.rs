@@ -31,6 +31,11 @@ const VIEWS: &[View] = &[
     View { name: "servers", sql: include_str!("../../queries/views/servers.sql"), reads: &["connections"] },
     View { name: "alerts", sql: include_str!("../../queries/views/alerts.sql"), reads: &["alerts", "deliveries"] },
     View { name: "incidents", sql: include_str!("../../queries/views/incidents.sql"), reads: &["alerts"] },
+    View {
+        name: "link_signatures",
+        sql: include_str!("../../queries/views/link_signatures.sql"),
+        reads: &["observables"],
+    },
     View { name: "sessions", sql: include_str!("../../queries/views/sessions.sql"), reads: &["calls", "observables"] },
 ];
 

@@ -274,6 +274,7 @@ calls = '''
 {"at":"0s", "tool":"fetch", "server":"web", "args":{"url":"https://a.example/x"}, "result":{"content":[]}}
 {"at":"5s", "tool":"fetch", "args":{"url":"https://a.example/y"}, "outcome":"tool_error", "time_end":"2026-01-05T09:00:09Z"}
 {"at":"6s", "session_id":"s2", "tool":"read", "args":{"path":"/x"}, "outcome":"denied", "agent":null}
+{"at":"7s", "session_id":"s3", "tool":"open", "args":{"url":"https://meet.example.com/j/987654321?pwd=a9Xk2Lq7Rz0Tn4WbYk8P", "password":"Wq7RzXk2Lq90Tn4b"}}
 '''
 tools = '''
 {"at":"0s", "tool":"fetch", "description":"Fetches a page.", "input_schema":{"type":"object"}}
@@ -298,7 +299,13 @@ prompts = '{"at":"0s", "text":"Read https://a.example/x"}'
         rows("SELECT session_id, agent, start_time, end_time, calls, errors, denied, servers, tools, destinations FROM sessions ORDER BY 1").await,
         r#"{"session_id":"s1","agent":"agent-1","start_time":"2026-01-05T09:00:00Z","end_time":"2026-01-05T09:00:09Z","calls":2,"errors":1,"denied":0,"servers":["server-1","web"],"tools":["fetch"],"destinations":1}
 {"session_id":"s2","agent":null,"start_time":"2026-01-05T09:00:06Z","end_time":"2026-01-05T09:00:06Z","calls":1,"errors":0,"denied":1,"servers":["server-1"],"tools":["read"],"destinations":0}
+{"session_id":"s3","agent":"agent-1","start_time":"2026-01-05T09:00:07Z","end_time":"2026-01-05T09:00:07Z","calls":1,"errors":0,"denied":0,"servers":["server-1"],"tools":["open"],"destinations":1}
 "#
+    );
+    // The password beside the invitation is none of its link.
+    assert_eq!(
+        rows("SELECT (SELECT count(*) FROM observables WHERE type = 'secret') AS secrets, count(*) AS of_links, min(origin) AS origin, bool_and(starts_with(secret, '[secret:')) AS hidden FROM link_signatures").await,
+        "{\"secrets\":2,\"of_links\":1,\"origin\":\"argument\",\"hidden\":true}\n"
     );
     assert_eq!(
         rows("SELECT server, tool, description, first_seen, last_seen, sightings FROM tools ORDER BY sightings DESC")
