@@ -49,16 +49,16 @@ fn one(chunk: &Chunk, stream: &[u8], at: usize, framing: Framing) {
         return;
     }
     assert_eq!(chunk.bytes.len() as u64, chunk.length());
-    assert_eq!(chunk.documents.is_some(), framing != Framing::Lines);
-    let Some(documents) = &chunk.documents else {
+    assert_eq!(chunk.records.is_some(), framing != Framing::Lines);
+    let Some(records) = &chunk.records else {
         assert!(chunk.ends_open || chunk.bytes.ends_with(b"\n"), "a chunk of lines ends with a line");
         return;
     };
     let mut last = 0;
-    for &(start, end) in documents {
+    for &(start, end) in records {
         assert!(last <= start && start < end && end <= chunk.bytes.len());
         let between = &chunk.bytes[last..start];
-        assert!(between.iter().all(|byte| b" \n\r\t,[]".contains(byte)), "only separators stand between documents");
+        assert!(between.iter().all(|byte| b" \n\r\t,[]".contains(byte)), "only separators stand between records");
         last = end;
     }
     assert!(chunk.bytes[last..].iter().all(|byte| b" \n\r\t,[]".contains(byte)));
@@ -69,10 +69,10 @@ fn records(chunks: &[Chunk]) -> Vec<(u64, u64)> {
     let mut found = Vec::new();
     for chunk in chunks {
         let base = chunk.offset;
-        match (&chunk.documents, chunk.refused) {
+        match (&chunk.records, chunk.refused) {
             (_, Some((_, length))) => found.push((base, base + length)),
-            (Some(documents), None) => {
-                found.extend(documents.iter().map(|&(start, end)| (base + start as u64, base + end as u64)));
+            (Some(records), None) => {
+                found.extend(records.iter().map(|&(start, end)| (base + start as u64, base + end as u64)));
             }
             (None, None) => {
                 let mut start = 0;

@@ -41,7 +41,7 @@ pub struct Chunk {
     /// Offset of the first byte in the stream.
     pub offset: u64,
     /// Records as (start, end), unless they are lines; bytes between them are separators.
-    pub documents: Option<Vec<(usize, usize)>>,
+    pub records: Records,
     /// The chunk is a piece that is no record: its reason. `bytes` are its first bytes, `length` its full length.
     pub refused: Option<(&'static str, u64)>,
     /// The stream ended inside the last record of the chunk (no line end, unclosed value).
@@ -160,8 +160,8 @@ impl<R: Read> Framer<R> {
                 Framing::Documents => documents(self.head(), self.ended && !self.waits),
                 Framing::Rows => csv::rows(self.head()),
             };
-            if let Some((end, documents)) = cut {
-                return Ok(Some(self.take(end, documents, false)));
+            if let Some((end, records)) = cut {
+                return Ok(Some(self.take(end, records, false)));
             }
             if self.ended && self.waits && self.filled <= MAX_RECORD {
                 return self.failed.take().map_or(Ok(None), Err);
@@ -178,12 +178,12 @@ impl<R: Read> Framer<R> {
                 let open = self.filled;
                 // White space in front is no part of the record, just as where a chunk ended behind it.
                 let start = blank();
-                let documents = match self.framing {
+                let records = match self.framing {
                     Framing::Lines => None,
                     Framing::Documents => Some(vec![(start, open)]),
                     Framing::Rows => Some(vec![(0, open)]),
                 };
-                return Ok(Some(self.take(open, documents, true)));
+                return Ok(Some(self.take(open, records, true)));
             }
             self.failed = self.fill_more().err();
         }
@@ -216,7 +216,7 @@ impl<R: Read> Framer<R> {
         }
     }
 
-    fn take(&mut self, end: usize, documents: Option<Vec<(usize, usize)>>, ends_open: bool) -> Chunk {
+    fn take(&mut self, end: usize, records: Records, ends_open: bool) -> Chunk {
         let left = self.filled - end;
         let mut rest = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK + (CHUNK >> 2)));
         rest.resize(rest.len().max(left), 0);
@@ -230,7 +230,7 @@ impl<R: Read> Framer<R> {
         self.digest.update(&bytes);
         keep_tail(&mut self.tail, &bytes);
         let digest = self.digest.finalize();
-        let chunk = Chunk { bytes, offset: self.offset, documents, refused: None, ends_open, digest };
+        let chunk = Chunk { bytes, offset: self.offset, records, refused: None, ends_open, digest };
         self.offset += end as u64;
         if !self.ended && self.filled < CHUNK / 2 {
             // A read error surfaces once what was read before it has been handed out.
@@ -266,7 +266,7 @@ impl<R: Read> Framer<R> {
         let chunk = Chunk {
             bytes: head,
             offset: self.offset,
-            documents: None,
+            records: None,
             refused: Some(("record longer than 64 MiB", length)),
             ends_open: false,
             digest: self.digest.finalize(),
@@ -336,7 +336,7 @@ fn ends_inside_string(line: &[u8]) -> bool {
 }
 
 /// Where records start and end, unless lines say so.
-pub(crate) type Pieces = Option<Vec<(usize, usize)>>;
+pub(crate) type Records = Option<Vec<(usize, usize)>>;
 
 /// What may stand between documents.
 fn is_separator(byte: u8) -> bool {
@@ -344,16 +344,16 @@ fn is_separator(byte: u8) -> bool {
 }
 
 /// The records of the head of a stream, unless they are its lines.
-pub(crate) fn pieces_of(head: &[u8], framing: Framing) -> Pieces {
+pub(crate) fn records_of(head: &[u8], framing: Framing) -> Records {
     match framing {
         Framing::Lines => None,
-        Framing::Documents => documents(head, true).and_then(|(_, pieces)| pieces),
-        Framing::Rows => csv::rows(head).and_then(|(_, pieces)| pieces),
+        Framing::Documents => documents(head, true).and_then(|(_, records)| records),
+        Framing::Rows => csv::rows(head).and_then(|(_, records)| records),
     }
 }
 
 /// The whole JSON values at the start of `bytes`, and where they end. Elements of an outer array are values of their own.
-fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Pieces)> {
+fn documents(bytes: &[u8], ended: bool) -> Option<(usize, Records)> {
     let mut found = Vec::new();
     let mut end = 0;
     let mut at = 0;

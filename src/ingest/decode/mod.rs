@@ -154,8 +154,8 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
     if chunk.bytes.last().is_some_and(|b| *b != b'\n') && chunk.ends_open {
         out.counts.lines += 1;
     }
-    if chunk.documents.is_some() {
-        // White space, commas and brackets between documents.
+    if chunk.records.is_some() {
+        // White space, commas and brackets between records.
         let used = out.counts.bytes_calls + out.counts.bytes_ignored + out.counts.bytes_rejected;
         out.counts.bytes_ignored += out.counts.bytes - used;
     }
@@ -258,14 +258,14 @@ impl Work<'_> {
     }
 }
 
-/// Records per format among the first records of a stream.
-pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, records: usize) -> Vec<u64> {
+/// Records per format among the first records of a stream, so many of them at most.
+pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, most: usize) -> Vec<u64> {
     let mut votes = vec![0; source.formats.count()];
-    let documents = frame::pieces_of(head, framing);
+    let records = frame::records_of(head, framing);
     let digest = blake3::Hasher::new().finalize();
-    let chunk = Chunk { bytes: head.to_vec(), offset: 0, documents, refused: None, ends_open: true, digest };
+    let chunk = Chunk { bytes: head.to_vec(), offset: 0, records, refused: None, ends_open: true, digest };
     let mut decoded = Decoded::default();
-    for piece in pieces(&chunk).into_iter().take(records) {
+    for piece in pieces(&chunk).into_iter().take(most) {
         let (text, lossy) = piece.text(&chunk, None);
         one(&text, lossy, piece.position(&chunk), source, &mut decoded, &mut votes, &mut false);
         decoded.clear();

@@ -61,10 +61,10 @@ impl Piece {
 
 /// The records of a chunk.
 pub(in crate::ingest) fn pieces(chunk: &Chunk) -> Vec<Piece> {
-    if let Some(documents) = &chunk.documents {
+    if let Some(records) = &chunk.records {
         let mut line = 0;
         let mut at = 0;
-        return documents
+        return records
             .iter()
             .map(|&(start, end)| {
                 line += memchr::memchr_iter(b'\n', &chunk.bytes[at..start]).count() as i64;

@@ -1,6 +1,6 @@
 //! Rows of a CSV export: lines, but a field in quotes may hold line ends (RFC 4180).
 
-use super::Pieces;
+use super::Records;
 
 /// Columns that make a first line the head of a table.
 const COLUMNS: usize = 4;
@@ -12,13 +12,12 @@ pub(super) fn is_head(line: &[u8]) -> bool {
         name.first().is_some_and(u8::is_ascii_alphabetic)
             && name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
     };
-    line.len() < 4096 && line.split(|b| *b == b',').filter(|name| is_name(name)).count() >= COLUMNS && {
-        line.split(|b| *b == b',').all(is_name)
-    }
+    let mut columns = line.split(|b| *b == b',');
+    line.len() < 4096 && columns.clone().count() >= COLUMNS && columns.all(is_name)
 }
 
 /// The whole rows at the start of `bytes`, and where they end.
-pub(super) fn rows(bytes: &[u8]) -> Option<(usize, Pieces)> {
+pub(super) fn rows(bytes: &[u8]) -> Option<(usize, Records)> {
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(end) = row_end(bytes, at) {
         found.push((at, end));

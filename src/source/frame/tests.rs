@@ -28,7 +28,7 @@ fn documents_of(bytes: &[u8]) -> Vec<String> {
     let (framing, chunks) = chunks(bytes, usize::MAX);
     assert_eq!(framing, Framing::Documents);
     let texts = chunks.iter().flat_map(|chunk| {
-        let pieces = chunk.documents.clone().unwrap_or_default();
+        let pieces = chunk.records.clone().unwrap_or_default();
         pieces.into_iter().map(|(start, end)| String::from_utf8_lossy(&chunk.bytes[start..end]).into_owned())
     });
     texts.collect()
@@ -60,7 +60,7 @@ proptest! {
         for chunk in &chunks {
             prop_assert_eq!(chunk.offset, offset);
             offset += chunk.length();
-            for pair in chunk.documents.iter().flatten() {
+            for pair in chunk.records.iter().flatten() {
                 prop_assert!(pair.0 < pair.1 && pair.1 <= chunk.bytes.len());
             }
         }
@@ -105,7 +105,7 @@ fn white_space_in_front_of_an_unfinished_record_is_none_of_it() {
         let mut framer = Framer::new(text.as_bytes(), 0, digest, Some(Framing::Documents)).expect("memory can be read");
         let chunk = framer.next_chunk().expect("memory can be read").expect("a chunk");
         let start = text.find(['a', '{']).expect("a record");
-        assert_eq!(chunk.documents, Some(vec![(start, text.len())]), "{text:?}");
+        assert_eq!(chunk.records, Some(vec![(start, text.len())]), "{text:?}");
         assert!(chunk.ends_open && framer.next_chunk().expect("memory can be read").is_none());
     }
 }
@@ -125,7 +125,7 @@ fn records_of(bytes: &[u8], step: usize) -> Vec<String> {
     let (framing, chunks) = chunks(bytes, step);
     assert_eq!(framing, Framing::Rows);
     let pieces = chunks.iter().flat_map(|chunk| {
-        let pieces = chunk.documents.clone().expect("rows have places");
+        let pieces = chunk.records.clone().expect("rows have places");
         pieces.into_iter().map(|(start, end)| String::from_utf8_lossy(&chunk.bytes[start..end]).into_owned())
     });
     pieces.collect()
