@@ -43,8 +43,9 @@ pub(super) struct ScoreArgs {
     /// Show whether the promised rates hold: train on half of the sessions, count on the other, both ways
     #[arg(long)]
     check: bool,
-    /// Ways to part the sessions in halves that --check takes the mean of: what one says depends on which sessions fall into which half
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50), requires = "check")]
+    /// Ways to part the sessions in halves that --check takes the mean of, at most 40: what one says depends on which sessions fall into which half
+    // Each way goes by another bit of a session's hash, and some bits are taken by the folds that training makes.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=40), requires = "check")]
     splits: u32,
 }
 
