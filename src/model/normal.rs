@@ -5,7 +5,7 @@ use super::features::FEATURES;
 use super::forest::Forest;
 use super::kinds::{KNOWN, NEW};
 use super::learn::Scores;
-use super::read::session_score;
+use super::read::{ScoredSession, session_score};
 use super::score::greatest;
 use serde::{Deserialize, Serialize};
 
@@ -55,22 +55,16 @@ impl Normal {
         self.forests[if is_known { KNOWN } else { NEW }].iter().map(|forest| greatest(values, Some(forest))).collect()
     }
 
-    /// The p-value of a session, as [`Calibration::p_value`] has it. `orders`: what [`Self::orders`] gave; `score` stands for them where there are none.
-    pub fn p_value(
-        &self,
-        group: Option<&str>,
-        is_known: bool,
-        score: f64,
-        orders: &[f64],
-        behaviour: f64,
-        u: f64,
-    ) -> f64 {
-        let calibration = if is_known && !self.kinds.is_empty() { &self.known } else { &self.new };
-        let scores: Vec<f64> = match orders {
-            [] => vec![score],
+    /// The p-value of a session, as [`Calibration::p_value`] has it. Its score stands for what the folds' forests say where there are none.
+    pub fn p_value(&self, session: &ScoredSession, u: f64) -> f64 {
+        let parts = &session.parts;
+        let calibration = if parts.known && !self.kinds.is_empty() { &self.known } else { &self.new };
+        let behaviour = parts.behaviour.unwrap_or_default();
+        let scores: Vec<f64> = match parts.folds.as_slice() {
+            [] => vec![session.score],
             orders => orders.iter().map(|order| session_score(*order, behaviour)).collect(),
         };
-        calibration.p_value(group, &scores, u)
+        calibration.p_value(session.agent.as_deref(), &scores, u)
     }
 
     /// Whether its forests can be asked.
@@ -82,10 +76,14 @@ impl Normal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::read::Parts;
 
     #[test]
     fn known_work_is_compared_with_known_work() {
-        let p = |normal: &Normal, is_known: bool| normal.p_value(None, is_known, 0.6, &[], 0.0, 1.0);
+        let p = |normal: &Normal, known: bool| {
+            let parts = Parts { known, ..Parts::default() };
+            normal.p_value(&ScoredSession { score: 0.6, parts, ..ScoredSession::default() }, 1.0)
+        };
         let scores: Vec<Scores> = (0..400)
             .map(|at| Scores {
                 agent: None,

@@ -33,11 +33,7 @@ fn draw(session_id: &str) -> f64 {
 
 /// The p-value of each session among others.
 pub fn p_values(sessions: &[ScoredSession], normal: &Normal) -> Vec<f64> {
-    let of = |session: &ScoredSession| {
-        let (agent, parts, u) = (session.agent.as_deref(), &session.parts, draw(&session.session_id));
-        normal.p_value(agent, parts.known, session.score, &parts.folds, parts.behaviour.unwrap_or_default(), u)
-    };
-    sessions.iter().map(of).collect()
+    sessions.iter().map(|session| normal.p_value(session, draw(&session.session_id))).collect()
 }
 
 /// Gives each session its p-value, the least first; of equal ones the higher score.
