@@ -2,7 +2,7 @@
 //! is a call without an answer.
 
 use super::context::fill_from_half;
-use super::open::{Half, OpenKey};
+use super::open::OpenKey;
 use super::{Pairing, Row, Scope, finish};
 use crate::call::{Call, DurationSource, Observable, Text, TimeSource};
 use crate::source::PairKey;
@@ -37,6 +37,7 @@ impl Pairing {
         out.push(Row::Call { call, observables });
     }
 
+    /// The beginning of a call, which a later record may hold whole.
     pub(super) fn begins(
         &mut self,
         scope: &mut Scope<'_>,
@@ -46,12 +47,13 @@ impl Pairing {
         identity: Option<[u8; 32]>,
     ) {
         let chain = finish::advance(scope, &call);
-        // Whose call it is may be another one's source by the time that it is given up.
+        // Now: when it is given up, another source may be the one that is read.
         scope.source.context(&call.source_format).fill(&mut call);
         let half = self.half(scope, call, observables, identity, chain);
         self.open.put_request(OpenKey::new(scope.stream, key), half);
     }
 
+    /// A call that one record holds, of which another one may have told the beginning.
     pub(super) fn ends(
         &mut self,
         scope: &mut Scope<'_>,
@@ -78,29 +80,5 @@ impl Pairing {
         self.finish(scope, &ended.lane, 0, call, begun.identity, begun.chain);
         out.extend(begun.published.filter(|id| *id != call.call_id).map(Row::Retract));
         out.push(Row::Call { call: ended.call, observables: ended.observables });
-    }
-
-    fn half(
-        &self,
-        scope: &Scope<'_>,
-        call: Box<Call>,
-        observables: Vec<Observable>,
-        identity: Option<[u8; 32]>,
-        chain: Option<[u8; 32]>,
-    ) -> Half {
-        Half {
-            call,
-            observables,
-            identity,
-            chain,
-            lane: Text::default(),
-            connection: 0,
-            sequence: self.sequence,
-            source: scope.number,
-            published: None,
-            maybe_foreign: false,
-            digest: None,
-            copy: false,
-        }
     }
 }

@@ -198,6 +198,31 @@ impl Pairing {
         }
     }
 
+    /// What just came, as a half of a call on no lane.
+    fn half(
+        &self,
+        scope: &Scope<'_>,
+        call: Box<Call>,
+        observables: Vec<Observable>,
+        identity: Option<[u8; 32]>,
+        chain: Option<[u8; 32]>,
+    ) -> Half {
+        Half {
+            call,
+            observables,
+            identity,
+            chain,
+            lane: Text::default(),
+            connection: 0,
+            sequence: self.sequence,
+            source: scope.number,
+            published: None,
+            maybe_foreign: false,
+            digest: None,
+            copy: false,
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "one event, taken apart once")]
     fn request(
         &mut self,
@@ -219,20 +244,8 @@ impl Pairing {
             return;
         };
         let digest = digest_of_request(scope.stream, lane, &call, identity);
-        let half = Half {
-            call,
-            observables,
-            identity,
-            chain,
-            lane: lane.clone(),
-            connection,
-            sequence: self.sequence,
-            source: scope.number,
-            published: None,
-            maybe_foreign: false,
-            digest,
-            copy: self.answered.knows(digest),
-        };
+        let half = self.half(scope, call, observables, identity, chain);
+        let half = Half { lane: lane.clone(), connection, digest, copy: self.answered.knows(digest), ..half };
         let key = OpenKey::new(scope.stream, key);
         if matches!(key.key, PairKey::Global { .. }) {
             self.open.put_request(key, half);
@@ -259,20 +272,9 @@ impl Pairing {
     ) {
         let chain = finish::advance(scope, &call);
         let key = OpenKey::new(scope.stream, key);
-        let half = Half {
-            call,
-            observables,
-            identity,
-            chain,
-            lane: lane.clone(),
-            connection: self.lanes.current(scope.stream, lane),
-            sequence: self.sequence,
-            source: scope.number,
-            published: None,
-            maybe_foreign,
-            digest: None,
-            copy: false,
-        };
+        let half = self.half(scope, call, observables, identity, chain);
+        let connection = self.lanes.current(scope.stream, lane);
+        let half = Half { lane: lane.clone(), connection, maybe_foreign, ..half };
         if let PairKey::Global { .. } = key.key {
             let dropped = self.open.put_response(key, half);
             self.count_foreign(dropped);
