@@ -24,18 +24,19 @@ fn chunks(bytes: &[u8], step: usize) -> (Framing, Vec<Chunk>) {
     (framer.framing(), chunks)
 }
 
-fn documents_of(bytes: &[u8]) -> Vec<String> {
-    let (framing, chunks) = chunks(bytes, usize::MAX);
-    assert_eq!(framing, Framing::Documents);
+fn records_of(bytes: &[u8], step: usize, expected: Framing) -> Vec<String> {
+    let (framing, chunks) = chunks(bytes, step);
+    assert_eq!(framing, expected);
     let texts = chunks.iter().flat_map(|chunk| {
-        let pieces = chunk.records.clone().unwrap_or_default();
-        pieces.into_iter().map(|(start, end)| String::from_utf8_lossy(&chunk.bytes[start..end]).into_owned())
+        let records = chunk.records.clone().expect("records that are no lines have places");
+        records.into_iter().map(|(start, end)| String::from_utf8_lossy(&chunk.bytes[start..end]).into_owned())
     });
     texts.collect()
 }
 
 #[test]
 fn pretty_documents_and_arrays_are_framed_by_value() {
+    let documents_of = |bytes| records_of(bytes, usize::MAX, Framing::Documents);
     assert_eq!(documents_of(b"{\n \"a\": \"}\"\n}\n{\n \"b\": 2\n}\n").len(), 2);
     assert_eq!(documents_of(b"[\n  {\"a\": 1},\n  {\"b\": [1, 2]}\n]\n"), ["{\"a\": 1}", "{\"b\": [1, 2]}"]);
     // Cut off: what is whole is kept, the rest is one piece.
@@ -121,16 +122,6 @@ fn a_document_without_end_is_given_up_line_by_line() {
     assert_eq!((chunk.bytes.as_slice(), chunk.length()), (&b"{\"a\":\n"[..], 6));
 }
 
-fn records_of(bytes: &[u8], step: usize) -> Vec<String> {
-    let (framing, chunks) = chunks(bytes, step);
-    assert_eq!(framing, Framing::Rows);
-    let pieces = chunks.iter().flat_map(|chunk| {
-        let pieces = chunk.records.clone().expect("rows have places");
-        pieces.into_iter().map(|(start, end)| String::from_utf8_lossy(&chunk.bytes[start..end]).into_owned())
-    });
-    pieces.collect()
-}
-
 #[test]
 fn rows_of_a_table_are_framed_whole() {
     let head = "id,type,source,text,end\n";
@@ -144,7 +135,7 @@ fn rows_of_a_table_are_framed_whole() {
         ("1,2,3\n4,\"a\nb\nc", 2),
     ] {
         for step in [1, 7, usize::MAX] {
-            let records = records_of(format!("{head}{rows}").as_bytes(), step);
+            let records = records_of(format!("{head}{rows}").as_bytes(), step, Framing::Rows);
             assert_eq!(records.len(), 1 + count, "{rows:?}: {records:?}");
             assert_eq!(records.concat(), format!("{head}{rows}"));
         }
