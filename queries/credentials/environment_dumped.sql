@@ -20,8 +20,7 @@ WITH hit AS (
            regexp_replace(arguments, '^.*?(\b(printenv|env|set|export\s+-p|declare\s+-[xp]+|(Get-ChildItem|gci|dir|ls|Get-Item)\s+(-Path\s+)?\S{0,3}env:|\S*GetEnvironmentVariables|os\.environ|process\.env|ENV\.(to_h|each)|/proc/[^\s/]+/environ|security\s+(dump-keychain|find-\S+)|pass\s+show|secret-tool|cmdkey|(grep|rg|ag|findstr|Select-String)\s[^|;&"]*|find\s[^|;&"]*|gh\s+auth\s+token|gcloud\s+auth\s+\S+|aws\s+(secretsmanager|ssm|configure)\s\S+|az\s+\S+\s+\S+|kubectl\s+get\s+secrets?|vault\s+\S+|op\s+\S+|docker\s+inspect)\b?[^;&"]{0,80}).*$', '\1', 'is') AS what,
            regexp_like(arguments, '\b(printenv|env|set|export\s+-p|declare\s+-[xp]+|os\.environ|process\.env|environ|env:)\b[^"]*(\||>|\$\()[^"]*\b(curl|wget|nc|ncat|Invoke-WebRequest|iwr|http)\b|\b(curl|wget|nc)\b[^"]*(\$\(|`|<\()\s*(printenv|env|set|cat\s+/proc)\b', 'i') AS sends,
            regexp_like(arguments, '\b(printenv|echo|Write-Output|Write-Host)\s+[''\\"]*(\$env:|%)?\$?\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)[A-Z_]*\}?|\[\s*-[nz]\s+[^\]]*\$\{?[A-Z_]*(KEY|TOKEN|SECRET|PASS)') AS single
-    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome,
-                 command_text(arguments) AS arguments
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, command_text(arguments) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
@@ -49,7 +48,7 @@ graded AS (
     LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time
          AND (regexp_like(q.text, '\b(env(ironment)?( var\w*)?|secrets?|credentials?|api[ _-]?keys?|tokens?|passwords?|key ?chain|vault)\b', 'i')
               -- No word of English: it may speak of it.
-              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
+              OR is_other_language(q.text))
     GROUP BY a.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -46,7 +46,7 @@ graded AS (
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time
          AND (regexp_like(q.text, '\b(backups?|snapshots?|logs?|logging|histor(y|ies)|trash|recycle|versions|trail|audit|disk space|clean ?up)\b', 'i')
               -- No word of English: it may speak of it.
-              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
+              OR is_other_language(q.text))
     GROUP BY j.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -69,7 +69,7 @@ graded AS (
     LEFT JOIN prompts q ON q.session_id = b.session_id AND q.time <= b.started
          AND (regexp_like(q.text, '\b(delet\w*|remov\w*|clean\w*|purge|empty|clear|archive|trash|unsubscribe|get rid|revoke|cancel)\b', 'i')
               -- No word of English: it may speak of it.
-              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
+              OR is_other_language(q.text))
     GROUP BY b.session_id, b.server
 )
 SELECT session_id, agent, server, started AS first_seen, ended AS last_seen, array_slice(call_ids, 1, 100) AS call_ids,

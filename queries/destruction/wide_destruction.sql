@@ -45,8 +45,7 @@ hit AS (
           || '|\baws\s+(rds|docdb|neptune)\s+delete-db-(instance|cluster)\b[^|;&"]*--skip-final-snapshot|\bRemove-Item\s+(-(Recurse|Force)\s+){2}[''"\\]*[A-Z]:\\+(Users|inetpub|ProgramData|Data)(\\+[\w .-]+){0,2}\\*[''*]*\s*($|[";&|])'
           || '|\bFLUSH(ALL|DB)\b|\bdropDatabase\s*\(|\bdeleteMany\s*\(\s*\{\s*\}\s*\)', 'i')
       AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false)
-      -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
-      AND NOT regexp_like(arguments, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
+      AND NOT command_mentions(arguments)
       AND NOT regexp_like(arguments, '--dry-run\b')
     UNION ALL                    -- a tool whose own work it is, and a change of every row
     SELECT call_id, session_id, agent, server, tool, time, outcome, tool || ' ' || left(arguments, 200), CASE WHEN wide OR by_flush THEN 3 ELSE 2 END, arguments
@@ -84,7 +83,7 @@ graded AS (
            - CASE WHEN bool_and(regexp_like(h.arguments, '\b(truncate|drop|delete\s+from)\s+(table\s+)?(if\s+exists\s+)?[\w.\\"`]*(^|[^a-zA-Z])(tmp|temp|staging|stg|scratch)[\d_]*([\s;"\\`'',)]|$)', 'i') AND NOT regexp_like(h.arguments, ';\s*\w', 'i')) THEN 1 ELSE 0 END AS grade
     FROM hit h
     LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
-         AND ((regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i'))
+         AND (is_other_language(q.text)
               OR regexp_like(q.text, '\b(destroy|tear ?down|wipe|drop|truncate|rm -r\w*|format|flush|purge|clean|free|reset the (database|cluster|environment)|(delete|remove) (all|every\w*|(\w+ ){0,3}(database|namespace|bucket|cluster|environment|table|repo\w*|project|schema|collection)s?))\b', 'i')
               OR regexp_like(q.text, '\b(test|testing|staging|sandbox|scratch|dev|development|throw-?away)\s+(\w+\s+)?(databases?|db|env\w*|clusters?|schemas?|namespaces?|servers?|instances?|stacks?|machines?|box|workspaces?|systems?|tables?|data|buckets?)\b'
                                      || '|\b(on|in|of|from)\s+(the\s+)?(test|staging|sandbox|dev)\b', 'i'))

@@ -42,7 +42,7 @@ asked AS (
            coalesce(bool_or(u.since < a.time), false) AS after_untrusted,
            coalesce(bool_or(strpos(lower(q.text), a.address) > 0 OR regexp_like(q.text, 'public|anyone|everyone|everybody|publish|share', 'i')), false) AS asked,
            -- No word of English: it may speak of sharing.
-           coalesce(bool_or(regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')), false) AS other_language
+           coalesce(bool_or(is_other_language(q.text)), false) AS other_language
     FROM aimed a
     LEFT JOIN untrusted u ON u.session_id = a.session_id
     LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time

@@ -29,10 +29,9 @@ WITH obeyed AS (
 handed_over AS (
     -- Whoever hands the task over to what is read, has asked for what it says.
     SELECT session_id, min(time) FILTER (WHERE handed) AS at, min(time) FILTER (WHERE other_language) AS foreign_at
-    FROM (SELECT session_id, time, regexp_like(text, '\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b'
-           || '|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work (through|on)|go through|address|act on|resolve|answer|deal with|look after|see to|take|clear|triage|solve|fix|close|implement)\s+((the|my|all|this|that|these|those|his|her|their|our|each|every|any|what|new|open|unread|pending|incoming|[\w-]+''s)\s+([\w''-]+\s+){0,4})?(tickets?|issues?|queue|inbox|comments?|e-?mails?|mails?|messages?|notes?|reviews?|feedback|backlog)\b|^\W*(ticket|issue)\s+\W?[\w-]*\d', 'i') AS handed,
+    FROM (SELECT session_id, time, hands_over(text) AS handed,
                  -- No word of English: it may hand the task over.
-                 regexp_like(text, '\p{L}') AND NOT regexp_like(text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix|how|many|have|you|of|help|when|where|which|there|were|they|i)\b', 'i') AS other_language
+                 is_other_language(text) AND NOT regexp_like(text, '\b(how|many|have|you|of|help|when|where|which|there|were|they|i)\b', 'i') AS other_language
           FROM prompts)
     WHERE handed OR other_language
     GROUP BY session_id

@@ -42,13 +42,12 @@ asked AS (
                WHEN 'send' THEN '\b(send\w*|sent|e-?mail\w*|mail\w*|messag\w*|repl\w+|answer\w*|respond\w*|forward\w*|shar\w+|post\w*|invit\w*|tell\w*|notif\w*|writ\w+|contact\w*|inform\w*|ask\w*|submit\w*|upload\w*|schedul\w*|book\w*|reserv\w*|regist\w*|sign ?up|rsvp|add\w*|creat\w*|appointment\w*|meeting\w*|event\w*)\b'
                ELSE '\b(writ\w+|creat\w*|add\w*|sav\w+|updat\w*|chang\w*|edit\w*|mak\w+|book\w*|reserv\w*|schedul\w*|put|set|stor\w+|cop\w+|mov\w+|fil\w+|not\w+|record\w*|order\w*|cart|download\w*|appointment\w*|meeting\w*|event\w*|regist\w*|generat\w*|document\w*|report\w*|summar\w*|fix\w*|implement\w*|plan\w*)\b' END, 'i')
                -- Whoever hands the task over to what is read, has asked for what it says.
-               OR regexp_like(q.text, '\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b'
-                   || '|\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work (through|on)|go through|address|act on|resolve|answer|deal with|look after|see to|take|clear|triage|solve|fix|close|implement)\s+((the|my|all|this|that|these|those|his|her|their|our|each|every|any|what|new|open|unread|pending|incoming|[\w-]+''s)\s+([\w''-]+\s+){0,4})?(tickets?|issues?|queue|inbox|comments?|e-?mails?|mails?|messages?|notes?|reviews?|feedback|backlog)\b|^\W*(ticket|issue)\s+\W?[\w-]*\d', 'i')
+               OR hands_over(q.text)
                -- A person is named by a part of the address.
                OR (strpos(k.value, '@') > 0 AND regexp_like(lower(q.text), '\b(' || nullif(btrim(regexp_replace(regexp_replace(split_part(lower(k.value), '@', 1), '[^a-z]+', '|', 'g'), '(^|\|)[a-z]{1,2}(\||$)', '|', 'g'), '|'), '') || ')\b'))
                OR regexp_like(q.text, '[\p{Han}\p{Hiragana}\p{Cyrillic}\p{Hangul}\p{Arabic}]')), false) AS speaks,
            -- No word of English: it may speak of it.
-           coalesce(bool_or(regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')), false) AS other_language
+           coalesce(bool_or(is_other_language(q.text)), false) AS other_language
     FROM kinds k
     JOIN calls c ON c.call_id = k.sink_call_id
     LEFT JOIN prompts q ON q.session_id = k.session_id AND q.time <= k.time

@@ -30,8 +30,7 @@ WITH hit AS (
                 || '|hostPID\S*\s*:\s*true|hostPath\S*\s*:|privileged\S{0,3}\s*:\s*true', 'i'))
            OR (regexp_like(tool, 'container|docker|pod|compose|deployment|daemonset|apply|manifest|resource', 'i')
                AND regexp_like(arguments, '\\?"(privileged|hostPID|hostIPC|hostNetwork|Privileged)\\?"\s*:\s*true|hostPath|privileged:\s*true|hostPID:\s*true|"(PidMode|NetworkMode|IpcMode|pid_mode|network_mode|pid|ipc)"\s*:\s*"host"|"/(etc|root|var/run/docker\.sock|proc)?:/|/var/run/docker\.sock', 'i')))
-      -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
-      AND NOT regexp_like(raw, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
+      AND NOT command_mentions(raw)
 ),
 graded AS (
     SELECT h.call_id, min(h.session_id) AS session_id, min(h.agent) AS agent, min(h.server) AS server, min(h.tool) AS tool, min(h.time) AS time, min(h.way) AS way,
@@ -41,7 +40,7 @@ graded AS (
     LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
          AND (regexp_like(q.text, 'privileged|docker\.sock|host (network|namespace|pid|path)|hostPath|nsenter|mount|socket', 'i')
               -- No word of English: it may speak of it.
-              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
+              OR is_other_language(q.text))
     GROUP BY h.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -22,8 +22,7 @@ WITH written AS (                 -- the file that a download is written to, tol
                                              regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1],
                                              regexp_match(arguments, '(?i)\s-OutF\w*\s+[''\\"]*([^\s''"|;&]+)')[1],
                                              regexp_match(arguments, '(?i)\b(?:bitsadmin|certutil)\b[^|;&]*\s([^\s''"|;&]+\.(?:exe|dll|ps1|bat|cmd|msi|scr|hta))\b')[1]), '^.*[/\\]', ''), '-') AS file
-    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
-                 command_text(arguments) AS arguments
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw, command_text(arguments) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
@@ -61,8 +60,7 @@ hit AS (
                                                  regexp_replace(file, '[^A-Za-z0-9]', '.', 'g'), '([\s''"|;&\\)]|$)'))))
       -- Nothing is sent and no shell is bound: a test whether a port is open.
       AND NOT (regexp_like(raw, '(\becho|:|\btrue|<\s*/dev/null)\s*>\s*/dev/(tcp|udp)/', 'i') AND NOT regexp_like(regexp_replace(raw, '\d?>&\d|&?>\s*/dev/null|\|\|', ' ', 'g'), 'sh\s+-i|<>|[<>]&|\||\bcurl\b|\bwget\b', 'i'))
-      -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
-      AND NOT regexp_like(raw, '"\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b[^''"|;&]*(''[^'']*''|\\"([^"\\$`]|\\[^"]|\$[^("\\])*\\")[^|;&''"]*"\s*[,}]')
+      AND NOT command_mentions(raw)
 ),
 aimed AS (
     SELECT *, bool_or(is_url) OVER (PARTITION BY call_id, host) AS has_url

@@ -57,7 +57,7 @@ graded AS (
     LEFT JOIN prompts q ON q.session_id = w.session_id AND q.time <= w.time
          AND (regexp_like(q.text, '\b(workflows?|hooks?|pipelines?|CI|actions?|Jenkinsfile|husky|pre-commit|devcontainer|tasks\.json|(pre|post)install|install scripts?)\b', 'i')
               -- No word of English: it may speak of it.
-              OR (regexp_like(q.text, '\p{L}') AND NOT regexp_like(q.text, '\b(the|to|my|and|please|this|that|what|with|your|from|it|all|new|show|read|list|find|check|send|get|give|open|look|tell|add|write|make|summari[sz]e|search|delete|remove|update|create|run|fix)\b', 'i')))
+              OR is_other_language(q.text))
     GROUP BY w.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

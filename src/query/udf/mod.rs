@@ -7,9 +7,11 @@
 pub mod address;
 mod aggregate;
 mod beacon_score;
+mod command_mentions;
 mod command_sends;
 mod command_text;
 mod entropy;
+mod hands_over;
 mod has_capability;
 mod has_marker;
 mod host_of;
@@ -19,6 +21,7 @@ mod is_internal_address;
 mod is_link_signature;
 mod is_mention;
 mod is_metadata_address;
+mod is_other_language;
 mod json_path;
 mod json_strings;
 mod json_text_at;
@@ -51,9 +54,11 @@ use std::sync::{Arc, LazyLock};
 /// Every function of ours.
 pub fn all() -> Vec<ScalarUDF> {
     vec![
+        command_mentions::udf(),
         command_sends::udf(),
         command_text::udf(),
         entropy::udf(),
+        hands_over::udf(),
         has_capability::udf(),
         has_marker::udf(),
         host_of::udf(),
@@ -63,6 +68,7 @@ pub fn all() -> Vec<ScalarUDF> {
         is_link_signature::udf(),
         is_mention::udf(),
         is_metadata_address::udf(),
+        is_other_language::udf(),
         json_strings::udf(),
         json_text_at::udf(),
         path_escapes::udf(),
