@@ -25,7 +25,6 @@ WITH denied AS (
                     THEN says_denied(concat_ws(' ', error_message, left(result_text, 400))) AND NOT regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b401\b|unauthori[sz]ed\W*$', 'i')
                     -- A short answer that begins with it, of a server that does not mark its errors.
                     WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600
-                         AND regexp_like(result, '(?i)denied|40[13]|forbidden|authori|permi|allow|EACCES|privilege|insufficient|approval| by ')
                     THEN begins_denied(left(result_text, 400)) AND NOT regexp_like(left(result_text, 400), '\b401\b|unauthori[sz]ed\W*$', 'i')
                     ELSE false END AS told FROM calls WHERE event_kind = 'call' AND method = 'tools/call')
     -- A page that turns readers away is no policy of ours.
@@ -43,7 +42,7 @@ later AS (                       -- what was done in these sessions, each call l
       AND NOT (has_capability(capabilities, 'executes')
                AND regexp_like(arguments, '^\{\s*"\w+"\s*:\s*"\s*(ls|stat|namei|getfacl|id|whoami|groups|lsattr|file|test|which|df|mount|dir|icacls|Get-Acl)\b[^|;&>`$]*"', 'i'))
       -- Turned away again, in words.
-      AND NOT (coalesce(result_bytes, 0) <= 600 AND coalesce(regexp_like(left(result_text, 400), '\b(permission|access) (is |was )?denied|\b403\b|not (authori[sz]ed|permitted)|\bforbidden\b', 'i'), false))
+      AND NOT (coalesce(result_bytes, 0) <= 600 AND coalesce(begins_denied(left(result_text, 400)), false))
 ),
 retried AS (
     SELECT d.call_id AS denied_id, d.session_id, d.server AS denied_server, d.tool AS denied_tool, d.time AS denied_time, d.denied_at,

@@ -15,17 +15,15 @@
 -- helps = ["users", "argument_sizes", "client_addresses", "approvals", "errors", "results", "result_sizes"]
 -- params = { min_denials = 6, within = "15 minutes" }
 WITH turned_away AS (
-    SELECT *, coalesce(agent, user_id, client_address, session_id) AS who
-    FROM (SELECT *, CASE WHEN outcome IN ('tool_error', 'protocol_error')
-                    THEN says_denied(concat_ws(' ', error_message, left(result_text, 400)))
-                    -- A short answer that begins with it, of a server that does not mark its errors.
-                    WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600
-                         AND regexp_like(result, '(?i)denied|40[13]|forbidden|authori|permi|allow|EACCES|privilege|insufficient|approval| by ')
-                    THEN begins_denied(left(result_text, 400))
-                    ELSE false END AS told FROM calls WHERE event_kind = 'call')
-    WHERE (outcome = 'denied' AND approval <> 'user_denied') OR http_response_status_code IN (401, 403)
-       -- Public pages that turn readers away are no policy of ours.
-       OR (told AND (NOT has_capability(capabilities, 'reads_untrusted') OR array_has_any(capabilities, make_array('reads_private', 'writes'))))
+    SELECT coalesce(agent, user_id, client_address, session_id) AS who, server, tool, arguments_hash, mcp_resource_uri, call_id, time, session_id, agent, user_id
+    FROM calls
+    WHERE event_kind = 'call'
+      AND ((outcome = 'denied' AND approval <> 'user_denied') OR http_response_status_code IN (401, 403)
+           -- Public pages that turn readers away are no policy of ours.
+           OR ((NOT has_capability(capabilities, 'reads_untrusted') OR array_has_any(capabilities, make_array('reads_private', 'writes')))
+               AND CASE WHEN outcome IN ('tool_error', 'protocol_error') THEN says_denied(concat_ws(' ', error_message, left(result_text, 400)))
+                        -- A short answer that begins with it, of a server that does not mark its errors.
+                        WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600 THEN begins_denied(left(result_text, 400)) END))
 ),
 refused AS (
     SELECT who, server, tool, coalesce(arguments_hash, mcp_resource_uri, call_id) AS what, min(time) AS time, min(call_id) AS call_id,

@@ -20,9 +20,7 @@ WITH captured AS (
            nullif(regexp_replace(coalesce(arguments, ''), '^.*?([\w.-]+\.(png|jpe?g|webp|zip|tar|tgz|gz|7z|dump|sql|bak|patch|diff|mp4|wav|m4a|har|pcap|tar\.gz|bundle))\b.*$', '\1', 'is'), coalesce(arguments, '')) AS file,
            coalesce(has_capability(capabilities, 'executes') AND regexp_like(arguments, '(\||&&|;)[^"]*\b(curl\s[^"]*(-T|-F|-d|--data\S*|--upload-file|--json|-X\s*(POST|PUT))|wget\s[^"]*--(post|body)-(file|data)|scp\s|rsync\s[^"]*:|(nc|ncat|netcat)\s|rclone\s+(copy|sync|move|rcat)|aws\s+s3\s+(cp|mv|sync)|gsutil\s[^"]*\bcp|gcloud\s+storage\s+cp|az\s+storage\s+\w+\s+upload|azcopy\s|mailx?\s+-|mutt\s|sendmail|swaks\s)|\b(curl|wget|nc)\s[^"]*(<\(|\$\(|`)\s*(tar|zip|pg_dump|mysqldump|git\s+(diff|bundle|archive)|xclip|pbpaste)\b'), false) AS both_in_one
     FROM (SELECT call_id, session_id, time, time_end, server, tool, capabilities, event_kind, method, outcome,
-                 CASE WHEN has_capability(capabilities, 'executes')
-                      THEN command_text(arguments)
-                      ELSE arguments END AS arguments
+                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
           FROM calls)
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
       AND (regexp_like(tool, 'screen_?shot|screen_?capture|capture_?screen|take_?picture|clipboard|record_?(screen|audio)|microphone|webcam|key_?log|export_?(all|database|archive)|create_?(archive|zip|dump)|git_?diff|dump_', 'i')
@@ -31,12 +29,9 @@ WITH captured AS (
 ),
 shell AS (                       -- commands that send, also of tools that are only known to run commands
     SELECT call_id
-    FROM (SELECT call_id,
-                 command_text(arguments) AS text
-          FROM calls
-          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
-            AND session_id IN (SELECT session_id FROM captured))
-    WHERE command_sends(text)
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
+      AND session_id IN (SELECT session_id FROM captured) AND command_sends(command_text(arguments))
 ),
 sent AS (
     SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page,

@@ -30,8 +30,7 @@ random AS (
 ),
 built AS (                       -- a command that puts what it reads into the name
     SELECT call_id, session_id, time, regexp_replace(text, '^.*?\b(nslookup|dig|host|ping|getent|Resolve-DnsName|curl|wget)\b([^|;&]*).*$', '\1\2', 'is') AS command
-    FROM (SELECT call_id, session_id, time,
-                 command_text(arguments) AS text
+    FROM (SELECT call_id, session_id, time, command_text(arguments) AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'cancelled'))
     WHERE regexp_like(text, '\b(nslookup|dig|host|ping|getent\s+hosts|Resolve-DnsName)\b[^|;&"]*(\$\([^)]*\)|`[^`]*`)\.[\w-]+\.[a-z]{2,}|\b(nslookup|dig|host|ping|Resolve-DnsName)\b[^|;&"]*\s\S*(xxd|base64|base32)|\|\s*(xxd|base64|base32|od)\b[^"]*\b(nslookup|dig|host|ping|Resolve-DnsName)\b', 'i')

@@ -16,8 +16,7 @@
 -- params = { pieces = 8, max_piece = 600 }
 WITH shell AS (                  -- commands that send, or that ask for an address or a name with the piece in it
     SELECT call_id
-    FROM (SELECT call_id,
-                 command_text(arguments) AS text
+    FROM (SELECT call_id, command_text(arguments) AS text
           FROM calls
           WHERE call_id IN (SELECT sink_call_id FROM flows WHERE kind IN ('content', 'value') AND destination IS NOT NULL AND has_capability(sink_capabilities, 'executes')))
     WHERE command_sends(text)

@@ -25,9 +25,7 @@ WITH rules AS (
                           AND NOT regexp_like(arguments, '"(message|mail|e_?mail|thread|msg)_?ids?"\s*:', 'i')
                           AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i'), false) AS by_key
           FROM (SELECT call_id, session_id, agent, server, tool, time, user_email, user_id, capabilities, arguments_bytes,
-                       CASE WHEN has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
-                            THEN command_text(arguments)
-                            ELSE arguments END AS arguments
+                       CASE WHEN has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes THEN command_text(arguments) ELSE arguments END AS arguments
                 FROM calls
                 WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')))
     WHERE (by_key OR regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?\w*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')

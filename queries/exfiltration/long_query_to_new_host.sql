@@ -7,7 +7,7 @@
 --   can carry data away in its address.
 --   high: private data was read before in the session, and several such addresses, or a very long one, went to one host. medium: one, after private data was read.
 --   low: none was. Addresses that a result gave as they are (links, signed downloads) and internal hosts are left out; so are hosts that `min_sessions` sessions of the lake use.
---   Short values in clear text are not seen here; flows from a result are content_sent_out.
+--   Short values in clear text are not seen here; what came out of a private result is private_content_to_new_place, and encoded content_sent_encoded.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0086", "atlas.AML.T0077", "attack.T1567", "attack.T1041", "attack.T1132.001"]
 -- falsepositives = ["search pages and maps whose state stands in the address", "tracking links that the agent builds"]

@@ -18,11 +18,9 @@
 -- params = { min_bytes = 80, min_share = 0.3 }
 WITH shell AS (                  -- commands that send
     SELECT call_id
-    FROM (SELECT call_id,
-                 command_text(arguments) AS text
-          FROM calls
-          WHERE call_id IN (SELECT sink_call_id FROM flows WHERE kind = 'content' AND destination IS NOT NULL AND has_capability(sink_capabilities, 'executes')))
-    WHERE command_sends(text)
+    FROM calls
+    WHERE call_id IN (SELECT sink_call_id FROM flows WHERE kind = 'content' AND destination IS NOT NULL AND has_capability(sink_capabilities, 'executes'))
+      AND command_sends(command_text(arguments))
 ),
 sent AS (
     SELECT session_id, agent, sink_call_id, min(time) AS time, min(destination) AS destination, min(source_call_id) AS source_call_id, min(source_time) AS source_time,

@@ -43,8 +43,7 @@ source AS (
 ),
 shell AS (                       -- commands that send, also of tools that are only known to run commands
     SELECT call_id, regexp_like(text, '(@|(-T|--upload-file)\s*|<\s*)[''"\\]*[\w./~]|\|\s*(curl|nc|ncat|netcat|mailx?|sendmail|mutt)\b|\b(scp|sftp|rsync|rclone|gsutil|azcopy|aws\s+s3|gcloud\s+storage|az\s+storage|lftp)\s|\$\(|`|InFile|--(post|body)-file[=\s]') AS sends_file
-    FROM (SELECT call_id,
-                 command_text(arguments) AS text
+    FROM (SELECT call_id, command_text(arguments) AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
             AND session_id IN (SELECT session_id FROM source))

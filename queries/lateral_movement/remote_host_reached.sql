@@ -20,8 +20,7 @@ WITH hit AS (
            lower(coalesce(nullif(regexp_replace(arguments, '^.*?\b(scp|rsync)\s(?:[^|;&]*?[\s"''=\\])??(?:(?:rsync|scp|sftp)://)?([\w.-]+@([A-Za-z0-9.-]+)|(([A-Za-z0-9-]+\.)+[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*|(\d{1,3}\.){3}\d{1,3})):.*$', '\3\4', 's'), arguments),
                           regexp_replace(arguments, '^.*?\b(ssh|sftp|mosh|autossh|winrs|evil-winrm|(?i:Enter-PSSession|New-PSSession|Invoke-Command)|psexec\w*|plink|wmic)(\.exe)?\s(?:[^|;&]*?[\s\"''=:\\])??([\w.-]+@([A-Za-z0-9.-]+)|((?i:-(?:ComputerName|HostName))\s+|-r:|/node:|-i\s+|\\\\\\\\)?(([A-Za-z0-9-]+\.)+[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*|(\d{1,3}\.){3}\d{1,3}))[:\s"''\\/;|&].*$', '\4\6', 's'))) AS host,
            regexp_like(arguments, '\bsshpass\s+-\w*p|\[secret:password|-(p|Password|pw)\s+\S+[^|;&]*\b(psexec|winrs|plink)|\bplink\s[^|;&]*-pw\s|\bpsexec\S*\s[^|;&]*-p\s+\S', 'i') AS with_password
-    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome,
-                 command_text(arguments) AS arguments
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, command_text(arguments) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
     WHERE regexp_like(arguments, '(["`;&|(]|\\n|\bsudo|\btimeout\s+\S+|\bsshpass\s[^|;&"]*?|\b(ba|z|da|k)?sh\s+-\w*c\s+[''\\"]*|\b(cmd|powershell|pwsh)(\.exe)?\s+[-/](c|Command)\s+[''\\"]*)\s*(/usr/bin/)?(ssh|scp|sftp|rsync|mosh|autossh|winrs|evil-winrm|(?i:Enter-PSSession|New-PSSession|Invoke-Command)|psexec\w*|plink|wmic)(\.exe)?\s[^|;&]*?([\w.-]+@[A-Za-z0-9.-]+|(?i:-(ComputerName|HostName))\s|-r:|/node:|\\\\\\\\[A-Za-z0-9]|\s([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+[:\s"''\\])')

@@ -19,7 +19,7 @@ WITH denied AS (
     SELECT call_id, session_id, agent, user_id, auth_subject, host_name, server, tool, arguments_hash, time, concat_ws('/', agent, user_id, auth_subject) AS principal
     FROM calls
     WHERE (outcome = 'denied' OR http_response_status_code IN (401, 403)
-           OR (outcome IN ('tool_error', 'protocol_error') AND regexp_like(concat_ws(' ', error_message, left(result_text, 300)), '\b40[13]\b|forbidden|unauthori[sz]ed|access denied|permission denied|not (allowed|permitted)', 'i'))) AND event_kind = 'call' AND method = 'tools/call'
+           OR (outcome IN ('tool_error', 'protocol_error') AND says_denied(concat_ws(' ', error_message, left(result_text, 400))))) AND event_kind = 'call' AND method = 'tools/call'
       AND approval <> 'user_denied' AND arguments_bytes >= $min_bytes AND arguments_hash IS NOT NULL
 ),
 twin AS (

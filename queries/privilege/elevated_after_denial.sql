@@ -18,7 +18,7 @@ WITH refused AS (
     SELECT call_id, session_id, server, tool, time, arguments
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND (outcome = 'denied' OR http_response_status_code IN (401, 403)
-          OR (outcome IN ('tool_error', 'protocol_error') AND regexp_like(concat_ws(' ', error_message, left(result_text, 300)), '\b40[13]\b|denied|forbidden|not allowed|unauthori[sz]ed|not permitted|permission|privilege|access right|requires? (admin|approval|elevat)', 'i')))
+          OR (outcome IN ('tool_error', 'protocol_error') AND says_denied(concat_ws(' ', error_message, left(result_text, 400)))))
 ),
 pair AS (
     SELECT r.call_id AS refused_id, r.time AS refused_at, r.tool AS refused_tool, c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, c.approval,

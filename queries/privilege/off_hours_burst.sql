@@ -4,6 +4,7 @@
 -- status = "test"
 -- description = """
 --   At least min_calls calls within an hour of the day in which, and beside which, this user (or agent, where the log names no user) has no call on any of its earlier
+--   days.
 --   high: private data was read and then sent, or something was destroyed, run or paid. medium: private reads or side effects, with twice min_days of
 --   history. low: anything else.
 --   Quiet until the user was active on min_days of the 30 days before; the finding says on how many. Hours are UTC, which does not matter for one's own hours. Works on metadata alone.
