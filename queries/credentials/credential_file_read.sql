@@ -72,7 +72,7 @@ sent_by_command AS (             -- a command that sends the file, which need no
                        regexp_replace(command_text(arguments), '\s-i\s*[^\s|;&"]+|IdentityFile[= ][^\s|;&"]+', ' ', 'g') AS text
                 FROM calls
                 WHERE event_kind = 'call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_text))
-    WHERE regexp_like(text, '\bcurl\s[^|;&]*(@|-T|--upload-file|-F)|\bwget\s[^|;&]*--(post|body)-file|\|\s*(curl|nc|ncat|netcat|mailx?|sendmail|mutt)\s|\b(nc|ncat|netcat)\s[^|;&"]*<|\b(scp|rsync)\s[^|;&"]*:|\baws\s+s3\s+(cp|mv|sync)\s|\bgsutil\s[^|;&"]*\scp\s|\bgsutil\s+cp\s|\brclone\s+(copy|sync|move)|\bgh\s+gist\s+create\s')
+    WHERE command_sends(text)
       AND path <> text AND length(path) <= 1024 AND is_credential_path(path)
       AND NOT regexp_like(text, '://(localhost|127\.|10\.|192\.168\.|\[::1\])|--from-file|s3://[^\s"]*\s+[^\s|;&"]*$')
 ),
