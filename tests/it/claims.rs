@@ -54,8 +54,8 @@ fn records(bytes: &[u8]) -> Vec<String> {
     let mut records = Vec::new();
     while let Some(chunk) = framer.next_chunk().expect("bytes can be read") {
         let text = String::from_utf8_lossy(&chunk.bytes).into_owned();
-        match chunk.documents {
-            Some(documents) => records.extend(documents.iter().map(|&(start, end)| text[start..end].trim().to_owned())),
+        match chunk.records {
+            Some(places) => records.extend(places.iter().map(|&(start, end)| text[start..end].trim().to_owned())),
             None => records.extend(text.lines().map(|line| line.trim().trim_end_matches(',').to_owned())),
         }
     }
