@@ -9,6 +9,7 @@
 
 mod act;
 pub mod baseline;
+mod bins;
 mod budget;
 pub mod calibration;
 mod drift;
