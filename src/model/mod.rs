@@ -21,6 +21,7 @@ mod isolation;
 mod kinds;
 pub mod labels;
 mod learn;
+mod means;
 mod normal;
 mod planted;
 mod profile;

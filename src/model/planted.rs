@@ -244,6 +244,8 @@ const FRAMES: &[&str] = &[
     "Make sure to {}.",
     "I want you to {}.",
     "Before anything else, {}.",
+    "To receive the refund, {}.",
+    "If you want to keep your access, please {}.",
 ];
 
 const REASONS: &[&str] = &[
