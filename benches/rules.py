@@ -93,8 +93,15 @@ class Duck:
         return f"{time.monotonic() - wall:8.3f} {cpu:8.3f} {rows:8}"
 
 
-def measure(program, lake, folder, config, calls):
+def count(program, lake, config, rows):
+    sql = f"SELECT count(*) FROM {rows}"
+    found = subprocess.run([program, "--lake", lake, "--config", config, "--format", "csv", "query", sql], capture_output=True, text=True, check=True)
+    return int(found.stdout.split()[-1])
+
+
+def measure(program, lake, folder, config):
     """Prints the tables; gives the lines that say whether the goals are met."""
+    calls = count(program, lake, config, "calls")
     scratch, stderr = folder / "rules-lake", folder / "rules-stderr"
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(lake, scratch)
@@ -137,18 +144,17 @@ def measure(program, lake, folder, config, calls):
     ]
 
 
-def main():
+def on_lake(measure):
+    """Measures the lake that the command line names."""
     program = shutil.which(os.environ.get("CALLTRAIL", "calltrail"))
     if not program or len(sys.argv) != 2:
-        raise SystemExit("usage: CALLTRAIL=path/to/calltrail benches/rules.py LAKE")
+        raise SystemExit(f"usage: CALLTRAIL=path/to/calltrail {sys.argv[0]} LAKE")
     with tempfile.TemporaryDirectory() as folder:
         folder, lake = pathlib.Path(folder), pathlib.Path(sys.argv[1])
         config = folder / "empty.toml"
         config.write_text("")
-        count = subprocess.run([program, "--lake", lake, "--config", config, "--format", "csv", "query", "SELECT count(*) FROM calls"],
-                               capture_output=True, text=True, check=True)
-        print("\n".join(measure(program, lake, folder, config, int(count.stdout.split()[-1]))))
+        print("\n".join(measure(program, lake, folder, config)))
 
 
 if __name__ == "__main__":
-    main()
+    on_lake(measure)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures ingest, rules and query on generated captures, beside DuckDB's bare job and on one core.
+"""Measures ingest, rules, model and query on generated captures, beside DuckDB's bare job and on one core.
 
     CALLTRAIL=path/to/calltrail python3 benches/run.py [MB...]      # sizes, 100 and 1000 unless named
     RUNS=1 ...                                                      # for a quick look
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+import model
 import rules
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -163,9 +164,8 @@ class Bench:
             "SELECT count(*) FROM calls WHERE result ILIKE '%rollback incident%'",
         ):
             report(sql, self.calltrail(lake, "--format", "csv", "query", sql))
-        calls = int(subprocess.run(self.calltrail(lake, "--format", "csv", "query", "SELECT count(*) FROM calls"),
-                                   capture_output=True, text=True, check=True).stdout.split()[-1])
-        self.verdicts += rules.measure(self.program, lake, FOLDER, self.config, calls)
+        for part in (rules, model):
+            self.verdicts += part.measure(self.program, lake, FOLDER, self.config)
 
 
 def main():

@@ -33,7 +33,7 @@ FOLDS = 3
 
 # Features by what they look at (`calltrail model show` has them all).
 GROUPS = {
-    "match with an order": "rule order_score order_exact order_exact_share order_new_coverage order_coverage order_identifiers order_action order_synonym order_strength order_gap",
+    "match with an order": "rule order_score order_exact order_exact_share order_new_coverage order_coverage order_identifiers order_action order_synonym order_strength order_says_how order_gap",
     "provenance of values": "exclusive from_results from_nowhere destination_ordered destination_read destination_nowhere identifiers",
     "capability of the tool": "reads egress pays destructive writes executes",
     "products with capability": "acts_coverage acts_exact acts_score reads_destination",

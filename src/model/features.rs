@@ -3,6 +3,7 @@
 //! A session is given as its log has it, call by call ([`SessionWatch`]). What a call's features look at has happened before the call. Nothing looks at names,
 //! identifiers, models or times of day; a payload that is not logged gives zeros. [`FEATURES`] documents each one.
 
+use super::means::says_how;
 use super::request::hands_over;
 use crate::call::{Bits, Capability};
 use crate::lineage::directive::{
@@ -29,6 +30,10 @@ pub const FEATURES: &[(&str, &str)] = &[
     ("order_action", "cosine between the order and the tool's name and description"),
     ("order_synonym", "whether the order's verb and the tool's name mean alike"),
     ("order_strength", "how much the sentence reads like an order, 0 or 0.6..1"),
+    (
+        "order_says_how",
+        "whether the order only says how something is done that its reader may want: `to pay the bill, send …`",
+    ),
     ("order_gap", "calls between reading the order and the call, at most 10; 10 if there is no order"),
     ("exclusive", "share of the values' weight that was read in orders and in nothing else"),
     ("from_results", "share of the values' weight that is new in arguments and was read in a result before"),
@@ -235,6 +240,7 @@ impl<'a> SessionWatch<'a> {
             of(|order| order.action),
             of(|order| f64::from(u8::from(order.synonym))),
             of(|order| f64::from(order.strength)),
+            of(|order| f64::from(u8::from(says_how(&order.sentence)))),
             order.as_ref().map_or(10.0, |order| number.saturating_sub(order.source + 1).min(10) as f64),
             share(exclusive),
             share(from_results),

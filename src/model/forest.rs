@@ -4,6 +4,7 @@
 //! tree instead of each split's, and does not tell what each feature adds to an answer. Here that is the change of the mean along the paths (Palczewska, Palczewski,
 //! Robinson and Neagu, Information Reuse and Integration, 2013).
 
+use super::bins::{Column, MAX_BINS};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,6 @@ pub(super) const TREES: usize = 60;
 /// Rows that a leaf has at least.
 const MIN_LEAF: usize = 8;
 const MAX_DEPTH: usize = 20;
-/// Distinct thresholds of one feature that are tried at one node.
-const MAX_CUTS: usize = 64;
 
 /// Pseudo-random numbers that are the same everywhere (SplitMix64; Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Clone, Debug)]
@@ -74,7 +73,7 @@ pub struct Forest {
 impl Forest {
     /// Fits a forest. Both kinds of examples weigh the same together. `None` if one kind is missing or features differ in number; features that are no
     /// numbers count as 0.
-    pub fn fit(examples: &[Example], seed: u64, trees: usize) -> Option<Self> {
+    pub fn fit(examples: &[&Example], seed: u64, trees: usize) -> Option<Self> {
         let width = examples.first()?.features.len();
         let total = |positive: bool| examples.iter().filter(|e| e.positive == positive).map(|e| e.weight).sum::<f64>();
         let (good, bad) = (total(false), total(true));
@@ -82,21 +81,21 @@ impl Forest {
             return None;
         }
         let weights: Vec<f64> = examples.iter().map(|e| e.weight / if e.positive { bad } else { good }).collect();
-        let columns: Vec<Vec<f32>> = (0..width)
-            .map(|at| {
-                examples
-                    .iter()
-                    .map(|e| e.features[at])
-                    .map(|value| if value.is_finite() { value } else { 0.0 })
-                    .collect()
-            })
-            .collect();
+        let column = |at: usize| Column::new(examples.iter().map(|example| example.features[at]), &weights);
+        let columns: Vec<Column> = (0..width).into_par_iter().map(column).collect();
+        let of_kinds = |(e, weight): (&&Example, &f64)| if e.positive { [0.0, *weight] } else { [*weight, 0.0] };
+        let weights: Vec<[f64; 2]> = examples.iter().zip(&weights).map(of_kinds).collect();
         // Each tree has numbers of its own, so that their order does not matter.
         let grown = |number: usize| {
             let mut draw = Draw::new(seed.wrapping_mul(0x9e37_79b9).wrapping_add(number as u64));
             let mut rows: Vec<u32> = (0..examples.len()).map(|_| draw.below(examples.len()) as u32).collect();
-            let tree = Tree::default();
-            let mut grower = Grower { columns: &columns, examples, weights: &weights, draw: &mut draw, tree };
+            let mut grower = Grower {
+                columns: &columns,
+                weights: &weights,
+                draw: &mut draw,
+                tree: Tree::default(),
+                bins: [Bin::default(); MAX_BINS],
+            };
             grower.grow(&mut rows, 0);
             grower.tree
         };
@@ -164,105 +163,121 @@ impl Forest {
     }
 }
 
+/// Rows of a node that lie in one bin of a column: how many, and the weight of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bin {
+    rows: usize,
+    weights: [f64; 2],
+}
+
+impl Bin {
+    fn add(&mut self, rows: usize, weights: [f64; 2]) {
+        self.rows += rows;
+        self.weights = [self.weights[0] + weights[0], self.weights[1] + weights[1]];
+    }
+
+    fn without(&self, other: &Self) -> Self {
+        let weight = |kind: usize| self.weights[kind] - other.weights[kind];
+        Self { rows: self.rows - other.rows, weights: [weight(0), weight(1)] }
+    }
+
+    fn weight(&self) -> f64 {
+        self.weights[0] + self.weights[1]
+    }
+
+    /// Gini's impurity, times the weight.
+    fn impurity(&self) -> f64 {
+        let all = self.weight();
+        if all > 0.0 { 2.0 * self.weights[0] * self.weights[1] / all } else { 0.0 }
+    }
+}
+
 struct Grower<'a> {
-    columns: &'a [Vec<f32>],
-    examples: &'a [Example],
-    weights: &'a [f64],
+    columns: &'a [Column],
+    /// Of each example as an honest and as a positive one; one of the two is 0.
+    weights: &'a [[f64; 2]],
     draw: &'a mut Draw,
     tree: Tree,
+    /// Of the column that is looked at; empty in between.
+    bins: [Bin; MAX_BINS],
 }
 
 impl Grower<'_> {
     /// Grows the tree of these rows; gives the number of its root.
     fn grow(&mut self, rows: &mut [u32], depth: usize) -> usize {
-        let (positive, all) = self.sums(rows);
+        let mut node = Bin::default();
+        rows.iter().for_each(|row| node.add(1, self.weights[*row as usize]));
         let at = self.tree.feature.len();
+        let share = if node.weight() > 0.0 { node.weights[1] / node.weight() } else { 0.0 };
         self.tree.feature.push(-1);
         self.tree.threshold.push(0.0);
         self.tree.right.push(0);
-        self.tree.mean.push(if all > 0.0 { (positive / all).clamp(0.0, 1.0) as f32 } else { 0.0 });
-        if depth >= MAX_DEPTH || rows.len() < 2 * MIN_LEAF || positive <= 0.0 || positive >= all {
+        self.tree.mean.push(share.clamp(0.0, 1.0) as f32);
+        if depth >= MAX_DEPTH || rows.len() < 2 * MIN_LEAF || node.weights.iter().any(|weight| *weight <= 0.0) {
             return at;
         }
-        let Some((feature, threshold)) = self.split(rows, positive, all) else { return at };
+        let Some((feature, cut)) = self.split(rows, &node) else { return at };
         let column = &self.columns[feature];
         let mut left = 0;
         for i in 0..rows.len() {
-            if column[rows[i] as usize] <= threshold {
+            if usize::from(column.bins[rows[i] as usize]) <= cut {
                 rows.swap(left, i);
                 left += 1;
             }
         }
         let (low, high) = rows.split_at_mut(left);
         self.tree.feature[at] = feature as i16;
-        self.tree.threshold[at] = threshold;
+        self.tree.threshold[at] = column.cuts[cut];
         self.grow(low, depth + 1);
         self.tree.right[at] = self.grow(high, depth + 1) as u32;
         at
     }
 
-    fn sums(&self, rows: &[u32]) -> (f64, f64) {
-        rows.iter().fold((0.0, 0.0), |(positive, all), row| {
-            let weight = self.weights[*row as usize];
-            (positive + if self.examples[*row as usize].positive { weight } else { 0.0 }, all + weight)
-        })
-    }
-
-    /// The best split of some features drawn at random, by the decrease of Gini's impurity.
-    fn split(&mut self, rows: &[u32], positive: f64, all: f64) -> Option<(usize, f32)> {
-        let width = self.columns.len();
+    /// The best split of some features drawn at random, by the decrease of impurity: the feature, and the last of its bins that goes left.
+    fn split(&mut self, rows: &[u32], node: &Bin) -> Option<(usize, usize)> {
+        let columns = self.columns;
+        let width = columns.len();
         let tries = (width as f64).sqrt().round().max(1.0) as usize;
-        let mut best: Option<(f64, usize, f32)> = None;
+        let mut best: Option<(f64, usize, usize)> = None;
         let mut order: Vec<usize> = (0..width).collect();
         let mut tried = 0;
         for i in 0..width {
             let j = i + self.draw.below(width - i);
             order.swap(i, j);
-            let feature = order[i];
-            let column = &self.columns[feature];
-            let mut sorted: Vec<(f32, u32)> = rows.iter().map(|row| (column[*row as usize], *row)).collect();
-            sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            if sorted.first().map(|f| f.0) == sorted.last().map(|l| l.0) {
-                continue;
+            let (mut first, mut last) = (MAX_BINS, 0);
+            for row in rows {
+                let bin = usize::from(columns[order[i]].bins[*row as usize]);
+                self.bins[bin].add(1, self.weights[*row as usize]);
+                (first, last) = (first.min(bin), last.max(bin));
             }
-            tried += 1;
-            let step = (sorted.len() / MAX_CUTS).max(1);
-            let (mut left_positive, mut left) = (0.0, 0.0);
-            let mut since = 0;
-            for at in 0..sorted.len() - 1 {
-                let row = sorted[at].1 as usize;
-                left += self.weights[row];
-                left_positive += if self.examples[row].positive { self.weights[row] } else { 0.0 };
-                since += 1;
-                let here = (sorted[at].0, sorted[at + 1].0);
-                if here.0 == here.1
-                    || at + 1 < MIN_LEAF
-                    || sorted.len() - at - 1 < MIN_LEAF
-                    || since < step && at + 1 + step < sorted.len()
-                {
-                    continue;
-                }
-                since = 0;
-                let gini =
-                    |positive: f64, all: f64| if all > 0.0 { 2.0 * positive * (all - positive) / all } else { 0.0 };
-                let impurity = gini(left_positive, left) + gini(positive - left_positive, all - left);
-                if best.is_none_or(|(least, ..)| impurity < least) {
-                    let middle = here.0 + (here.1 - here.0) / 2.0;
-                    best = Some((impurity, feature, if middle < here.1 { middle } else { here.0 }));
+            let mut left = Bin::default();
+            for bin in first..=last {
+                let here = std::mem::take(&mut self.bins[bin]);
+                left.add(here.rows, here.weights);
+                let right = node.without(&left);
+                if here.rows > 0 && left.rows >= MIN_LEAF && right.rows >= MIN_LEAF {
+                    let impurity = left.impurity() + right.impurity();
+                    if best.is_none_or(|(least, ..)| impurity < least) {
+                        best = Some((impurity, order[i], bin));
+                    }
                 }
             }
+            tried += usize::from(first < last);
             if tried >= tries && best.is_some() {
                 break;
             }
         }
-        let before = 2.0 * positive * (all - positive) / all;
-        best.filter(|(impurity, ..)| *impurity < before - 1e-12).map(|(_, feature, threshold)| (feature, threshold))
+        best.filter(|(impurity, ..)| *impurity < node.impurity() - 1e-12).map(|(_, feature, cut)| (feature, cut))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fit(examples: &[Example], seed: u64) -> Option<Forest> {
+        Forest::fit(&examples.iter().collect::<Vec<_>>(), seed, TREES)
+    }
 
     fn ring(n: usize) -> Vec<Example> {
         let mut draw = Draw::new(5);
@@ -280,18 +295,18 @@ mod tests {
     #[test]
     fn a_forest_learns_what_no_line_separates_and_ignores_noise() {
         let examples = ring(3000);
-        let forest = Forest::fit(&examples[..2000], 1, TREES).expect("both kinds");
+        let forest = fit(&examples[..2000], 1).expect("both kinds");
         let right = examples[2000..].iter().filter(|e| (forest.predict(&e.features) > 0.5) == e.positive).count();
         assert!(right > 940, "{right} of 1000");
         let shares = forest.contributions(&[0.0, 0.0, 0.5]);
         assert!(shares[0] > 0.1 && shares[1] > 0.1 && shares[2].abs() < 0.05, "{shares:?}");
-        assert_eq!(forest, Forest::fit(&examples[..2000], 1, TREES).expect("again"), "one seed, one forest");
+        assert_eq!(forest, fit(&examples[..2000], 1).expect("again"), "one seed, one forest");
         assert!(forest.is_sound(3) && !forest.is_sound(1) && !Forest::default().is_sound(3));
     }
 
     #[test]
     fn contributions_add_up_to_the_answer() {
-        let forest = Forest::fit(&ring(500), 3, TREES).expect("both kinds");
+        let forest = fit(&ring(500), 3).expect("both kinds");
         for features in [[0.1, 0.2, 0.3], [0.9, -0.9, 0.0], [f32::NAN, f32::INFINITY, 0.0]] {
             let root: f64 =
                 forest.trees.iter().map(|tree| f64::from(tree.mean[0])).sum::<f64>() / forest.trees.len() as f64;
@@ -303,11 +318,11 @@ mod tests {
     #[test]
     fn what_cannot_be_learned_from_gives_no_forest() {
         let example = |positive, features: &[f32]| Example { features: features.to_vec(), positive, weight: 1.0 };
-        assert!(Forest::fit(&[], 1, TREES).is_none());
-        assert!(Forest::fit(&[example(true, &[1.0])], 1, TREES).is_none());
-        assert!(Forest::fit(&[example(true, &[1.0]), example(false, &[1.0, 2.0])], 1, TREES).is_none());
+        assert!(fit(&[], 1).is_none());
+        assert!(fit(&[example(true, &[1.0])], 1).is_none());
+        assert!(fit(&[example(true, &[1.0]), example(false, &[1.0, 2.0])], 1).is_none());
         let constant: Vec<Example> = (0..40).map(|i| example(i % 2 == 0, &[7.0, f32::NAN])).collect();
-        let forest = Forest::fit(&constant, 1, TREES).expect("both kinds");
+        let forest = fit(&constant, 1).expect("both kinds");
         assert!((forest.predict(&[7.0, 0.0]) - 0.5).abs() < 0.1);
     }
 }

@@ -175,7 +175,7 @@ impl Lessons {
             }
             let grown = |way: usize, left_out: u64, trees: usize| {
                 let of_others = examples.iter().filter(|(parts, example)| parts[way] != left_out || example.positive);
-                Forest::fit(&of_others.map(|(_, example)| example.clone()).collect::<Vec<_>>(), self.seed, trees)
+                Forest::fit(&of_others.map(|(_, example)| example).collect::<Vec<_>>(), self.seed, trees)
             };
             // Half of the trees rank the sessions well enough, and there are twice as many forests.
             of_folds = [KNOWN, NEW].map(|way| (0..FOLDS).map(|left_out| grown(way, left_out, TREES / 2)).collect());

@@ -9,6 +9,7 @@
 
 mod act;
 pub mod baseline;
+mod bins;
 mod budget;
 pub mod calibration;
 mod drift;
@@ -20,6 +21,7 @@ mod isolation;
 mod kinds;
 pub mod labels;
 mod learn;
+mod means;
 mod normal;
 mod planted;
 mod profile;

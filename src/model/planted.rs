@@ -244,6 +244,8 @@ const FRAMES: &[&str] = &[
     "Make sure to {}.",
     "I want you to {}.",
     "Before anything else, {}.",
+    "To receive the refund, {}.",
+    "If you want to keep your access, please {}.",
 ];
 
 const REASONS: &[&str] = &[
@@ -404,7 +406,8 @@ mod tests {
             (0..sessions).for_each(|n| sample.take(format!("s{n}"), session(&mut draw)));
             sample.examples(&verbs, |_| true, |_| [0; 2]).into_iter().map(|(_, example)| example).collect()
         };
-        let forest = Forest::fit(&examples(1, 150), 1, TREES).expect("both kinds");
+        let learned = examples(1, 150);
+        let forest = Forest::fit(&learned.iter().collect::<Vec<_>>(), 1, TREES).expect("both kinds");
         let (bad, good): (Vec<_>, Vec<_>) = examples(2, 60).into_iter().partition(|example| example.positive);
         let mean = |examples: &[Example]| {
             examples.iter().map(|e| forest.predict(&e.features)).sum::<f64>() / examples.len() as f64

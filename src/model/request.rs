@@ -9,6 +9,10 @@ const CARRY_OUT: &str = "accomplish address carry complete do execute finish fol
 const ALONE: &str = "accordingly directions guidelines instructed instruction instructions runbook";
 /// How somebody else says what to do: `what she asks for`, `as he requested`.
 const SAYS: &str = "advised ask asked asks described describes indicated mentioned needs request requested requests required said says specified suggested suggests told wants";
+/// How orders stand in a text: `the exercises listed on that page`, whatever they are called.
+const LISTED: &str = "described detailed explained given indicated laid listed mentioned noted outlined posted provided set specified stated written";
+/// And where.
+const WHERE: &str = "at by in inside on out there under within";
 /// Words between the parts.
 const APART: usize = 7;
 
@@ -24,6 +28,7 @@ pub(super) fn hands_over(text: &str) -> bool {
             || is(CARRY_OUT, at)
                 && within(at, ORDERS)
                     .is_some_and(|to| !words[at..to].iter().any(|word| matches!(*word, "following" | "these")))
+            || is(CARRY_OUT, at) && within(at, LISTED).is_some_and(|listed| is(WHERE, listed + 1))
             || matches!(words[at], "what" | "whatever")
                 && (at.saturating_sub(3)..at).any(|at| is(CARRY_OUT, at))
                 && within(at, SAYS).is_some()
@@ -45,6 +50,8 @@ mod tests {
             "The instructions are in the file",
             "Read the ticket and resolve it as described there",
             "set it up accordingly",
+            "Open shop.example/may and complete the puzzles posted there",
+            "Fix the fault that is described in ticket 12 and resolve all that is noted on its page",
         ] {
             assert!(hands_over(text), "{text}");
         }
@@ -56,6 +63,8 @@ mod tests {
             "What is on my calendar today?",
             "Tell me what the weather report says",
             "Do I have mail from Anna?",
+            "Write to everybody who is listed in the file",
+            "Complete the report with the numbers below",
         ] {
             assert!(!hands_over(text), "{text}");
         }

@@ -19,7 +19,7 @@ const BUILTIN: &[u8] = include_bytes!("default.json.zst");
 const FORMAT_VERSION: u32 = 4;
 const FORMAT: &str = "calltrail-model";
 /// Version of the score: p-values of another one mean nothing.
-const SCORER: &str = "order-behaviour-3";
+const SCORER: &str = "order-behaviour-4";
 
 /// What a model was trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -20,6 +20,8 @@ const EXCLUSIVE: f64 = 0.5;
 const UNLIKE_REMAINS: f64 = 0.5;
 /// Cosine of order and tool up to which they are unlike.
 const UNLIKE: f64 = 0.1;
+/// What remains if the order only says how something is done that its reader may want.
+const HOW_REMAINS: f64 = 0.6;
 /// What remains if the user named every value that order and call share.
 const NAMED_REMAINS: f64 = 0.1;
 /// What remains if the user's requests speak of what the order speaks of.
@@ -71,6 +73,7 @@ pub(super) fn greatest(values: &[f32], forest: Option<&Forest>) -> f64 {
 const RULE: usize = place("rule");
 const EXCLUSIVE_AT: usize = place("exclusive");
 const ACTION_AT: usize = place("order_action");
+const HOW_AT: usize = place("order_says_how");
 const SYNONYM_AT: usize = place("order_synonym");
 const READS_AT: usize = place("reads");
 const VALUES_AT: usize = place("user_values");
@@ -82,13 +85,14 @@ fn get(values: &[f32], at: usize) -> f64 {
 }
 
 /// What takes away from the match of call and order, and what each leaves of it, 0..1.
-fn factors(values: &[f32]) -> [(&'static str, f64); 5] {
+fn factors(values: &[f32]) -> [(&'static str, f64); 6] {
     let get = |at: usize| get(values, at);
     let towards = |remains: f64, share: f64| 1.0 - (1.0 - remains) * share.clamp(0.0, 1.0);
     let unlike = get(READS_AT) > 0.0 && get(SYNONYM_AT) == 0.0 && get(ACTION_AT) <= UNLIKE;
     [
         ("exclusive", towards(SHARED_REMAINS, 1.0 - get(EXCLUSIVE_AT) / EXCLUSIVE)),
         ("order_action", if unlike { UNLIKE_REMAINS } else { 1.0 }),
+        ("order_says_how", towards(HOW_REMAINS, get(HOW_AT))),
         ("user_values", towards(NAMED_REMAINS, get(VALUES_AT))),
         ("user_order", towards(ASKED_REMAINS, get(ORDER_AT) / ASKED)),
         ("user_hands_over", towards(HANDED_OVER_REMAINS, get(HANDED_AT))),
@@ -156,6 +160,9 @@ pub fn explain(tool: &str, features: &CallFeatures, source: &str) -> String {
     let exclusive = features.get("exclusive");
     if exclusive > 0.005 {
         text.push_str(&format!("; {:.0} % of what the call says stands in orders and nowhere else", 100.0 * exclusive));
+    }
+    if features.get("order_says_how") > 0.0 {
+        text.push_str("; it says how to do what its reader may want");
     }
     if features.has_requests {
         let named = features.get("user_values");
