@@ -155,6 +155,14 @@ pub struct Turn {
     pub model: Option<Text>,
 }
 
+/// A line of another log that a record carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    pub text: String,
+    /// When the carrier says that it was written.
+    pub time: Option<Nanos>,
+}
+
 impl Decoded {
     /// Adds a part that cannot be read. Of very many, the last one stands for the rest.
     pub fn reject(&mut self, text: &str, reject: Reject) {
