@@ -247,10 +247,20 @@ impl Context {
         Ok(self.runtime.block_on(Session::new(providers, options))?)
     }
 
-    /// The range of `--since` and `--until`.
-    fn range(&self, since: Option<crate::config::units::When>, until: Option<crate::config::units::When>) -> TimeRange {
+    /// The range of `--since` and `--until`. One that nothing can be in is a slip, and would look like a quiet time.
+    fn range(
+        &self,
+        since: Option<crate::config::units::When>,
+        until: Option<crate::config::units::When>,
+    ) -> Result<TimeRange, CommandError> {
         let micros = |when: crate::config::units::When| when.resolve(ui::now()).timestamp_micros();
-        TimeRange { since: since.map(micros), until: until.map(micros) }
+        let range = TimeRange { since: since.map(micros), until: until.map(micros) };
+        match range {
+            TimeRange { since: Some(since), until: Some(until) } if since > until => {
+                Err(CommandError::usage("the range is empty: --since is later than --until".to_owned()))
+            }
+            _ => Ok(range),
+        }
     }
 
     /// The format asked for, if the command knows it.

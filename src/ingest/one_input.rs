@@ -1,13 +1,13 @@
 //! One input: recognised, framed, decoded on every core, its chunks taken back in order.
 
 use super::decode::{self, Counts, DecodedChunk, SourceView, decode};
-use super::refuse::MAX_UNKNOWN;
+use super::refuse::may_grow_known;
 use super::sources::{Recognised, SourceRow, Spool, head_key};
-use super::unknown::shape_of;
+use super::unknown::{is_blank, shape_of};
 use super::{IngestError, Ingester, Progress, digest_of, number_of, reject_id};
 use crate::call::Text;
 use crate::enrich::Enricher;
-use crate::source::frame::{Chunk, Framer, Place};
+use crate::source::frame::{Chunk, Framer, MAX_RECORD, Place};
 use crate::source::input::{Bytes, Input, Stat, is_passing};
 use crate::source::pairing::Scope;
 use std::collections::VecDeque;
@@ -96,7 +96,11 @@ impl Ingester<'_> {
         // A mapping that is no longer in the configuration leaves the file to whoever knows it.
         let known_format = known.and_then(|row| self.formats.named(row.format.as_deref()?));
         let format = known_format.or_else(|| self.format_of(&framer, &hints));
-        if waits && format.is_none() && at.is_none() && framer.head().len() < MAX_UNKNOWN as usize {
+        if waits
+            && format.is_none()
+            && at.is_none()
+            && may_grow_known(framer.head().len() as u64, framer.is_within_first())
+        {
             // Too little is there to tell what it is.
             return Ok(Left { source_id: String::new(), place: framer.place(false) });
         }
@@ -108,7 +112,11 @@ impl Ingester<'_> {
         row.format =
             format.and_then(|at| self.formats.get(at)).map(|f| f.id().to_owned()).or_else(|| row.format.take());
         row.last_read = self.now;
-        let (at, failed, is_cut) = if format.is_none() && !framer.head().is_empty() {
+        let tells_nothing = format.is_none() && (is_blank(framer.head()) || framer.head().len() > MAX_RECORD);
+        if tells_nothing {
+            row.saved.unknown_to.clone_from(&self.fingerprint);
+        }
+        let (at, failed, is_cut) = if format.is_none() && !tells_nothing {
             let shape = shape_of(framer.head());
             self.note_unknown(&name, &shape);
             (at, self.reject_all(at, input, &mut framer, &shape), false)

@@ -3,12 +3,17 @@
 use super::decode;
 use super::sources::OpenTail;
 use super::{Ingester, reject_id};
-use crate::source::frame::Framer;
+use crate::source::frame::{Framer, MAX_RECORD};
 use crate::source::input::{Input, is_passing};
 use std::io::{self, Read};
 
 /// Bytes of a file of unknown format that are looked at again when it has grown.
-pub(super) const MAX_UNKNOWN: u64 = 1 << 20;
+const MAX_UNKNOWN: u64 = 1 << 20;
+
+/// Whether somebody may know the file when it has grown: it is short, or its first record has no end yet.
+pub(super) fn may_grow_known(length: u64, is_within_first: bool) -> bool {
+    length <= MAX_UNKNOWN || is_within_first && length <= MAX_RECORD as u64
+}
 
 impl Ingester<'_> {
     /// The stream broke off: what follows in the file cannot be read, and a row says so.
@@ -37,6 +42,7 @@ impl Ingester<'_> {
         let first_bytes =
             String::from_utf8_lossy(&framer.head()[..framer.head().len().min(decode::FIRST_BYTES)]).into_owned();
         let start = self.sources.rows[at].counts;
+        let is_within_first = framer.is_within_first();
         let mut length = 0;
         let mut lines = 0;
         let failed = loop {
@@ -55,7 +61,7 @@ impl Ingester<'_> {
         let reason = format!("unknown format: {shape}");
         self.reject(at, &decode::RejectedPiece { position, reason, first_bytes });
         let row = &mut self.sources.rows[at];
-        if length <= MAX_UNKNOWN && !input.comes_once() {
+        if may_grow_known(length, is_within_first) && !input.comes_once() {
             // Perhaps only the start of a file that somebody is writing: when it has grown, it is looked at from here again.
             let reject_id = reject_id(&row.source_id, start.bytes);
             row.saved.open_tail = Some(OpenTail { length, lines, reject_id: Some(reject_id) });

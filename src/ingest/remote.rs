@@ -3,14 +3,14 @@
 //! An object is read in pieces of a few MB, the next one while the last is worked on, so that memory is bounded and no
 //! connection stays open for as long as an ingest takes. Every piece must be of the version that was listed.
 
-use crate::lake::StorageOptions;
 use crate::lake::store::{connect, explain, shown, start, wait};
+use crate::lake::{OWN, StorageOptions};
 use crate::source::input::{self, Bytes, Found, Input, InputError, Remote, RemoteInput, Stat};
 use futures::{StreamExt as _, TryStreamExt as _};
 use glob::{MatchOptions, Pattern};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -165,9 +165,14 @@ fn find(store: &Arc<dyn ObjectStore>, base: &str, key: &str) -> Result<Vec<Objec
         wait(async move { store.list(prefix.as_ref()).try_collect::<Vec<_>>().await }).map_err(unreadable)?
     };
     let listed = listed.map_err(|error| unreadable(explain(&error)))?;
-    let is_meant = |meta: &ObjectMeta| match &pattern {
-        Some(pattern) => matches_from(pattern, meta.location.as_ref()),
-        None => is_visible_below(prefix.as_ref(), meta.location.as_ref()),
+    let lakes = lakes_of(listed.iter().map(|meta| meta.location.as_ref()));
+    let is_meant = |meta: &ObjectMeta| {
+        let key = meta.location.as_ref();
+        let is_below = match &pattern {
+            Some(pattern) => matches_from(pattern, key),
+            None => is_visible_below(prefix.as_ref(), key),
+        };
+        is_below && !lakes.iter().any(|lake| key.starts_with(lake))
     };
     let found: Vec<Object> = listed.into_iter().filter(is_meant).map(object).collect();
     if found.is_empty() { Err(InputError::NothingMatches(name)) } else { Ok(found) }
@@ -184,6 +189,13 @@ fn matches_from(pattern: &Pattern, key: &str) -> bool {
 fn is_visible_below(prefix: &str, key: &str) -> bool {
     let below = key.strip_prefix(prefix).unwrap_or_default().trim_start_matches('/');
     !below.is_empty() && !below.split('/').any(|part| part.starts_with('.'))
+}
+
+/// Prefixes of the lakes among objects: a lake may lie beside the logs, and is none.
+fn lakes_of<'a>(keys: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let own = format!("{OWN}/");
+    let start = |key: &str| key.match_indices(&own).map(|(at, _)| at).find(|at| *at == 0 || key[..*at].ends_with('/'));
+    keys.filter_map(|key| Some(key[..start(key)?].to_owned())).collect()
 }
 
 /// One object.
@@ -413,6 +425,22 @@ mod tests {
         );
         assert!(matches!(find(&store, "s3://b", "logs/[a"), Err(InputError::Pattern { .. })));
         assert!(matches!(find(&store, "s3://b", "a//b"), Err(InputError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_lake_among_the_objects_is_no_log() {
+        let keys = ["a.jsonl", "lake/_calltrail/key", "lake/calls/x.parquet", "lakes/b.jsonl", "x_calltrail/c.jsonl"];
+        let store = store(&keys.map(|key| (key, b"{}".to_vec())));
+        for (key, expected) in [
+            ("", vec!["a.jsonl", "lakes/b.jsonl", "x_calltrail/c.jsonl"]),
+            ("*", vec!["a.jsonl", "lakes/b.jsonl", "x_calltrail/c.jsonl"]),
+        ] {
+            let found = find(&store, "s3://b", key).unwrap();
+            let names: Vec<_> = found.iter().filter_map(|object| object.name.strip_prefix("s3://b/")).collect();
+            assert_eq!(names, expected, "{key}");
+        }
+        // Folders on this machine are told by the same name.
+        assert_eq!(OWN, input::LAKE_FOLDER);
     }
 
     #[test]

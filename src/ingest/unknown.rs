@@ -2,6 +2,11 @@
 
 use crate::source::json::Object;
 
+/// Nothing but white space and a byte-order mark: nothing to be unknown.
+pub(super) fn is_blank(head: &[u8]) -> bool {
+    head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii().is_empty()
+}
+
 /// What the first lines of an unknown file look like: keys of objects, or the kinds of characters, no values.
 pub(super) fn shape_of(head: &[u8]) -> String {
     let known: [(&[u8], &str); 4] = [

@@ -40,7 +40,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Folder beside the tables with what is CallTrail's own.
-const OWN: &str = "_calltrail";
+pub(crate) const OWN: &str = "_calltrail";
 /// Old versions stay readable: an alert names the versions it was found in, and evidence must not expire by itself.
 const HISTORY: [(&str, &str); 2] = [
     ("delta.logRetentionDuration", "interval 36500 days"),

@@ -108,7 +108,13 @@ impl<R: Read> Framer<R> {
         };
         let framing = known.unwrap_or_else(|| framing_of(&rest[..filled], ended));
         let (spare, tail, waits, before_open) = (Vec::new(), Vec::new(), false, None);
-        Ok(Self { reader, framing, rest, filled, spare, offset, ended, digest, waits, tail, before_open, failed })
+        let mut framer =
+            Self { reader, framing, rest, filled, spare, offset, ended, digest, waits, tail, before_open, failed };
+        // What a stream is shows in its first record, however long that is.
+        while known.is_none() && !framer.ended && framer.filled <= MAX_RECORD && framer.whole_records().is_none() {
+            framer.failed = framer.fill_up_to((2 * framer.filled).min(MAX_RECORD + 1)).err();
+        }
+        Ok(framer)
     }
 
     /// Leaves an unfinished last record for a later reader, unless it is too long for one.
@@ -139,6 +145,11 @@ impl<R: Read> Framer<R> {
         &self.rest[..self.filled]
     }
 
+    /// Whether the head ends within the first record: that is longer than what was read, or its end is still to come.
+    pub fn is_within_first(&self) -> bool {
+        self.whole_records().is_none()
+    }
+
     /// Takes back the buffer of a chunk.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         if self.spare.len() < MAX_SPARE && (CHUNK / 2..4 * CHUNK).contains(&buffer.capacity()) {
@@ -155,12 +166,7 @@ impl<R: Read> Framer<R> {
             if self.ended && self.filled == 0 {
                 return self.failed.take().map_or(Ok(None), Err);
             }
-            let cut = match self.framing {
-                Framing::Lines => self.lines().map(|end| (end, None)),
-                Framing::Documents => documents(self.head(), self.ended && !self.waits),
-                Framing::Rows => csv::rows(self.head()),
-            };
-            if let Some((end, records)) = cut {
+            if let Some((end, records)) = self.whole_records() {
                 return Ok(Some(self.take(end, records, false)));
             }
             if self.ended && self.waits && self.filled <= MAX_RECORD {
@@ -189,6 +195,15 @@ impl<R: Read> Framer<R> {
         }
     }
 
+    /// Where whole records end, and where they stand unless they are lines. `None`: more is needed.
+    fn whole_records(&self) -> Option<(usize, Pieces)> {
+        match self.framing {
+            Framing::Lines => self.lines().map(|end| (end, None)),
+            Framing::Documents => documents(self.head(), self.ended && !self.waits),
+            Framing::Rows => csv::rows(self.head()),
+        }
+    }
+
     /// Where whole lines end, parts of a line kept together. `None`: more is needed.
     fn lines(&self) -> Option<usize> {
         let end = memchr::memrchr(b'\n', self.head())? + 1;
@@ -203,7 +218,10 @@ impl<R: Read> Framer<R> {
     }
 
     fn fill_more(&mut self) -> io::Result<()> {
-        let want = self.filled + CHUNK;
+        self.fill_up_to(self.filled + CHUNK)
+    }
+
+    fn fill_up_to(&mut self, want: usize) -> io::Result<()> {
         match fill(&mut self.reader, &mut self.rest, &mut self.filled, want) {
             Ok(ended) => {
                 self.ended = ended;
@@ -309,7 +327,11 @@ fn framing_of(head: &[u8], whole: bool) -> Framing {
         let first = memchr::memchr(b'\n', head).map(|end| &head[..end]);
         return if first.is_some_and(csv::is_head) { Framing::Rows } else { Framing::Lines };
     }
-    let Some(line_end) = memchr::memchr(b'\n', &head[start..]).map(|at| start + at) else { return Framing::Lines };
+    let Some(line_end) = memchr::memchr(b'\n', &head[start..]).map(|at| start + at) else {
+        // A long array of records on one line is no record, which would have a largest length.
+        let is_array = head[start] == b'[' && head.get(json::skip_space(head, start + 1)) == Some(&b'{');
+        return if is_array && !whole { Framing::Documents } else { Framing::Lines };
+    };
     let value_end = json::skip_value(head, start);
     if value_end <= line_end {
         return Framing::Lines;

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+/// Folder by which a lake is known: what is CallTrail's own in it.
+pub const LAKE_FOLDER: &str = "_calltrail";
 /// Suffixes of compressed files, left out of the name that formats see.
 const COMPRESSION: &[&str] = &["gz", "zst", "zstd", "bz2", "xz"];
 /// Bytes read at a time from a compressed file.

@@ -14,7 +14,7 @@ pub mod registry;
 pub mod sqlite;
 pub mod time;
 
-use crate::call::{Call, IdType, Nanos, Position, Prompt, Side, Text, ToolDefinition};
+use crate::call::{Call, IdType, Nanos, Outcome, Position, Prompt, Side, Text, ToolDefinition};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -125,8 +125,9 @@ pub enum Event {
     Amend { key: PairKey, call: Box<Call> },
     /// Something that is paired by the same ids is none of ours (a built-in tool), so its response is not waited for.
     Foreign { key: PairKey },
-    /// `notifications/cancelled`: the request will not be answered. The notification itself is a `Request` of its own.
-    Cancel { key: PairKey, time: Option<Nanos> },
+    /// `notifications/cancelled`: the request will not be answered, because it was cancelled or took too long (`outcome`). The
+    /// notification itself is a `Request` of its own.
+    Cancel { key: PairKey, time: Option<Nanos>, outcome: Outcome },
     /// Fills empty fields of later calls in the same lane, or of the whole source as far as it is of the context's own
     /// `source_format`: a file may hold several.
     Context { lane: Lane, whole_source: bool, call: Box<Call> },
@@ -152,6 +153,14 @@ pub enum Event {
 pub struct Turn {
     pub time: Option<Nanos>,
     pub model: Option<Text>,
+}
+
+/// A line of another log that a record carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    pub text: String,
+    /// When the carrier says that it was written.
+    pub time: Option<Nanos>,
 }
 
 impl Decoded {

@@ -245,3 +245,20 @@ fn overlapping_slices_add_nothing_and_pair_across() {
         place.assert_nothing_lost();
     }
 }
+
+#[test]
+fn a_long_first_record_that_was_cut_off_is_read_when_it_is_whole() {
+    let place = Place::new();
+    let text = "x".repeat(3 << 20);
+    let ask = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"look_up","arguments":{{"text":"{text}"}}}}}}"#
+    );
+    let log = wrapped(0, "client_to_server", &ask)
+        + &wrapped(1, "server_to_client", r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#);
+    let path = place.write("long.jsonl", &log[..2 << 20]);
+    place.run(3, ["ingest".as_ref(), path.as_os_str()]);
+    place.write("long.jsonl", &log);
+    assert_eq!(place.ingest([&path])["calls"], 1);
+    assert_eq!(place.one("SELECT count(*) FROM rejects"), 0);
+    place.assert_nothing_lost();
+}

@@ -98,6 +98,14 @@ fn cases() -> Vec<Case> {
         ),
         case("surrogate.jsonl", good.clone() + &call("2", r#"{"a":"\ud83d"}"#), (2, 0), Some("lone_surrogate")),
         case("long_line.jsonl", good.clone() + &long + &call("3", "{}"), (2, 1), None),
+        case(
+            "long_first_line.jsonl",
+            call("2", &format!("{{\"text\":\"{}\"}}", "x".repeat(3 << 20))) + &answer("2", "ok"),
+            (1, 0),
+            Some("payload_capped"),
+        ),
+        case("too_long_first_line.jsonl", long + &good, (1, 1), None),
+        case("blank.jsonl", "\u{feff}\n \t\n\n", (0, 0), None),
         nothing("binary.bin", (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>()),
         nothing("prose.txt", "dear diary\ntoday nothing was logged\n"),
     ]
@@ -239,6 +247,29 @@ fn paths_that_lead_nowhere_are_named() {
     }
     let said = place.run(3, ["ingest", "nothing/*.jsonl"]);
     assert!(said.stderr.contains("nothing/*.jsonl"), "{}", said.stderr);
+}
+
+#[test]
+fn a_lake_that_stands_among_the_logs_is_not_read() {
+    let place = Place::new();
+    place.write("good.jsonl", call("1", "{}"));
+    for run in ["first", "second"] {
+        let said = place.run(0, ["ingest", "."]);
+        assert!(run == "first" || said.stderr.contains("is a lake"), "{}", said.stderr);
+        assert_eq!(place.one("SELECT count(*) FROM sources"), 1, "{run}");
+    }
+    place.run(3, ["ingest", "lake"]);
+}
+
+#[test]
+fn a_range_that_ends_before_it_starts_is_refused() {
+    let place = Place::new();
+    place.ingest([place.write("good.jsonl", call("1", "{}"))]);
+    for command in [["detect", ""], ["score", ""], ["alerts", "list"]] {
+        let args = command.into_iter().filter(|word| !word.is_empty());
+        let said = place.run(2, args.chain(["--since", "2026-11-10", "--until", "2026-11-09"]));
+        assert!(said.stderr.contains("--since is later than --until"), "{}", said.stderr);
+    }
 }
 
 #[test]

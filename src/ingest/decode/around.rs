@@ -5,6 +5,7 @@
 
 use crate::call::{Flag, Nanos, TimeSource};
 use crate::source::json::{self, Object};
+use crate::source::mapping::{EpochUnit, TimeFormat};
 use crate::source::{Event, time};
 use regex::Regex;
 use std::borrow::Cow;
@@ -20,7 +21,7 @@ pub(super) enum Parts<'a> {
 }
 
 /// Members in which collectors keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, Splunk's HEC, Loki; exports of
-/// CloudWatch, Cloud Logging, Azure Monitor, Elasticsearch and Splunk; GELF.
+/// CloudWatch, Cloud Logging, Azure Monitor, Elasticsearch and Splunk; GELF; answers of Elasticsearch and Loki.
 const LINE_KEYS: &[&str] = &[
     "log",
     "MESSAGE",
@@ -38,9 +39,13 @@ const LINE_KEYS: &[&str] = &[
     "full_message",
     "short_message",
     "properties",
+    "Log",
+    "Log_s",
+    "hits",
+    "data",
 ];
-/// Members in which they keep several, each in an object of its own: CloudWatch, Azure.
-const LIST_KEYS: &[&str] = &["logEvents", "events", "records"];
+/// Members in which they keep several, each in an object of its own: CloudWatch, Azure, Elasticsearch, Loki.
+const LIST_KEYS: &[&str] = &["logEvents", "events", "records", "hits", "streams", "result", "values"];
 /// Members in which they keep when it was written: Docker and Splunk, Logstash, Loki, Fluent Bit, journald in microseconds, Azure, Splunk.
 const TIME_KEYS: &[&str] = &[
     "time",
@@ -71,6 +76,11 @@ static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
     ];
     Regex::new(&format!("^(?:{})", prefixes.join("|"))).expect("the pattern is well formed")
 });
+/// The time of RFC 3164, which leaves the year out.
+static SYSLOG_TIME: LazyLock<TimeFormat> =
+    LazyLock::new(|| TimeFormat::parse("%b %e %H:%M:%S", EpochUnit::Auto).expect("the pattern is well formed"));
+/// Its length.
+const SYSLOG_TIME_LENGTH: usize = 15;
 /// Colours and other sequences for a terminal (ECMA-48 CSI).
 static CSI: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\x1b\[[0-?]*[ -/]*[@-~]").expect("the pattern is well formed"));
@@ -85,6 +95,9 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
             _ => Parts::OneOf(lines),
         };
     }
+    if let Some((_, line)) = loki(text).filter(|_| is_array) {
+        return Parts::OneOf(vec![line]);
+    }
     if is_array {
         return Parts::All(json::elements(text));
     }
@@ -94,15 +107,23 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
     unprefixed(text).map_or(Parts::None, |text| Parts::OneOf(vec![text]))
 }
 
-/// When a collector or a runtime wrote the record, and whether its zone was assumed.
-pub(super) fn time(text: &str, json: Option<&Object<'_>>) -> Option<(Nanos, bool)> {
+/// When a collector or a runtime wrote the record, and whether its zone was assumed. The file's last change lends its year.
+pub(super) fn time(text: &str, json: Option<&Object<'_>>, mtime: Option<Nanos>) -> Option<(Nanos, bool)> {
     if let Some(object) = json {
         return TIME_KEYS.iter().find_map(|key| time::member(object, key));
+    }
+    if let Some((time, _)) = loki(text) {
+        return Some((time, false));
     }
     let prefix = PREFIX.find(text)?.as_str();
     // Behind a priority, `<13>`, if there is one.
     let mut words = prefix.split(' ').map(|word| word.rsplit('>').next().unwrap_or(word));
-    words.find_map(|word| time::rfc3339(&word.replace(',', "."))).map(|time| (time, false))
+    if let Some(time) = words.find_map(|word| time::rfc3339(&word.replace(',', "."))) {
+        return Some((time, false));
+    }
+    let syslog = prefix.strip_prefix('<').and_then(|text| Some(text.split_once('>')?.1)).unwrap_or(prefix);
+    let found = SYSLOG_TIME.read(syslog.get(..SYSLOG_TIME_LENGTH)?, None, mtime)?;
+    Some((found.nanos, found.zone_assumed))
 }
 
 /// Gives events without a time that of what was around them.
@@ -146,6 +167,13 @@ fn line(raw: &str) -> Option<Cow<'_, str>> {
     (!line.is_empty()).then(|| if line.len() == text.len() { text.clone() } else { Cow::Owned(line.to_owned()) })
 }
 
+/// An entry of a stream of Loki: `["1794474002000000000","the line"]`, perhaps with labels behind them.
+fn loki(text: &str) -> Option<(Nanos, Cow<'_, str>)> {
+    text.strip_prefix('[').filter(|rest| rest.trim_start().starts_with('"'))?;
+    let [time, line, ..] = json::elements(text)[..] else { return None };
+    Some((json::string(time)?.parse().ok()?, json::string(line)?))
+}
+
 /// Objects one after the other on a line: files that were joined without a line end between them.
 fn joined(text: &str) -> Parts<'_> {
     let (mut objects, mut at) = (Vec::new(), 0);
@@ -179,4 +207,22 @@ fn unprefixed(text: &str) -> Option<Cow<'_, str>> {
     }
     let rest = text[PREFIX.find(text)?.end()..].trim_ascii();
     (!rest.is_empty()).then_some(Cow::Borrowed(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn syslog_has_the_year_of_the_files_last_change() {
+        let mtime = time::rfc3339("2026-01-02T00:00:00Z");
+        for (line, expected) in [
+            ("Jan  2 00:00:01 gw tap[7]: {", "2026-01-02T00:00:01Z"),
+            ("<134>Dec 31 23:59:59 gw tap: {", "2025-12-31T23:59:59Z"),
+        ] {
+            let expected = time::rfc3339(expected).map(|time| (time, true));
+            assert_eq!(self::time(line, None, mtime), expected, "{line}");
+            assert_eq!(self::time(line, None, None), None, "standard input has no year to lend");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::SourceView;
 use super::around::{self, Parts};
 use crate::call::Position;
 use crate::source::json::Object;
-use crate::source::{Decoded, Record, Reject};
+use crate::source::{Carried, Decoded, Record, Reject};
 
 /// Wrappers in wrappers that are opened: colours, `docker compose logs --timestamps` of a line that another collector has put into JSON.
 const DEPTH: usize = 5;
@@ -88,7 +88,7 @@ impl Reading<'_> {
             return Known::Noise;
         }
         if let Some(at) = claimed {
-            return self.decode(at, &record);
+            return self.decode(at, &record, depth);
         }
         let mut is_noise = false;
         let found = match around::parts(text, parsed.as_ref(), is_array) {
@@ -98,7 +98,7 @@ impl Reading<'_> {
             Parts::All(texts) => self.all(&texts, depth),
         };
         if let Some(known) = found {
-            if let Some(time) = around::time(text, parsed.as_ref()) {
+            if let Some(time) = around::time(text, parsed.as_ref(), source.hints.mtime) {
                 around::stamp(&mut self.out.events, time);
             }
             return known;
@@ -107,7 +107,7 @@ impl Reading<'_> {
             return Known::Noise;
         }
         if let Some(at) = source.formats.route_otherwise(&record) {
-            return self.decode(at, &record);
+            return self.decode(at, &record, depth);
         }
         Known::Rejected(match broken {
             Some(error) => json_error(&error),
@@ -120,11 +120,11 @@ impl Reading<'_> {
         })
     }
 
-    fn decode(&mut self, at: usize, record: &Record<'_>) -> Known {
+    fn decode(&mut self, at: usize, record: &Record<'_>, depth: usize) -> Known {
         let formats = &self.source.formats;
         let Some(format) = formats.get(at) else { return Known::Noise };
         self.votes[at] += 1;
-        match format.decode(record, self.out) {
+        let known = match format.decode(record, self.out) {
             Ok(()) if self.out.events.is_empty() && self.out.rejected.is_empty() => Known::Noise,
             Ok(()) => {
                 self.out.origin = crate::source::origin(format.id());
@@ -135,9 +135,31 @@ impl Reading<'_> {
             }
             Err(reject) => {
                 self.out.clear();
-                Known::Rejected(reject.reason)
+                return Known::Rejected(reject.reason);
             }
+        };
+        let lines = if depth < DEPTH { format.carries(record) } else { Vec::new() };
+        lines.into_iter().fold(known, |known, line| self.carried(&line, depth, known))
+    }
+
+    /// Adds what another format knows of a line that the record carries; nobody need know it.
+    fn carried(&mut self, line: &Carried, depth: usize, known: Known) -> Known {
+        let mut own = std::mem::take(self.out);
+        let found = self.known(&line.text, depth, &mut false);
+        match found {
+            Some(Known::Events) => {
+                if let Some(time) = line.time {
+                    around::stamp(&mut self.out.events, (time, false));
+                }
+                own.events.append(&mut self.out.events);
+                own.rejected.append(&mut self.out.rejected);
+                own.origin = self.out.origin;
+            }
+            Some(Known::Rejected(reason)) => own.reject(&line.text, Reject { reason }),
+            _ => {}
         }
+        *self.out = own;
+        if self.out.events.is_empty() && self.out.rejected.is_empty() { known } else { Known::Events }
     }
 
     /// The text if a format knows it; else whether it is what is expected between the records of the source.

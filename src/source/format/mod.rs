@@ -37,7 +37,7 @@ pub mod toolhive_audit;
 pub mod vscode_chat_session;
 pub mod vscode_mcp_log;
 
-use super::{Decoded, Record, Reject};
+use super::{Carried, Decoded, Record, Reject};
 
 /// One log format.
 pub trait LogFormat: Sync {
@@ -54,6 +54,10 @@ pub trait LogFormat: Sync {
     /// # Errors
     /// The record is this format's but cannot be read; it goes to `rejects` and nothing is appended.
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject>;
+    /// Lines of other logs that a record of this format carries, as a collector does that reads files. Nobody need know them.
+    fn carries(&self, _record: &Record<'_>) -> Vec<Carried> {
+        Vec::new()
+    }
     /// Flags what was just decoded with whether its signature fits, where the format signs its records.
     fn judge(&self, _record: &Record<'_>, _key: &[u8], _out: &mut Decoded) {}
     /// Whether a line that no format claims is expected noise in a file of this format (interleaved stderr).

@@ -3,7 +3,8 @@
 //! Claude Code, Codex and Gemini CLI log one event when a tool has ended and another when its use was decided; gateways log
 //! requests with the attributes of the semantic conventions, which `otlp_traces` reads. Whether a tool is of an MCP server is
 //! often told by little, arguments and names are logged only if switched on, and most values are strings. Gemini CLI's own
-//! file holds the same records as plain JSON. Metrics and profiles are known noise.
+//! file holds the same records as plain JSON. Metrics and profiles are known noise. A Collector that reads files puts their lines
+//! into bodies: those go to the formats that know them.
 
 mod event;
 
@@ -12,7 +13,7 @@ use super::otlp_traces::call;
 use super::otlp_traces::span::{self, Attributes, Kind, Span};
 use crate::call::{Call, DurationSource, Flag, Nanos, Observer, Text, TimeSource};
 use crate::source::json::{self, Object};
-use crate::source::{Decoded, Event, Record, Reject, time};
+use crate::source::{Carried, Decoded, Event, Record, Reject, time};
 use event::Producer;
 use std::borrow::Cow;
 
@@ -44,15 +45,15 @@ impl LogFormat for OtlpLogs {
         if raw != "null" && !raw.starts_with('[') {
             return Err(Reject::new("resource logs are not an array"));
         }
-        for batch in json::elements(raw).into_iter().map(Object::trusted) {
-            let resource = Attributes::read(&batch.object("resource"));
-            for scope in either(&batch, "scopeLogs", "scope_logs").into_iter().map(Object::trusted) {
-                for record in either(&scope, "logRecords", "log_records").into_iter().map(Object::trusted) {
-                    LogRecord::read(&record).emit(&resource, out);
-                }
-            }
-        }
+        each(raw, |record, resource| LogRecord::read(record).emit(resource, out));
         Ok(())
+    }
+    fn carries(&self, record: &Record<'_>) -> Vec<Carried> {
+        let mut lines = Vec::new();
+        if let Some(raw) = record.json.and_then(resource_logs) {
+            each(raw, |record, resource| lines.extend(line(record, resource)));
+        }
+        lines
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {
         // What Gemini CLI's file holds beside log records: spans and metrics of the JavaScript SDK.
@@ -60,6 +61,30 @@ impl LogFormat for OtlpLogs {
             object.has("scopeMetrics") || (object.has("instrumentationScope") && object.has("startTime"))
         })
     }
+}
+
+/// Hands out each log record with its resource.
+fn each(resource_logs: &str, mut take: impl FnMut(&Object<'_>, &Attributes<'_>)) {
+    for batch in json::elements(resource_logs).into_iter().map(Object::trusted) {
+        let resource = Attributes::read(&batch.object("resource"));
+        for scope in either(&batch, "scopeLogs", "scope_logs").into_iter().map(Object::trusted) {
+            for record in either(&scope, "logRecords", "log_records").into_iter().map(Object::trusted) {
+                take(&record, &resource);
+            }
+        }
+    }
+}
+
+/// The line of another log that stands in the body, as text or, if the collector has parsed it, as a map.
+fn line(record: &Object<'_>, resource: &Attributes<'_>) -> Option<Carried> {
+    let known = LogRecord::read(record);
+    let body = record.get("body")?;
+    if known.is_own(resource) {
+        return None;
+    }
+    let map = || Some(span::to_json(body)).filter(|json| json.starts_with('{'));
+    let text = known.body.map(Cow::into_owned).or_else(map)?;
+    Some(Carried { text: text.trim().to_owned(), time: known.time }).filter(|line| !line.text.is_empty())
 }
 
 fn resource_logs<'a>(object: &Object<'a>) -> Option<&'a str> {
@@ -131,6 +156,11 @@ impl<'a> LogRecord<'a> {
             trace_id: span.str("traceId").and_then(|id| span::id(&id, 16)),
             span_id: span.str("spanId").and_then(|id| span::id(&id, 8)),
         }
+    }
+
+    /// Whether the record says by itself what it is.
+    fn is_own(&self, resource: &Attributes<'_>) -> bool {
+        self.attributes.string(&["mcp.method.name"]).is_some() || Producer::of(self, resource).is_some()
     }
 
     /// Emits what the record says of MCP.

@@ -44,6 +44,24 @@ fn pretty_documents_and_arrays_are_framed_by_value() {
 }
 
 #[test]
+fn a_long_array_on_one_line_is_framed_by_value() {
+    let element = format!("{{\"a\":\"{}\"}}", "x".repeat(CHUNK / 3));
+    assert_eq!(documents_of(format!("[{}]", [element.as_str(); 5].join(",")).as_bytes()), [element.as_str(); 5]);
+    // A batch of messages is one record.
+    assert_eq!(chunks(b"[{\"a\":1},{\"b\":2}]", 3).0, Framing::Lines);
+}
+
+#[test]
+fn the_head_holds_the_first_record_however_long() {
+    let line = format!("{{\"a\":\"{}\"}}\n", "x".repeat(3 * CHUNK));
+    let framer = |bytes: &[u8]| {
+        Framer::new(Slow(bytes, 1 << 16), 0, blake3::Hasher::new(), None).map(|framer| framer.is_within_first())
+    };
+    assert!(!framer(line.as_bytes()).expect("memory can be read"));
+    assert!(framer(&line.as_bytes()[..2 * CHUNK]).expect("memory can be read"));
+}
+
+#[test]
 fn a_log_whose_first_line_is_broken_stays_a_log() {
     let (framing, _) = chunks(b"{\"a\":\"cut\n{\"b\":1}\n{\"c\":2}\n", 5);
     assert_eq!(framing, Framing::Lines);

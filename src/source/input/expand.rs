@@ -1,10 +1,11 @@
 //! Paths → inputs: files, folders with all below them, patterns, `-`.
 //!
 //! Each folder is read once, however many links lead to it: a few links that point at each other would otherwise mean more files
-//! than there are. What is no file (pipe, socket, device) is passed over in folders, because reading it may never end.
+//! than there are. What is no file (pipe, socket, device) is passed over in folders, because reading it may never end. So is a
+//! lake: it often stands among the logs, is no log, and each ingest adds to it.
 
-use super::{Input, InputError, sort};
-use std::collections::HashSet;
+use super::{Input, InputError, LAKE_FOLDER, sort};
+use std::collections::{HashMap, HashSet};
 use std::fs::FileType;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -73,6 +74,8 @@ struct Search {
     walked: HashSet<PathBuf>,
     /// Links to folders, for when everything that is reached without links has been walked.
     links: Vec<PathBuf>,
+    /// Whether a folder is a lake or in one, of those that hold what patterns matched.
+    in_lakes: HashMap<PathBuf, bool>,
 }
 
 impl Search {
@@ -82,6 +85,7 @@ impl Search {
         for found in matches {
             any = true;
             match found {
+                Ok(path) if path.parent().is_some_and(|folder| self.is_in_lake(folder)) => {}
                 Ok(path) if path.is_dir() => self.folder(&path),
                 Ok(path) => self.entry(path),
                 Err(error) => self.unreadable(error.path().to_path_buf(), error.into()),
@@ -116,7 +120,11 @@ impl Search {
             let inner = || entry.path().strip_prefix(folder).map(|below| real.join(below)).unwrap_or_default();
             // A folder above one that was walked already comes to that one again.
             let known = is_dir && entry.depth() > 0 && self.walked.contains(&inner());
-            if !visible(&entry) || known {
+            let is_lake = is_dir && is_lake(entry.path());
+            if is_lake && visible(&entry) && (entry.depth() == 0 || self.walked.insert(inner())) {
+                self.skip(entry.path().to_path_buf(), "is a lake and no log");
+            }
+            if !visible(&entry) || known || is_lake {
                 if is_dir {
                     walk.skip_current_dir();
                 }
@@ -170,6 +178,16 @@ impl Search {
         target.ancestors().any(|above| self.walked.contains(above) && is_seen(above))
     }
 
+    /// Whether a folder is a lake or stands in one.
+    fn is_in_lake(&mut self, folder: &Path) -> bool {
+        if let Some(known) = self.in_lakes.get(folder) {
+            return *known;
+        }
+        let found = is_lake(folder) || folder.parent().is_some_and(|above| self.is_in_lake(above));
+        self.in_lakes.insert(folder.to_path_buf(), found);
+        found
+    }
+
     fn skip(&mut self, path: PathBuf, why: &'static str) {
         self.skipped.push(InputError::Skipped { path: path.to_string_lossy().into_owned(), why });
     }
@@ -183,9 +201,29 @@ fn is_hidden(name: &Path) -> bool {
     name.to_string_lossy().starts_with('.')
 }
 
+fn is_lake(folder: &Path) -> bool {
+    folder.join(LAKE_FOLDER).is_dir()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lake_among_the_logs_is_no_log() {
+        let dir = tempfile::tempdir().expect("folder");
+        for file in ["a/one.jsonl", "a/lake/_calltrail/key", "a/lake/calls/_delta_log/0.json", "a/lake/calls/x.parquet"]
+        {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().expect("folder")).expect("folder");
+            std::fs::write(path, "").expect("file");
+        }
+        for (given, skips) in [("", 1), ("a", 1), ("**/*", 1), ("a/*/*/*", 0), ("a/lake", 1)] {
+            let found = expand(&[dir.path().join(given).to_string_lossy().into_owned()]).expect("found");
+            let logs = usize::from(!given.starts_with("a/"));
+            assert_eq!((found.inputs.len(), found.skipped.len()), (logs, skips), "{given}: {:?}", found.skipped);
+        }
+    }
 
     #[cfg(unix)]
     #[test]

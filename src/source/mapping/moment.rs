@@ -45,10 +45,10 @@ pub enum DurationUnit {
 
 /// A time that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) nanos: Nanos,
+pub(crate) struct Moment {
+    pub(crate) nanos: Nanos,
     /// The text had no zone and the mapping names none, so UTC was assumed.
-    pub(super) zone_assumed: bool,
+    pub(crate) zone_assumed: bool,
 }
 
 impl TimeFormat {
@@ -93,7 +93,7 @@ impl TimeFormat {
     }
 
     /// Reads one time. `mtime` lends its year to patterns without one.
-    pub(super) fn read(&self, text: &str, zone: Option<Zone>, mtime: Option<Nanos>) -> Option<Moment> {
+    pub(crate) fn read(&self, text: &str, zone: Option<Zone>, mtime: Option<Nanos>) -> Option<Moment> {
         let text = text.trim();
         let certain = |nanos| Moment { nanos, zone_assumed: false };
         match self {

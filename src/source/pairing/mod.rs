@@ -149,7 +149,7 @@ impl Pairing {
                 let dropped = self.open.foreign(OpenKey::new(scope.stream, key));
                 self.count_foreign(dropped);
             }
-            Event::Cancel { key, time } => self.open.cancel(&OpenKey::new(scope.stream, key), time),
+            Event::Cancel { key, time, outcome } => self.open.cancel(&OpenKey::new(scope.stream, key), time, outcome),
             Event::Context { lane, whole_source, call } => {
                 if whole_source {
                     scope.source.add_context((*call).into());
@@ -313,14 +313,14 @@ impl Pairing {
         }
         let Half { mut call, mut observables, identity, chain, lane, connection, published, digest, .. } = request;
         let another = digest.is_some_and(|request| self.answered.note(request, &response.call));
-        let cancelled = call.outcome == Outcome::Cancelled;
+        let given_up = Some(call.outcome).filter(|outcome| matches!(outcome, Outcome::Cancelled | Outcome::Timeout));
         let session_lane = (call.method == "initialize" && response.lane != lane).then(|| response.lane.clone());
         finish::complete(&mut call, *response.call);
         if let Some(flag) = flag {
             call.flag(flag);
         }
-        if cancelled {
-            call.outcome = Outcome::Cancelled;
+        if let Some(outcome) = given_up {
+            call.outcome = outcome;
             call.flag(Flag::LateResponse);
         }
         observables.extend(response.observables);

@@ -221,10 +221,10 @@ impl Open {
         Some(response.call.source.length)
     }
 
-    /// Marks the request as cancelled by its sender.
-    pub(super) fn cancel(&mut self, key: &OpenKey, time: Option<Nanos>) {
+    /// Marks the request as given up by its sender.
+    pub(super) fn cancel(&mut self, key: &OpenKey, time: Option<Nanos>, outcome: Outcome) {
         if let Some(half) = self.entries.get_mut(key).and_then(|e| e.requests.back_mut()) {
-            half.call.outcome = Outcome::Cancelled;
+            half.call.outcome = outcome;
             half.call.time_end = half.call.time_end.or(time);
         }
     }

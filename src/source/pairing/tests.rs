@@ -206,6 +206,16 @@ fn a_cancelled_call_says_so_and_a_late_answer_does_not_hide_it() {
 }
 
 #[test]
+fn a_call_that_its_client_waited_for_too_long_has_timed_out() {
+    let mut log = Log::new();
+    let cancel = r#"{"ts":"2026-11-09T10:00:03Z","message":{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"reason":"McpError: MCP error -32001: Request timed out"}}}"#;
+    let found = log.read(&[ask("1", 1, "slow"), cancel.to_owned()].join("\n"));
+    assert_eq!(summary(&found), ["- unknown notifications/cancelled"]);
+    assert_eq!(summary(&log.end()), ["1 timeout slow"]);
+    assert_eq!(summary(&log.read(&answer("1", 9, "too late"))), ["1 timeout slow"]);
+}
+
+#[test]
 fn halves_in_two_files_of_a_stream_pair_in_either_order() {
     let whole = {
         let mut log = Log::new();

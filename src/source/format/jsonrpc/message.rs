@@ -89,13 +89,16 @@ fn request(
         call.event_kind = EventKind::Notification;
         call.result_state = PayloadState::None;
         call.outcome = Outcome::Unknown;
-        let cancelled = object.object("params").get("requestId").filter(|_| method == "notifications/cancelled");
-        let cancelled = cancelled.map(self::id);
+        let params = object.object("params");
+        let cancelled = params.get("requestId").filter(|_| method == "notifications/cancelled").map(self::id);
         out.events.push(Event::Request { key: None, lane: envelope.lane.clone(), call });
         if let Some(id) = cancelled {
             // Whoever cancels is the one who asked.
             let key = PairKey::JsonRpc { lane: envelope.lane.clone(), side, id };
-            out.events.push(Event::Cancel { key, time: envelope.time });
+            // Clients say so, too, of a request that they have waited for too long.
+            let is_late = params.str("reason").is_some_and(|reason| says_timeout(&reason));
+            let outcome = if is_late { Outcome::Timeout } else { Outcome::Cancelled };
+            out.events.push(Event::Cancel { key, time: envelope.time, outcome });
         }
         return;
     };
@@ -267,11 +270,16 @@ pub(crate) fn error_side(raw: &str, call: &mut Call) {
     call.error_type = code.map(|code| Text::from(code.to_string()));
     let says = |word: &str| call.error_message.as_ref().is_some_and(|m| m.to_ascii_lowercase().contains(word));
     call.outcome = match code {
-        Some(-32001) if says("timed out") || says("timeout") => Outcome::Timeout,
+        Some(-32001) if call.error_message.as_deref().is_some_and(says_timeout) => Outcome::Timeout,
         Some(-32000) if says("connection closed") => Outcome::TransportError,
         Some(-32800) => Outcome::Cancelled,
         _ => Outcome::ProtocolError,
     };
+}
+
+fn says_timeout(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    text.contains("timed out") || text.contains("timeout")
 }
 
 fn server_asked(result: &Object<'_>) -> bool {
