@@ -114,8 +114,8 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
         }
         AlertsCommand::Unsuppress(args) => return suppress::lift(context, &lake, args),
         AlertsCommand::Suppressions => return suppress::report(context, &lake, alerts),
-        AlertsCommand::List(selection) => (select(context, alerts, selection), Encoding::Table),
-        AlertsCommand::Export(args) => (select(context, alerts, &args.selection), Encoding::Jsonl),
+        AlertsCommand::List(selection) => (select(context, alerts, selection)?, Encoding::Table),
+        AlertsCommand::Export(args) => (select(context, alerts, &args.selection)?, Encoding::Jsonl),
         AlertsCommand::Incidents(_) => return Ok(0),
         AlertsCommand::Show { id, .. } => (vec![one(alerts, id)?], Encoding::Json),
     };
@@ -232,16 +232,16 @@ fn one(alerts: Vec<Alert>, id: &str) -> Result<Alert, CommandError> {
     }
 }
 
-fn select(context: &Context, alerts: Vec<Alert>, selection: &Selection) -> Vec<Alert> {
-    let range = context.range(selection.since, selection.until);
+fn select(context: &Context, alerts: Vec<Alert>, selection: &Selection) -> Result<Vec<Alert>, CommandError> {
+    let range = context.range(selection.since, selection.until)?;
     let min_level = selection.min_level.unwrap_or(Level::Informational);
-    alerts
+    let selected = alerts
         .into_iter()
         .filter(|alert| range.since.is_none_or(|since| alert.time() >= since))
         .filter(|alert| range.until.is_none_or(|until| alert.time() <= until))
         .filter(|alert| alert.finding.level >= min_level)
         .filter(|alert| selection.rules.is_empty() || selection.rules.contains(&alert.finding.rule_id))
         .filter(|alert| selection.history || alert.is_current())
-        .filter(|alert| selection.suppressed || alert.suppressed_by.is_none())
-        .collect()
+        .filter(|alert| selection.suppressed || alert.suppressed_by.is_none());
+    Ok(selected.collect())
 }

@@ -112,7 +112,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs, stop: &Stop) -> R
     // Who names rules wants these and nothing else.
     let is_named = args.only.is_empty() || args.only.iter().any(|id| id == MODEL_RULE);
     let model = (config.model.enabled && !args.no_model && is_named).then(|| score::load(context, None)).transpose()?;
-    let range: TimeRange = context.range(args.since.or(config.detect.since), args.until.or(config.detect.until));
+    let range: TimeRange = context.range(args.since.or(config.detect.since), args.until.or(config.detect.until))?;
     let lake = context.signed(context.open_lake()?)?;
     let suppressions = super::alerts::suppress::all(context, &lake)?;
     let notice = |text: &str| context.ui.say(visible(text));

@@ -247,10 +247,20 @@ impl Context {
         Ok(self.runtime.block_on(Session::new(providers, options))?)
     }
 
-    /// The range of `--since` and `--until`.
-    fn range(&self, since: Option<crate::config::units::When>, until: Option<crate::config::units::When>) -> TimeRange {
+    /// The range of `--since` and `--until`. One that ends before it begins is a slip: all would be quiet in it.
+    fn range(
+        &self,
+        since: Option<crate::config::units::When>,
+        until: Option<crate::config::units::When>,
+    ) -> Result<TimeRange, CommandError> {
         let micros = |when: crate::config::units::When| when.resolve(ui::now()).timestamp_micros();
-        TimeRange { since: since.map(micros), until: until.map(micros) }
+        let range = TimeRange { since: since.map(micros), until: until.map(micros) };
+        match (range.since, range.until) {
+            (Some(since), Some(until)) if since >= until => {
+                Err(CommandError::usage("--until is not after --since: `--since 7d --until 1d` is the week but its last day"))
+            }
+            _ => Ok(range),
+        }
     }
 
     /// The format asked for, if the command knows it.

@@ -63,7 +63,7 @@ pub(super) fn run(context: &Context, args: &ScoreArgs) -> Result<u8, CommandErro
             return Err(CommandError::usage(format!("{name} is a share between 0 and 1")));
         }
     }
-    let range = context.range(args.since, args.until);
+    let range = context.range(args.since, args.until)?;
     if args.check {
         return check(context, range, format, args.splits);
     }

@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<u8, CommandErro
     let reference = if args.new_reference || args.portable { None } else { reference(context, &args.out) };
     let lake = context.open_lake()?;
     let session = context.session(&lake)?;
-    let range = context.range(args.since, args.until);
+    let range = context.range(args.since, args.until)?;
     let (lessons, fitted, versions) = context.runtime.block_on(async {
         let ranged = session.for_rule(range).await?;
         let without = if args.with_alerted { HashSet::new() } else { alerted(&session).await? };
