@@ -30,6 +30,9 @@ kept AS (
     FROM carried d
     JOIN calls c ON c.call_id = d.call_id
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
+      -- Typed into the field of a form that is named for it.
+      AND NOT coalesce(regexp_like(c.tool, 'fill|type|input|form|log_?in|sign_?in', 'i')
+                       AND regexp_like(c.arguments, '"(name|label|field|element|selector|ref|id|key|title|placeholder)"\s*:\s*"[^"]*(passw|passcode|pwd|secret|token|\bpin\b|otp|code)[^{}]*"(value|text|content)"\s*:\s*"\[secret:', 'i'), false)
       AND array_has_any(c.capabilities, make_array('writes', 'executes', 'egress')) AND NOT has_capability(c.capabilities, 'credentials')
       AND NOT (has_capability(c.capabilities, 'reads_untrusted') AND NOT has_capability(c.capabilities, 'writes'))
 ),

@@ -30,7 +30,7 @@ WITH hit AS (
                    -- Next to nothing is left. To keep weeks or many megabytes is rotation.
                    || '|\bjournalctl\s+[^|;&"]*--vacuum-(time[=\s]+[''\\]*(0\w*|\d+\s*(us|ms|s|sec\w*|m|min\w*|h|hr|hours?))|size[=\s]+[''\\]*(0\w*|\d+[KB]?|[1-9]M)|files[=\s]+[01])([^.\w]|$)'
                    || '|\b(rm|shred|unlink|truncate|Remove-Item|del)\s[^|;&"]*(/var/log(/|\b)|/var/backups|\.(bash|zsh|python|psql|mysql)_history|auth\.log|audit\.log|\.claude/projects|\.codex/sessions|/var/spool/audit)|(^|[;&|"\s])>\s*(/var/log/\S+|~/\.(bash|zsh)_history)|\bln\s+-sf?\s+/dev/null\s+\S*(history|\.log)'
-                   || '|\baws\s+(cloudtrail\s+(delete-trail|stop-logging)|logs\s+delete-log-(group|stream)|(ec2|rds)\s+delete-\w*-?snapshot|backup\s+delete-\S+|guardduty\s+delete-detector|s3api\s+put-bucket-versioning[^|;&"]*Suspended)'
+                   || '|\baws\s+(cloudtrail\s+(delete-trail|stop-logging)|logs\s+delete-log-(group|stream)|(ec2|rds)\s+delete-\w*-?snapshot|backup\s+delete-\S+|guardduty\s+delete-detector|s3api\s+put-bucket-versioning[^|;&"]*Suspended|s3api\s+put-bucket-lifecycle\S*\s[^|;&]*(backup|snapshot|archive|audit|trail|log)[^|;&]*Expiration\S{0,8}\s*:\s*\{[^}]*Days\S{0,8}\s*:\s*[1-7]\b)'
                    || '|\bgcloud\s+(logging\s+(sinks|logs|buckets)\s+delete|compute\s+snapshots\s+delete|sql\s+backups\s+delete)|\baz\s+(snapshot\s+delete|backup\s+protection\s+disable|monitor\s+diagnostic-settings\s+delete)|\b(zfs|btrfs)\s+(destroy\s+\S+@|subvolume\s+delete)|\brestic\s+forget\b[^|;&"]*--prune|\bborg\s+(delete|prune)\b|\bvelero\s+backup\s+delete', 'i')))
 ),
 judged AS (

@@ -4,7 +4,7 @@
 -- status = "stable"
 -- description = """
 --   A command or statement that cannot be taken back and whose reach is a whole thing: recursive deletion of a root, home or parent folder or a
---   bare wildcard, disks and file systems, a database or schema, a table without a condition, a cluster's namespace, an infrastructure; by command, by statement, or by a tool whose name says so.
+--   bare wildcard, disks and file systems, a database or schema, all indices of a search engine, a key that other data is encrypted with, a table without a condition, a cluster's namespace, an infrastructure; by command, by statement, or by a tool whose name says so.
 --   high: it worked. medium: it failed or was cut off; or a tool for it removed a repository, project or collection, or a statement changed every row.
 --   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told, or when the target, its server or
 --   database, or what the user spoke of is called test, tmp, scratch, staging, sandbox or dev. Whether somebody approved it
@@ -29,7 +29,7 @@ WITH written AS (
 ),
 hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           regexp_replace(text, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*(-delete|-exec\w*\s+(sudo\s+)?[\w/]*(rm|shred|sh\s+-c)\b|\|\s*xargs\s[^|;&"]*\b(rm|shred)\b)|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)|\bupdate\s+[\w.]+\s+set\s+[^\"]*|\baws\s+rds\s+delete-\S+[^|;&"\\]*).*$', '\1', 'is') AS what,
+           regexp_replace(text, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*(-delete|-exec\w*\s+(sudo\s+)?[\w/]*(rm|shred|sh\s+-c)\b|\|\s*xargs\s[^|;&"]*\b(rm|shred)\b)|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bcurl\s[^|;&"]*DELETE[^|;&"]*|\baws\s+kms\s[^|;&"\\]*|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)|\bupdate\s+[\w.]+\s+set\s+[^\"]*|\baws\s+rds\s+delete-\S+[^|;&"\\]*).*$', '\1', 'is') AS what,
            3 AS reach, arguments
     FROM written
     WHERE regexp_like(text, '\brm\s+(-[\w-]+\s+)*-\w*[rR]\w*\s+(-[\w-]+\s+)*(--\s+)?[''"\\]{0,2}(/|~/?|\$HOME(/\*?)?|\$\{HOME\}(/\*?)?|\.\.?|/\*|\*|\./\*|~/\*|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''"\\]{0,2}\s*($|["\s;&|\\)`])'
@@ -43,6 +43,8 @@ hit AS (
           || '|\bkubectl\s+delete\s+(ns|namespaces?|[^|;&"]*--all\b|[^|;&"]*--all-namespaces|pvc?|crds?)|\baws\s+s3\s+(rb\s+s3://\S+\s+[^|;&"]*--force|rm\s+s3://[\w.-]+/?\s+[^|;&"]*--recursive)|\bgsutil\s+(-m\s+)?rm\s+-r\s+gs://[\w.-]+/?["\s*]'
           || '|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete|\bRemove-Item\s[^|;&"]*-Recurse[^|;&"]*\s[''"]?([A-Z]:\\\\?(Users|Windows|inetpub)?|~|\$HOME|\$env:USERPROFILE)\\*[''"*]?\s*($|["\s;&|-])|\bformat\s+[a-z]:\s*/|\b(rd|rmdir)\s+/s\s+(/q\s+)?[a-z]:\\\\?["\s]'
           || '|\baws\s+(rds|docdb|neptune)\s+delete-db-(instance|cluster)\b[^|;&"]*--skip-final-snapshot|\bRemove-Item\s+(-(Recurse|Force)\s+){2}[''"\\]*[A-Z]:\\+(Users|inetpub|ProgramData|Data)(\\+[\w .-]+){0,2}\\*[''*]*\s*($|[";&|])'
+          || '|\bcurl\s[^|;&"]*(-X\s*|--request[=\s]+)[''\\]*DELETE[^|;&"]*https?://[^\s/"]+/(_all|\*|[\w.-]*\*)[\s''"\\?]|\bcurl\s[^|;&"]*https?://[^\s/"]+/(_all|\*|[\w.-]*\*)[''\\]*\s[^|;&"]*(-X\s*|--request[=\s]+)[''\\]*DELETE|\b_delete_by_query\b[^|;]*match_all'
+          || '|\baws\s+kms\s+(schedule-key-deletion|disable-key)\b|\bgcloud\s+kms\s+keys\s+versions\s+destroy|\baz\s+keyvault\s+(key\s+)?(delete|purge)\b'
           || '|\bFLUSH(ALL|DB)\b|\bdropDatabase\s*\(|\bdeleteMany\s*\(\s*\{\s*\}\s*\)', 'i')
       AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false)
       AND NOT command_mentions(arguments)

@@ -5,13 +5,13 @@
 -- description = """
 --   A query or a command took a whole table or database: pg_dump, mysqldump, COPY … TO, INTO OUTFILE, BACKUP, .dump, or SELECT * without a condition or limit from table after table.
 --   high: the copy went to a program, an address or a folder that others see (COPY TO PROGRAM, a pipe to curl, /tmp, /var/www), or a whole table was read and data was sent out afterwards. medium: a dump, or
---   min_tables whole tables, or one with min_bytes of results. low: COPY of one table into a file. A dump of the schema without rows is left out. One finding per session.
+--   min_tables whole tables, or one with min_bytes of results. low: COPY of one table into a file, or a dump that the user spoke of. A dump of the schema without rows is left out. One finding per session.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0085.001", "atlas.AML.T0086", "attack.T1213.006", "attack.T1005", "attack.T1074"]
 -- falsepositives = ["backups that are meant to be made by an agent", "small tables of constants"]
 -- window = "24h"
 -- needs = ["arguments"]
--- helps = ["argument_sizes", "result_sizes"]
+-- helps = ["argument_sizes", "prompts", "result_sizes"]
 -- params = { min_tables = 4, min_bytes = 1000000, max_bytes = 8192 }
 WITH tools AS (
     SELECT tool, regexp_like(tool, 'query|sql|select|statement|exec|run|shell|bash|terminal|command|dump|backup', 'i') AS takes_queries
@@ -48,10 +48,13 @@ summed AS (
     GROUP BY session_id
 )
 SELECT t.session_id, t.agent, t.server, t.first_seen, greatest(t.last_seen, s.sent_at) AS last_seen, t.call_ids,
-       CASE WHEN t.away OR (s.sent_at > t.first_seen AND (t.dumped OR t.copied OR t.tables >= $min_tables OR t.largest >= $min_bytes)) THEN 'high'
+       CASE WHEN NOT t.away AND t.dumped AND q.asked AND NOT coalesce(s.sent_at > t.first_seen, false) THEN 'low'
+            WHEN t.away OR (s.sent_at > t.first_seen AND (t.dumped OR t.copied OR t.tables >= $min_tables OR t.largest >= $min_bytes)) THEN 'high'
             WHEN t.dumped OR t.tables >= $min_tables OR t.largest >= $min_bytes THEN 'medium' ELSE 'low' END AS level,
        CASE WHEN t.dumped THEN 'The database was dumped' WHEN t.copied THEN 'A table was copied out' ELSE CAST(t.tables AS VARCHAR) || ' whole tables were read: ' || array_to_string(array_slice(array_sort(t.names), 1, 5), ', ') END
            || CASE WHEN t.away THEN ', to where others can take it' WHEN s.sent_at > t.first_seen THEN ', and data was sent out' ELSE '' END AS message,
        t.tables, t.largest AS largest_result_bytes, s.sent_at
 FROM summed t LEFT JOIN sent s ON s.session_id = t.session_id
+LEFT JOIN (SELECT session_id, bool_or(regexp_like(text, '\b(dump\w*|back ?ups?|backing up|restor\w+|clon\w+|migrat\w+|pg_dump|mysqldump|mongodump|snapshots?)\b', 'i')) AS asked
+           FROM prompts GROUP BY session_id) q ON q.session_id = t.session_id
 WHERE t.away OR t.dumped OR t.copied OR t.tables >= $min_tables OR t.largest >= $min_bytes

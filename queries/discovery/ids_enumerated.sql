@@ -9,13 +9,13 @@
 --   do not write are looked at.
 --   high: bulk or more ids, or a fifth of them do not exist, which shows that they are guessed. medium: at least min_ids. One less if another
 --   tool of the session had listed or searched before, as when an agent goes through a list, or if the numbers are of issues, changes, builds, chapters and the
---   like, which are read in a row and have gaps. Pages, offsets, lines, parts, days and versions are no ids.
+--   like, which are read in a row and have gaps, or if the user named the first and the last number. Pages, offsets, lines, parts, days and versions are no ids.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0085.001", "attack.T1119", "attack.T1213"]
 -- falsepositives = ["an export or migration that was asked for, from a list that the log does not show"]
 -- window = "24h"
 -- needs = ["arguments"]
--- helps = ["argument_sizes", "result_sizes"]
+-- helps = ["prompts", "argument_sizes", "result_sizes"]
 -- params = { min_ids = 20, bulk = 100, max_bytes = 256 }
 WITH many AS (
     SELECT session_id, server, tool
@@ -68,13 +68,16 @@ listed AS (
 ),
 placed AS (
     SELECT j.session_id, j.server, j.tool, j.key, j.prefix, min(j.agent) AS agent, min(j.first_seen) AS first_seen, max(j.last_seen) AS last_seen, min(j.call_ids) AS call_ids,
-           max(j.ids) AS ids, min(j.lowest) AS lowest, max(j.highest) AS highest, max(j.missing) AS missing, count(l.tool) > 0 AS listed
+           max(j.ids) AS ids, min(j.lowest) AS lowest, max(j.highest) AS highest, max(j.missing) AS missing, count(l.tool) > 0 AS listed, count(q.session_id) > 0 AS asked
     FROM judged j
+    -- The user said from where to where.
+    LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.first_seen
+         AND strpos(q.text, CAST(j.lowest AS VARCHAR)) > 0 AND strpos(q.text, CAST(j.highest AS VARCHAR)) > 0 AND length(CAST(j.highest AS VARCHAR)) >= 2
     LEFT JOIN listed l ON l.session_id = j.session_id AND l.tool <> j.tool AND l.listed_at < j.first_seen
     GROUP BY j.session_id, j.server, j.tool, j.key, j.prefix
 )
 SELECT session_id, agent, server, tool, first_seen, last_seen, call_ids,
-       CASE CASE WHEN ids >= $bulk OR (missing >= 0.2 * ids AND NOT series) THEN 3 ELSE 2 END - CASE WHEN listed OR series THEN 1 ELSE 0 END
+       CASE CASE WHEN ids >= $bulk OR (missing >= 0.2 * ids AND NOT series) THEN 3 ELSE 2 END - CASE WHEN listed OR series OR asked THEN 1 ELSE 0 END
            WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        concat_ws('/', server, tool) || ' was called with ' || CAST(ids AS VARCHAR) || ' ids from ' || prefix || CAST(lowest AS VARCHAR)
            || ' to ' || prefix || CAST(highest AS VARCHAR) || ' as ' || key

@@ -33,18 +33,23 @@ shell AS (                       -- commands that send, also of tools that are o
     WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
       AND session_id IN (SELECT session_id FROM captured) AND command_sends(command_text(arguments))
 ),
+kept AS (                        -- a picture's file is often named by the result alone
+    SELECT call_id, min(regexp_replace(value, '^.*[/\\]', '')) AS file FROM observables
+    WHERE type = 'file_path' AND origin = 'result' AND call_id IN (SELECT call_id FROM captured) GROUP BY call_id
+),
 sent AS (
     SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page,
            -- A dump that goes to a bucket is what a backup does.
            c.of_database AND coalesce(regexp_like(e.arguments, '\b(s3|s3a|gs|b2|r2|abfss?|wasbs?|swift)://|blob\.core\.windows\.net', 'i') AND NOT regexp_like(e.arguments, '\b(curl|wget|scp|rsync|nc|mail|sendmail)\s'), false) AS backup, c.both_in_one, e.call_id AS sink_id, e.agent, e.time AS sink_time, concat_ws('/', e.server, e.tool) AS sink,
            has_capability(e.capabilities, 'egress') OR h.call_id IS NOT NULL OR (e.call_id = c.call_id AND c.both_in_one) AS sends,
-           length(c.file) >= 5 AND strpos(e.arguments, c.file) > 0 AS same_file,
+           coalesce(length(c.file) >= 5 AND strpos(e.arguments, c.file) > 0, false) OR coalesce(length(k.file) >= 5 AND strpos(e.arguments, k.file) > 0, false) AS same_file,
            CASE o.type WHEN 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place, coalesce(is_internal_address(o.value), false) AS internal
     FROM captured c
     JOIN calls e ON e.session_id = c.session_id AND e.event_kind = 'call' AND e.method = 'tools/call' AND e.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
          AND (e.call_id = c.call_id AND c.both_in_one
               OR (e.time > c.known_at AND e.time <= c.known_at + CAST($within AS INTERVAL) AND NOT has_capability(e.capabilities, 'reads_untrusted')))
     LEFT JOIN shell h ON h.call_id = e.call_id
+    LEFT JOIN kept k ON k.call_id = c.call_id
     JOIN observables o ON o.call_id = e.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email')
          -- What a text mentions is no place that data goes to.
          AND (has_capability(e.capabilities, 'executes') OR NOT is_mention(o.path))

@@ -5,7 +5,7 @@
 -- description = """
 --   A call made something readable for anyone with the link, for the public, or for an account outside the user's own domain.
 --   high: public, or an outsider may write or own, and the user named neither the person nor public access while untrusted content was read before. medium: so, but nothing untrusted was read; or an outsider may read.
---   low: the user named the person, spoke of sharing, or wrote in another language than English, of which this cannot be told; or a post or page was published. Making things private, sharing within the own domain and refused calls are left out. Storage policies and gists count too.
+--   low: the user named the person, spoke of sharing, or wrote in another language than English, of which this cannot be told; or a post or page was published. Making things private, sharing within the own domain and refused calls are left out. Storage policies, gists, and snapshots or images handed to another account count too.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1567.002", "attack.T1537"]
 -- falsepositives = ["publishing that is the agent's work"]
@@ -17,12 +17,15 @@ WITH shares AS (
            -- A post is there to be read.
            regexp_like(tool, 'publish\w*?(post|article|page|story|entry|draft|blog|news\w*|release|comment|status|tweet|video|episode|site)s?$|(post|article|page|story|entry|draft|blog|site)s?[_.-]?publish', 'i') AS post,
            coalesce(regexp_like(arguments, '"(type|scope|audience|visibility|access|link_?access|acl|who|share_?with|general_?access|role|principal|member|entity|predefinedAcl)"\s*:\s*"(anyone|anyoneWithLink|anyone_with_link|public|public-read(-write)?|publicRead|everyone|allUsers|allAuthenticatedUsers|world|anonymous|\*)"|"(public|is_?public|anyone|anonymous)"\s*:\s*true|"Principal\\?"\s*:\s*\\?"\*|"members?"\s*:\s*\[[^\]]*allUsers', 'i')
-                    OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\baws\s+s3(api)?\s[^|;"]*(--acl\s+public-read|put-public-access-block[^|;"]*false|delete-public-access-block)|\bgsutil\s+[^|;"]*(acl\s+ch\s+-u\s+AllUsers|iam\s+ch\s+allUsers)|\bgh\s+gist\s+create\b[^|;"]*(-p|--public)|\bchmod\s+-?\w*\s*777\s+/|\baz\s+storage\s+container\s+set-permission[^|;"]*--public-access')), false) AS public,
+                    OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\baws\s+s3(api)?\s[^|;"]*(--acl\s+public-read|put-public-access-block[^|;"]*false|delete-public-access-block)|\bgsutil\s+[^|;"]*(acl\s+ch\s+-u\s+AllUsers|iam\s+ch\s+allUsers)|\bgh\s+gist\s+create\b[^|;"]*(-p|--public)|\bchmod\s+-?\w*\s*777\s+/|\baz\s+storage\s+container\s+set-permission[^|;"]*--public-access|\bgcloud\s+[^|;"]*add-iam-policy-binding\b[^|;"]*(allUsers|allAuthenticatedUsers)'
+                        -- A disk, image or database handed to another account.
+                        || '|\baws\s+(ec2|rds|docdb|neptune)\s+modify-[\w-]*(snapshot|image)-attribute\b[^|;"]*(--values-to-add|--user-ids|--group-names|--launch-permission|add)')), false) AS public,
            coalesce(regexp_like(arguments, '"role"\s*:\s*"(writer|editor|owner|admin|write|edit|maintain)|"(permission|access)\w*"\s*:\s*"(write|edit|owner|admin)', 'i'), false) AS may_write
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
-      AND (regexp_like(tool, '(^|[_.-])(share|publish|make_?public|invite)|permission|sharing|set_?acl|(create|add|get_?or_?create)_?(public_?)?(share|sharing)?_?link|collaborator|add_?member|visibility|bucket_?policy|create_?gist|^share|iam_?policy', 'i')
-           OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(aws\s+s3|gsutil|gh\s+gist|az\s+storage|chmod\s+-?\w*\s*777)', 'i')))
+    FROM (SELECT call_id, session_id, agent, server, tool, time, user_email, user_id, capabilities, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
+    WHERE (regexp_like(tool, '(^|[_.-])(share|publish|make_?public|invite)|permission|sharing|set_?acl|(create|add|get_?or_?create)_?(public_?)?(share|sharing)?_?link|collaborator|add_?member|visibility|bucket_?policy|create_?gist|^share|iam_?policy', 'i')
+           OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(aws\s+s3|gsutil|gh\s+gist|az\s+storage|gcloud\s|aws\s+(ec2|rds|docdb|neptune)\s+modify-|chmod\s+-?\w*\s*777)', 'i')))
       AND NOT regexp_like(tool, '^(get|list|search|read|show|check|delete|remove|revoke|unshare|describe)', 'i')
 ),
 aimed AS (

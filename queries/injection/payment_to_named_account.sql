@@ -15,8 +15,10 @@
 -- helps = ["prompts"]
 -- window = "30d"
 WITH named AS (
-    SELECT session_id, agent, sink_call_id, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, min(value) AS account, min(value_hash) AS account_hash,
-           first_value(source_call_id ORDER BY source_time, source_call_id) AS source_call_id, min(source_time) AS source_time, min(concat_ws('/', source_server, source_tool)) AS source, bool_or(user_named) AS user_named
+    SELECT session_id, agent, sink_call_id, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, coalesce(min(value) FILTER (WHERE regexp_like(value, '\d{6}|@|^0x')), min(value)) AS account, coalesce(min(value_hash) FILTER (WHERE regexp_like(value, '\d{6}|@|^0x')), min(value_hash)) AS account_hash,
+           first_value(source_call_id ORDER BY source_time, source_call_id) AS source_call_id, min(source_time) AS source_time, min(concat_ws('/', source_server, source_tool)) AS source,
+           -- Who asks what a supplier's mail says has named the supplier, and not the account in it.
+           coalesce(bool_or(user_named) FILTER (WHERE regexp_like(value, '\d{6}|@|^0x')), bool_or(user_named)) AS user_named
     FROM flows
     WHERE kind IN ('value', 'content') AND first_origin AND array_has_any(sink_capabilities, make_array('pays')) AND array_has_any(source_capabilities, make_array('reads_untrusted', 'reads_private'))
       AND regexp_like(sink_path, '(recipient|account|iban|to|payee|beneficiary|destination|address|wallet|target|receiver|user\w*|email|vendor|merchant|card\w*|number)(_?(id|name|number|address|iban))?(/\d+)?$', 'i')

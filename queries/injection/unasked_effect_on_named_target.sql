@@ -26,6 +26,8 @@ WITH named AS (
     WHERE kind = 'value' AND first_origin AND NOT coalesce(user_named, false) AND array_has_any(source_capabilities, make_array('reads_untrusted'))
       AND array_has_any(sink_capabilities, make_array('destructive', 'executes', 'credentials', 'egress', 'writes')) AND NOT array_has_any(sink_capabilities, make_array('pays', 'reads_untrusted'))
       AND regexp_like(value, '[@/\\.:_-]|[0-9]')
+      -- A text that mentions it acts on something else.
+      AND (array_has_any(sink_capabilities, make_array('executes', 'destructive')) OR NOT is_mention(sink_path))
     GROUP BY session_id, sink_call_id
 ),
 kinds AS (

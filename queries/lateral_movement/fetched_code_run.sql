@@ -26,7 +26,7 @@ WITH written AS (                 -- the file that a download is written to, tol
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
-    WHERE regexp_like(arguments, 'curl|wget|fetch|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|Invoke|DownloadString|mshta|regsvr32|certutil|bitsadmin|base64|b64decode|xxd|openssl|/dev/(tcp|udp)|nc[ .]|ncat|netcat|powercat|telnet|ztcp|xterm|mkfifo|mknod|socat|socket|fsock|/inet/|\bnet\b|powershell|pwsh|__import__', 'i')
+    WHERE regexp_like(arguments, 'curl|wget|fetch|https?\W{0,3}\.\s*(get|request)|axios|Net::HTTP|file_get_contents|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|Invoke|DownloadString|mshta|regsvr32|certutil|bitsadmin|base64|b64decode|xxd|openssl|/dev/(tcp|udp)|nc[ .]|ncat|netcat|powercat|telnet|ztcp|xterm|mkfifo|mknod|socat|socket|fsock|/inet/|\bnet\b|powershell|pwsh|__import__', 'i')
 ),
 hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
@@ -53,6 +53,8 @@ hit AS (
           || '|\b(iex|Invoke-Expression)\b[^|;"]{0,60}(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)|(iwr|irm|Invoke-WebRequest|Invoke-RestMethod|DownloadString)\b[^|;]{0,200}\|\s*(iex|Invoke-Expression)\b|\bmshta\s+https?:|\bregsvr32\b[^|;&"]*https?:|\bcertutil\b[^|;&"]*-urlcache'
           || '|\b(curl|wget)\s[^|;"]*-[oO]\s*(\S+)[^"]*(&&|;)\s*(chmod\s[^;&"]*(&&|;)\s*)?(sudo\s+)?((ba|z)?sh|python\d?|\./|/tmp/)\S*'
           || '|\|\s*(base64\s+(-d|-D|--decode)|xxd\s+-r\S*|openssl\s+base64\s+-d)[^|;&"]*\|\s*(sudo\s+)?((ba|z|da)?sh|python\d?|perl|ruby|node)\b|\beval\s+[''"\\]{0,3}\$\([^)]*base64\s+(-d|--decode)|\b(powershell|pwsh)(\.exe)?\s[^|;&"]*-e(nc\w*)?\s+[A-Za-z0-9+/=]{40,}|exec\(\s*(base64\.b64decode|__import__\(.base64)'
+          -- The same in JavaScript: what a request brings is evaluated.
+          || '|\b(https?\W{0,3}\.\s*(get|request)|fetch|axios(\.get)?|got|XMLHttpRequest|Net::HTTP\.get|LWP::Simple|file_get_contents)\s*\([^"]{0,400}\b(eval|Function|vm\.runIn\w+)\s*\(|\b(eval|instance_eval)\s*\(?[^"]{0,60}\b(Net::HTTP\.get|file_get_contents\(\W*https?:)'
           || '|\b(exec|eval)\s*\([^"]{0,80}\b(urlopen|requests\.get|urlretrieve|URI\.open)\b|\b(pip|pip3|uv\s+pip|python\d?(\.\d+)?\s+-m\s+pip)\s+install\s[^|;&"]*(--index-url|--extra-index-url|-i)[=\s]+[''\\]*https?://(\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\])', 'i')
            -- What was written is run, by its name.
            OR (file IS NOT NULL

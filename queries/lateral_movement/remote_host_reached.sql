@@ -36,7 +36,10 @@ graded AS (
     SELECT t.call_id, min(t.session_id) AS session_id, min(t.agent) AS agent, min(t.server) AS server, min(t.tool) AS tool, min(t.time) AS time, min(t.host) AS host, bool_or(t.with_password) AS with_password,
            count(q.session_id) > 0 OR min(t.outcome) NOT IN ('success', 'unknown', 'no_response', 'timeout') AS excused
     FROM turns t
-    LEFT JOIN prompts q ON q.session_id = t.session_id AND q.time <= t.time AND strpos(lower(q.text), t.host) > 0
+    LEFT JOIN prompts q ON q.session_id = t.session_id AND q.time <= t.time AND (strpos(lower(q.text), t.host) > 0
+         -- Within the own network people say the first part of a name.
+         OR (is_internal_address(t.host) AND length(split_part(t.host, '.', 1)) >= 4 AND NOT regexp_like(t.host, '^[0-9.]+$')
+             AND regexp_like(lower(q.text), '(^|[^a-z0-9-])(' || split_part(t.host, '.', 1) || ')([^a-z0-9-]|$)')))
     WHERE t.session_id = t.first_session OR t.with_password
     GROUP BY t.call_id
 )

@@ -19,13 +19,15 @@ WITH started AS (
            regexp_like(arguments, 'dangerously|--yolo|--full-auto|approval-mode|--allow-all|--trust-all|permission-mode|--ask-for-approval|skip-permissions', 'i') AS other_agent,
            regexp_replace(arguments, '^.*?((--dangerously-[\w-]+|--yolo|--full-auto|--approval-mode[= ]\\?["'']?yolo|--allow-all-tools|--allow-all-paths|--trust-all-tools|--permission-mode[= ]\\?["'']?bypassPermissions|(--ask-for-approval|-a)[= ]never|--sandbox[= ]danger-full-access'
                           || '|setenforce\s+0|ufw\s+disable|iptables\s+-F|systemctl\s+(--\S+\s+)*(stop|disable|mask)\s+(--\S+\s+)*\S+|Set-MpPreference[^"|;]*|netsh\s+advfirewall\s+set\s+\w+\s+state\s+off|spctl\s+--master-disable|csrutil\s+disable|unset\s+HISTFILE|set\s+\+o\s+history)).*$', '\1', 's') AS what
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes')
-      AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled')
-      AND regexp_like(arguments, '\b(claude|codex|gemini|qwen|copilot|aider|opencode|goose|amp|q\s+chat|cursor-agent|kiro|crush)\b[^|;&]*(--dangerously-skip-permissions|--dangerously-bypass-approvals-and-sandbox|--yolo\b|--full-auto\b|--approval-mode[= ]\\?["'']?yolo|--allow-all-tools|--allow-all-paths|--trust-all-tools|--permission-mode[= ]\\?["'']?bypassPermissions|--sandbox[= ]danger-full-access|(--ask-for-approval|-a)[= ]never)'
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
+                 command_text(arguments) AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes')
+            AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled'))
+    WHERE regexp_like(arguments, '\b(claude|codex|gemini|qwen|copilot|aider|opencode|goose|amp|q\s+chat|cursor-agent|kiro|crush)\b[^|;&]*(--dangerously-skip-permissions|--dangerously-bypass-approvals-and-sandbox|--yolo\b|--full-auto\b|--approval-mode[= ]\\?["'']?yolo|--allow-all-tools|--allow-all-paths|--trust-all-tools|--permission-mode[= ]\\?["'']?bypassPermissions|--sandbox[= ]danger-full-access|(--ask-for-approval|-a)[= ]never)'
                                  || '|\b(setenforce\s+0|ufw\s+disable|iptables\s+-F|csrutil\s+disable|spctl\s+--master-disable|netsh\s+advfirewall\s+set\s+\w+\s+state\s+off)\b|Set-MpPreference\b[^"|;]*-Disable\w+\s+(\$true|1)|\bunset\s+HISTFILE\b|\bset\s+\+o\s+history\b'
                                  || '|\bsystemctl\s+(--\S+\s+)*(stop|disable|mask)\s+(--\S+\s+)*(auditd|falco\S*|osquery\S*|crowdstrike\S*|falcon-sensor|clamav\S*|apparmor|firewalld|ufw|fail2ban|rsyslog|systemd-journald|wazuh\S*|sysmon\S*|mdatp|elastic-agent|filebeat|auditbeat)')
-      AND NOT command_mentions(arguments)
+      AND NOT command_mentions(raw)
       AND NOT regexp_like(arguments, '--help\b')
 ),
 graded AS (

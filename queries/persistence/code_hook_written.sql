@@ -18,19 +18,24 @@
 WITH written AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            regexp_replace(arguments, '^.*?((\.github/(workflows|actions)/|\.git/hooks/|\.husky/|\.circleci/|\.buildkite/|\.gitlab-ci|Jenkinsfile|azure-pipelines|bitbucket-pipelines|\.travis\.yml|\.drone\.yml'
-                          || '|\.pre-commit-config|\.vscode/tasks|\.devcontainer/|core\.hooksPath|package\.json|scripts\.(pre|post)?install)[^\s"''\\|;&<>]*).*$', '\1', 's') AS file,
+                          || '|\.pre-commit-config|\.vscode/tasks|\.devcontainer/|core\.(hooksPath|sshCommand|fsmonitor)|package\.json|scripts\.(pre|post)?install)[^\s"''\\|;&<>]*).*$', '\1', 's') AS file,
            coalesce(regexp_like(arguments, '\b(curl|wget|Invoke-WebRequest|iwr)\b[^\n]{0,300}(secrets\.|toJSON\(|\$\{?\{?\s*(secrets|env)\b|GITHUB_TOKEN|\$[A-Z_]*(TOKEN|KEY|SECRET|PASS)|printenv|\benv\b)'
                                 || '|(toJSON\(secrets\)|secrets\.[A-Z_]+|printenv|\benv\b)[^\n]{0,200}\|\s*(base64|curl|nc|wget)'
-                                || '|\b(curl|wget)\b[^\n|]{0,300}\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bpull_request_target\b', 'i'), false) AS ships
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
-      AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes'))
-      AND regexp_like(arguments, '\.github[/\\]+(workflows|actions)[/\\]|\.git[/\\]+hooks[/\\]|\.husky[/\\]|\.circleci[/\\]|\.buildkite[/\\]|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.ya?ml'
-                                 || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]|core\.hooksPath|(pre|post)?install\\*"\s*:|scripts\.(pre|post)?install\s*=')
+                                || '|\b(curl|wget)\b[^\n|]{0,300}\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bpull_request_target\b'
+                                -- Hooks of all repositories, kept where anybody may write; Git's own programs replaced.
+                                || '|\bgit\s+config\s+[^|;&]*(core\.hooksPath\s+[''\\"]*(/tmp|/var/tmp|/dev/shm)|(core\.(sshCommand|fsmonitor|pager|editor|askPass)|credential\.helper|alias\.\w+)\s+[''\\"!]*[^|;&"'']{0,40}(/tmp/|/var/tmp/|/dev/shm/|\b(curl|wget|nc)\s|\bsh\s+-c|https?://))', 'i'), false) AS ships
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities,
+                 -- The lines of a file that is written: in JSON a break is a letter that would join the next word.
+                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
+            AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes')))
+    WHERE regexp_like(arguments, '\.github[/\\]+(workflows|actions)[/\\]|\.git[/\\]+hooks[/\\]|\.husky[/\\]|\.circleci[/\\]|\.buildkite[/\\]|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines\.ya?ml'
+                                 || '|bitbucket-pipelines\.yml|\.travis\.yml|\.drone\.yml|\.pre-commit-config\.yaml|\.vscode[/\\]+tasks\.json|\.devcontainer[/\\]|core\.(hooksPath|sshCommand|fsmonitor)|(pre|post)?install\\*"\s*:|scripts\.(pre|post)?install\s*=')
       AND CASE WHEN has_capability(capabilities, 'executes')
                THEN regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|ln|install|rsync)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s)[''"\\]{0,2}[^\s''"|;&]*'
                        || '(\.github/(workflows|actions)/|\.git/hooks/|\.husky/|\.circleci/|\.buildkite/|\.gitlab-ci\.yml|Jenkinsfile|azure-pipelines|bitbucket-pipelines|\.pre-commit-config|\.vscode/tasks|\.devcontainer/)'
-                       || '|git\s+config\s+[^|;&]*core\.hooksPath\s+\S|\b(npm|pnpm)\s+pkg\s+set\s+[''"\\]*scripts\.(pre|post)?install\s*=')
+                       || '|git\s+config\s+[^|;&]*core\.(hooksPath|sshCommand|fsmonitor)\s+\S|\b(npm|pnpm)\s+pkg\s+set\s+[''"\\]*scripts\.(pre|post)?install\s*=')
                     OR (regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?)[''"\\]{0,2}[^\s''"|;&]*package\.json') AND regexp_like(arguments, '"(pre|post)?install\\*"\s*:'))
                -- One file, or the files of a push; code hosts say `path` inside `files`.
                ELSE regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?'

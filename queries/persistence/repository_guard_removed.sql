@@ -20,9 +20,10 @@ WITH changed AS (
                                              || '|"(allow_force_pushes|allow_deletions|bypass\w*)"\s*:\s*(true|\{\s*"enabled"\s*:\s*true)|"(private)"\s*:\s*false|"visibility"\s*:\s*"public"|"enforcement"\s*:\s*"(disabled|evaluate)"'
                                              || '|"required_approving_review_count"\s*:\s*0\b', 'i'), false)
                OR (has_capability(capabilities, 'executes') AND NOT regexp_like(arguments, 'protection[^|;&]*-X\s*PUT|-X\s*PUT[^|;&]*protection')) AS off
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
-      AND ((regexp_like(tool, '(branch|tag)_?protection|protected_?branch|(repo(sitory)?|branch)_?ruleset|required_?(review|check|status)|secret_?scanning|push_?protection|code_?scanning|unprotect|repo(sitory)?_?visibility', 'i')
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
+    WHERE ((regexp_like(tool, '(branch|tag)_?protection|protected_?branch|(repo(sitory)?|branch)_?ruleset|required_?(review|check|status)|secret_?scanning|push_?protection|code_?scanning|unprotect|repo(sitory)?_?visibility', 'i')
             AND NOT regexp_like(tool, '^(get|list|show|read|search|view|describe)', 'i'))
            OR (regexp_like(tool, '(update|edit|patch)_?(repo|repository|project)s?$', 'i')
                AND regexp_like(arguments, '"private"\s*:\s*false|"visibility"\s*:\s*"public"|secret_scanning|push_protection|advanced_security'))

@@ -18,9 +18,10 @@
 WITH jobs AS (
     SELECT call_id, session_id, agent, server, tool, time,
            coalesce(regexp_like(arguments, '\b(curl|wget|rm\s+-|bash\s+-c|sh\s+-c|python3?\s+-c|powershell|eval|exec|drop\s+table|delete\s+from|transfer|payment|base64)\b', 'i'), false) AS acts
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
-      AND ((regexp_like(tool, '(create|add|set|register|new|enable|update)[_.-]?\w*?(cron|schedule[dr]?|timer|recurring|automation|trigger|periodic|job_?schedule)|^(schedule|defer|delay|enqueue)[_.-]?\w*?(job|task|command|run|script|workflow|payment|transfer|transaction|query|message|email|function)', 'i')
+    FROM (SELECT call_id, session_id, agent, server, tool, time, capabilities, arguments_bytes, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
+    WHERE ((regexp_like(tool, '(create|add|set|register|new|enable|update)[_.-]?\w*?(cron|schedule[dr]?|timer|recurring|automation|trigger|periodic|job_?schedule)|^(schedule|defer|delay|enqueue)[_.-]?\w*?(job|task|command|run|script|workflow|payment|transfer|transaction|query|message|email|function)', 'i')
             AND NOT regexp_like(tool, 'meeting|appointment|calendar|reminder|event$|interview|viewing', 'i'))
            OR (has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
                AND regexp_like(arguments, '[|;&"\n]\s*(sudo\s+)?at\s+(-f\s+\S+\s+)?(now\s*\+|midnight|noon|teatime|tomorrow|\d{1,2}:\d\d)|\|\s*(at|batch)\s+(now|-)|\bsystemd-run\s[^|;]*--on-|\bnohup\s[^;|]*\bsleep\s+\d{2,}|\(\s*sleep\s+\d{2,}[^)]*\)\s*&|\bgh\s+workflow\s+run\b[^|;]*schedule|\bgcloud\s+scheduler\s+jobs\s+create|\baws\s+(events\s+put-rule|scheduler\s+create-schedule)')))

@@ -18,13 +18,14 @@ WITH added AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            coalesce(regexp_like(arguments, 'authorized_keys'), false) AS authorized,
            coalesce(regexp_like(arguments, '\b(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp\d+|sk-ssh-ed25519@openssh\.com) AAAA'), false) AS key_given
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
-      AND (regexp_like(tool, '(add|create|upload|register|generate|issue|new|put|import)_?\w*?(ssh|deploy|gpg|public|access|api|service_?account|personal_?access|app)_?(key|token|credential|password)s?$', 'i')
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
+    WHERE (regexp_like(tool, '(add|create|upload|register|generate|issue|new|put|import)_?\w*?(ssh|deploy|gpg|public|access|api|service_?account|personal_?access|app)_?(key|token|credential|password)s?$', 'i')
            OR (has_capability(capabilities, 'writes') AND NOT has_capability(capabilities, 'executes')
                AND regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination)"\s*:\s*"([^"]*[/\\])?authorized_keys2?"', 'i'))
            OR (has_capability(capabilities, 'executes')
-               AND regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|install)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s)[''"\\]{0,2}[^\s''"|;&]*authorized_keys|\bssh-copy-id\b|ssh-import-id\b'
+               AND regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|install)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s)[''"\\]{0,2}[^\s''"|;&]*authorized_keys|\bssh-copy-id\b|ssh-import-id\b|\bopen\(\s*[^,()]*authorized_keys2?[^,()]*,\s*[^,()]*[aw]\b|\b(appendFile|writeFile)(Sync)?\([^,()]*authorized_keys|(?i:Add-Content|Set-Content|Out-File)\s[^|;&]*authorized_keys'
                    || '|\bgh\s+(ssh-key|repo\s+deploy-key)\s+add\b|\baws\s+iam\s+create-(access-key|login-profile|service-specific-credential)\b|\baws\s+ec2\s+import-key-pair\b'
                    || '|\bgcloud\s+iam\s+service-accounts\s+keys\s+create\b|\baz\s+ad\s+(sp|app)\s+credential\s+reset\b')))
 ),
@@ -36,7 +37,7 @@ graded AS (
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM added a
     LEFT JOIN prompts q ON q.session_id = a.session_id AND q.time <= a.time
-         AND regexp_like(q.text, '\b((ssh|deploy|access|api|public|gpg)[ -]?keys?|authorized_keys|tokens?|credentials?|log ?in)\b', 'i')
+         AND regexp_like(q.text, '\b((ssh|deploy|access|api|public|gpg|aws|iam|gcp|azure|private|signing|service account)[ -]?keys?|(rotat\w+|renew\w*|generat\w+|creat\w+) (\w+ ){0,4}keys?|authorized_keys|tokens?|credentials?|log ?in)\b', 'i')
     GROUP BY a.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

@@ -7,7 +7,7 @@
 --   Startup folders, rc scripts, the dynamic linker's preload list, sudoers, PAM, /usr/local/bin.
 --   high: such a place of the user or the machine. medium: a unit or profile inside a project or container tree, or a command that
 --   registers one (crontab, schtasks, systemctl enable, launchctl load, Run keys of the registry).
---   low: the attempt failed. One level less when the user named the file or the means. Settings of systemd's own daemons
+--   low: the attempt failed. One level less when the user named the means or spoke of when, two when the user named the file and what is written fetches nothing. Settings of systemd's own daemons
 --   (journald.conf and the like) run nothing and are left out.
 --   Needs arguments, no results. Where a command's text is not in the log, nothing is seen.
 --   """
@@ -18,7 +18,7 @@
 -- window = "1h"
 -- params = { max_bytes = 262144 }
 WITH written AS (
-    SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, arguments
+    SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
       AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes'))
@@ -49,11 +49,15 @@ graded AS (
                 WHEN regexp_like(min(p.place), '^(crontab|schtasks|systemctl|launchctl|reg|New-Item)', 'i') THEN 2
                 WHEN regexp_like(min(p.place), '^([''"\\]*)(~|\$HOME|/root|/home/[^/]+|/Users/[^/]+)[/\\]+(\.|Library)|^/(etc|var|usr|Library)/|^[A-Za-z]:') THEN 3
                 ELSE 2 END
-           - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
+           - CASE WHEN count(q.session_id) = 0 THEN 0
+                  -- The user named the file itself, and what is written neither fetches nor hides anything.
+                  WHEN bool_or(strpos(lower(q.text), ltrim(lower(regexp_replace(p.place, '^.*[/\\]', '')), '.')) > 0)
+                       AND NOT bool_or(regexp_like(p.arguments, '\b(curl|wget|nc|ncat|iwr|irm|base64|eval|xxd|python\d?\s+-c|perl\s+-e)\b|/dev/tcp|/tmp/|/var/tmp/|/dev/shm/|https?://', 'i')) THEN 2
+                  ELSE 1 END AS grade
     FROM placed p
     LEFT JOIN prompts q ON q.session_id = p.session_id AND q.time <= p.time
          AND (strpos(lower(q.text), lower(regexp_replace(p.place, '^.*[/\\.]', ''))) > 0
-              OR regexp_like(q.text, '\b(cron(tab)?|systemd|launchd|autostart|startup|at boot|at login|service|profile|schedule[ds]?)\b', 'i'))
+              OR regexp_like(q.text, '\b(cron(tab)?|systemd|launchd|autostart|startup|at boot|at login|service|profile|schedule[ds]?|(every|each) (night|day|hour|week|month|morning|evening|minute|\d+ \w+)|nightly|daily|hourly|weekly|monthly)\b', 'i'))
     WHERE p.place IS NOT NULL
     GROUP BY p.call_id
 )

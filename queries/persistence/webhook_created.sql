@@ -16,9 +16,10 @@
 -- window = "24h"
 WITH hooks AS (
     SELECT call_id, session_id, agent, server, tool, time, arguments IS NULL AS unlogged
-    FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')
-      AND ((regexp_like(tool, 'web_?hook|event_?(subscription|destination|sink)|notification_?(channel|endpoint|config)|callback_?url|subscri(be|ption)', 'i')
+    FROM (SELECT call_id, session_id, agent, server, tool, time, capabilities, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+          FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
+    WHERE ((regexp_like(tool, 'web_?hook|event_?(subscription|destination|sink)|notification_?(channel|endpoint|config)|callback_?url|subscri(be|ption)', 'i')
             AND regexp_like(tool, '(^|[_.-])(create|add|register|set|update|put|new|subscribe|install|configure|enable|edit)|^(create|add|register|set|update|subscribe|configure)[A-Z]', 'i'))
            OR (has_capability(capabilities, 'executes')
                AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|[^/]/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*[^/]/hooks\b|\baws\s+sns\s+subscribe\b|\bstripe\s+webhook_endpoints\s+create\b')))
@@ -49,11 +50,14 @@ graded AS (
     SELECT o.call_id, o.host, min(o.session_id) AS session_id, min(o.agent) AS agent, min(o.server) AS server, min(o.tool) AS tool, min(o.time) AS time,
            bool_or(o.in_result AND NOT o.in_use) AS from_content, min(o.named_by) AS named_by, min(o.named_at) AS named_at,
            CASE WHEN o.host IS NULL OR bool_or(o.in_use) THEN 1
+                -- A tunnel or collector that the user spoke of: its address is made up anew each time.
+                WHEN bool_or(strpos(lower(s.text), regexp_match(o.host, '(webhook\.site|requestbin|pipedream|ngrok|cloudflare|localtunnel|serveo|beeceptor|hookbin|requestcatcher)')[1]) > 0) THEN 1
                 WHEN bool_or(o.in_result) OR regexp_like(o.host, '^[0-9.]+$|:|(^|\.)(webhook\.site|requestbin\.\w+|pipedream\.net|ngrok(-free)?\.(app|dev|io)|trycloudflare\.com|loca\.lt|serveo\.net|interact\.sh|oast\.\w+|beeceptor\.com|hookbin\.com|requestcatcher\.com)$')
                 THEN 3 ELSE 2 END
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM origin o
     LEFT JOIN prompts q ON q.session_id = o.session_id AND q.time <= o.time AND strpos(lower(q.text), o.host) > 0
+    LEFT JOIN prompts s ON s.session_id = o.session_id AND s.time <= o.time
     GROUP BY o.call_id, o.host
 ),
 evidence AS (

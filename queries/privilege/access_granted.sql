@@ -30,9 +30,9 @@ granted AS (
       AND array_has_any(c.capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress'))
       AND (t.by_name
            OR CASE WHEN t.takes_commands AND c.arguments_bytes <= $max_bytes
-                   THEN CASE WHEN regexp_like(c.arguments, 'grant|alter|create|addrolemember|adgroupmember|usermod|localgroup|net +user|dscl|iam|assignment|setfacl|777|binding|update', 'i')
+                   THEN CASE WHEN regexp_like(c.arguments, 'grant|alter|create|addrolemember|adgroupmember|usermod|localgroup|net +user|dscl|iam|assignment|setfacl|chmod|777|binding|update', 'i')
                              THEN regexp_like(replace(replace(c.arguments, '\n', ' '), '\t', ' '),
-                                 '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+(--\S+\s+)*iam\s+(attach|put|create|add)|update\s+[\w."\\`]*(users?|accounts?|members?|logins?|employees?|roles?|permissions?)\w*["\\`]*\s+set\s+[^;]*\b(role|roles|is_?admin|is_?superuser|is_?staff|permissions?|privileges?|admin)\w*["\\`]*\s*=|kind\\?"?:\s*\\?"?(Cluster)?RoleBinding|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-R\s+)?[0-7]?777)', 'i') END END)
+                                 '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+(--\S+\s+)*iam\s+(attach|put|create|add)|update\s+[\w."\\`]*(users?|accounts?|members?|logins?|employees?|roles?|permissions?)\w*["\\`]*\s+set\s+[^;]*\b(role|roles|is_?admin|is_?superuser|is_?staff|permissions?|privileges?|admin)\w*["\\`]*\s*=|kind\\?"?:\s*\\?"?(Cluster)?RoleBinding|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-\w+\s+)*([0-7]?777|[4567][0-7]{3}\s|[ugoa]*\+\w*s))', 'i') END END)
 ),
 around AS (
     SELECT session_id, min(time) AS untrusted_at FROM calls
@@ -43,7 +43,7 @@ judged AS (
            min(g.arguments) AS arguments, coalesce(bool_or(a.untrusted_at < g.time), false) AS untrusted, bool_or(g.approval = 'user_allowed') AS allowed, count(q.session_id) AS prompts,
            bool_or(array_has_any(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '),
                                  array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named,
-           coalesce(bool_or(regexp_like(g.arguments, '\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]*\b(admin|administrator|owner|root)s?\b[^"]*"\s*[,}\]]|\*:\*|administratoraccess|cluster-admin|\bset\s+[^;]*\b(role|roles|is_?admin|is_?superuser|admin)\w*\s*=\s*[\\"'']*(\w*admin\w*|owner|root|superuser|true|1)\b|777', 'i')
+           coalesce(bool_or(regexp_like(g.arguments, '\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]*\b(admin|administrator|owner|root)s?\b[^"]*"\s*[,}\]]|\bchmod\s+(-\w+\s+)*([4567][0-7]{3}\s|u?\+\w*s)|\*:\*|administratoraccess|cluster-admin|\bset\s+[^;]*\b(role|roles|is_?admin|is_?superuser|admin)\w*\s*=\s*[\\"'']*(\w*admin\w*|owner|root|superuser|true|1)\b|777', 'i')
                -- Everybody as the one whom it is for; a group or list of that name, to which somebody is added, is not.
                OR regexp_like(CASE WHEN regexp_like(g.arguments, '"\w*(users?|members?|e?mails?|grantees?|principals?|assignees?|logins?)(_?ids?)?"\s*:', 'i')
                                    THEN regexp_replace(g.arguments, '"((group|team|list|channel|space)s?(_?(names?|ids?))?|name|display_?name|title|description)"\s*:\s*("[^"]*"|\[[^\]]*\])', '', 'gi') ELSE g.arguments END,

@@ -6,7 +6,7 @@
 --   A server's own name, or the package that its command starts, differs by a letter or two, by look-alike characters or by joined words from a server that
 --   the lake has known longer, or from a widely used package (parameter).
 --   high: look-alike characters of another script, or a package one letter away from a widely used one. medium: one letter (two in long names) away from
---   a known server that is seen beside it or was seen before. low: the same words in another order or with an addition such as official, pro, x.
+--   a known server that is seen beside it or was seen before. low: so in a name of five letters; the same words in another order or with an addition such as official, pro, x.
 --   Names of fewer than five letters, numbered copies (db1, db2) and environments (dev, prod) of one server are left out.
 --   """
 -- tags = ["owasp.mcp04", "owasp.mcp09", "owasp.asi04", "atlas.AML.T0010.005", "atlas.AML.T0074", "attack.T1036.005", "attack.T1195.002"]
@@ -37,7 +37,9 @@ pairs AS (
     SELECT n.name, n.since, n.server, n.session_id, o.name AS other, o.server AS other_server,
            CASE WHEN levenshtein(n.letters, o.letters) BETWEEN 1 AND CASE WHEN length(o.letters) >= 12 THEN 2 ELSE 1 END
                      -- Only a number or an environment differs.
-                     AND regexp_replace(n.letters, '[0-9]|dev|prod|test|staging|local|v$', '', 'g') <> regexp_replace(o.letters, '[0-9]|dev|prod|test|staging|local|v$', '', 'g') THEN 2
+                     AND regexp_replace(n.letters, '[0-9]|dev|prod|test|staging|local|v$', '', 'g') <> regexp_replace(o.letters, '[0-9]|dev|prod|test|staging|local|v$', '', 'g')
+                -- Short words are a letter apart by chance: mysql and mssql, email and gmail.
+                THEN CASE WHEN length(o.letters) >= 6 THEN 2 ELSE 1 END
                 WHEN n.stem = o.stem AND length(n.stem) >= 5 AND n.package = o.package AND n.letters <> o.letters AND n.server <> o.server THEN 1
                 ELSE 0 END AS grade
     FROM spelled n

@@ -242,7 +242,6 @@ fn select(context: &Context, alerts: Vec<Alert>, selection: &Selection) -> Resul
         .filter(|alert| alert.finding.level >= min_level)
         .filter(|alert| selection.rules.is_empty() || selection.rules.contains(&alert.finding.rule_id))
         .filter(|alert| selection.history || alert.is_current())
-        .filter(|alert| selection.suppressed || alert.suppressed_by.is_none())
-        .collect();
-    Ok(selected)
+        .filter(|alert| selection.suppressed || alert.suppressed_by.is_none());
+    Ok(selected.collect())
 }

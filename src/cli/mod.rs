@@ -247,7 +247,7 @@ impl Context {
         Ok(self.runtime.block_on(Session::new(providers, options))?)
     }
 
-    /// The range of `--since` and `--until`. One that nothing can be in is a slip, and would look like a quiet time.
+    /// The range of `--since` and `--until`. One that ends before it begins is a slip: all would be quiet in it.
     fn range(
         &self,
         since: Option<crate::config::units::When>,
@@ -255,10 +255,10 @@ impl Context {
     ) -> Result<TimeRange, CommandError> {
         let micros = |when: crate::config::units::When| when.resolve(ui::now()).timestamp_micros();
         let range = TimeRange { since: since.map(micros), until: until.map(micros) };
-        match range {
-            TimeRange { since: Some(since), until: Some(until) } if since > until => {
-                Err(CommandError::usage("the range is empty: --since is later than --until".to_owned()))
-            }
+        match (range.since, range.until) {
+            (Some(since), Some(until)) if since > until => Err(CommandError::usage(
+                "--until is before --since: `--since 7d --until 1d` is the week but its last day",
+            )),
             _ => Ok(range),
         }
     }

@@ -51,6 +51,11 @@ fn splunk_counts_when_it_acknowledges_and_a_wrong_token_stops_at_once() {
     let problem = report.problem.expect("a reason");
     assert!(problem.contains("403") && !problem.contains("s3cr3t"), "{problem}");
 
+    // The status says that it went well, the code that it did not.
+    let failing = Receiver::http(|_| Reply::Answer(200, "", r#"{"text":"Server is busy","code":9}"#.to_owned()));
+    let report = ship_here(&place, &toml(&failing.url()), &Quick::new(), Retried::Pending).remove(0);
+    assert_eq!(report.delivered, 0, "{report:?}");
+
     let report = ship_here(&place, &toml(&receiver.url()), &Quick::new(), Retried::Pending).remove(0);
     assert_eq!((report.delivered, report.pending, report.retries), (30, 0, 1), "{report:?}");
     let received = received.lock().expect("not poisoned");

@@ -78,6 +78,10 @@ impl SplunkHec {
             return self.caller.stopped(count, self.caller.text(answer));
         }
         let Some(bad) = reply.invalid_event.filter(|_| OF_ONE_EVENT.contains(&code)) else {
+            // A failure that says so in its body alone must not pass for a success.
+            if answer.status == 200 {
+                return Outcome::all(count, Verdict::Again { answer: self.caller.text(answer), answered: true });
+            }
             return self.caller.judge(count, answer);
         };
         // Whether those before the bad one were taken is not written down anywhere: they are sent again.
