@@ -196,7 +196,7 @@ impl<R: Read> Framer<R> {
     }
 
     /// Where whole records end, and where they stand unless they are lines. `None`: more is needed.
-    fn whole_records(&self) -> Option<(usize, Pieces)> {
+    fn whole_records(&self) -> Option<(usize, Records)> {
         match self.framing {
             Framing::Lines => self.lines().map(|end| (end, None)),
             Framing::Documents => documents(self.head(), self.ended && !self.waits),

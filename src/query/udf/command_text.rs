@@ -114,10 +114,8 @@ fn lines(arguments: &str) -> Option<String> {
 
 /// The length of the here-document behind this line, if all that becomes of it is a file that is not spoken of again.
 fn written_only(line: &str, rest: &str) -> usize {
-    static WRITES: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*['"\\]*([A-Za-z_]\w*)[^|]*$"#));
-    static FILE: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r#"(?:>>?|\btee\s+(?:-a\s+)?)\s*['"\\]*([^\s'"\\;|&<>]+)"#));
+    static WRITES: Pattern = Pattern::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*['"\\]*([A-Za-z_]\w*)[^|]*$"#));
+    static FILE: Pattern = Pattern::new(|| pattern(r#"(?:>>?|\btee\s+(?:-a\s+)?)\s*['"\\]*([^\s'"\\;|&<>]+)"#));
     let (Some(writes), Some(file)) = (WRITES.captures(line), FILE.captures(line)) else { return 0 };
     let Some(end) = rest.find(&format!("\\n{}", &writes[1])) else { return 0 };
     let name = file[1].rsplit('/').next().unwrap_or_default();

@@ -34,9 +34,12 @@ fn records_of(bytes: &[u8], step: usize, expected: Framing) -> Vec<String> {
     texts.collect()
 }
 
+fn documents_of(bytes: &[u8]) -> Vec<String> {
+    records_of(bytes, usize::MAX, Framing::Documents)
+}
+
 #[test]
 fn pretty_documents_and_arrays_are_framed_by_value() {
-    let documents_of = |bytes| records_of(bytes, usize::MAX, Framing::Documents);
     assert_eq!(documents_of(b"{\n \"a\": \"}\"\n}\n{\n \"b\": 2\n}\n").len(), 2);
     assert_eq!(documents_of(b"[\n  {\"a\": 1},\n  {\"b\": [1, 2]}\n]\n"), ["{\"a\": 1}", "{\"b\": [1, 2]}"]);
     // Cut off: what is whole is kept, the rest is one piece.
