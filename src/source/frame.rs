@@ -197,10 +197,29 @@ impl<R: Read> Framer<R> {
 
     /// Where whole records end, and where they stand unless they are lines. `None`: more is needed.
     fn whole_records(&self) -> Option<(usize, Records)> {
-        match self.framing {
-            Framing::Lines => self.lines().map(|end| (end, None)),
-            Framing::Documents => documents(self.head(), self.ended && !self.waits),
-            Framing::Rows => csv::rows(self.head()),
+        let (end, records) = match self.framing {
+            Framing::Lines => (self.lines()?, None),
+            Framing::Documents => documents(self.head(), self.ended && !self.waits)?,
+            Framing::Rows => csv::rows(self.head())?,
+        };
+        if end <= MAX_RECORD {
+            return Some((end, records));
+        }
+        // How much has been read by now must not decide whether a record is too long.
+        match records {
+            None => {
+                let lines = self.rest[..end].split_inclusive(|byte| *byte == b'\n');
+                let fit = lines.map(<[u8]>::len).take_while(|length| *length <= MAX_RECORD).sum();
+                (fit > 0).then_some((fit, None))
+            }
+            Some(mut records) => {
+                let fit = records.iter().take_while(|(start, end)| end - start <= MAX_RECORD).count();
+                if fit == records.len() {
+                    return Some((end, Some(records)));
+                }
+                records.truncate(fit);
+                Some((records.last()?.1, Some(records)))
+            }
         }
     }
 

@@ -110,12 +110,18 @@ fn a_line_without_end_is_passed_over_in_bounded_memory() {
 
 /// Found by fuzzing: a record that was too long by less than a chunk was one if the reads happened to show its end.
 #[test]
-fn a_record_that_is_too_long_is_refused_wherever_the_stream_ends() {
-    for more in [1, CHUNK as u64 / 2, CHUNK as u64] {
-        let stream = io::repeat(b'x').take(MAX_RECORD as u64 + more);
-        let mut framer = Framer::new(stream, 0, blake3::Hasher::new(), Some(Framing::Lines)).expect("framer");
-        let chunk = framer.next_chunk().expect("readable").expect("a chunk");
-        assert_eq!(chunk.refused.map(|(_, length)| length), Some(MAX_RECORD as u64 + more));
+fn a_record_that_is_too_long_is_refused_wherever_it_ends() {
+    let kinds = [(Framing::Lines, "", ""), (Framing::Lines, "", "\n"), (Framing::Documents, "{\"a\":\"", "\"}\n")];
+    for (framing, open, close) in kinds {
+        for more in [1, CHUNK as u64 / 2, CHUNK as u64] {
+            let length = MAX_RECORD as u64 + more;
+            let inside = io::repeat(b'x').take(length - (open.len() + close.trim_end().len()) as u64);
+            let stream = open.as_bytes().chain(inside).chain(close.as_bytes());
+            let mut framer = Framer::new(stream, 0, blake3::Hasher::new(), Some(framing)).expect("framer");
+            let chunk = framer.next_chunk().expect("readable").expect("a chunk");
+            let line_end = (close.len() - close.trim_end().len()) as u64;
+            assert_eq!(chunk.refused.map(|(_, length)| length), Some(length + line_end), "{framing:?} {more}");
+        }
     }
 }
 
