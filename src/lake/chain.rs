@@ -114,7 +114,12 @@ pub(super) fn append(lake: &Lake, number: i64, done: Done) -> Result<(), LakeErr
     if store.exists(&link_path(number))? {
         return read(store, number).map(drop);
     }
-    let mut link = Link::new(number, Some(read(store, number - 1)?.hash), done.purpose);
+    let before = read(store, number - 1)?;
+    if let (Some(key), None) = (&before.signer, &lake.signer) {
+        // Whoever checks the signatures would learn of it when it is too late to sign.
+        tracing::warn!(change = number, %key, "the changes before this one are signed and this one is not: `lake verify --public-key` will refuse it; give --signing-key");
+    }
+    let mut link = Link::new(number, Some(before.hash), done.purpose);
     link.files.extend(done.own.into_iter().map(|(name, digest)| (own(&name), digest)));
     for (table, version) in done.commits {
         let path = commit_path(&table, version);

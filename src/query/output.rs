@@ -88,7 +88,7 @@ enum Sink<'a> {
         first: bool,
     },
     Csv {
-        writer: Box<arrow::csv::Writer<cells::Visible<'a>>>,
+        out: cells::Visible<'a>,
         schema: SchemaRef,
     },
     Parquet(Box<ArrowWriter<&'a mut (dyn Write + Send)>>),
@@ -105,12 +105,10 @@ impl<'a> Sink<'a> {
             Format::Jsonl => Self::Json { out, array: false, first: true },
             Format::Csv => {
                 let schema = cells::flat_schema(&schema);
-                let mut writer = arrow::csv::WriterBuilder::new()
-                    .with_header(true)
-                    .build(cells::Visible::new(out, style.width.is_some()));
+                let mut out = cells::Visible::new(out, style.width.is_some());
                 // Without rows the header would be missing.
-                writer.write(&RecordBatch::new_empty(schema.clone()))?;
-                Self::Csv { writer: Box::new(writer), schema }
+                out.write_all(&csv_lines(&RecordBatch::new_empty(schema.clone()), true)?)?;
+                Self::Csv { out, schema }
             }
             Format::Parquet => {
                 let properties =
@@ -135,7 +133,7 @@ impl<'a> Sink<'a> {
                 }
                 Ok(())
             }
-            Self::Csv { writer, schema } => Ok(writer.write(&cells::flatten(batch, schema)?)?),
+            Self::Csv { out, schema } => Ok(out.write_all(&csv_lines(&cells::flatten(batch, schema)?, false)?)?),
             Self::Parquet(writer) => writer.write(batch).map_err(parquet_error),
         }
     }
@@ -149,7 +147,7 @@ impl<'a> Sink<'a> {
                 }
                 Ok(out.flush()?)
             }
-            Self::Csv { writer, .. } => Ok(writer.into_inner().flush()?),
+            Self::Csv { mut out, .. } => Ok(out.flush()?),
             Self::Parquet(writer) => {
                 writer.into_inner().map_err(parquet_error)?.flush()?;
                 Ok(())
@@ -166,6 +164,13 @@ pub(crate) fn json_lines(batch: &RecordBatch) -> Result<String, QueryError> {
     writer.finish()?;
     let text = String::from_utf8(writer.into_inner()).map_err(|e| QueryError::Execution(e.to_string()))?;
     Ok(crate::visible::escape_json(text))
+}
+
+/// In memory first: arrow's writer tells a reader that has gone away only in words.
+fn csv_lines(batch: &RecordBatch, header: bool) -> Result<Vec<u8>, QueryError> {
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(header).build(Vec::new());
+    writer.write(batch)?;
+    Ok(writer.into_inner())
 }
 
 fn parquet_error(error: parquet::errors::ParquetError) -> QueryError {

@@ -28,6 +28,28 @@ async fn text(format: Format, width: Option<u16>) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
+/// Whoever pipes into `head` wants no error.
+#[tokio::test]
+async fn a_reader_that_has_gone_away_is_told_apart_from_other_failures() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    for format in [Format::Table, Format::Json, Format::Jsonl, Format::Csv] {
+        let stream = futures::stream::iter([Ok(batch())]);
+        let rows = Box::pin(RecordBatchStreamAdapter::new(batch().schema(), stream));
+        let error = write(rows, Style { format, ..Style::default() }, &mut Gone).await.err();
+        let is_pipe =
+            matches!(&error, Some(QueryError::Write(cause)) if cause.kind() == std::io::ErrorKind::BrokenPipe);
+        assert!(is_pipe, "{format:?}: {error:?}");
+    }
+}
+
 #[tokio::test]
 async fn json_and_lines_hold_the_same_values() {
     let lines = text(Format::Jsonl, None).await;
