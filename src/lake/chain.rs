@@ -116,8 +116,8 @@ pub(super) fn append(lake: &Lake, number: i64, done: Done) -> Result<(), LakeErr
     }
     let before = read(store, number - 1)?;
     if let (Some(key), None) = (&before.signer, &lake.signer) {
-        // Whoever checks the signatures would learn of it when it is too late to sign.
-        tracing::warn!(change = number, %key, "the changes before this one are signed and this one is not: `lake verify --public-key` will refuse it; give --signing-key");
+        // Nothing fails, and whoever checks the signatures would learn of it when it is too late to sign.
+        tracing::error!(change = number, %key, "the changes before this one are signed and this one is not: `lake verify --public-key` will refuse it; give --signing-key");
     }
     let mut link = Link::new(number, Some(before.hash), done.purpose);
     link.files.extend(done.own.into_iter().map(|(name, digest)| (own(&name), digest)));

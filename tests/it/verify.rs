@@ -231,7 +231,9 @@ fn a_witness_and_a_signature_show_what_the_lake_alone_cannot() {
     assert!(verification(&home.lake(), &options).problems[0].file.ends_with("0003.link"));
     // A writer without the key.
     home.write("calltrail.toml", "");
-    home.ingest(&logs[6..8]);
+    let unsigned = home.run(0, ["ingest".as_ref(), logs[6].as_os_str()]);
+    assert_eq!(unsigned.stderr.matches("--signing-key").count(), 1, "{}", unsigned.stderr);
+    home.ingest(&logs[7..8]);
     let missing = json(1, &["--public-key", &public]);
     assert_eq!(missing["problems"][0]["found"], "no signature");
     json(0, &[]);
