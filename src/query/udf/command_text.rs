@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 const ABOUT: About = About {
     syntax: "command_text(arguments)",
-    text: "The JSON text of arguments, and in front of it, where that differs, the same as a shell reads the command: \
-           without quotes, escapes and carets within words, without escaped quotes (one would end the JSON text for a \
-           pattern such as `[^|;&\"]*`), `$IFS` as a space, a list of words as one line, each line as a command of its \
-           own; without the text that a here-document only writes to a file.",
+    text: "The JSON text of arguments with each line as a command of its own, without comments and without text that a \
+           here-document only writes to a file or into a message; and in front of it, where that differs, the same as a \
+           shell reads the command: without quotes, escapes and carets within words, without escaped quotes (one would end the JSON text for a \
+           pattern such as `[^|;&\"]*`), `$IFS` as a space, a list of words as one line.",
     example: "SELECT call_id FROM calls WHERE regexp_like(command_text(arguments), 'aws\\s+s3\\s+rm\\s[^|;&\"]*--recursive')",
 };
 
@@ -45,27 +45,26 @@ fn command_text(arguments: &str) -> String {
     let unquoted = |text: &str| if text.contains("\\\"") { Some(text.replace("\\\"", "")) } else { None };
     let plain = if is_disguised { Some(MARKS.replace_all(&plain, "$1").into_owned()) } else { None };
     // A mark at the edge of a word may be what a pattern looks for, so the command without escaped quotes alone stands there too.
-    let parts = match lined {
-        Some(lined) => [plain, Some(unquoted(&lined).unwrap_or(lined))],
-        None => [plain, unquoted(arguments)],
-    };
+    let last = lined.as_deref().unwrap_or(arguments);
+    let parts = [plain, unquoted(last)];
     let mut out = String::new();
     for part in parts.into_iter().flatten() {
         out.push_str(&part);
         out.push(' ');
     }
-    out.push_str(arguments);
+    out.push_str(last);
     out
 }
 
 /// Lines as the shell takes them: a break ends a command, but within quotes and behind a backslash it is a space, as a
-/// tab is. `None` if there is neither.
+/// tab is. In a message to somebody, breaks stay what they are. `None` if there is neither.
 fn lines(arguments: &str) -> Option<String> {
     if !["\\n", "\\t", "\\r"].iter().any(|escape| arguments.contains(escape)) {
         return None;
     }
     let mut out = String::with_capacity(arguments.len());
     let mut quote = None;
+    let mut is_message = false;
     let mut line_from = 0;
     let mut rest = arguments;
     while let Some(at) = rest.find(['\\', '\'', '"']) {
@@ -77,9 +76,12 @@ fn lines(arguments: &str) -> Option<String> {
         rest = &found[length..];
         match escape {
             Some('n' | 'r') => {
-                out.push_str(if quote.is_some() { " " } else { " ; " });
-                let written = if quote.is_none() { written_only(&out[line_from..], rest) } else { 0 };
-                rest = &rest[written..];
+                rest = &rest[not_run(&out[line_from..], rest, quote.is_some(), is_message)..];
+                out.push_str(match (quote, is_message) {
+                    (Some(_), true) => &found[..length],
+                    (Some(_), false) => " ",
+                    (None, _) => " ; ",
+                });
                 line_from = out.len();
             }
             Some('t') => out.push(' '),
@@ -98,9 +100,11 @@ fn lines(arguments: &str) -> Option<String> {
                     _ => None,
                 };
                 if escape.is_none() && mark.is_none() {
-                    quote = None; // the JSON text's own: here a value ends
+                    quote = None; // the JSON text's own: here a value begins or ends
+                    rest = &rest[comment(rest)..];
                 } else if quote.is_none() {
                     quote = mark;
+                    is_message = mark.is_some() && MESSAGE.is_match(&out[line_from..]);
                 } else if quote == mark {
                     quote = None;
                 }
@@ -112,14 +116,48 @@ fn lines(arguments: &str) -> Option<String> {
     Some(out)
 }
 
-/// The length of the here-document behind this line, if all that becomes of it is a file that is not spoken of again.
-fn written_only(line: &str, rest: &str) -> usize {
-    static WRITES: Pattern = Pattern::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*['"\\]*([A-Za-z_]\w*)[^|]*$"#));
-    static FILE: Pattern = Pattern::new(|| pattern(r#"(?:>>?|\btee\s+(?:-a\s+)?)\s*['"\\]*([^\s'"\\;|&<>]+)"#));
-    let (Some(writes), Some(file)) = (WRITES.captures(line), FILE.captures(line)) else { return 0 };
-    let Some(end) = rest.find(&format!("\\n{}", &writes[1])) else { return 0 };
-    let name = file[1].rsplit('/').next().unwrap_or_default();
-    if rest[end..].contains(name) { 0 } else { end }
+/// What a quoted text behind it is for people: the message of a commit, the body of a pull request, what is printed.
+static MESSAGE: Pattern = Pattern::new(|| {
+    pattern(r"(?:\s-\w*m|--message|--body|--title|--notes|--description|\becho(?:\s+-\w+)*|\bprintf)[=\s]*$")
+});
+
+/// The length of the comment that this line is.
+fn comment(line: &str) -> usize {
+    if !line.trim_start_matches("\\t").trim_start().starts_with('#') {
+        return 0;
+    }
+    let mut bytes = line.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => return at,
+            b'\\' if matches!(bytes.next(), Some((_, b'n' | b'r'))) => return at,
+            _ => {}
+        }
+    }
+    line.len()
+}
+
+/// How much of what follows this line no shell runs: a comment, or a here-document of which nothing becomes but a
+/// message, or a file that is not spoken of again.
+fn not_run(line: &str, rest: &str, is_quoted: bool, is_message: bool) -> usize {
+    static WRITES: Pattern =
+        Pattern::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*['"\\]*([A-Za-z_]\w*)[^|]*$"#));
+    static FILE: Pattern =
+        Pattern::new(|| pattern(r#"(?:>>?|\btee\s+(?:-a\s+)?)\s*['"\\]*([^\s'"\\;|&<>]+)"#));
+    if is_quoted && !is_message {
+        return 0;
+    }
+    let other = if is_quoted { 0 } else { comment(rest) };
+    let Some(writes) = WRITES.captures(line) else { return other };
+    let Some(end) = rest.find(&format!("\\n{}", &writes[1])) else { return other };
+    match FILE.captures(line) {
+        _ if is_message => end,
+        Some(file) => {
+            let name = file[1].rsplit('/').next().unwrap_or_default();
+            if rest[end..].contains(name) { 0 } else { end }
+        }
+        None => other,
+    }
 }
 
 #[cfg(test)]
@@ -144,15 +182,26 @@ mod tests {
             (r#"{"cmd":"psql -c \"drop\ntable x\"\nls"}"#, "drop table x ; ls"),
             (r#"{"cmd":"cat <<'E' > x.sh\nrm -rf /\nE\nsh ./x.sh"}"#, "; rm -rf / ; E"),
             (r#"{"cmd":"bash <<'E'\nrm -rf /\nE\n"}"#, "; rm -rf / ; E"),
+            (r##"{"cmd":"# it's\nrm -rf /\n"}"##, "; rm -rf / ;"),
+            (r#"{"cmd":"bash -c \"$(cat <<'E'\nrm -rf /\nE\n)\"\nls"}"#, " rm -rf / E )"),
         ] {
             let text = command_text(arguments);
-            assert!(text.contains(read) && text.ends_with(arguments), "{arguments} became {text}");
+            let is_kept = text.ends_with(arguments) || arguments.contains("\\n");
+            assert!(text.contains(read) && is_kept, "{arguments} became {text}");
         }
         for same in ["", "{}", r#"{"cmd":"ls -l"}"#, r#"{"tags":["a","b"]}"#, r#"{"path":"C:/x"}"#] {
             assert_eq!(command_text(same), same);
         }
         let written = command_text(r#"{"cmd":"cat <<EOF > notes.md\nrm -rf /\nEOF\nls ü\n"}"#);
         assert!(!written.contains("; rm -rf /") && written.contains("; ls ü"), "{written}");
+        for spoken in [
+            r#"{"cmd":"git commit -m \"$(cat <<'EOF'\nNo more\nrm -rf / \"at all\"\n\nEOF\n)\"\nls"}"#,
+            r#"{"cmd":"git add -A && git commit -am 'Two lines\nrm -rf / is gone'\nls"}"#,
+            r##"{"cmd":"cd x\n# never rm -rf / here, it's wrong\nls"}"##,
+        ] {
+            let read = command_text(spoken);
+            assert!(read.contains("; ls") && !read.contains(" rm -rf /"), "{read}");
+        }
         for (printed, read) in
             [(r#"{"cmd":"printf 'a\\nb'"}"#, "'a\\\\nb'"), (r#"{"cmd":"x\"#, "x\\"), (r#"{"cmd":"\nü\ü"#, "ü")]
         {
