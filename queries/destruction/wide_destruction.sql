@@ -62,11 +62,12 @@ hit AS (
                      AND regexp_like(arguments, '"(filter|query|where|selector)"\s*:\s*(\{\s*\}|"\s*(\{\s*\})?\s*")') AS by_filter,
                  regexp_like(arguments, '("\w*(sql|query|statement)"\s*:\s*"|\b(psql|mysql|mariadb|sqlite3)\s[^|&]*[''"]\s*)\s*update\s+[\w.`]+\s+set\s+[\w.`]+\s*=', 'i')
                      AND NOT regexp_like(arguments, '\b(where|limit|join|from)\b', 'i') AS by_update,
-                 regexp_like(arguments, '"(command|cmd|commands)"\s*:\s*\[?\s*"\s*flush(all|db)\b', 'i') AS by_flush
+                 regexp_like(arguments, '"(command|cmd|commands)"\s*:\s*\[?\s*"\s*flush(all|db)\b', 'i')
+                     OR (regexp_like(arguments, '"(method|verb)"\s*:\s*"DELETE"', 'i') AND regexp_like(arguments, '"(url|uri|path|endpoint)"\s*:\s*"([^"?]*/)?(_all|\*|[\w.-]*\*)["?]', 'i')) AS by_flush
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-            AND arguments_bytes <= $max_bytes AND (array_has_any(capabilities, make_array('executes', 'destructive', 'writes')) OR regexp_like(arguments, '"flush', 'i'))
-            AND (regexp_like(tool, 'delete|drop|remove|destroy|purge|wipe', 'i') OR regexp_like(arguments, 'update\s|flush', 'i'))
+            AND arguments_bytes <= $max_bytes AND (array_has_any(capabilities, make_array('executes', 'destructive', 'writes')) OR regexp_like(arguments, '"(flush|delete")', 'i'))
+            AND (regexp_like(tool, 'delete|drop|remove|destroy|purge|wipe', 'i') OR regexp_like(arguments, 'update\s|flush|"delete"', 'i'))
             AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false))
     WHERE by_name OR by_kind OR by_filter OR by_update OR by_flush
 ),

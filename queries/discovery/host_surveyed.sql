@@ -6,12 +6,13 @@
 --   In ten minutes of one session commands asked for who the user is, what system it is, which network, processes, other users, rights and credentials there are: the first
 --   minutes of an intruder.
 --   high: at least many kinds of questions, or min_kinds and one of them for rights or credentials after untrusted content was read in the session. medium: min_kinds. Kinds count, not
---   commands: listing files and looking at versions of tools are ordinary work and are no kind. medium as well: a scanner was aimed at a whole network.
+--   commands: listing files and looking at versions of tools are ordinary work and are no kind. medium as well: a scanner was aimed at a whole network. One level less for a survey when the user spoke of an incident, an inventory, an audit or a diagnosis.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0037", "atlas.AML.T0089", "attack.T1082", "attack.T1033", "attack.T1016", "attack.T1057", "attack.T1087", "attack.T1046"]
 -- falsepositives = ["an inventory of the own network", "an agent that helps with a broken machine"]
 -- window = "1h"
 -- needs = ["arguments"]
+-- helps = ["prompts"]
 -- params = { min_kinds = 4, many = 6 }
 WITH command AS (
     SELECT call_id, session_id, agent, server, time,
@@ -66,10 +67,13 @@ tainted AS (
     WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call' GROUP BY session_id
 )
 SELECT s.session_id, s.agent, s.server, s.first_seen, s.last_seen, array_slice(s.call_ids, 1, 30) AS call_ids,
-       CASE WHEN array_length(s.kinds) >= $many OR (array_has_any(s.kinds, make_array('rights', 'credentials')) AND t.untrusted_at < s.last_seen) THEN 'high' ELSE 'medium' END AS level,
+       CASE CASE WHEN array_length(s.kinds) >= $many OR (array_has_any(s.kinds, make_array('rights', 'credentials')) AND t.untrusted_at < s.last_seen) THEN 3 ELSE 2 END
+            - CASE WHEN q.asked THEN 1 ELSE 0 END WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        'Commands asked for ' || array_to_string(s.kinds, ', ') || ' within minutes' AS message,
        s.kinds
 FROM survey s LEFT JOIN tainted t ON t.session_id = s.session_id
+LEFT JOIN (SELECT session_id, bool_or(regexp_like(text, '\b(incident|forensic\w*|volatile data|inventory|audit\w*|harden\w*|health ?check|diagnos\w+|troubleshoot\w*|system (info\w*|report|overview))\b', 'i')) AS asked
+           FROM prompts GROUP BY session_id) q ON q.session_id = s.session_id
 UNION ALL
 SELECT session_id, agent, server, first_seen, last_seen, array_slice(call_ids, 1, 30) AS call_ids, 'medium' AS level, 'A whole network was scanned' AS message, make_array('scan') AS kinds
 FROM scan WHERE session_id NOT IN (SELECT session_id FROM survey)

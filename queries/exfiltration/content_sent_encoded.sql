@@ -19,7 +19,9 @@ WITH encoded AS (
            has_capability(sink_capabilities, 'executes') AS command
     FROM flows
     WHERE kind IN ('content', 'secret') AND encoding IN ('base64', 'hex', 'url') AND (bytes >= $min_bytes OR kind = 'secret') AND (encoding <> 'url' OR bytes >= $min_url_bytes OR kind = 'secret')
-      AND array_has_any(sink_capabilities, make_array('egress', 'reads_untrusted', 'executes'))
+      AND (array_has_any(sink_capabilities, make_array('egress', 'reads_untrusted', 'executes'))
+           -- Nothing is known of the tool but that it is given an address and this.
+           OR (destination IS NOT NULL AND coalesce(array_length(sink_capabilities), 0) = 0))
 ),
 graded AS (
     SELECT *, CASE WHEN coalesce(user_named, false) OR (destination IS NOT NULL AND is_internal_address(destination)) THEN 0

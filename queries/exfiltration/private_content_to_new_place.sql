@@ -28,7 +28,9 @@ sent AS (
            coalesce(bool_or(user_named), false) AS user_named
     FROM flows
     WHERE kind = 'content' AND destination IS NOT NULL AND encoding NOT IN ('base64', 'hex', 'url') AND array_has_any(source_capabilities, make_array('reads_private', 'credentials'))
-      AND ((has_capability(sink_capabilities, 'egress') AND NOT has_capability(sink_capabilities, 'executes')) OR sink_call_id IN (SELECT call_id FROM shell))
+      AND ((has_capability(sink_capabilities, 'egress') AND NOT has_capability(sink_capabilities, 'executes')) OR sink_call_id IN (SELECT call_id FROM shell)
+           -- Nothing is known of the tool but that it is given an address and this.
+           OR coalesce(array_length(sink_capabilities), 0) = 0)
     GROUP BY session_id, agent, sink_call_id
     HAVING sum(bytes) >= $min_bytes
 ),

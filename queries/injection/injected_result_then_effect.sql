@@ -6,7 +6,7 @@
 --   A tool's result held a strong instruction marker, and afterwards the agent deleted, paid, ran something or handed out credentials with a tool that it
 --   had not used in the session before. Where data goes out, injected_result_then_egress looks at the destination; this rule is about the other effects.
 --   high: the marked result names a value of that call's arguments, or the tool. medium: it does not, but the call follows within three calls of the session.
---   One level less when the user spoke in between, and nothing when the user named the value. Weak markers (comments, escapes) do not count here.
+--   One level less when the user spoke in between, or of testing against injections, and nothing when the user named the value. Weak markers (comments, escapes) do not count here.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
 -- falsepositives = ["agents that work on prompt injection", "tickets that rightly ask for an action and quote a prompt"]
@@ -55,13 +55,15 @@ between AS (
 asked AS (
     SELECT b.source_id, b.sink_id, min(b.session_id) AS session_id, min(b.agent) AS agent, min(b.source_time) AS source_time, min(b.kinds) AS kinds, min(b.source) AS source,
            min(b.sink_time) AS sink_time, min(b.sink) AS sink, min(b.value) AS value, min(b.calls_between) AS calls_between,
-           coalesce(bool_or(q.time > b.known_at), false) AS spoken, coalesce(bool_or(strpos(lower(q.text), lower(b.value)) > 0), false) AS user_named
+           coalesce(bool_or(q.time > b.known_at), false) AS spoken, coalesce(bool_or(strpos(lower(q.text), lower(b.value)) > 0), false) AS user_named,
+           -- Whoever tests defences reads such texts on purpose.
+           coalesce(bool_or(regexp_like(q.text, '\b((prompt[ -]?)?injections? (\w+ )?(test\w*|sample\w*|corpus|filter\w*|detector\w*|classifier\w*|guard\w*|payload\w*)|(prompt[ -]?injection|jailbreak)s?|red[ -]team\w*)\b', 'i')), false) AS testing
     FROM between b
     LEFT JOIN prompts q ON q.session_id = b.session_id AND q.time <= b.sink_time
     GROUP BY b.source_id, b.sink_id
 ),
 best AS (
-    SELECT *, CASE WHEN user_named THEN 0 WHEN value IS NOT NULL THEN 3 WHEN calls_between <= 3 THEN 2 ELSE 0 END - CASE WHEN spoken THEN 1 ELSE 0 END AS grade
+    SELECT *, CASE WHEN user_named THEN 0 WHEN value IS NOT NULL THEN 3 WHEN calls_between <= 3 THEN 2 ELSE 0 END - CASE WHEN spoken OR testing THEN 1 ELSE 0 END AS grade
     FROM asked
 ),
 evidence AS (

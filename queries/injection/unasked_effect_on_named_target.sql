@@ -21,13 +21,13 @@ WITH named AS (
            bool_or(has_capability(sink_capabilities, 'credentials')) AS credentials, bool_or(has_capability(sink_capabilities, 'egress')) AS sends,
            first_value(source_call_id ORDER BY source_time, source_call_id) AS source_call_id, min(source_time) AS source_time, min(concat_ws('/', source_server, source_tool)) AS source,
            -- The target itself, not a word of a text: the value is most of its argument, or where data goes.
-           bool_or(lower(value) = lower(destination) OR host_of(value) = destination) AS is_destination, bool_or(user_named) AS user_named
+           bool_or(lower(value) = lower(destination) OR host_of(value) = destination) AS is_destination, bool_or(user_named) AS user_named,
+           -- A text that mentions it acts on something else.
+           bool_and(is_mention(sink_path) AND NOT array_has_any(sink_capabilities, make_array('executes', 'destructive'))) AS in_text
     FROM flows
     WHERE kind = 'value' AND first_origin AND NOT coalesce(user_named, false) AND array_has_any(source_capabilities, make_array('reads_untrusted'))
       AND array_has_any(sink_capabilities, make_array('destructive', 'executes', 'credentials', 'egress', 'writes')) AND NOT array_has_any(sink_capabilities, make_array('pays', 'reads_untrusted'))
       AND regexp_like(value, '[@/\\.:_-]|[0-9]')
-      -- A text that mentions it acts on something else.
-      AND (array_has_any(sink_capabilities, make_array('executes', 'destructive')) OR NOT is_mention(sink_path))
     GROUP BY session_id, sink_call_id
 ),
 kinds AS (
@@ -37,6 +37,7 @@ kinds AS (
 asked AS (
     SELECT k.session_id, k.sink_call_id, min(k.agent) AS agent, min(k.time) AS time, min(k.server) AS server, min(k.tool) AS tool, min(k.kind) AS kind, min(k.value) AS value, min(k.source_call_id) AS source_call_id,
            min(k.source_time) AS source_time, min(k.source) AS source, min(c.outcome) AS outcome, count(q.session_id) AS prompts,
+           bool_or(k.in_text AND coalesce(strpos(c.arguments, '"' || k.value || '"'), 0) = 0) AS mentioned,
            coalesce(bool_or(regexp_like(q.text, CASE k.kind
                WHEN 'delete' THEN '\b(delet\w*|remov\w*|clean\w*|purg\w*|drop\w*|cancel\w*|trash\w*|unsubscrib\w*|clear\w*|empt\w+|eras\w+|revok\w*|get rid|wip\w+|move[sd]?|replac\w+|uninstall\w*|reset\w*|chang\w+|updat\w+)\b'
                WHEN 'run' THEN '\b(run\w*|execut\w*|install\w*|buil[dt]\w*|test\w*|start\w*|deploy\w*|script\w*|command\w*|set ?up|fix\w*|debug\w*|implement\w*|refactor\w*|check\w*|code|commit\w*|updat\w*|upgrad\w*|migrat\w*|analy\w*|investigat\w*)\b'
@@ -56,7 +57,7 @@ asked AS (
     GROUP BY k.session_id, k.sink_call_id
 ),
 graded AS (
-    SELECT *, CASE WHEN speaks OR outcome IN ('denied', 'cancelled', 'protocol_error') THEN 0
+    SELECT *, CASE WHEN speaks OR mentioned OR outcome IN ('denied', 'cancelled', 'protocol_error') THEN 0
                    WHEN prompts = 0 THEN CASE WHEN kind IN ('delete', 'run') THEN 1 ELSE 0 END
                    WHEN kind = 'write' OR other_language THEN 2 ELSE 3 END AS grade
     FROM asked

@@ -5,7 +5,7 @@
 -- description = """
 --   An argument sends a fetching, sending or command-running tool, or for the metadata service any tool, to a cloud's metadata service or into the internal network.
 --   critical: the metadata service answered with a secret. high: the metadata service, or an internal address in a spelling that
---   hides it (decimal, hex, octal, mapped) or with a scheme that lets a fetcher speak to other services (gopher, dict, ldap). medium: an internal address that only untrusted content had named before, five and more
+--   hides it (decimal, hex, octal, mapped) with a scheme that lets a fetcher speak to other services (gopher, dict, ldap), or the interface of Docker or a kubelet. medium: an internal address that only untrusted content had named before, five and more
 --   internal addresses in one session, or a metadata request that failed.
 --   low: an internal address given to a tool that fetched public ones in this session and whose server is not internal itself, or a
 --   local one that untrusted content had named.
@@ -28,7 +28,8 @@ sent AS (
            regexp_like(i.place, '^(localhost|.*\.localhost|127\..*|::1|0\.0\.0\.0|host\.docker\.internal)$') AS is_local,
            regexp_like(i.place, '^[0-9.]+$|:') AND strpos(lower(i.value), i.place) = 0 AS disguised,
            -- A scheme that speaks to other services than web servers.
-           regexp_like(i.value, '^(gopher|dict|tftp|ldaps?|netdoc|jar):', 'i') AS odd_scheme,
+           -- Or the interface by which containers are started and entered.
+           regexp_like(i.value, '^(gopher|dict|tftp|ldaps?|netdoc|jar):|^\w+://[^/]*:(237[56]/(v[\d.]+/)?(containers|images|exec|volumes|info|version)|10250/(pods|run|exec))\b', 'i') AS odd_scheme,
            coalesce(is_internal_address(coalesce(c.server_url, c.server_address)), false) AS server_internal
     FROM internal i JOIN calls c ON c.call_id = i.call_id
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome NOT IN ('denied', 'cancelled')

@@ -39,7 +39,8 @@ const READ: &str = "get read list search find query view show describe lookup re
 const PRIVATE: &str = "mail mails email emails inbox message messages thread threads file files directory folder db database table tables sql rows \
     document documents doc docs note notes contact contacts calendar event events account accounts transaction transactions balance user users \
     profile customer customers order orders record records channel channels conversation conversations history repo repository drive issue issues \
-    ticket tickets pull pr attachment attachments memory memories query reservation reservations";
+    ticket tickets pull pr attachment attachments memory memories query reservation reservations employee employees payroll salary salaries \
+    patient patients lead leads";
 const UNTRUSTED: &str = "mail mails email emails inbox message messages thread threads web page pages webpage website url html issue issues comment \
     comments review reviews pull pr ticket tickets feed rss post posts tweet tweets article news internet online attachment attachments";
 /// What others get to see when it is created.
