@@ -24,7 +24,7 @@ WITH written AS (
                           '^.*?((\.mcp\.json|mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|\.claude\.json'
                           || '|\.(claude|gemini|qwen|cursor|continue|cline|windsurf|codex|roo)/[\w./-]*|cline_mcp_settings\.json'
                           || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.cursorrules|\.clinerules|\.windsurfrules)).*$', '\1', 's') END AS file
-    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, markers, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, markers, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) || ' ' || replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes')))

@@ -26,7 +26,7 @@ WITH written AS (
                                 || '|\bgit\s+config\s+[^|;&]*(core\.hooksPath\s+[''\\"]*(/tmp|/var/tmp|/dev/shm)|(core\.(sshCommand|fsmonitor|pager|editor|askPass)|credential\.helper|alias\.\w+)\s+[''\\"!]*[^|;&"'']{0,40}(/tmp/|/var/tmp/|/dev/shm/|\b(curl|wget|nc)\s|\bsh\s+-c|https?://))', 'i'), false) AS ships
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities,
                  -- The lines of a file that is written: in JSON a break is a letter that would join the next word.
-                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) END AS arguments
+                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) || ' ' || replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) ELSE replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes')))

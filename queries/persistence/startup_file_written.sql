@@ -18,7 +18,9 @@
 -- window = "1h"
 -- params = { max_bytes = 262144 }
 WITH written AS (
-    SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+    SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments,
+           -- What is written may stand in a here-document.
+           replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) AS written
     FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
       AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes'))
@@ -52,7 +54,7 @@ graded AS (
            - CASE WHEN count(q.session_id) = 0 THEN 0
                   -- The user named the file itself, and what is written neither fetches nor hides anything.
                   WHEN bool_or(strpos(lower(q.text), ltrim(lower(regexp_replace(p.place, '^.*[/\\]', '')), '.')) > 0)
-                       AND NOT bool_or(regexp_like(p.arguments, '\b(curl|wget|nc|ncat|iwr|irm|base64|eval|xxd|python\d?\s+-c|perl\s+-e)\b|/dev/tcp|/tmp/|/var/tmp/|/dev/shm/|https?://', 'i')) THEN 2
+                       AND NOT bool_or(regexp_like(p.written, '\b(curl|wget|nc|ncat|iwr|irm|base64|eval|xxd|python\d?\s+-c|perl\s+-e)\b|/dev/tcp|/tmp/|/var/tmp/|/dev/shm/|https?://', 'i')) THEN 2
                   ELSE 1 END AS grade
     FROM placed p
     LEFT JOIN prompts q ON q.session_id = p.session_id AND q.time <= p.time

@@ -140,10 +140,8 @@ fn comment(line: &str) -> usize {
 /// How much of what follows this line no shell runs: a comment, or a here-document of which nothing becomes but a
 /// message, or a file that is not spoken of again.
 fn not_run(line: &str, rest: &str, is_quoted: bool, is_message: bool) -> usize {
-    static WRITES: Pattern =
-        Pattern::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*['"\\]*([A-Za-z_]\w*)[^|]*$"#));
-    static FILE: Pattern =
-        Pattern::new(|| pattern(r#"(?:>>?|\btee\s+(?:-a\s+)?)\s*['"\\]*([^\s'"\\;|&<>]+)"#));
+    static WRITES: Pattern = Pattern::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*['"\\]*([A-Za-z_]\w*)[^|]*$"#));
+    static FILE: Pattern = Pattern::new(|| pattern(r#"(?:>>?|\btee\s+(?:-a\s+)?)\s*['"\\]*([^\s'"\\;|&<>]+)"#));
     if is_quoted && !is_message {
         return 0;
     }
