@@ -140,14 +140,18 @@ fn comment(line: &str) -> usize {
 /// How much of what follows this line no shell runs: a comment, or a here-document of which nothing becomes but a
 /// message, or a file that is not spoken of again.
 fn not_run(line: &str, rest: &str, is_quoted: bool, is_message: bool) -> usize {
-    static WRITES: Pattern = Pattern::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*['"\\]*([A-Za-z_]\w*)[^|]*$"#));
+    static WRITES: Pattern = Pattern::new(|| pattern(r#"\b(?:cat|tee)\b[^|]*<<-?\s*(['"\\]*)([A-Za-z_]\w*)[^|]*$"#));
     static FILE: Pattern = Pattern::new(|| pattern(r#"(?:>>?|\btee\s+(?:-a\s+)?)\s*['"\\]*([^\s'"\\;|&<>]+)"#));
     if is_quoted && !is_message {
         return 0;
     }
     let other = if is_quoted { 0 } else { comment(rest) };
     let Some(writes) = WRITES.captures(line) else { return other };
-    let Some(end) = rest.find(&format!("\\n{}", &writes[1])) else { return other };
+    let Some(end) = rest.find(&format!("\\n{}", &writes[2])) else { return other };
+    // Unless its end is quoted, the shell runs what stands in `$(…)` and backquotes.
+    if writes[1].is_empty() && ["$(", "`"].iter().any(|run| rest[..end].contains(run)) {
+        return other;
+    }
     match FILE.captures(line) {
         _ if is_message => end,
         Some(file) => {
@@ -182,6 +186,8 @@ mod tests {
             (r#"{"cmd":"bash <<'E'\nrm -rf /\nE\n"}"#, "; rm -rf / ; E"),
             (r##"{"cmd":"# it's\nrm -rf /\n"}"##, "; rm -rf / ;"),
             (r#"{"cmd":"bash -c \"$(cat <<'E'\nrm -rf /\nE\n)\"\nls"}"#, " rm -rf / E )"),
+            (r#"{"cmd":"git commit -m \"$(cat <<E\n$(rm -rf /)\nE\n)\"\nls"}"#, "$(rm -rf /)"),
+            (r#"{"cmd":"cat <<E > notes.md\n`rm -rf /`\nE\nls"}"#, "rm -rf /"),
         ] {
             let text = command_text(arguments);
             let is_kept = text.ends_with(arguments) || arguments.contains("\\n");
