@@ -39,7 +39,7 @@ graded AS (
     LEFT JOIN prompts q ON q.session_id = t.session_id AND q.time <= t.time AND (strpos(lower(q.text), t.host) > 0
          -- Within the own network people say the first part of a name.
          OR (is_internal_address(t.host) AND length(split_part(t.host, '.', 1)) >= 4 AND NOT regexp_like(t.host, '^[0-9.]+$')
-             AND regexp_like(lower(q.text), '(^|[^a-z0-9-])(' || split_part(t.host, '.', 1) || ')([^a-z0-9-]|$)')))
+             AND strpos(' ' || regexp_replace(lower(q.text), '[^a-z0-9-]+', ' ', 'g') || ' ', ' ' || split_part(t.host, '.', 1) || ' ') > 0))
     WHERE t.session_id = t.first_session OR t.with_password
     GROUP BY t.call_id
 )
