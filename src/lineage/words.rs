@@ -4,6 +4,8 @@
 //! so the same text has the same words however often it was put into JSON strings, wrapped or indented. Scripts without spaces
 //! have one word a character.
 
+use crate::visible::read_as;
+
 /// One word: where it stands, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word {
@@ -163,6 +165,13 @@ fn mixed(text: &str, start: usize, out: &mut Vec<Word>) -> usize {
                 None => break,
             },
         };
+        let Some(c) = read_as(c) else {
+            if word.is_empty() {
+                return end;
+            }
+            at = end;
+            continue;
+        };
         if !c.is_alphanumeric() {
             if word.is_empty() {
                 return end;
@@ -227,6 +236,14 @@ mod tests {
             })
             .collect();
         assert_eq!(hashes(&ascii), hashes(plain));
+        // A backslash is an escape's only as a character of its own.
+        let simple = plain.replace('\\', " ");
+        let tags: String = simple
+            .chars()
+            .map(|c| if c.is_ascii_graphic() || c == ' ' { char::from_u32(0xE0000 + u32::from(c)).unwrap() } else { c })
+            .collect();
+        assert_eq!(hashes(&tags), hashes(&simple));
+        assert_eq!(hashes("i\u{200b}gn\u{ad}ore\u{2060} it"), hashes("ignore it"));
         assert_eq!(hashes(&plain.to_uppercase().replace("GRÜSSE", "GRÜßE")), hashes(plain));
         assert_ne!(hashes("ab"), hashes("ba"));
     }

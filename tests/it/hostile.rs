@@ -96,6 +96,12 @@ fn cases() -> Vec<Case> {
             (2, 0),
             Some("non_json_number"),
         ),
+        case(
+            "bad_escapes.jsonl",
+            good.clone() + &call("2", "{\"a\":\"tab\there\",\"b\":\"C:\\Users\",\"c\":\"\\x22\"}"),
+            (2, 0),
+            Some("json_repaired"),
+        ),
         case("surrogate.jsonl", good.clone() + &call("2", r#"{"a":"\ud83d"}"#), (2, 0), Some("lone_surrogate")),
         case("long_line.jsonl", good.clone() + &long + &call("3", "{}"), (2, 1), None),
         case(

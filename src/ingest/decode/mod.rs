@@ -3,11 +3,12 @@
 mod around;
 mod pieces;
 mod reading;
+mod repair;
 
 pub(super) use pieces::{Piece, pieces};
 pub(super) use reading::{Known, one};
 
-use crate::call::{Call, Flag, Position, ToolDefinition};
+use crate::call::{Bits, Call, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::LogFormat;
 use crate::source::frame::{self, Chunk, Framing};
@@ -178,8 +179,8 @@ impl Work<'_> {
     fn piece(&mut self, piece: &Piece) {
         let position = piece.position(self.chunk);
         let (text, lossy) = piece.text(self.chunk, self.valid);
-        let mut repaired = false;
-        let mut known = self.one(&text, lossy, position, &mut repaired);
+        let mut flags = Bits::default();
+        let mut known = self.one(&text, lossy, position, &mut flags);
         if let Some(parts) = &piece.parts
             && !matches!(known, Known::Events)
         {
@@ -193,25 +194,25 @@ impl Work<'_> {
                 known = Known::Rejected("a line in parts, of which the last is missing".to_owned());
             }
         }
-        self.take(piece, position, known, text.is_empty(), (lossy, repaired));
+        self.take(piece, position, known, text.is_empty(), flags);
         self.decoded.clear();
     }
 
-    fn one(&mut self, text: &str, lossy: bool, position: Position, repaired: &mut bool) -> Known {
+    fn one(&mut self, text: &str, lossy: bool, position: Position, flags: &mut Bits) -> Known {
         if text.is_empty() {
             return Known::Noise;
         }
-        one(text, lossy, position, self.source, &mut self.decoded, &mut self.votes, repaired)
+        one(text, lossy, position, self.source, &mut self.decoded, &mut self.votes, flags)
     }
 
     /// Whether a format makes something of the record.
     fn is_known(&mut self, piece: &Piece) -> bool {
         self.decoded.clear();
         let (text, lossy) = piece.text(self.chunk, self.valid);
-        matches!(self.one(&text, lossy, piece.position(self.chunk), &mut false), Known::Events)
+        matches!(self.one(&text, lossy, piece.position(self.chunk), &mut Bits::default()), Known::Events)
     }
 
-    fn take(&mut self, piece: &Piece, position: Position, known: Known, is_blank: bool, flags: (bool, bool)) {
+    fn take(&mut self, piece: &Piece, position: Position, known: Known, is_blank: bool, flags: Bits) {
         let (out, decoded) = (&mut self.out, &mut self.decoded);
         let (bytes, is_last) = (piece.bytes(), self.chunk.ends_open && piece.end == self.chunk.bytes.len());
         let unfinished = |is_rejected| {
@@ -267,7 +268,7 @@ pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, most: us
     let mut decoded = Decoded::default();
     for piece in pieces(&chunk).into_iter().take(most) {
         let (text, lossy) = piece.text(&chunk, None);
-        one(&text, lossy, piece.position(&chunk), source, &mut decoded, &mut votes, &mut false);
+        one(&text, lossy, piece.position(&chunk), source, &mut decoded, &mut votes, &mut Bits::default());
         decoded.clear();
     }
     votes
@@ -289,24 +290,12 @@ impl DecodedChunk {
 }
 
 /// Adds position, source and everything that can be told of the payload by itself.
-pub(super) fn enrich(
-    event: Event,
-    position: Position,
-    flags: (bool, bool),
-    source: &SourceView,
-    enricher: &Enricher,
-) -> Item {
-    let (lossy, repaired) = flags;
+pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &SourceView, enricher: &Enricher) -> Item {
     let mut item = Item { event, observables: Vec::new(), identity: None, origin: 0 };
     let place = |call: &mut Call| {
         call.source = position;
         call.source_file = Some(source.file.clone());
-        if lossy {
-            call.flag(Flag::LossyUtf8);
-        }
-        if repaired {
-            call.flag(Flag::NonJsonNumber);
-        }
+        call.flags = call.flags.union(flags);
     };
     match &mut item.event {
         Event::Request { call, .. }

@@ -6,6 +6,7 @@
 use super::verbs;
 use super::words::lower;
 use crate::source::json::{self, Escapes, Visitor};
+use crate::visible::read_as;
 use memchr::{memchr2, memmem};
 use std::borrow::Cow;
 
@@ -148,7 +149,7 @@ impl Sentences {
                 self.low.push_str(word);
                 self.low[start..].make_ascii_lowercase();
             } else {
-                word.chars().for_each(|c| self.both(c));
+                word.chars().filter_map(read_as).for_each(|c| self.both(c));
             }
         }
     }
