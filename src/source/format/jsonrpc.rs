@@ -74,8 +74,8 @@ impl LogFormat for JsonRpc {
     }
 
     fn tolerates(&self, record: &Record<'_>) -> bool {
-        // The head of a recording.
-        record.text.starts_with('#')
+        // The head of a recording, or what the transport puts around messages.
+        record.text.starts_with('#') || is_transport(record.text)
     }
 
     fn claims_otherwise(&self, record: &Record<'_>) -> bool {
@@ -83,6 +83,17 @@ impl LogFormat for JsonRpc {
             Some(object) => any_member(object).is_some() || pair(object).is_some(),
             None => in_text(record.text).is_some(),
         }
+    }
+}
+
+/// Whether a line is a field or a comment of an event stream (HTML standard, section 9.2.6) without a message in it, or a header of the
+/// Language Server Protocol's framing, as captures of the wire have them.
+fn is_transport(line: &str) -> bool {
+    let Some((name, value)) = line.split_once(':') else { return false };
+    match name {
+        "" | "event" | "id" | "retry" => true,
+        "data" => !value.trim_start().starts_with(['{', '[']),
+        _ => name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("content-type"),
     }
 }
 
