@@ -87,6 +87,7 @@ impl Ingester<'_> {
         self.touched = true;
         let known = at.and_then(|at| self.sources.rows.get(at));
         let known_framing = known.filter(|row| row.format.is_some()).and_then(|row| row.framing);
+        let digest = start.digest.finalize();
         let mut framer = Framer::new(reader, start.offset, start.digest, known_framing)?;
         let waits = tail == Tail::Waits;
         if waits {
@@ -108,6 +109,8 @@ impl Ingester<'_> {
         let row = &mut self.sources.rows[at];
         // Until the end is reached, the file counts as changed: a commit on the way must not make it look read.
         row.size = -1;
+        // An unfinished record that was taken back is not in it, also if what it became is still unfinished and is left for later.
+        row.digest = digest.to_hex().to_string();
         row.framing = Some(framer.framing());
         row.format =
             format.and_then(|at| self.formats.get(at)).map(|f| f.id().to_owned()).or_else(|| row.format.take());
