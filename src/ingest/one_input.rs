@@ -8,7 +8,7 @@ use super::{IngestError, Ingester, Progress, digest_of, number_of, reject_id};
 use crate::call::Text;
 use crate::enrich::Enricher;
 use crate::source::frame::{Chunk, Framer, MAX_RECORD, Place};
-use crate::source::input::{Bytes, Input, Stat, is_passing};
+use crate::source::input::{Bytes, Input, Stat, is_passing, may_be_read_on};
 use crate::source::pairing::Scope;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -58,6 +58,7 @@ impl Ingester<'_> {
             }
             Recognised::Unchanged(at) => {
                 self.sources.rename(at, &name);
+                self.mend(at);
                 self.sources.rows[at].stat(stat);
                 self.summary.unchanged += 1;
                 self.touched = true;
@@ -130,7 +131,7 @@ impl Ingester<'_> {
         };
         let row = &mut self.sources.rows[at];
         let place = framer.place(row.saved.open_tail.is_some());
-        if !(is_cut || waits && place.is_unfinished || failed.as_ref().is_some_and(is_passing)) {
+        if !(is_cut || waits && place.is_unfinished || failed.as_ref().is_some_and(may_be_read_on)) {
             row.stat(stat);
         }
         match failed {
@@ -235,7 +236,9 @@ impl Ingester<'_> {
     /// What was refused as a whole is read again from its start: its rejects are void.
     fn forget_unknown(&mut self, at: usize) {
         let row = &mut self.sources.rows[at];
-        let mut refused = std::mem::take(&mut row.saved).refused;
+        let saved = std::mem::take(&mut row.saved);
+        let mut refused = saved.refused;
+        refused.extend(saved.broke_off);
         // Lakes of before this was kept: the file was refused once, from its start.
         refused.push(0);
         let void: Vec<String> = refused.iter().map(|offset| reject_id(&row.source_id, *offset)).collect();
@@ -260,6 +263,7 @@ impl Ingester<'_> {
 
     /// The unfinished last record of an earlier read has grown on: its reject is void and it is read again.
     pub(super) fn reopen_tail(&mut self, at: usize) {
+        self.mend(at);
         let row = &mut self.sources.rows[at];
         if let Some(tail) = row.saved.open_tail.take() {
             row.counts.bytes -= tail.length;
