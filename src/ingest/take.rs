@@ -80,7 +80,9 @@ impl Ingester<'_> {
         self.summary.lines += counts.lines;
         self.summary.ignored += counts.ignored;
         self.summary.rejects += counts.rejects;
-        self.drain(at, Some(view))
+        self.drain(at, Some(view))?;
+        self.writer.spill()?;
+        Ok(())
     }
 
     /// Hands finished rows to the writer.

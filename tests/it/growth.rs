@@ -262,3 +262,17 @@ fn a_long_first_record_that_was_cut_off_is_read_when_it_is_whole() {
     assert_eq!(place.one("SELECT count(*) FROM rejects"), 0);
     place.assert_nothing_lost();
 }
+
+/// Two states of one log in one run: what was unfinished in the first one is whole in the second.
+#[test]
+fn a_reject_that_is_taken_back_in_the_same_run_is_none() {
+    let log = capture(6).concat();
+    let place = Place::new();
+    place.write("logs/a.jsonl", &log[..log.len() - 20]);
+    place.write("logs/b.jsonl", &log);
+    place.ingest([place.path("logs")]);
+    assert_eq!(place.one("SELECT count(*) FROM calls WHERE outcome = 'success'"), 7);
+    assert_eq!(place.one("SELECT sum(rejects) FROM sources"), 0);
+    assert_eq!(place.one("SELECT count(*) FROM rejects"), 0);
+    place.assert_nothing_lost();
+}
