@@ -16,6 +16,8 @@ use std::sync::{Arc, mpsc};
 
 /// Chunks being decoded at once, per core: enough that no core waits, few enough to stay small.
 const CHUNKS_PER_CORE: usize = 2;
+/// Their bytes, for each of so many chunks: a record that is a chunk by itself may have 64 MiB.
+const CHUNK_BYTES: usize = 4 << 20;
 /// Records of the head that decide what a file is.
 pub(super) const HEAD_RECORDS: usize = 200;
 
@@ -152,19 +154,24 @@ impl Ingester<'_> {
         let stream = number_of(&input.stream());
         let number = number_of(&self.sources.rows[at].source_id);
         let limit = rayon::current_num_threads() * CHUNKS_PER_CORE;
-        let mut working: VecDeque<mpsc::Receiver<DecodedChunk>> = VecDeque::new();
+        let mut working: VecDeque<(usize, mpsc::Receiver<DecodedChunk>)> = VecDeque::new();
+        let mut working_bytes = 0;
         let mut ended = false;
         let mut is_cut = false;
         let mut failed = None;
         let mut context = self.sources.rows[at].saved.context.take().map(|context| *context).unwrap_or_default();
         loop {
-            while !ended && working.len() < limit {
+            while !ended && working.len() < limit && working_bytes < limit * CHUNK_BYTES {
                 if self.is_out_of_time() {
                     (ended, is_cut) = (true, true);
                     break;
                 }
                 match framer.next_chunk() {
-                    Ok(Some(chunk)) => working.push_back(start(chunk, view, &self.enricher)),
+                    Ok(Some(chunk)) => {
+                        let bytes = chunk.bytes.len();
+                        working_bytes += bytes;
+                        working.push_back((bytes, start(chunk, view, &self.enricher)));
+                    }
                     Ok(None) => ended = true,
                     Err(cause) => {
                         failed = Some(cause);
@@ -172,7 +179,8 @@ impl Ingester<'_> {
                     }
                 }
             }
-            let Some(done) = working.pop_front() else { break };
+            let Some((bytes, done)) = working.pop_front() else { break };
+            working_bytes -= bytes;
             let mut decoded = done.recv().map_err(|_| io::Error::other("a decoder thread stopped without a result"))?;
             framer.recycle(std::mem::take(&mut decoded.buffer));
             let bytes = decoded.counts.bytes;
