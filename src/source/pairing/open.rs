@@ -122,14 +122,25 @@ pub(super) struct Open {
     entries: HashMap<OpenKey, Entry, ahash::RandomState>,
     halves: usize,
     /// Responses that wait, by what they are wherever they stand.
-    orphans: HashMap<Fingerprint, OpenKey, ahash::RandomState>,
+    orphans: Orphans,
 }
+
+type Orphans = HashMap<Fingerprint, OpenKey, ahash::RandomState>;
 
 /// Id, time and payload of a response: the same in every export.
 type Fingerprint = (Text, Nanos, [u8; 32]);
 
 fn fingerprint(response: &Call) -> Option<Fingerprint> {
     Some((response.jsonrpc_request_id.clone()?, response.time_end?, response.result_hash?))
+}
+
+/// A response no longer waits under this key.
+fn forget_orphan(orphans: &mut Orphans, key: &OpenKey, response: &Half) {
+    if let Some(fingerprint) = fingerprint(&response.call)
+        && orphans.get(&fingerprint) == Some(key)
+    {
+        orphans.remove(&fingerprint);
+    }
 }
 
 impl Open {
@@ -156,6 +167,12 @@ impl Open {
     /// Keys about which something is known, be it a half or a note about one to come.
     pub(super) fn keys(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Responses that are looked for by what they are.
+    #[cfg(test)]
+    pub(super) fn orphans(&self) -> usize {
+        self.orphans.len()
     }
 
     /// Forgets notes about halves that have not come: as many as a log likes could be written.
@@ -218,6 +235,7 @@ impl Open {
         };
         self.halves -= 1;
         self.entries.remove(&key);
+        forget_orphan(&mut self.orphans, &key, &response);
         Some(response.call.source.length)
     }
 
@@ -280,10 +298,11 @@ impl Open {
             (Some(asked), Some(answered)) => answered >= asked,
             _ => request.sequence.saturating_sub(response.sequence) <= UNTIMED_REACH,
         })?;
-        let half = entry.responses.remove(at);
+        let half = entry.responses.remove(at)?;
         self.halves -= 1;
+        forget_orphan(&mut self.orphans, key, &half);
         self.drop_if_empty(key);
-        half
+        Some(half)
     }
 
     /// The same response, waiting under another key.
@@ -341,7 +360,9 @@ impl Open {
             .iter()
             .filter_map(|key| {
                 let mut entry = self.entries.remove(key)?;
-                Some((entry.requests.pop_front()?, entry.responses.pop_front()?, entry.amend))
+                let (request, response) = (entry.requests.pop_front()?, entry.responses.pop_front()?);
+                forget_orphan(&mut self.orphans, key, &response);
+                Some((request, response, entry.amend))
             })
             .collect();
         self.halves -= 2 * taken.len();
@@ -425,6 +446,9 @@ impl Open {
                 while let Some(half) = halves.front().filter(|half| half.sequence <= limit).cloned() {
                     halves.pop_front();
                     self.halves -= 1;
+                    if orphan {
+                        forget_orphan(&mut self.orphans, key, &half);
+                    }
                     if half.published.is_none() && !half.maybe_foreign {
                         gone.push(unpublished(key, half, orphan));
                     }

@@ -277,6 +277,22 @@ fn open_halves_are_bounded() {
 }
 
 #[test]
+fn what_is_looked_for_by_its_content_is_bounded() {
+    let options = PairingOptions { max_open: 100, ..PairingOptions::default() };
+    let mut log = Log::new();
+    log.pairing = Pairing::new(options, Saved::default());
+    let lines: Vec<String> = (0..500).map(|id| answer(&id.to_string(), id / 20, "t")).collect();
+    log.read(&lines.join("\n"));
+    assert!((1..=101).contains(&log.pairing.open.orphans()), "{}", log.pairing.open.orphans());
+    // Requests that stand behind their answers.
+    let mut log = Log::new();
+    let lines: Vec<String> =
+        (0..50).flat_map(|id| [answer(&id.to_string(), 9, "t"), ask(&id.to_string(), 8, "t")]).collect();
+    assert_eq!(log.read(&lines.join("\n")).len(), 50);
+    assert_eq!(log.pairing.open.orphans(), 0);
+}
+
+#[test]
 fn notes_about_calls_that_never_come_are_bounded() {
     let options = PairingOptions { max_open: 100, ..PairingOptions::default() };
     let mut pairing = Pairing::new(options, Saved::default());
