@@ -276,6 +276,40 @@ fn open_halves_are_bounded() {
     assert!(given_up.len() >= 400 && given_up.iter().all(|c| c.flags.has(Flag::EvictedOpen as u32)));
 }
 
+/// Calls with ids of their own wait for the end of their source. In a long one they are whole all the same.
+#[test]
+fn whole_calls_of_a_long_source_are_not_given_up() {
+    let many = PairingOptions { max_open: 100, ..PairingOptions::default() };
+    let large = PairingOptions { max_open_bytes: 10_000, ..PairingOptions::default() };
+    for options in [many, large] {
+        let mut pairing = Pairing::new(options, Saved::default());
+        let mut source = SourceContext::default();
+        let mut scope = Scope { number: 1, stream: 7, mtime: None, source: &mut source };
+        let mut out = Vec::new();
+        for number in 0..500 {
+            let id = Text::from(number.to_string());
+            let key = PairKey::Global { session: "s".into(), id: id.clone() };
+            let call = |outcome| {
+                let (tool_call_id, result) = (Some(id.clone()), Some("x".repeat(100)));
+                Box::new(Call { tool_call_id, result, time: Some(number), outcome, ..Call::default() })
+            };
+            let (lane, asked, answered) = (Text::default(), call(Outcome::NoResponse), call(Outcome::Success));
+            let request = Event::Request { key: Some(key.clone()), lane: lane.clone(), call: asked };
+            let response = Event::Response { key, lane, call: answered, maybe_foreign: false };
+            for event in [request, response] {
+                let item = Item { event, observables: Vec::new(), identity: None, origin: 3 };
+                pairing.accept(&mut scope, item, &mut out);
+            }
+        }
+        assert!(out.len() > 300, "room was made: {}", out.len());
+        pairing.end_source(&mut scope, &mut out);
+        assert_eq!((pairing.open.len(), pairing.open.bytes()), (0, 0));
+        let found = calls(out);
+        assert_eq!(found.len(), 500);
+        assert!(found.iter().all(|c| c.outcome == Outcome::Success && !c.flags.has(Flag::EvictedOpen as u32)));
+    }
+}
+
 #[test]
 fn what_is_looked_for_by_its_content_is_bounded() {
     let options = PairingOptions { max_open: 100, ..PairingOptions::default() };
