@@ -293,7 +293,7 @@ fn date_text(day: i32) -> String {
     chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).map(|t| t.date_naive().to_string()).unwrap_or_default()
 }
 
-/// Reads some columns (all, if none are named) of a file, batch by batch; the `day` column is put back.
+/// Reads some columns (all that it has, if none are named) of a file, batch by batch. `day` is none of them: it is in the file's path.
 ///
 /// # Errors
 /// The file is gone or damaged; the error names it.
