@@ -14,6 +14,7 @@ use crate::source::input::{self, Input, InputError, Limits};
 use crate::source::pairing::PairingOptions;
 use crate::source::registry::{AuditKey, Formats};
 use clap::Args;
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 /// Unknown files and failures that are named one by one.
 const NAMED: usize = 10;
+/// Paths that a follower tells of because it cannot read them.
+const MAX_TOLD: usize = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct IngestArgs {
@@ -104,7 +107,9 @@ fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Sum
         return Err(CommandError::usage(text));
     }
     let (found, missing) = find(paths)?;
-    warn_of(context, &found.skipped.iter().map(ToString::to_string).collect::<Vec<_>>(), "of this kind");
+    let skipped: Vec<String> = found.skipped.iter().map(ToString::to_string).collect();
+    warn_of(context, &skipped, "of this kind");
+    let mut told: HashSet<String> = skipped.into_iter().collect();
     for path in missing {
         context.ui.warn(format!("nothing is at `{}` yet: waiting for it", visible(&path)));
     }
@@ -118,8 +123,18 @@ fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Sum
     let summary = with_ingester(context, &around, args.keep_secrets, args.commit_every, key, |ingester| {
         ingester.follow(Follow {
             find: &mut || {
-                let found = find(&paths).map(|(found, _)| found.inputs).unwrap_or_default();
-                found.into_iter().filter(|input| !input.comes_once()).collect()
+                let found = find(&paths).map(|(found, _)| found).unwrap_or_default();
+                // A folder that came later and cannot be read must not be passed over in silence; what is gone again may be.
+                let is_there = |problem: &&InputError| match problem {
+                    InputError::Unreadable { cause, .. } => cause.kind() != std::io::ErrorKind::NotFound,
+                    _ => true,
+                };
+                for problem in found.skipped.iter().filter(is_there).map(ToString::to_string) {
+                    if told.len() < MAX_TOLD && told.insert(problem.clone()) {
+                        around.warn(&problem);
+                    }
+                }
+                found.inputs.into_iter().filter(|input| !input.comes_once()).collect()
             },
             files: !paths.is_empty(),
             streams: streams.clone(),
