@@ -37,8 +37,8 @@ pub(super) struct DecodedChunk {
     pub(super) counts: Counts,
     /// The last record of the stream has no end and said nothing so far.
     pub(super) open_tail: Option<Unfinished>,
-    /// The first byte ends a line.
-    pub(super) begins_with_line_end: bool,
+    /// Bytes of the line end that it begins with.
+    pub(super) line_end: u64,
     /// Verdicts on signed records.
     pub(super) signatures: SignatureCounts,
     /// The last line of the stream has no end but was read; whether it was a call's.
@@ -143,7 +143,11 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
         out.counts.lines = 1;
         return out;
     }
-    out.begins_with_line_end = chunk.bytes.first() == Some(&b'\n');
+    out.line_end = match chunk.bytes.as_slice() {
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        _ => 0,
+    };
     // Once for all its records, because nearly all logs are UTF-8 throughout.
     let valid = std::str::from_utf8(&chunk.bytes).ok();
     let mut work = Work { chunk, valid, source, enricher, votes, decoded: Decoded::default(), out };
