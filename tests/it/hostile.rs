@@ -231,6 +231,7 @@ fn bombs_and_archives_in_archives_are_rejects() {
     assert!((1000..20_000).contains(&calls), "{calls} calls of what came before the limit");
     place.assert_nothing_lost();
     // The limit is raised, as the message says: the rest is read, and nothing is said of it any more.
+    place.write("calltrail.toml", "[ingest]\ndecompressed_limit = \"1GiB\"\n");
     place.ingest([&bomb]);
     assert_eq!(place.one("SELECT count(*) FROM calls"), 20_000);
     assert_eq!(place.one("SELECT count(*) FROM rejects WHERE reason LIKE '%decompressed_limit%'"), 0);
