@@ -146,7 +146,7 @@ impl Pairing {
             Event::Call { lane, call } => self.whole(scope, lane, call, observables, identity, out),
             Event::Begins { key, call } => self.begins(scope, key, call, observables, identity),
             Event::Ends { key, call } => self.ends(scope, key, call, observables, identity, out),
-            Event::Amend { key, call } => self.open.amend(OpenKey::new(scope.stream, key), call, self.sequence),
+            Event::Amend { key, call } => self.open.amend(OpenKey::new(scope.stream, key), call),
             Event::Foreign { key } => {
                 let dropped = self.open.foreign(OpenKey::new(scope.stream, key));
                 self.count_foreign(dropped);

@@ -12,6 +12,9 @@ const UNTIMED_REACH: u64 = 64;
 /// a clock of its own, and clocks are set. More would let a log whose lines are shuffled pair a used-again id with the wrong answer.
 const SKEW: Nanos = 1_000_000_000;
 
+/// Notes about halves to come that are kept for a later run.
+const SAVED_NOTES: usize = 1000;
+
 /// A pair key within one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct OpenKey {
@@ -91,6 +94,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Only something about halves to come.
+    fn is_note(&self) -> bool {
+        self.requests.is_empty() && self.responses.is_empty()
+    }
+
     fn weight(&self) -> usize {
         self.requests.iter().chain(&self.responses).map(Half::weight).sum()
     }
@@ -165,9 +173,10 @@ impl Open {
         Self { entries: saved.into_iter().collect(), halves, bytes, orphans }
     }
 
-    /// What [`Open::restore`] takes, without notes about halves to come.
+    /// What [`Open::restore`] takes, without notes about halves to come if there are many: most of those never come.
     pub(super) fn saved(&self) -> impl Iterator<Item = (&OpenKey, &Entry)> {
-        self.entries.iter().filter(|(_, e)| !e.requests.is_empty() || !e.responses.is_empty())
+        let notes = self.entries.values().filter(|e| e.is_note()).count();
+        self.entries.iter().filter(move |(_, e)| notes <= SAVED_NOTES || !e.is_note())
     }
 
     pub(super) fn into_saved(self) -> Vec<(OpenKey, Entry)> {
@@ -195,7 +204,7 @@ impl Open {
 
     /// Forgets notes about halves that have not come: as many as a log likes could be written.
     pub(super) fn forget_notes(&mut self) {
-        self.entries.retain(|_, e| !e.requests.is_empty() || !e.responses.is_empty());
+        self.entries.retain(|_, e| !e.is_note());
     }
 
     /// Keeps a request. With an id that is unique by itself a second one is another export of the same record.
@@ -239,7 +248,7 @@ impl Open {
     }
 
     /// Keeps what a third record says about a call.
-    pub(super) fn amend(&mut self, key: OpenKey, call: Box<Call>, _sequence: u64) {
+    pub(super) fn amend(&mut self, key: OpenKey, call: Box<Call>) {
         let entry = self.entries.entry(key).or_default();
         match entry.amend.as_mut() {
             Some(known) => super::finish::amend(known, *call),

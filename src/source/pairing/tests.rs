@@ -1,7 +1,7 @@
 //! Pairing over JSON-RPC captures: ids that restart, two id spaces, several connections, order, cancellation.
 
 use super::*;
-use crate::call::Outcome;
+use crate::call::{Approval, Outcome};
 use crate::source::json::Object;
 use crate::source::registry::Formats;
 use crate::source::{Decoded, Hints, Position, Record};
@@ -274,6 +274,35 @@ fn open_halves_are_bounded() {
     let given_up = log.read(&lines.join("\n"));
     assert_eq!(given_up.len() + log.end().len(), 500, "none is lost");
     assert!(given_up.len() >= 400 && given_up.iter().all(|c| c.flags.has(Flag::EvictedOpen as u32)));
+}
+
+/// Between two turns others write to the lake, and what waits is read anew.
+#[test]
+fn what_was_said_of_a_call_before_it_came_outlives_the_turn() {
+    let key = || PairKey::Global { session: "s".into(), id: "1".into() };
+    let call = |approval, outcome| {
+        Box::new(Call { tool_call_id: Some("1".into()), time: Some(1), approval, outcome, ..Call::default() })
+    };
+    let (request, answer) = (call(Approval::Unknown, Outcome::NoResponse), call(Approval::Unknown, Outcome::Success));
+    let mut source = SourceContext::default();
+    let mut scope = Scope { number: 1, stream: 7, mtime: None, source: &mut source };
+    let mut pairing = Pairing::new(PairingOptions::default(), Saved::default());
+    let mut out = Vec::new();
+    for event in [
+        Event::Amend { key: key(), call: call(Approval::UserAllowed, Outcome::Unknown) },
+        Event::Request { key: Some(key()), lane: Text::default(), call: request },
+        Event::Response { key: key(), lane: Text::default(), call: answer, maybe_foreign: false },
+    ] {
+        pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None, origin: 3 }, &mut out);
+        let saved = serde_json::to_vec(&pairing).expect("plain data");
+        pairing = Pairing::new(PairingOptions::default(), serde_json::from_slice(&saved).expect("plain data"));
+    }
+    pairing.end_source(&mut scope, &mut out);
+    let found = calls(out);
+    assert_eq!(
+        found.iter().map(|c| (c.approval, c.outcome)).collect::<Vec<_>>(),
+        [(Approval::UserAllowed, Outcome::Success)]
+    );
 }
 
 /// Calls with ids of their own wait for the end of their source. In a long one they are whole all the same.
