@@ -94,7 +94,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Only something about halves to come.
+    /// Nothing waits: at most something is said about halves to come.
     fn is_note(&self) -> bool {
         self.requests.is_empty() && self.responses.is_empty()
     }
@@ -175,8 +175,9 @@ impl Open {
 
     /// What [`Open::restore`] takes, without notes about halves to come if there are many: most of those never come.
     pub(super) fn saved(&self) -> impl Iterator<Item = (&OpenKey, &Entry)> {
-        let notes = self.entries.values().filter(|e| e.is_note()).count();
-        self.entries.iter().filter(move |(_, e)| notes <= SAVED_NOTES || !e.is_note())
+        let says_something = |e: &Entry| e.foreign || e.amend.is_some();
+        let notes = self.entries.values().filter(|e| e.is_note() && says_something(e)).count();
+        self.entries.iter().filter(move |(_, e)| !e.is_note() || notes <= SAVED_NOTES && says_something(e))
     }
 
     pub(super) fn into_saved(self) -> Vec<(OpenKey, Entry)> {
