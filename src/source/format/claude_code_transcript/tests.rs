@@ -1,5 +1,5 @@
 use super::*;
-use crate::call::Position;
+use crate::call::{Approval, Position};
 use crate::source::Hints;
 
 const USE: &str = r#"{"parentUuid":"u0","isSidechain":false,"cwd":"/w","sessionId":"s1","version":"2.1.12","gitBranch":"main",
