@@ -38,6 +38,8 @@ const DURATION_KEYS: &[&str] = &["duration_ms", "durationMs", "latency_ms", "lat
 const STARTS: &[&str] = &["{", "[", "data:", "event:", "id:", "retry:", ":"];
 /// Elements of an array in which a message is looked for.
 const BATCH_HEAD: usize = 20;
+/// Places in a line of text where a message is looked for.
+const TEXT_ATTEMPTS: usize = 4;
 /// The only methods of MCP without a slash.
 const SHORT_METHODS: &[&str] = &["initialize", "ping"];
 
@@ -136,12 +138,16 @@ fn pair<'a>(object: &Object<'a>) -> Option<(&'a str, &'a str)> {
     })
 }
 
-/// A message in a line of text, with what stands before it.
+/// A message in a line of text, with what stands before it. The TypeScript SDK writes the version behind method and parameters.
 fn in_text(text: &str) -> Option<(&str, &str)> {
     const START: &str = "{\"jsonrpc\"";
-    let at = text.find(START)?;
-    let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&serde_json::value::RawValue>();
-    Some((&text[..at], values.next()?.ok()?.get()))
+    JSONRPC.find(text.as_bytes())?;
+    let first = text.match_indices('{').map(|(at, _)| at).take(TEXT_ATTEMPTS);
+    first.chain(text.find(START)).find_map(|at| {
+        let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&serde_json::value::RawValue>();
+        let raw = values.next()?.ok()?.get();
+        is_message(&Object::trusted(raw)).then_some((&text[..at], raw))
+    })
 }
 
 /// The message of a line of text. The time at its start is the message's, and an arrow says who sent it.

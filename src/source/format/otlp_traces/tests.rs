@@ -67,6 +67,24 @@ fn tool_call(more: &[(&str, &str)], rest: &str) -> Call {
     one("tools/call read", 3, &[TOOL_CALL, more].concat(), rest)
 }
 
+/// Logfire has no attributes of the conventions: the name has the method, and the messages are whole.
+#[test]
+fn logfire_records_messages() {
+    let request = r#"{"method":"tools/call","params":{"_meta":null,"name":"read","arguments":{"path":"/a"}}}"#;
+    let pairs = [("request", request), ("response", r#"{"content":[],"isError":true}"#), ("rpc.system", "jsonrpc")];
+    for (name, observer) in [
+        ("MCP request: tools/call read", Observer::Client),
+        ("MCP server handle request: tools/call", Observer::Server),
+    ] {
+        let call = one(name, 1, &pairs, "");
+        assert_eq!((call.method.as_str(), call.tool.as_deref(), call.observer), ("tools/call", Some("read"), observer));
+        assert_eq!(call.arguments.as_deref(), Some(r#"{"path":"/a"}"#));
+        assert_eq!((call.outcome, call.is_error), (Outcome::ToolError, Some(true)));
+    }
+    let pending = span("MCP request: ping", 1, ("00000000000000a1", ""), &[("logfire.span_type", "pending_span")], "");
+    assert!(calls(&document("svc", &[pending])).is_empty());
+}
+
 #[test]
 fn semantic_conventions_fill_the_columns() {
     let call = tool_call(
