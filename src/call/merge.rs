@@ -142,10 +142,10 @@ pub fn specificity(outcome: Outcome) -> u8 {
 /// A host logs that the model asks for a call, and when it really started only once it has ended: what was read before that
 /// gives way.
 fn settle_start(base: &mut Call, other: &mut Call) {
-    let gives_way = |open: &Call, ended: &Call| {
+    fn gives_way(open: &Call, ended: &Call) -> bool {
         let is_one_log = open.source_format == ended.source_format && open.time_source == TimeSource::RequestLine;
         open.is_open() && !ended.is_open() && is_one_log && ended.time.is_some()
-    };
+    }
     if gives_way(base, other) {
         (base.time, base.time_source) = (other.time, other.time_source);
     } else if gives_way(other, base) {
