@@ -14,6 +14,13 @@ use crate::source::{Decoded, Event, Hints, Lane, PairKey};
 const FAILURES: [&str; 7] =
     ["err: ", "tool call ", "user rejected ", "user cancelled ", "unsupported call", "Mcp error: ", "MCP error"];
 
+/// Codex's own tools that are requests to MCP servers.
+const RESOURCES: &[(&str, &str)] = &[
+    ("list_mcp_resources", "resources/list"),
+    ("list_mcp_resource_templates", "resources/templates/list"),
+    ("read_mcp_resource", "resources/read"),
+];
+
 /// What pairs the items of a call. Ids are made up at random; the thread keeps a fork, which repeats its parent's items, apart
 /// from it.
 fn key(id: Text, hints: &Hints) -> PairKey {
@@ -29,7 +36,6 @@ pub(super) fn asked(item: &Object<'_>, time: Option<Nanos>, hints: &Hints, out: 
         out.events.push(Event::Foreign { key: key(id, hints) });
         return;
     }
-    call.method = Text::const_new("tools/call");
     call.tool_call_id = Some(id.clone());
     call.agent = Some(Text::const_new(AGENT));
     call.outcome = Outcome::NoResponse;
@@ -44,10 +50,20 @@ pub(super) fn foreign(item: &Object<'_>, hints: &Hints, out: &mut Decoded) {
     out.events.extend(item.text("call_id").map(|id| Event::Foreign { key: key(id, hints) }));
 }
 
-/// The call's names; false for Codex's own tools, none of which has two underscores in its name. `mcp__SERVER__TOOL`,
+/// The call's method and names; false for Codex's own tools, none of which has two underscores in its name. `mcp__SERVER__TOOL`,
 /// `SERVER__TOOL` until autumn 2025, or what stands before the tool in a `namespace`, a connector's part of the tool's name included.
 fn named(call: &mut Call, item: &Object<'_>) -> bool {
     let Some(name) = item.text("name") else { return false };
+    if let Some((_, method)) = RESOURCES.iter().find(|(own, _)| name == *own) {
+        let arguments = item.str("arguments").unwrap_or_default();
+        let arguments = Object::parse(&arguments).unwrap_or_default();
+        call.method = Text::const_new(method);
+        call.server = arguments.text("server");
+        call.more().mcp_resource_uri = arguments.text("uri");
+        call.tool_raw = Some(name);
+        return true;
+    }
+    call.method = Text::const_new("tools/call");
     let namespace = item.str("namespace").unwrap_or_default();
     match (name.strip_prefix("mcp__"), namespace.strip_prefix("mcp__")) {
         (Some(rest), _) => host::split_tool(call, rest, "__"),
@@ -88,9 +104,12 @@ fn told(call: &mut Call, text: &str) {
     let is_json = serde_json::from_str::<&serde_json::value::RawValue>(answer).is_ok();
     if answer.starts_with('{') && is_json {
         let object = Object::trusted(answer);
-        match object.get("content").is_some_and(|content| content.starts_with('[')) {
-            true => returned(call, answer),
-            false => whole(call, format!(r#"{{"structuredContent":{answer}}}"#)),
+        if object.get("content").is_some_and(|content| content.starts_with('[')) {
+            returned(call, answer);
+        } else if ["contents", "resources", "resourceTemplates"].iter().any(|key| object.has(key)) {
+            whole(call, answer.to_owned());
+        } else {
+            whole(call, format!(r#"{{"structuredContent":{answer}}}"#));
         }
     } else if answer.starts_with('[') && is_json {
         whole(call, format!(r#"{{"content":{answer}}}"#));
@@ -125,5 +144,7 @@ pub(super) fn corrected(ended: &Call, hints: &Hints) -> Option<Event> {
     call.time_source = TimeSource::ResponseLine;
     (call.duration_ns, call.duration_source) = (ended.duration_ns, ended.duration_source);
     (call.outcome, call.approval) = (ended.outcome, ended.approval);
-    Some(Event::Amend { key: key(ended.tool_call_id.clone()?, hints), call })
+    // A call that code made has no items.
+    let id = ended.tool_call_id.clone().filter(|id| !id.starts_with("exec-"))?;
+    Some(Event::Amend { key: key(id, hints), call })
 }

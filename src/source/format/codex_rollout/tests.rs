@@ -94,6 +94,8 @@ fn the_models_own_items_are_halves_of_a_call() {
         assert_eq!((id.as_str(), call.server.as_deref(), call.tool.as_deref()), ("call_1", Some(server), Some(tool)));
         assert_eq!((call.arguments.as_deref(), call.outcome), (Some(r#"{"q":1}"#), Outcome::NoResponse));
     }
+    let Event::Request { call, .. } = asked(r#""name":"read_mcp_resource""#) else { panic!("a resource") };
+    assert_eq!((call.method.as_str(), call.tool), ("resources/read", None));
     for own in [r#""name":"exec_command""#, r#""name":"spawn__agent","namespace":"collaboration""#] {
         assert!(matches!(asked(own), Event::Foreign { .. }), "{own}");
     }
