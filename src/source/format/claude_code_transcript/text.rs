@@ -102,15 +102,22 @@ pub(super) fn is_replaced(opening: &str) -> bool {
             && opening.contains("exceeds maximum allowed tokens"))
 }
 
-/// What the client writes in place of a result when it did not let the call happen: start, and what must follow.
-const REFUSALS: &[(&str, &str, Approval)] = &[
-    ("The user doesn't want to proceed with this tool use", "", Approval::UserDenied),
-    ("The user doesn't want to take this action right now", "", Approval::UserDenied),
-    ("Claude requested permissions to", "haven't granted it yet", Approval::PolicyDenied),
-    ("Permission to use ", "denied", Approval::PolicyDenied),
-    ("Permission for this action was denied", "", Approval::PolicyDenied),
-    ("Auto mode could not evaluate this action", "blocking it", Approval::PolicyDenied),
-    ("PreToolUse:", " hook error: ", Approval::PolicyDenied),
+/// What the client writes in place of a result when it did not let the call happen, or gave it up: start, what must follow, and what
+/// it means.
+const IN_PLACE: &[(&str, &str, Outcome, Approval)] = &[
+    ("The user doesn't want to proceed with this tool use", "", Outcome::Denied, Approval::UserDenied),
+    ("The user doesn't want to take this action right now", "", Outcome::Denied, Approval::UserDenied),
+    ("Claude requested permissions to", "haven't granted it yet", Outcome::Denied, Approval::PolicyDenied),
+    ("Permission to use ", "denied", Outcome::Denied, Approval::PolicyDenied),
+    ("Permission for this action was denied", "", Outcome::Denied, Approval::PolicyDenied),
+    ("Auto mode could not evaluate this action", "blocking it", Outcome::Denied, Approval::PolicyDenied),
+    ("PreToolUse:", " hook error: ", Outcome::Denied, Approval::PolicyDenied),
+    ("Interrupted by user", "", Outcome::Cancelled, Approval::Unknown),
+    ("[Request interrupted by user", "", Outcome::Cancelled, Approval::Unknown),
+    ("<tool_use_error>Sibling tool call errored", "", Outcome::Cancelled, Approval::Unknown),
+    ("<tool_use_error>Cancelled: parallel tool call", "", Outcome::Cancelled, Approval::Unknown),
+    // No server was asked: there is no such tool, or the arguments do not fit it.
+    ("<tool_use_error>", "", Outcome::ProtocolError, Approval::Unknown),
 ];
 
 /// Whether the call was refused or given up instead of made. Newer clients say so in a field; of older ones there is the
@@ -126,6 +133,6 @@ pub(super) fn refusal(kind: Option<&str>, is_error: bool, content: &str, opening
     if !is_error || !content.starts_with('"') {
         return None;
     }
-    let found = REFUSALS.iter().find(|(start, then, _)| opening.starts_with(start) && opening.contains(then));
-    found.map(|(_, _, approval)| (Outcome::Denied, *approval))
+    let found = IN_PLACE.iter().find(|(start, then, ..)| opening.starts_with(start) && opening.contains(then));
+    found.map(|(_, _, outcome, approval)| (*outcome, *approval))
 }
