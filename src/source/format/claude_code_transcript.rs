@@ -49,7 +49,7 @@ impl LogFormat for ClaudeCodeTranscript {
         "Claude Code session transcripts (JSONL), subagents included, and stream-json output"
     }
     fn evidence(&self) -> &'static str {
-        "about 750 real transcripts, versions 2.0.64 to 2.1.218; toolDenialKind, mcpMeta and queued prompts from other parsers' tests"
+        "about 750 real transcripts, versions 2.0.64 to 2.1.218; toolDenialKind, mcpMeta and queued prompts from other parsers' tests; stream-json from its documentation"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         const OWN: [&str; 3] = ["parentUuid", "leafUuid", "isSnapshotUpdate"];

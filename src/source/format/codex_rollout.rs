@@ -50,7 +50,7 @@ impl LogFormat for CodexRollout {
         "Codex rollouts (JSONL) and codex exec --json"
     }
     fn evidence(&self) -> &'static str {
-        "source code of the Codex CLI and 155 real rollouts; exec --json from its source code only"
+        "source code of the Codex CLI and 155 real rollouts; exec --json and rollouts before 2026 from its source code only"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         let Some(line) = record.json else { return false };

@@ -35,7 +35,7 @@ impl LogFormat for GeminiCli {
         "Gemini CLI sessions (JSON and JSONL) and stream-json output"
     }
     fn evidence(&self) -> &'static str {
-        "source code of google-gemini/gemini-cli, four session files of 2026-01; none of them holds an MCP call"
+        "source code of google-gemini/gemini-cli, four session files of 2026-01; none of them holds an MCP call; stream-json from other readers' types"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         record.json.is_some_and(|line| {
