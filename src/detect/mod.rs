@@ -7,6 +7,7 @@
 mod evidence;
 mod incidents;
 mod marks;
+mod merge;
 mod model;
 mod replay;
 mod rules;
@@ -332,15 +333,14 @@ fn alerts(
     range: &TimeRange,
     versions: &BTreeMap<String, i64>,
 ) -> Vec<Alert> {
-    let mut seen = HashSet::new();
-    let made = findings.into_iter().map(|mut finding| {
+    let made = merge::merged(findings).into_iter().map(|mut finding| {
         for (name, bound) in [("since", range.since), ("until", range.until)] {
             finding.settings.extend(bound.map(|micros| (name.to_owned(), micros.into())));
         }
         let (calls, observables) = evidence.for_finding(&finding);
         Alert::new(finding, calls, observables, versions.clone())
     });
-    made.filter(|alert| seen.insert(alert.alert_id.clone())).collect()
+    made.collect()
 }
 
 impl RuleText {

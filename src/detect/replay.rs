@@ -5,7 +5,7 @@ use super::{DetectError, Detector as _, RuleDetector, alerts, rule_text};
 use crate::alert::{Alert, Kind, Level};
 use crate::lake::{Lake, Lost};
 use crate::query::{Session, SessionOptions, TimeRange};
-use crate::rule::{Params, Rule, RuleSet};
+use crate::rule::{Params, Rule, RuleError, RuleSet};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
@@ -98,9 +98,15 @@ pub async fn replay(
         Err(reason) => return impossible(done, vec![reason]),
     };
     let (moment, lost) = lake.moment_at(&alert.lake_versions).await?;
-    let session = Session::new(moment.providers, options).await?;
+    let session = Session::new(moment.providers.clone(), options).await?;
     let detector = RuleDetector::new(rule, params, level);
-    let answer = match detector.detect(&session, range).await {
+    let mut answer = detector.detect(&session, range).await;
+    if answer.as_ref().is_err_and(RuleError::is_memory) {
+        // As in a run: what needs more memory than there is gets joins that can spill.
+        let alone = Session::new(moment.providers, SessionOptions { sort_joins: true, ..options }).await?;
+        answer = detector.detect(&alone, range).await;
+    }
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return impossible(done, vec![error.to_string()]),
     };

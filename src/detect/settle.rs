@@ -5,7 +5,7 @@
 //! are current are those that a first run would make. Plain data: no lake, no clock.
 
 use crate::alert::Alert;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How much a detector saw when it answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,16 +93,29 @@ pub(super) fn settle(stored: &mut BTreeMap<String, Alert>, found: Vec<Alert>, sc
             }
         }
         Scope::Part => {
+            let mut by_call: HashMap<String, Vec<String>> = HashMap::new();
+            let note = |alert: &Alert, by_call: &mut HashMap<String, Vec<String>>| {
+                for call in &alert.finding.call_ids {
+                    by_call.entry(call.clone()).or_default().push(alert.alert_id.clone());
+                }
+            };
+            stored.values().for_each(|known| note(known, &mut by_call));
             for alert in found {
-                let evidence: HashSet<&String> = alert.finding.call_ids.iter().collect();
-                let holds =
-                    |known: &Alert| known.finding.call_ids.iter().collect::<HashSet<_>>().is_superset(&evidence);
                 let id = alert.alert_id.clone();
-                let covered = !evidence.is_empty() && stored.values().any(|known| known.is_current() && holds(known));
+                // Only of those that share a call with it can one have all calls of the other.
+                let sharing = alert.finding.call_ids.iter().filter_map(|call| by_call.get(call)).flatten();
+                let sharing: BTreeSet<String> = sharing.cloned().collect();
+                let covered = sharing
+                    .iter()
+                    .filter_map(|known| stored.get(known))
+                    .any(|known| known.is_current() && covers(known, &alert));
                 if stored.contains_key(&id) || covered {
                     continue;
                 }
-                settled.supersede(stored.values_mut().filter(|known| covers(&alert, known)), &id);
+                for known in &sharing {
+                    settled.supersede(stored.get_mut(known).into_iter().filter(|known| covers(&alert, known)), &id);
+                }
+                note(&alert, &mut by_call);
                 settled.add(stored, alert);
             }
         }
