@@ -70,12 +70,15 @@ graded AS (
     SELECT *, CASE WHEN (same_file OR both_in_one) AND backup THEN 2 WHEN same_file OR both_in_one THEN 3 WHEN of_page THEN 0 WHEN regexp_like(sink, 'shell|command|bash|exec', 'i') THEN 0 ELSE 2 END AS grade FROM new_place
 ),
 evidence AS (
-    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(place) AS place
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(place) AS place, array_agg(DISTINCT place) AS places
     FROM (SELECT *, unnest(make_array(named_struct('id', source_id, 'at', source_time), named_struct('id', sink_id, 'at', sink_time))) AS ev FROM graded WHERE grade > 0)
     GROUP BY session_id, ev['id']
 )
 SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
        CASE max(grade) WHEN 3 THEN 'high' ELSE 'medium' END AS level,
-       min(source) || ' took a capture, diff, archive or dump, then ' || min(sink) || ' sent data to ' || min(place) AS message, min(place) AS destination
+       min(source) || ' took a capture, diff, archive or dump, then ' || min(sink) || ' sent data to ' || min(place) AS message,
+       -- One place that is allowed must not stand for all.
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) = 1 THEN min(place) END AS destination,
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) > 1 THEN array_sort(array_distinct(flatten(array_agg(places)))) END AS destinations
 FROM evidence
 GROUP BY session_id

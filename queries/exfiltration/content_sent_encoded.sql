@@ -32,13 +32,16 @@ graded AS (
     FROM encoded
 ),
 evidence AS (
-    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(destination) AS destination, min(encoding) AS encoding, max(bytes) AS bytes
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(destination) AS destination, array_agg(DISTINCT destination) AS places, min(encoding) AS encoding, max(bytes) AS bytes
     FROM (SELECT *, unnest(make_array(named_struct('id', source_call_id, 'at', source_time), named_struct('id', sink_call_id, 'at', time))) AS ev FROM graded WHERE grade > 0)
     GROUP BY session_id, ev['id']
 )
 SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
        CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        CAST(max(bytes) AS VARCHAR) || ' bytes that ' || min(source) || ' returned went out as ' || min(encoding) || ' with ' || min(sink) || coalesce(' to ' || min(destination), '') AS message,
-       min(destination) AS destination, min(encoding) AS encoding, max(bytes) AS bytes
+       min(encoding) AS encoding, max(bytes) AS bytes,
+       -- One place that is allowed must not stand for all.
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) = 1 THEN min(destination) END AS destination,
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) > 1 THEN array_sort(array_distinct(flatten(array_agg(places)))) END AS destinations
 FROM evidence
 GROUP BY session_id

@@ -88,7 +88,7 @@ graded AS (
     FROM answers
 ),
 evidence AS (
-    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(destination) AS destination, max(bytes) AS bytes,
+    SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(destination) AS destination, array_agg(DISTINCT destination) AS places, max(bytes) AS bytes,
            bool_or(by_stranger) AS by_stranger
     FROM (SELECT *, unnest(CASE WHEN by_stranger THEN make_array(named_struct('id', named_by, 'at', named_at), named_struct('id', source_call_id, 'at', source_time), named_struct('id', sink_call_id, 'at', time))
                                 ELSE make_array(named_struct('id', source_call_id, 'at', source_time), named_struct('id', sink_call_id, 'at', time)) END) AS ev
@@ -99,6 +99,9 @@ SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_s
        CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        CAST(max(bytes) AS VARCHAR) || ' bytes that ' || min(source) || ' returned went to ' || min(destination) || ' with ' || min(sink)
            || CASE WHEN bool_or(by_stranger) THEN '; only content that others wrote had named that destination' ELSE '; nobody had named that destination' END AS message,
-       min(destination) AS destination, max(bytes) AS bytes
+       max(bytes) AS bytes,
+       -- One place that is allowed must not stand for all.
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) = 1 THEN min(destination) END AS destination,
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) > 1 THEN array_sort(array_distinct(flatten(array_agg(places)))) END AS destinations
 FROM evidence
 GROUP BY session_id

@@ -165,7 +165,7 @@ best AS (
 ),
 evidence AS (
     SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, min(top) AS top, min(agent) AS agent, min(secret) AS secret,
-           min(source) AS source, min(sink) AS sink, min(place) AS place, max(bytes) AS bytes, bool_or(same_secret) AS same_secret, bool_or(same_file) AS same_file,
+           min(source) AS source, min(sink) AS sink, min(place) AS place, array_agg(DISTINCT place) AS places, max(bytes) AS bytes, bool_or(same_secret) AS same_secret, bool_or(same_file) AS same_file,
            bool_or(ev['id'] = sink_id) AS is_sink
     FROM best GROUP BY session_id, ev['id']
 )
@@ -177,6 +177,9 @@ SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_s
                    WHEN max(top) = 3 THEN 'values of that result were sent'
                    ELSE coalesce(CAST(max(bytes) AS VARCHAR) || ' bytes were sent', 'something was sent') END
            || ' to ' || coalesce(min(place), 'a destination the log does not name') || ' with ' || min(sink) AS message,
-       min(secret) AS secret, min(place) AS destination, count(*) FILTER (WHERE is_sink) AS sends, max(bytes) AS largest_bytes
+       min(secret) AS secret, count(*) FILTER (WHERE is_sink) AS sends, max(bytes) AS largest_bytes,
+       -- One place that is allowed must not stand for all.
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) = 1 THEN min(place) END AS destination,
+       CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) > 1 THEN array_sort(array_distinct(flatten(array_agg(places)))) END AS destinations
 FROM evidence
 GROUP BY session_id

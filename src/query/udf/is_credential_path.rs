@@ -133,9 +133,26 @@ fn is_credential_path(path: &str) -> bool {
             normal.push(c);
         }
     }
-    let normal = normal.replace("/./", "/").replace("%20", " ").replace("%2e", ".");
+    let normal = resolved(&normal.replace("%20", " ").replace("%2e", ".").replace("%2f", "/"));
     let [patterns, exceptions] = &*SETS;
     patterns.is_match(&normal) && !exceptions.is_match(&normal)
+}
+
+/// An absolute path without steps that lead to where they start.
+fn resolved(path: &str) -> String {
+    let mut steps = Vec::new();
+    for step in path.split('/') {
+        match step {
+            "." => {}
+            // Above the root there is the root.
+            ".." if steps.len() > 1 => {
+                steps.pop();
+            }
+            ".." => {}
+            _ => steps.push(step),
+        }
+    }
+    steps.join("/")
 }
 
 #[cfg(test)]
@@ -152,6 +169,9 @@ mod tests {
             "app/.env.production",
             "prod.env",
             "/etc//shadow",
+            "~/.aws/././credentials",
+            "/etc/ssl/../shadow",
+            "..%2f..%2fetc%2fshadow",
             "/proc/self/environ",
             "file:///root/.kube/config",
             "/root/.docker/config.json",
