@@ -292,7 +292,7 @@ impl Alert {
     }
 
     /// Where data went or came from: the rule's `destination` (or `destinations`) column if it has one, else every
-    /// domain and address among the observables. `None` when not all of them are known.
+    /// domain, IP and e-mail address among the observables. `None` when not all of them are known.
     pub fn destinations(&self) -> Option<Vec<&str>> {
         let evidence = &self.finding.evidence;
         for name in ["destination", "destinations"] {
@@ -308,8 +308,8 @@ impl Alert {
         if self.observables.len() as u64 != self.observables_total {
             return None;
         }
-        let hosts = self.observables.iter().filter(|o| matches!(o.kind.as_str(), "domain" | "ip"));
-        Some(hosts.map(|o| o.value.as_str()).collect())
+        let places = self.observables.iter().filter(|o| matches!(o.kind.as_str(), "domain" | "ip" | "email"));
+        Some(places.map(|o| o.value.as_str()).collect())
     }
 }
 

@@ -206,10 +206,13 @@ fn suppressions_hold_until_they_expire_and_hide_no_more_than_they_say() {
     assert_eq!((done.suppressed, done.expired, done.unused), (1, vec!["over".into()], vec!["one-tool".into()]));
     assert_eq!((done.uses[1].alerts, done.uses[1].alone, done.uses[0].expired), (1, 1, true));
 
-    let second = Observable { kind: "ip".into(), value: "203.0.113.7".into() };
-    alerts[0].observables.push(second);
-    alerts[0].observables_total += 1;
-    assert_eq!(suppress(&list, &mut alerts, at).suppressed, 0, "one of two destinations is unknown");
+    for (kind, value) in [("ip", "203.0.113.7"), ("email", "eve@other.example")] {
+        let mut other = sample();
+        other.observables.push(Observable { kind: kind.into(), value: value.into() });
+        other.observables_total += 1;
+        assert_eq!(suppress(&list, [&mut other], at).suppressed, 0, "one of two destinations is unknown");
+        alerts[0] = other;
+    }
     alerts[0].finding.evidence.insert("destination".into(), "paste.example".into());
     assert_eq!(suppress(&list, &mut alerts, at).suppressed, 1, "the rule says which one counts");
 }

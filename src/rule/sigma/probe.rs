@@ -218,10 +218,7 @@ impl Modifiers {
             match part {
                 StringPart::Special(SpecialChar::WildcardMulti) => pattern.push_str(".*"),
                 StringPart::Special(SpecialChar::WildcardSingle) => pattern.push('.'),
-                StringPart::Plain(plain) if self.windash => {
-                    let pieces: Vec<String> = plain.split('-').map(regex::escape).collect();
-                    pattern.push_str(&pieces.join(DASHES));
-                }
+                StringPart::Plain(plain) if self.windash => pattern.push_str(&with_dashes(plain)),
                 StringPart::Plain(plain) => pattern.push_str(&regex::escape(plain)),
             }
         }
@@ -230,6 +227,24 @@ impl Modifiers {
         }
         pattern
     }
+}
+
+/// A text in which each mark of an option stands for all of them. A slash is one in front of a word and behind none: `/enc`, not `a/b`.
+fn with_dashes(text: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut pattern = String::new();
+    let mut before = None;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let begins = !before.is_some_and(is_word) && chars.peek().copied().is_some_and(is_word);
+        match c {
+            '-' | '\u{2013}' | '\u{2014}' | '\u{2015}' => pattern.push_str(DASHES),
+            '/' if begins => pattern.push_str(DASHES),
+            _ => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+        }
+        before = Some(c);
+    }
+    pattern
 }
 
 /// The name of a modifier that says how a field is compared: an item has one at most.
@@ -353,6 +368,7 @@ mod tests {
         assert_eq!(pattern(&[Modifier::Contains], "a?b"), "(?is)a.b");
         let dashes = regex::Regex::new(&pattern(&[Modifier::WindAsh, Modifier::Contains], " -enc")).expect("compiles");
         assert!(dashes.is_match("x /ENC y") && dashes.is_match("x –enc y") && !dashes.is_match("x enc y"));
+        assert_eq!(pattern(&[Modifier::WindAsh], "—a /b c/d"), "(?is)^[-/–—―]a [-/–—―]b c/d$");
         let text = |how, operand: &str| vec![Probe::Text { how, cased: false, operand: operand.to_owned() }];
         assert_eq!(probes(&[], r"C:\\a\b\*"), text(How::Equals, r"C:\a\b*"));
         assert_eq!(
