@@ -177,6 +177,8 @@ fn suppression(alert: &Alert, args: &SuppressArgs, now: DateTime<Utc>) -> Result
 pub(super) fn report(context: &Context, lake: &Lake, mut alerts: Vec<Alert>) -> Result<u8, CommandError> {
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl])?;
     let all = all(context, lake)?;
+    // What was superseded or resolved nobody sees anyway.
+    alerts.retain(Alert::is_current);
     let done = suppress(&all, &mut alerts, ui::now());
     let mut out = context.ui.data();
     let object = |(suppression, used): (&Suppression, &SilenceUse)| {
