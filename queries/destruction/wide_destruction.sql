@@ -22,7 +22,10 @@ WITH written AS (
     -- What is aimed at single resources is taken out.
     SELECT *, CASE WHEN strpos(spelled, '-target') > 0
                    THEN regexp_replace(spelled, '\b(terraform|tofu)\s[^|;&"]*-target\b[^|;&"]*', '', 'g') ELSE spelled END AS text
-    FROM (SELECT *, command_text(arguments) AS spelled
+    -- So are commands that only say what they would do, each by itself: a comment that speaks of it, or another command, excuses nothing.
+    FROM (SELECT *, CASE WHEN strpos(arguments, '--dry-run') > 0
+                         THEN regexp_replace(command_text(arguments), '\b(kubectl|oc|helm|aws|gsutil|gcloud|az|terraform|tofu|pulumi|git|rsync|docker|podman|make|atlas|prisma|flyway|liquibase|flyctl|heroku)\s[^|;&"#(`]*--dry-run\b[^|;&"#(`]*', '', 'g')
+                         ELSE command_text(arguments) END AS spelled
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('executes', 'destructive')))
@@ -48,7 +51,6 @@ hit AS (
           || '|\bFLUSH(ALL|DB)\b|\bdropDatabase\s*\(|\bdeleteMany\s*\(\s*\{\s*\}\s*\)', 'i')
       AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false)
       AND NOT command_mentions(arguments)
-      AND NOT regexp_like(arguments, '--dry-run\b')
     UNION ALL                    -- a tool whose own work it is, and a change of every row
     SELECT call_id, session_id, agent, server, tool, time, outcome, tool || ' ' || left(arguments, 200), CASE WHEN wide OR by_flush THEN 3 ELSE 2 END, arguments
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments,

@@ -20,15 +20,14 @@ WITH opened AS (
            regexp_replace(text, '^.*?((ngrok|cloudflared|bore|chisel|frpc|tailscale|devtunnel|zrok|lt|localtunnel|pinggy|rathole|ligolo\S*|agent|revsocks|code|ssh|autossh|\S+\s+client)\s[^|;&"]{0,160}).*$', '\1', 'is') AS what,
            regexp_like(text, '\b(ssh|rdp|smb|vnc)://|\btcp\s+(22|3389|5900|445|2375)\b|\sR:(\S+:)?(socks|22|3389)\b|:(22|3389|5900|445|2375)([\s"''\\;&|]|$)|\bsocks5?\b|\bcode\s+tunnel\b|ligolo|revsocks|\bbore\s+local\s+(22|3389|5900|445|2375)\b', 'i') AS control
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
-                 command_text(arguments) AS text
+                 -- Asking for its state, its version or its help opens nothing, and excuses no other command.
+                 regexp_replace(command_text(arguments), '\b(ngrok|cloudflared|chisel|bore|frpc|zrok|devtunnel|tailscale|code\s+tunnel)\s+([^|;&"#]*\s)?(--help|--version|status|prune|unregister|off|reset|delete|stop)\b[^|;&"#]*', '', 'g') AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
     WHERE regexp_like(text, '\bngrok\s+(http|tcp|tls|start)\b|\bcloudflared\s+(access\s+|tunnel\s+)?[^|;&"]*(--url[=\s]|\brun\b)|\bbore\s+local\s|\bchisel\s+client\s|\sclient\s+(-\S+\s+)*\S+\s+R:(\S+:)?(socks|\d+)|\bfrpc\s+(-c|http|tcp|stcp)|\btailscale\s+funnel\s'
           || '|\bdevtunnel\s+(host|create)\b|\bzrok\s+share\s|\b(lt|localtunnel)\s+[^|;&"]*(--port|-p)[=\s]+\d|\brathole\s+(--client|\S*client)|\bligolo\S*\s+[^|;&"]*-connect\b|\brevsocks\s+[^|;&"]*-connect\b|(["`;&|(]|\bnohup)\s*code\s+tunnel\b'
           || '|\b(ssh|autossh)\s+([^|;&"]*\s)?-[A-Za-z0-9]*R\s*[^\s|;&"-][^\s|;&"]*:\d+')
-      -- Asking for its state, its version or its help opens nothing.
-      AND NOT regexp_like(text, '\b(ngrok|cloudflared|chisel|bore|frpc|zrok|devtunnel|tailscale|code\s+tunnel)\s+([^|;&"]*\s)?(--help|--version|status|prune|unregister|off|reset|delete|stop)\b')
       -- The words stand in a quoted text that the shell puts nothing into: a commit message, an echo, a search.
       AND NOT command_mentions(raw)
 ),

@@ -20,7 +20,10 @@ WITH started AS (
            regexp_replace(arguments, '^.*?((--dangerously-[\w-]+|--yolo|--full-auto|--approval-mode[= ]\\?["'']?yolo|--allow-all-tools|--allow-all-paths|--trust-all-tools|--permission-mode[= ]\\?["'']?bypassPermissions|(--ask-for-approval|-a)[= ]never|--sandbox[= ]danger-full-access'
                           || '|setenforce\s+0|ufw\s+disable|iptables\s+-F|systemctl\s+(--\S+\s+)*(stop|disable|mask)\s+(--\S+\s+)*\S+|Set-MpPreference[^"|;]*|netsh\s+advfirewall\s+set\s+\w+\s+state\s+off|spctl\s+--master-disable|csrutil\s+disable|unset\s+HISTFILE|set\s+\+o\s+history)).*$', '\1', 's') AS what
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw,
-                 command_text(arguments) AS arguments
+                 -- A command that asks for its help does nothing; one in a comment or a text beside it does not either.
+                 CASE WHEN strpos(arguments, '--help') > 0
+                      THEN regexp_replace(command_text(arguments), '\b[\w.-]+\s([^|;&"#(`''\\]*\s)?--help\b[^|;&"#(`''\\]*', '', 'g')
+                      ELSE command_text(arguments) END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes')
             AND arguments_bytes <= $max_bytes AND outcome NOT IN ('denied', 'cancelled'))
@@ -28,7 +31,6 @@ WITH started AS (
                                  || '|\b(setenforce\s+0|ufw\s+disable|iptables\s+-F|csrutil\s+disable|spctl\s+--master-disable|netsh\s+advfirewall\s+set\s+\w+\s+state\s+off)\b|Set-MpPreference\b[^"|;]*-Disable\w+\s+(\$true|1)|\bunset\s+HISTFILE\b|\bset\s+\+o\s+history\b'
                                  || '|\bsystemctl\s+(--\S+\s+)*(stop|disable|mask)\s+(--\S+\s+)*(auditd|falco\S*|osquery\S*|crowdstrike\S*|falcon-sensor|clamav\S*|apparmor|firewalld|ufw|fail2ban|rsyslog|systemd-journald|wazuh\S*|sysmon\S*|mdatp|elastic-agent|filebeat|auditbeat)')
       AND NOT command_mentions(raw)
-      AND NOT regexp_like(arguments, '--help\b')
 ),
 graded AS (
     SELECT s.call_id, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.server) AS server, min(s.tool) AS tool, min(s.time) AS time, min(s.what) AS what,

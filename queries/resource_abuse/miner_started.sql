@@ -16,12 +16,12 @@ WITH started AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            regexp_replace(text, '^.*?([^\s;|&"]*\s+[^;|&"]{0,60}(stratum[^\s"]*|--donate-level|--coin)|(xmrig|minerd|cpuminer|ethminer|nbminer|lolminer|t-rex|gminer|srbminer\S*|phoenixminer|cgminer|bfgminer)\s[^;|&"]{0,100}).*$', '\1', 'is') AS what
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome,
-                 command_text(arguments) AS text
+                 -- Who looks for miners, ends them or names them starts none, and excuses no other command: miners end their rivals first.
+                 regexp_replace(command_text(arguments), '\b(grep|rg|ag|pgrep|pkill|killall|find|yara|clamscan|strings|echo)\s[^|;&"]*(xmrig|stratum|minerd|donate-level)[^|;&"]*', '', 'gi') AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
     WHERE regexp_like(text, '(-o|-P|--url|--pool|--server|-a\s+\w+)[=\s]*[''\\]*\S{0,8}stratum[12]?(\+\w+)?://|\s--donate-level[=\s]\d|\s--randomx-|(["`;&|(]|\b(nohup|sudo|exec|nice(\s+-n\s*\S+)?|setsid|timeout\s+\S+))\s*[\w./~-]*\b(xmrig|minerd|cpuminer|ethminer|nbminer|lolminer|t-rex|gminer|srbminer\S*|phoenixminer|cgminer|bfgminer)\s+-', 'i')
-      AND NOT regexp_like(text, '\b(grep|rg|ag|pgrep|pkill|killall|find|yara|clamscan|strings|echo)\s[^|;&"]*(xmrig|stratum|minerd|donate-level)', 'i')
 )
 SELECT s.session_id, min(s.agent) AS agent, CASE WHEN count(DISTINCT s.server) = 1 THEN min(s.server) END AS server,
        min(s.time) AS first_seen, max(s.time) AS last_seen, array_agg(DISTINCT s.call_id) AS call_ids,
