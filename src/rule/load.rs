@@ -6,6 +6,7 @@
 use super::{Problem, Rule, case, header, sigma};
 use crate::call::hex;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -24,8 +25,11 @@ struct File {
 pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut files = if builtin { builtin_files(&mut problems) } else { Vec::new() };
+    // A folder that the configuration names can be named again, or one inside of it.
+    let mut seen = BTreeSet::new();
     for dir in dirs {
-        files.extend(files_below(dir, dir, &mut problems));
+        let below = files_below(dir, dir, &mut problems).into_iter();
+        files.extend(below.filter(|file| seen.insert(file.path.canonicalize().unwrap_or_else(|_| file.path.clone()))));
     }
     let mut rules: Vec<Rule> = Vec::new();
     for file in files.iter().filter(|file| file.path.extension().is_some_and(|e| e == "sql")) {

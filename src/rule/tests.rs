@@ -225,6 +225,10 @@ async fn one_id_belongs_to_one_rule_and_cases_to_a_rule() {
     assert_eq!(problems.len(), 2, "{problems:?}");
     let missing = RuleSet::load(&[dir.path().join("nothing")], false).expect_err("no folder");
     assert!(missing[0].message.starts_with("cannot read"), "{missing:?}");
+    // A folder that is named twice, by the configuration and by hand, is one.
+    let twice = folder(&[("a/secret_then_egress.sql", RULE)]);
+    let dirs = [twice.path().to_owned(), twice.path().join("a/../a")];
+    assert_eq!(RuleSet::load(&dirs, false).expect("one rule").len(), 1);
 }
 
 #[tokio::test]
