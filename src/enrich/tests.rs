@@ -190,6 +190,39 @@ fn capabilities_of_tools() {
         (None, "get_http_logs", &[]),
         (None, "request", &[Egress, ReadsUntrusted]),
         (None, "request_review", &[]),
+        (None, "email_search", &[ReadsPrivate, ReadsUntrusted]),
+        (None, "transfer_to_refund_agent", &[Writes]),
+        (None, "transfer_to_account", &[Pays, Writes]),
+        (None, "transfer_ownership", &[Writes]),
+        (None, "place_order", &[Pays, Writes]),
+        (None, "get_terminal_output", &[]),
+        (None, "run_in_terminal", &[Executes]),
+        // A name in capitals is the same name.
+        (Some("GitHub"), "get_file_contents", &[ReadsPrivate, ReadsUntrusted]),
+        (Some("PostgreSQL"), "execute_sql", &[ReadsPrivate, Writes, Destructive]),
+        // What is read is not written because its name holds the word.
+        (Some("atlassian"), "getConfluencePageFooterComments", &[ReadsPrivate, ReadsUntrusted]),
+        (Some("linear"), "list_comments", &[ReadsPrivate, ReadsUntrusted]),
+        (Some("linear"), "create_comment", &[Egress, Writes]),
+        (Some("jira"), "jira_get_transitions", &[ReadsPrivate, ReadsUntrusted]),
+        (Some("notion"), "API-post-search", &[ReadsPrivate, ReadsUntrusted]),
+        (Some("notion"), "API-post-page", &[Egress, Writes]),
+        (Some("stripe"), "list_refunds", &[ReadsPrivate]),
+        (Some("stripe"), "create_refund", &[Pays, Writes]),
+        (Some("docker"), "prune_images", &[Destructive, Writes]),
+        (Some("docker"), "run_container", &[Executes, Writes]),
+        (Some("google_workspace"), "create_spreadsheet", &[Writes]),
+        (Some("outlook"), "outlook_email_search", &[ReadsPrivate, ReadsUntrusted]),
+        (Some("redis"), "json_set", &[Writes]),
+        // What all others of a server do is not what one does whose name says so.
+        (Some("sentry"), "update_issue", &[Egress, Writes]),
+        (Some("sentry"), "get_issue_details", &[ReadsPrivate, ReadsUntrusted]),
+        (Some("firecrawl"), "firecrawl_scrape", &[Egress, ReadsUntrusted]),
+        (Some("firecrawl"), "firecrawl_search", &[ReadsUntrusted]),
+        // A gateway offers other servers' tools.
+        (Some("MCP_DOCKER"), "slack_post_message", &[Egress, Writes]),
+        (Some("MCP_DOCKER"), "browser_navigate", &[Egress, ReadsUntrusted]),
+        (Some("gateway"), "github_list_issues", &[ReadsPrivate, ReadsUntrusted]),
     ];
     for (server, tool, expected) in cases {
         let found = table.of(*server, tool, None, None, None);
@@ -204,6 +237,8 @@ fn capabilities_of_tools() {
     assert!(read_only.is_empty());
     let destructive = table.of(None, "frobnicate", None, Some(r#"{"destructiveHint":true}"#), None);
     assert!(destructive.has(Destructive as u32));
+    let visit = table.of(Some("playwright"), "browser_navigate", None, Some(r#"{"destructiveHint":true}"#), None);
+    assert!(!visit.has(Destructive as u32) && visit.has(Egress as u32));
     let described = table.of(None, "frobnicate", Some("Sends a message to a channel."), None, None);
     assert!(described.has(Egress as u32));
     let said = table.with_overrides(vec![("file*".into(), "*".into(), vec![Pays])]);
