@@ -109,6 +109,8 @@ pub(crate) struct Scanner<'t, 'f> {
     shaped: usize,
     /// How often the text has been decoded to get here.
     depth: usize,
+    /// Words that a character parts which nobody sees.
+    parted: usize,
 }
 
 impl<'t, 'f> Scanner<'t, 'f> {
@@ -130,6 +132,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
             private_key: 0,
             shaped: 0,
             depth: 0,
+            parted: 0,
         }
     }
 
@@ -296,6 +299,12 @@ impl<'t, 'f> Scanner<'t, 'f> {
                     let (end, kind) = marker::unseen_run(bytes, at);
                     if let Some(kind) = kind {
                         self.mark(kind, at);
+                    } else if marker::parts_word(bytes, at, end) {
+                        // One or two come out of word processors; more hide words from who looks for them.
+                        self.parted += 1;
+                        if self.parted == 3 {
+                            self.mark("hidden_unicode", at);
+                        }
                     }
                     return end;
                 }
