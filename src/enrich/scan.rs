@@ -5,6 +5,7 @@
 //! first byte of a character that may be invisible. A token made of letters alone has none of these: between two stops,
 //! words of sixteen letters and more are looked at too, which eight bytes at a time tell apart from the rest.
 
+mod command;
 mod encoded;
 mod words;
 
@@ -358,6 +359,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
         }
         if self.secrets() {
             self.name_before(at);
+            self.user_option(at);
         }
         at + 1
     }
