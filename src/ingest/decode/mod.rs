@@ -325,6 +325,8 @@ pub(super) fn enrich(
             item.observables = enriched.observables;
             item.identity = enriched.result_identity;
         }
+        // What it fills into calls is not looked at again.
+        Event::Context { call, .. } | Event::Amend { call, .. } => enricher.context(call),
         Event::Prompt(prompt) => {
             prompt.source = position;
             let enriched = enricher.text(&prompt.text, "prompt");
@@ -360,6 +362,9 @@ fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
     }
     if let Some(description) = tool.description.as_mut() {
         *description = enricher.text(description, "description").text;
+    }
+    for json in [&mut tool.input_schema, &mut tool.annotations].into_iter().flatten() {
+        *json = enricher.json(json);
     }
     tool.capabilities = enricher.tool_capabilities(tool);
 }
