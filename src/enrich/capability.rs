@@ -93,6 +93,15 @@ impl Table {
         self.decide((server, server_info_name), tool, description, hints(annotations))
     }
 
+    /// What the user says of a tool, if anything.
+    pub(crate) fn said(&self, server: Servers<'_>, tool: &str) -> Option<Bits> {
+        let names = || [server.0, server.1].into_iter().flatten();
+        let fits = |(server, of_tool, _): &&(String, String, Bits)| {
+            (server == "*" || names().any(|name| glob(server, name))) && glob(of_tool, tool)
+        };
+        self.overrides.iter().rev().find(fits).map(|(.., said)| *said)
+    }
+
     fn decide(
         &self,
         server: Servers<'_>,
@@ -100,13 +109,10 @@ impl Table {
         description: Option<&str>,
         (read_only, destructive): Hints,
     ) -> Bits {
-        let names = || [server.0, server.1].into_iter().flatten();
-        let said = self.overrides.iter().rev().find(|(server, of_tool, _)| {
-            (server == "*" || names().any(|name| glob(server, name))) && glob(of_tool, tool)
-        });
-        if let Some((.., said)) = said {
-            return *said;
+        if let Some(said) = self.said(server, tool) {
+            return said;
         }
+        let names = [server.0, server.1].into_iter().flatten();
         let words = words(tool);
         let guess = || {
             let mut guess = of_words(&words);
@@ -117,7 +123,7 @@ impl Table {
         };
         let acts = bits(&[Egress, Writes, Destructive, Executes, Pays]).0;
         // A known tool is what the table says, whatever its server calls it: some call every click destructive.
-        let mut found = match known(names(), &words, tool) {
+        let mut found = match known(names, &words, tool) {
             Some((found, true)) => return found,
             // What is said of all other tools of a server that reads is not true of one whose name says that it acts.
             Some((found, false)) => {

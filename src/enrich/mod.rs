@@ -142,6 +142,11 @@ impl Enricher {
         let Some(tool) = &call.tool else { return };
         let hints = call.more.as_ref().map_or((None, None), |more| (more.ann_read_only, more.ann_destructive));
         let server = (call.server.as_deref(), call.server_info_name.as_deref());
+        // Also where more was guessed before the server had a name.
+        if let Some(said) = self.options.capabilities.said(server, tool) {
+            call.capabilities = said;
+            return;
+        }
         let known = self.capabilities.of(&self.options.capabilities, server, tool, None, hints);
         call.capabilities = call.capabilities.union(known);
     }

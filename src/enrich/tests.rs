@@ -245,4 +245,9 @@ fn capabilities_of_tools() {
     assert!(described.has(Egress as u32));
     let said = table.with_overrides(vec![("file*".into(), "*".into(), vec![Pays])]);
     assert_eq!(said.of(Some("filesystem"), "read_file", None, None, None), Bits(1 << Pays as u32));
+    let enricher = Enricher::new(EnrichOptions { capabilities: said, ..EnrichOptions::new([7; 32]) });
+    let mut call = Call { tool: Some("send_file".into()), capabilities: Bits(1 << Egress as u32), ..Call::default() };
+    call.server_info_name = Some("file-server".into());
+    enricher.capabilities(&mut call);
+    assert_eq!(call.capabilities, Bits(1 << Pays as u32), "what was guessed before does not stay");
 }
