@@ -14,7 +14,10 @@ use std::sync::RwLock;
 const ANYWHERE: &[(&str, &[Capability])] = &[
     ("credential credentials secret secrets vault password passwords apikey keychain", &[Credentials]),
     ("pay payment payments refund purchase buy checkout payout money withdraw", &[Pays, Writes]),
-    ("shell bash powershell terminal eval subprocess sudo ssh", &[Executes]),
+    (
+        "shell bash powershell terminal eval subprocess sudo ssh osascript applescript interpreter repl ipython stdin",
+        &[Executes],
+    ),
     ("webhook tweet broadcast", &[Egress]),
 ];
 
@@ -59,6 +62,8 @@ const PLACED: &str = "order orders trade trades bet bid";
 /// What there is to read of a shell without running anything in it.
 const OF_A_SHELL: &str =
     "output history log logs session sessions status state selection last key keys hosts config configs";
+/// The same in a name without a verb.
+const SHOWN_BY_SHELL: &str = "output history last selection logs status";
 /// Names of nothing but these words are clients of HTTP: they carry whatever they are given to wherever they are told.
 const HTTP: &str = "http https curl wget rest api request requests call invoke make send execute do raw client tool post put patch delete get head";
 
@@ -307,7 +312,8 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     if reads && (has(UNTRUSTED) || (verb == "search" && words.len() == 1)) {
         found.add(ReadsUntrusted as u32);
     }
-    if matches!(verb, "get" | "read" | "list" | "show" | "view") && has(OF_A_SHELL) {
+    let asks = matches!(verb, "get" | "read" | "list" | "show" | "view") && has(OF_A_SHELL);
+    if asks || verb.is_empty() && has(SHOWN_BY_SHELL) {
         found.0 &= !bits(&[Executes]).0;
     }
     if verb == "transfer" {

@@ -199,6 +199,11 @@ fn capabilities_of_tools() {
         (None, "place_order", &[Pays, Writes]),
         (None, "get_terminal_output", &[]),
         (None, "run_in_terminal", &[Executes]),
+        (None, "BashOutput", &[]),
+        (None, "osascript", &[Executes]),
+        (None, "code_interpreter", &[Executes]),
+        (None, "write_stdin", &[Executes, Writes]),
+        (Some("Read and Send iMessages"), "read_imessages", &[ReadsPrivate, ReadsUntrusted]),
         // A name in capitals is the same name.
         (Some("GitHub"), "get_file_contents", &[ReadsPrivate, ReadsUntrusted]),
         (Some("PostgreSQL"), "execute_sql", &[ReadsPrivate, Writes, Destructive]),

@@ -27,7 +27,8 @@ const SEARCHES: &str = "brave brave-search exa tavily serper duckduckgo kagi per
                         deepwiki brightdata bright-data apify jina serpapi";
 const PUBLIC: &str =
     "reddit hackernews hacker-news youtube arxiv pubmed wikipedia twitter bluesky mastodon rss huggingface";
-const CHATS: &str = "slack discord teams mattermost telegram whatsapp";
+const CHATS: &str =
+    "slack discord teams mattermost telegram whatsapp signal wechat imessage imessages lark feishu zulip";
 const MAILS: &str =
     "gmail email mail imap smtp outlook google-workspace workspace ms365 postmark sendgrid resend mailgun";
 const CALENDARS: &str = "calendar google-calendar gcal";
