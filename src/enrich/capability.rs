@@ -57,6 +57,8 @@ const HANDED: &str =
     "ownership owner repo repository issue ticket call chat conversation file files folder domain agent human operator";
 /// What a payment goes to.
 const PAYEE: &str = "account accounts bank wallet iban card savings recipient address user";
+/// What is checked out without paying.
+const OF_A_REPOSITORY: &str = "git svn branch branches commit commits ref refs tag repo repository";
 /// What is placed with money.
 const PLACED: &str = "order orders trade trades bet bid";
 /// What there is to read of a shell without running anything in it.
@@ -295,6 +297,18 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     }
     let verb = verb(words);
     let reads = in_list(READ, verb);
+    // Who looks at a payment makes none, nor who checks a branch out.
+    let looks = matches!(
+        verb,
+        "get" | "read" | "list" | "search" | "find" | "query" | "view" | "show" | "describe" | "lookup" | "retrieve"
+    );
+    if found.has(Pays as u32) && looks {
+        found.0 &= !bits(&[Pays, Writes]).0;
+        found.add(ReadsPrivate as u32);
+    }
+    if has("checkout") && has(OF_A_REPOSITORY) {
+        found.0 &= !bits(&[Pays]).0;
+    }
     for (list, capabilities) in VERBS {
         if in_list(list, verb) {
             found = found.union(bits(capabilities));
