@@ -131,6 +131,13 @@ impl Enricher {
         self.other_texts(call, &mut Enriched::default(), &[]);
     }
 
+    /// Redacts the name of a server, if it is the server's address.
+    pub fn server(&self, name: &mut Option<crate::call::Text>) {
+        if let Some(name) = name.as_mut().filter(|name| name.contains("://")) {
+            *name = self.process(name.to_string(), false, "", false).text.into();
+        }
+    }
+
     /// Redacts and caps JSON text that stands beside a payload.
     pub fn json(&self, text: &str) -> String {
         self.payload(text.to_owned(), false, "").text
@@ -220,6 +227,7 @@ impl Enricher {
                 }
             }
         }
+        self.server(&mut call.server);
         if let Some(more) = &mut call.more {
             let More {
                 server_command,

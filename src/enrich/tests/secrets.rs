@@ -229,3 +229,22 @@ fn one_secret_one_fingerprint_everywhere() {
     assert!(!has(kept.flags, Flag::SecretRedacted));
     assert_eq!(first.observables[0].value, third.observables[0].value);
 }
+
+#[test]
+fn texts_beside_the_payloads_are_redacted() {
+    let secret = alnum(32);
+    let mut call = Call {
+        server: Some(format!("https://mcp.example.com/mcp?api_key={secret}").into()),
+        error_type: Some(format!("refused: token={secret}").into()),
+        ..Call::default()
+    };
+    let more = call.more();
+    more.server_command = Some(format!("npx posts --token {secret}"));
+    more.approval_source = Some(format!("rule for token={secret}").into());
+    enricher().context(&mut call);
+    let all = format!("{call:?}");
+    assert!(!all.contains(&secret) && all.matches("[secret:").count() == 4, "{all}");
+    let schema = json!({"properties": {"token": {"default": secret, "description": format!("api_key={secret}")}}});
+    let stored = enricher().json(&schema.to_string());
+    assert!(!stored.contains(&secret), "{stored}");
+}

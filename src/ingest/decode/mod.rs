@@ -338,7 +338,8 @@ pub(super) fn enrich(
                 enrich_tool(tool, enricher);
             }
         }
-        Event::Instructions { text, .. } => {
+        Event::Instructions { text, server, .. } => {
+            enricher.server(server);
             *text = enricher.text(text, "instructions").text;
         }
         _ => {}
@@ -348,6 +349,7 @@ pub(super) fn enrich(
 
 /// Redacts, hashes and reads a tool definition.
 fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
+    enricher.server(&mut tool.server);
     let mut call = Call {
         arguments: Some(std::mem::take(&mut tool.definition)),
         arguments_state: crate::call::PayloadState::Present,
