@@ -3,11 +3,12 @@
 //! The same call is seen by a tap, by the client's and the server's tracing, in overlapping exports, or first without and later with its
 //! response. The merged row holds what they know together and does not depend on the order in which they were read.
 
-use super::{Approval, Call, DurationSource, Flag, More, Observer, Outcome, PayloadState};
+use super::{Approval, Call, DurationSource, Flag, More, Observer, Outcome, PayloadState, TimeSource};
 
 /// Merges two views of the same call (same `call_id`). Commutative and idempotent.
 pub fn merge(a: Call, b: Call) -> Call {
-    let (mut base, other) = if rank(&a) >= rank(&b) { (a, b) } else { (b, a) };
+    let (mut base, mut other) = if rank(&a) >= rank(&b) { (a, b) } else { (b, a) };
+    settle_start(&mut base, &mut other);
     merge_payloads(&mut base, &other);
     merge_outcome(&mut base, &other);
     merge_times(&mut base, &other);
@@ -135,6 +136,20 @@ pub fn specificity(outcome: Outcome) -> u8 {
         Outcome::Timeout => 6,
         Outcome::Cancelled => 7,
         Outcome::Denied => 8,
+    }
+}
+
+/// A host logs that the model asks for a call, and when it really started only once it has ended: what was read before that
+/// gives way.
+fn settle_start(base: &mut Call, other: &mut Call) {
+    fn gives_way(open: &Call, ended: &Call) -> bool {
+        let is_one_log = open.source_format == ended.source_format && open.time_source == TimeSource::RequestLine;
+        open.is_open() && !ended.is_open() && is_one_log && ended.time.is_some()
+    }
+    if gives_way(base, other) {
+        (base.time, base.time_source) = (other.time, other.time_source);
+    } else if gives_way(other, base) {
+        (other.time, other.time_source) = (base.time, base.time_source);
     }
 }
 

@@ -171,6 +171,7 @@ text_enum! {
         SignatureVerified = "signature_verified",
         SignatureWrong = "signature_wrong",
         SignatureMissing = "signature_missing",
+        JsonRepaired = "json_repaired",
     }
 }
 

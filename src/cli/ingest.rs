@@ -14,6 +14,7 @@ use crate::source::input::{self, Input, InputError, Limits};
 use crate::source::pairing::PairingOptions;
 use crate::source::registry::{AuditKey, Formats};
 use clap::Args;
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 /// Unknown files and failures that are named one by one.
 const NAMED: usize = 10;
+/// Paths that a follower tells of because it cannot read them.
+const MAX_TOLD: usize = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct IngestArgs {
@@ -54,7 +57,15 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandErr
         follow(context, paths, args)?
     } else {
         let around = Around::new(context);
-        ingest(context, &around, paths, args.keep_secrets, args.commit_every, args.mcp_audit_key.as_deref())?
+        let found = remote::expand(paths, &context.storage)?;
+        ingest(
+            context,
+            &around,
+            (&paths[..], found),
+            args.keep_secrets,
+            args.commit_every,
+            args.mcp_audit_key.as_deref(),
+        )?
     };
     if format == OutputFormat::Json {
         let mut data = context.ui.data();
@@ -66,18 +77,41 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandErr
     Ok(exit_code(&summary))
 }
 
-/// Reads the paths into the lake, reporting what could not be read.
+/// What several paths mean. One that means nothing is told of like a file that cannot be read: it must not keep the others from being read.
+pub(super) fn found_at(context: &Context, paths: &[String]) -> Result<input::Found, CommandError> {
+    let problems = match remote::expand(paths, &context.storage) {
+        Ok(found) => return Ok(found),
+        Err(problems) => problems,
+    };
+    let mut all = input::Found::default();
+    for path in paths {
+        match remote::expand(std::slice::from_ref(path), &context.storage) {
+            Ok(found) => {
+                all.inputs.extend(found.inputs);
+                all.skipped.extend(found.skipped);
+            }
+            Err(problems) => all.skipped.extend(problems),
+        }
+    }
+    if all.inputs.is_empty() {
+        return Err(problems.into());
+    }
+    input::sort(&mut all.inputs);
+    Ok(all)
+}
+
+/// Reads what was found at the paths into the lake, reporting what could not be read.
 pub(super) fn ingest(
     context: &Context,
     around: &Around<'_>,
-    paths: &[String],
+    (paths, found): (&[String], input::Found),
     keep_secrets: bool,
     commit_bytes: u64,
     audit_key_file: Option<&Path>,
 ) -> Result<(Summary, f64), CommandError> {
-    let input::Found { inputs, skipped } = remote::expand(paths, &context.storage)?;
-    let (unreadable, skipped): (Vec<_>, Vec<_>) =
-        skipped.into_iter().partition(|problem| matches!(problem, InputError::Unreadable { .. }));
+    let input::Found { inputs, skipped } = found;
+    let (skipped, unreadable): (Vec<_>, Vec<_>) =
+        skipped.into_iter().partition(|problem| matches!(problem, InputError::Skipped { .. }));
     warn_of(context, &skipped.iter().map(ToString::to_string).collect::<Vec<_>>(), "of this kind");
     if inputs.is_empty() && unreadable.is_empty() {
         return Err(CommandError::no_input(format!("nothing to read in {}", paths.join(", "))));
@@ -104,7 +138,9 @@ fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Sum
         return Err(CommandError::usage(text));
     }
     let (found, missing) = find(paths)?;
-    warn_of(context, &found.skipped.iter().map(ToString::to_string).collect::<Vec<_>>(), "of this kind");
+    let skipped: Vec<String> = found.skipped.iter().map(ToString::to_string).collect();
+    warn_of(context, &skipped, "of this kind");
+    let mut told: HashSet<String> = skipped.into_iter().collect();
     for path in missing {
         context.ui.warn(format!("nothing is at `{}` yet: waiting for it", visible(&path)));
     }
@@ -118,8 +154,18 @@ fn follow(context: &Context, paths: &[String], args: &IngestArgs) -> Result<(Sum
     let summary = with_ingester(context, &around, args.keep_secrets, args.commit_every, key, |ingester| {
         ingester.follow(Follow {
             find: &mut || {
-                let found = find(&paths).map(|(found, _)| found.inputs).unwrap_or_default();
-                found.into_iter().filter(|input| !input.comes_once()).collect()
+                let found = find(&paths).map(|(found, _)| found).unwrap_or_default();
+                // A folder that came later and cannot be read must not be passed over in silence; what is gone again may be.
+                let is_there = |problem: &&InputError| match problem {
+                    InputError::Unreadable { cause, .. } => cause.kind() != std::io::ErrorKind::NotFound,
+                    _ => true,
+                };
+                for problem in found.skipped.iter().filter(is_there).map(ToString::to_string) {
+                    if told.len() < MAX_TOLD && told.insert(problem.clone()) {
+                        around.warn(&problem);
+                    }
+                }
+                found.inputs.into_iter().filter(|input| !input.comes_once()).collect()
             },
             files: !paths.is_empty(),
             streams: streams.clone(),
@@ -221,12 +267,15 @@ fn warn_of(context: &Context, problems: &[String], what: &str) {
     }
 }
 
-/// What a folder held and nobody could read.
+/// What a folder held and nobody could read, or a path that means nothing.
 fn failure(problem: &InputError) -> Option<Failure> {
-    match problem {
-        InputError::Unreadable { path, cause } => Some(Failure { path: path.clone(), cause: cause.to_string() }),
-        _ => None,
-    }
+    let (path, cause) = match problem {
+        InputError::Unreadable { path, cause } => (path, cause.to_string()),
+        InputError::NothingMatches(path) => (path, "nothing is there".to_owned()),
+        InputError::Pattern { pattern, cause } => (pattern, cause.to_string()),
+        InputError::Skipped { .. } => return None,
+    };
+    Some(Failure { path: path.clone(), cause })
 }
 
 /// Nothing of what was named could be used: 3 if no format is known, 1 if nothing could be read.

@@ -85,7 +85,9 @@ fn once(context: &Context, args: &RunArgs, format: OutputFormat, stop: &Stop) ->
     let _span = tracing::info_span!("run").entered();
     let key = args.mcp_audit_key.as_deref();
     let around = Around::within(context, stop);
-    let (ingested, ingest_seconds) = ingest::ingest(context, &around, paths(context, args), false, COMMIT_BYTES, key)?;
+    let paths = paths(context, args);
+    let found = ingest::found_at(context, paths)?;
+    let (ingested, ingest_seconds) = ingest::ingest(context, &around, (paths, found), false, COMMIT_BYTES, key)?;
     if format != OutputFormat::Json {
         context.ui.say(ingest::line(&ingested, ingest_seconds));
     }

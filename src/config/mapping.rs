@@ -150,13 +150,16 @@ impl Check<'_> {
         if text.is_some() && !had_regex {
             self.complain(table, None, "text", "it names the string that `regex` looks at, and there is no `regex`");
         }
-        // Places cannot be checked against a regex that is none.
         let broken = had_regex && pattern.is_none();
         let roots = Roots { json: !had_regex || text.is_some() || broken, regex: pattern.as_ref() };
         let text = text.and_then(|text| {
             self.part(table, "text", text, |text: String| Place::parse(&text, Roots { json: true, regex: None }))
         });
-        let parse = |place: &str| if broken { Err(String::new()) } else { Place::parse(place, roots) };
+        // A regex that is none has no groups to look a name up in; what else is wrong with the table is told all the same.
+        let parse = |place: &str| match broken && !place.starts_with('/') {
+            true => Place::parse(&format!("/{place}"), roots),
+            false => Place::parse(place, roots),
+        };
         let mut conditions: Vec<Condition> = exists
             .into_iter()
             .filter_map(|place| self.part(table, "exists", place, |place: String| parse(&place)))
@@ -284,7 +287,7 @@ impl Check<'_> {
         }
     }
 
-    /// Reads one value of a table; a fault names the mapping and the key. An empty fault was reported elsewhere.
+    /// Reads one value of a table; a fault names the mapping and the key.
     fn part<T, V>(
         &mut self,
         table: &Table,
@@ -296,9 +299,7 @@ impl Check<'_> {
         match read(written.into_inner()) {
             Ok(value) => Some(value),
             Err(message) => {
-                if !message.is_empty() {
-                    self.complain(table, Some(span), key, &message);
-                }
+                self.complain(table, Some(span), key, &message);
                 None
             }
         }
@@ -358,7 +359,7 @@ fn column(
         only("zone", table.zone.is_some(), "times")?;
         let unit = table.unit.as_deref().map(DurationUnit::parse).transpose()?.or(known);
         let missing = || {
-            let from = places.first().map(Place::as_str).unwrap_or_default();
+            let from = table.from.first();
             format!("a duration needs its unit, as in {name} = {{ from = \"{from}\", unit = \"ms\" }}")
         };
         Reading::Duration(unit.ok_or_else(missing)?)
@@ -377,6 +378,15 @@ fn column(
     }
     let pick = table.regex.as_deref().map(regex).transpose()?;
     Ok(Column { target, places, pick, values, reading })
+}
+
+impl Places {
+    fn first(&self) -> &str {
+        match self {
+            Self::One(place) => place,
+            Self::More(places) => places.first().map(String::as_str).unwrap_or_default(),
+        }
+    }
 }
 
 impl ColumnTable {

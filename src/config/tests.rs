@@ -110,7 +110,7 @@ constants = { outcome = "fine", time = "now" }
 [[mapping]]
 id = "jsonrpc"
 regex = '(?P<tool>\S+'
-columns = { server = "nogroup" }
+columns = { server = "nogroup", duration = "latency", outcome = { from = "ok", values = { t = "great" } } }
 [[mapping]]
 id = "groups"
 regex = '(?P<tool>\S+) (?P<latency>\d+) (?P<duration>\d+) (?P<typo>.)'
@@ -144,6 +144,8 @@ columns.method = { from = "/m", unit = "ms" }
         ("8: ", "constants.time: `time` differs from call to call"),
         ("10: ", "`jsonrpc` is a built-in format"),
         ("11: ", "regex: `(?P<tool>\\S+` is no regex: unclosed group"),
+        ("12: ", "columns.duration: a duration needs its unit, as in duration = { from = \"latency\", unit = \"ms\" }"),
+        ("12: ", "columns.outcome: `great` is no outcome"),
         ("15: ", "regex: group latency: `latency` is no column that a mapping can fill; did you mean duration"),
         ("15: ", "regex: group duration: a duration needs its unit"),
         ("15: ", "regex: group typo: `typo` is no column"),

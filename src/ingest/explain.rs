@@ -6,7 +6,7 @@
 use super::decode::{self, Known, SourceView};
 use super::one_input::HEAD_RECORDS;
 use super::unknown::shape_of;
-use crate::call::{Call, Outcome, Position, Text, filled_columns};
+use crate::call::{Bits, Call, Outcome, Position, Text, filled_columns};
 use crate::enrich::{EnrichOptions, Enricher};
 use crate::source::frame::{Framer, Framing};
 use crate::source::input::{Input, Limits};
@@ -214,7 +214,8 @@ pub fn understood(input: &Input, records: &[String], mappings: Vec<Mapping>) -> 
     let mut votes = vec![0; view.formats.count()];
     let mut reads = |text: &String| {
         decoded.clear();
-        let known = decode::one(text, false, Position::default(), &view, &mut decoded, &mut votes, &mut false);
+        let known =
+            decode::one(text, false, Position::default(), &view, &mut decoded, &mut votes, &mut Bits::default());
         matches!(known, Known::Events)
     };
     records.iter().filter(|text| reads(text)).count()
@@ -285,8 +286,8 @@ impl<'a> Reader<'a> {
     fn record(&mut self, text: &str, lossy: bool, position: Position, out: &mut Explanation) {
         let mut decoded = Decoded::default();
         let mut votes = vec![0; self.view.formats.count()];
-        let mut repaired = false;
-        let known = decode::one(text, lossy, position, self.view, &mut decoded, &mut votes, &mut repaired);
+        let mut flags = Bits::default();
+        let known = decode::one(text, lossy, position, self.view, &mut decoded, &mut votes, &mut flags);
         out.scanned.records += 1;
         let at = votes.iter().position(|votes| *votes > 0);
         let format = at.and_then(|at| self.view.formats.get(at)).map(|format| format.id().to_owned());
@@ -310,7 +311,7 @@ impl<'a> Reader<'a> {
         let values = object.as_ref().map(|object| json::values(object, VALUES)).unwrap_or_default();
         let mut events: Vec<SeenEvent> = Vec::new();
         for event in decoded.events {
-            let item = decode::enrich(event, position, (lossy, repaired), self.view, &self.enricher);
+            let item = decode::enrich(event, position, flags, self.view, &self.enricher);
             events.push(seen_event(&item.event, origins.as_ref(), &values));
         }
         let not_read = match origins {

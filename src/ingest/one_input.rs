@@ -8,7 +8,7 @@ use super::{IngestError, Ingester, Progress, digest_of, number_of, reject_id};
 use crate::call::Text;
 use crate::enrich::Enricher;
 use crate::source::frame::{Chunk, Framer, MAX_RECORD, Place};
-use crate::source::input::{Bytes, Input, Stat, is_passing};
+use crate::source::input::{Bytes, Input, Stat, is_passing, may_be_read_on};
 use crate::source::pairing::Scope;
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -16,6 +16,8 @@ use std::sync::{Arc, mpsc};
 
 /// Chunks being decoded at once, per core: enough that no core waits, few enough to stay small.
 const CHUNKS_PER_CORE: usize = 2;
+/// Their bytes, for each of so many chunks: a record that is a chunk by itself may have 64 MiB.
+const CHUNK_BYTES: usize = 4 << 20;
 /// Records of the head that decide what a file is.
 pub(super) const HEAD_RECORDS: usize = 200;
 
@@ -58,6 +60,7 @@ impl Ingester<'_> {
             }
             Recognised::Unchanged(at) => {
                 self.sources.rename(at, &name);
+                self.mend(at);
                 self.sources.rows[at].stat(stat);
                 self.summary.unchanged += 1;
                 self.touched = true;
@@ -87,6 +90,7 @@ impl Ingester<'_> {
         self.touched = true;
         let known = at.and_then(|at| self.sources.rows.get(at));
         let known_framing = known.filter(|row| row.format.is_some()).and_then(|row| row.framing);
+        let digest = start.digest.finalize();
         let mut framer = Framer::new(reader, start.offset, start.digest, known_framing)?;
         let waits = tail == Tail::Waits;
         if waits {
@@ -108,6 +112,8 @@ impl Ingester<'_> {
         let row = &mut self.sources.rows[at];
         // Until the end is reached, the file counts as changed: a commit on the way must not make it look read.
         row.size = -1;
+        // An unfinished record that was taken back is not in it, also if what it became is still unfinished and is left for later.
+        row.digest = digest.to_hex().to_string();
         row.framing = Some(framer.framing());
         row.format =
             format.and_then(|at| self.formats.get(at)).map(|f| f.id().to_owned()).or_else(|| row.format.take());
@@ -127,7 +133,7 @@ impl Ingester<'_> {
         };
         let row = &mut self.sources.rows[at];
         let place = framer.place(row.saved.open_tail.is_some());
-        if !(is_cut || waits && place.is_unfinished || failed.as_ref().is_some_and(is_passing)) {
+        if !(is_cut || waits && place.is_unfinished || failed.as_ref().is_some_and(may_be_read_on)) {
             row.stat(stat);
         }
         match failed {
@@ -148,19 +154,24 @@ impl Ingester<'_> {
         let stream = number_of(&input.stream());
         let number = number_of(&self.sources.rows[at].source_id);
         let limit = rayon::current_num_threads() * CHUNKS_PER_CORE;
-        let mut working: VecDeque<mpsc::Receiver<DecodedChunk>> = VecDeque::new();
+        let mut working: VecDeque<(usize, mpsc::Receiver<DecodedChunk>)> = VecDeque::new();
+        let mut working_bytes = 0;
         let mut ended = false;
         let mut is_cut = false;
         let mut failed = None;
         let mut context = self.sources.rows[at].saved.context.take().map(|context| *context).unwrap_or_default();
         loop {
-            while !ended && working.len() < limit {
+            while !ended && working.len() < limit && working_bytes < limit * CHUNK_BYTES {
                 if self.is_out_of_time() {
                     (ended, is_cut) = (true, true);
                     break;
                 }
                 match framer.next_chunk() {
-                    Ok(Some(chunk)) => working.push_back(start(chunk, view, &self.enricher)),
+                    Ok(Some(chunk)) => {
+                        let bytes = chunk.bytes.len();
+                        working_bytes += bytes;
+                        working.push_back((bytes, start(chunk, view, &self.enricher)));
+                    }
                     Ok(None) => ended = true,
                     Err(cause) => {
                         failed = Some(cause);
@@ -168,7 +179,8 @@ impl Ingester<'_> {
                     }
                 }
             }
-            let Some(done) = working.pop_front() else { break };
+            let Some((bytes, done)) = working.pop_front() else { break };
+            working_bytes -= bytes;
             let mut decoded = done.recv().map_err(|_| io::Error::other("a decoder thread stopped without a result"))?;
             framer.recycle(std::mem::take(&mut decoded.buffer));
             let bytes = decoded.counts.bytes;
@@ -232,7 +244,9 @@ impl Ingester<'_> {
     /// What was refused as a whole is read again from its start: its rejects are void.
     fn forget_unknown(&mut self, at: usize) {
         let row = &mut self.sources.rows[at];
-        let mut refused = std::mem::take(&mut row.saved).refused;
+        let saved = std::mem::take(&mut row.saved);
+        let mut refused = saved.refused;
+        refused.extend(saved.broke_off);
         // Lakes of before this was kept: the file was refused once, from its start.
         refused.push(0);
         let void: Vec<String> = refused.iter().map(|offset| reject_id(&row.source_id, *offset)).collect();
@@ -257,6 +271,7 @@ impl Ingester<'_> {
 
     /// The unfinished last record of an earlier read has grown on: its reject is void and it is read again.
     pub(super) fn reopen_tail(&mut self, at: usize) {
+        self.mend(at);
         let row = &mut self.sources.rows[at];
         if let Some(tail) = row.saved.open_tail.take() {
             row.counts.bytes -= tail.length;

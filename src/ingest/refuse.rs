@@ -26,9 +26,20 @@ impl Ingester<'_> {
         };
         let reason = format!("the input breaks off: {cause}");
         let piece = decode::RejectedPiece { position, reason, first_bytes: String::new() };
-        self.sources.rows[at].counts.rejects += 1;
+        let row = &mut self.sources.rows[at];
+        row.counts.rejects += 1;
+        row.saved.broke_off = Some(row.counts.bytes);
         self.summary.rejects += 1;
         self.reject(at, &piece);
+    }
+
+    /// What had broken off is whole, or longer than it was: a compressed file, say, that somebody is still writing.
+    pub(super) fn mend(&mut self, at: usize) {
+        let row = &mut self.sources.rows[at];
+        if let Some(offset) = row.saved.broke_off.take() {
+            row.counts.rejects -= 1;
+            self.writer.forget_reject(&reject_id(&row.source_id, offset));
+        }
     }
 
     /// A file that nobody knows becomes one reject with its shape. Gives the error that ended the stream early, if one did.

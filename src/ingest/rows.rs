@@ -1,5 +1,6 @@
 //! The small tables' rows, and their batches.
 
+use super::call_file::{Id, parse_id};
 use crate::call::{Call, Marker, Nanos, Observable, Text, hex};
 use crate::lake::{LakeError, tables};
 use arrow::array::{
@@ -47,9 +48,22 @@ impl Rows {
     }
 
     pub(super) fn push(&mut self, row: Vec<Value>) {
-        let texts = row.iter().map(|value| if let Value::Text(text) = value { text.len() } else { 0 });
+        let texts = row.iter().map(|value| match value {
+            Value::Text(text) => text.len(),
+            Value::Texts(texts) => texts.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>(),
+            _ => 0,
+        });
         self.bytes += size_of::<Value>() * row.len() + texts.sum::<usize>();
         self.rows.push(row);
+    }
+
+    /// Takes back the rows whose first column is this id.
+    pub(super) fn remove(&mut self, id: Id) {
+        self.rows.retain(|row| !matches!(row.first(), Some(Value::Text(text)) if parse_id(text) == id));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// About how much memory the rows take.

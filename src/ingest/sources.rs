@@ -74,6 +74,9 @@ pub(super) struct SavedSource {
     /// Tag of the version that was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) etag: Option<String>,
+    /// Where the stream broke off. The reject that says so is void once it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) broke_off: Option<u64>,
 }
 
 impl SavedSource {

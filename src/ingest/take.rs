@@ -21,16 +21,16 @@ impl Ingester<'_> {
             mut counts,
             open_tail,
             digest,
-            begins_with_line_end,
+            line_end,
             unterminated,
             signatures,
             buffer: _,
         } = decoded;
-        if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| begins_with_line_end) {
+        if let Some(was_call) = self.sources.rows[at].saved.unterminated.filter(|_| line_end > 0) {
             // The end of a line that was read before it was written.
             counts.lines -= 1;
-            counts.bytes_ignored -= 1;
-            *(if was_call { &mut counts.bytes_calls } else { &mut counts.bytes_ignored }) += 1;
+            counts.bytes_ignored -= line_end;
+            *(if was_call { &mut counts.bytes_calls } else { &mut counts.bytes_ignored }) += line_end;
             self.sources.rows[at].counts.lines -= 1;
         }
         let first_line = self.sources.rows[at].counts.lines as i64 + 1;
@@ -67,7 +67,7 @@ impl Ingester<'_> {
         let foreign_bytes = foreign_bytes.min(row.counts.bytes_calls);
         row.counts.bytes_calls -= foreign_bytes;
         row.counts.bytes_ignored += foreign_bytes;
-        if begins_with_line_end && row.saved.unterminated.is_some() {
+        if line_end > 0 && row.saved.unterminated.is_some() {
             row.counts.lines += 1;
         }
         row.saved.unterminated = unterminated;
@@ -80,7 +80,9 @@ impl Ingester<'_> {
         self.summary.lines += counts.lines;
         self.summary.ignored += counts.ignored;
         self.summary.rejects += counts.rejects;
-        self.drain(at, Some(view))
+        self.drain(at, Some(view))?;
+        self.writer.spill()?;
+        Ok(())
     }
 
     /// Hands finished rows to the writer.

@@ -84,6 +84,7 @@ impl Ingester<'_> {
     pub(super) fn is_turn_over(&self) -> bool {
         let is_long = |turn: &Turn| self.surroundings.elapsed().saturating_sub(turn.began) >= SHARE;
         self.uncommitted >= self.options.commit_bytes
+            || self.writer.has_many_rejects()
             || self.turn.as_ref().is_some_and(|turn| is_long(turn) && turn.lock.is_wanted())
     }
 

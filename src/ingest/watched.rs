@@ -255,8 +255,11 @@ impl Watched {
                         let new = std::mem::replace(&mut place.tail, before.tail);
                         keep_tail(&mut place.tail, &new);
                     }
-                    let (bytes, digest) = (row.counts.bytes, row.digest.clone());
-                    self.lives.insert(id, Live { source_id, place, bytes, digest, grown: now });
+                    // Nothing was handed out of a file that had been read before: it could not be told from one that was cut off.
+                    if place.offset == 0 || !place.tail.is_empty() {
+                        let (bytes, digest) = (row.counts.bytes, row.digest.clone());
+                        self.lives.insert(id, Live { source_id, place, bytes, digest, grown: now });
+                    }
                 }
                 // Nothing was new: what was known still holds.
                 (None, _) if !is_failed => {}
@@ -348,5 +351,26 @@ mod tests {
                 watched.look(vec![input.clone()], Duration::ZERO, Duration::ZERO, false).pop().expect("it is new");
             assert_eq!(matches!(watched.seen(&again), Seen::Grown(_)), grown);
         }
+    }
+
+    /// After a restart a file is read on from where the last process stopped. If only half a line has come since, none of its bytes were seen.
+    #[test]
+    fn a_file_of_which_nothing_was_seen_is_not_taken_for_one_that_grew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.log");
+        let input = Input::File(path.clone());
+        let mut watched = Watched::default();
+        std::fs::write(&path, "first\nhal").expect("written");
+        let look =
+            |watched: &mut Watched| watched.look(vec![input.clone()], Duration::ZERO, Duration::ZERO, false).pop();
+        let item = look(&mut watched).expect("it is new");
+        let mut framer = Framer::new(item.reader(6).expect("open"), 6, blake3::Hasher::new(), None).expect("read");
+        framer.wait_for_ends();
+        assert!(framer.next_chunk().expect("read").is_none());
+        let left = Left { source_id: "s".to_owned(), place: framer.place(false) };
+        watched.read(item, Ok(Some(left)), Some(&SourceRow::default()), Duration::ZERO);
+        std::fs::write(&path, "new\n").expect("written");
+        let again = look(&mut watched).expect("it is another");
+        assert!(matches!(watched.seen(&again), Seen::New));
     }
 }

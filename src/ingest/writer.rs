@@ -21,6 +21,10 @@ use std::sync::mpsc;
 const FLUSH_BYTES: usize = 14 << 20;
 /// Calls of one data file at most, so that rows without payloads do not pile up either.
 const FLUSH_ROWS: usize = 100_000;
+/// Bytes of rows of a small table after which they are written, also if no calls are.
+const SPILL_BYTES: usize = 28 << 20;
+/// Bytes of rejects after which a commit is due: until then they stay in memory, because one may be taken back.
+const MAX_REJECTS: usize = 64 << 20;
 /// Encoders at work at once; more would only hold more batches in memory.
 const MAX_ENCODING: usize = 2;
 /// Ids of committed files that are kept, so that frequent commits do not read them from disk each time (16 bytes each).
@@ -176,8 +180,23 @@ impl<'a> Writer<'a> {
 
     /// Removes a row of `rejects`: the unfinished record has been finished.
     pub(super) fn forget_reject(&mut self, id: &str) {
-        self.known.entry("rejects").or_default().remove(&parse_id(id));
-        self.void.entry("rejects").or_default().insert(parse_id(id));
+        let id = parse_id(id);
+        if self.known.entry("rejects").or_default().remove(&id)
+            && let Some(rows) = self.small.get_mut("rejects")
+        {
+            rows.remove(id);
+        }
+        self.void.entry("rejects").or_default().insert(id);
+    }
+
+    /// Whether the rejects take so much memory that a commit is due.
+    pub(super) fn has_many_rejects(&self) -> bool {
+        self.small.get("rejects").is_some_and(|rows| rows.bytes() >= MAX_REJECTS)
+    }
+
+    /// Writes rows of small tables of which there are many: input without calls makes no flush due.
+    pub(super) fn spill(&mut self) -> Result<(), LakeError> {
+        self.flush_small(|table, rows| table != "rejects" && rows.bytes() >= SPILL_BYTES)
     }
 
     /// New calls and duplicates per source.
@@ -226,6 +245,9 @@ impl<'a> Writer<'a> {
     /// Writes the small tables for which the condition holds.
     fn flush_small(&mut self, due: impl Fn(&str, &Rows) -> bool) -> Result<(), LakeError> {
         for (table, rows) in self.small.extract_if(.., |table, rows| due(table, rows)).collect::<Vec<_>>() {
+            if rows.is_empty() {
+                continue;
+            }
             let batch = rows.finish()?;
             for (day, batch) in data_file::split_by_day(&batch)? {
                 self.encode(table, day, Vec::new(), || Ok(batch))?;

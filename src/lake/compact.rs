@@ -122,7 +122,7 @@ pub async fn step(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Option<Compacted>, LakeError> {
     // Planned anew for each step: the last file of each group may be small, and then there is something to merge among those.
-    // Each step leaves fewer.
+    // Each step leaves fewer, because all others are well above half of the target.
     let groups = plan(lake, options).await?;
     if groups.is_empty() {
         return Ok(None);
@@ -207,7 +207,7 @@ fn merge_files(lake: &Lake, group: &Group, options: &CompactOptions, written: &m
         };
         file.write(&batch)?;
         rows += batch.num_rows() as u64;
-        if file.size() >= options.target_size {
+        if file.is_full(options.target_size)? {
             written.push(file.finish(options.now_ms)?.add);
         } else {
             growing = Some(file);

@@ -183,18 +183,29 @@ impl GrowingFile {
             stored.remove_column(at);
         }
         self.group_bytes += stored.get_array_memory_size();
-        let end_group = self.group_bytes >= ROW_GROUP_BYTES;
-        let mut written = self.writer.write(&stored);
-        if end_group {
-            self.group_bytes = 0;
-            written = written.and_then(|()| self.writer.flush());
+        self.writer.write(&stored).map_err(|cause| failed(&self.draft, cause))?;
+        if self.group_bytes >= ROW_GROUP_BYTES {
+            self.end_group()?;
         }
-        written.map_err(|cause| failed(&self.draft, cause))
+        Ok(())
     }
 
-    /// Bytes of the file so far.
-    pub fn size(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    fn end_group(&mut self) -> Result<(), LakeError> {
+        self.group_bytes = 0;
+        self.writer.flush().map_err(|cause| failed(&self.draft, cause))
+    }
+
+    /// Whether the file has about so many bytes: three quarters of them at least.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn is_full(&mut self, target: u64) -> Result<bool, LakeError> {
+        if ((self.writer.bytes_written() + self.writer.in_progress_size()) as u64) < target {
+            return Ok(false);
+        }
+        // Until its row group ends, a value counts at its full length, which may be ten times what it takes.
+        self.end_group()?;
+        Ok(self.writer.bytes_written() as u64 >= target / 4 * 3)
     }
 
     /// Ends the file: it is whole, in its place, and in no table yet.
@@ -282,7 +293,7 @@ fn date_text(day: i32) -> String {
     chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).map(|t| t.date_naive().to_string()).unwrap_or_default()
 }
 
-/// Reads some columns (all, if none are named) of a file, batch by batch; the `day` column is put back.
+/// Reads some columns (all that it has, if none are named) of a file, batch by batch. `day` is none of them: it is in the file's path.
 ///
 /// # Errors
 /// The file is gone or damaged; the error names it.

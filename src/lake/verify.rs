@@ -3,6 +3,7 @@
 //! Nothing is written, no lock is taken. A writer may be at work: what it has begun is told from its intent, and a chain that grew
 //! meanwhile is looked at once more. Files are digested on all cores, piece by piece.
 
+mod later;
 mod report;
 
 pub use report::{Problem, Signatures, Since, Verification, VerifyOptions, Witness};
@@ -11,6 +12,7 @@ use super::chain::{self, commit_of, link_path};
 use super::link::{FileDigest, Head, Link, MAX_BYTES, Sealed};
 use super::signature::PublicKey;
 use super::{LakeError, Location, OWN, Store, Transaction, transaction};
+use later::Later;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Component, Path};
@@ -116,6 +118,7 @@ impl Checker {
         self.digest_all(store, pending);
         if !self.is_broken {
             self.unknown(store, files, begun.is_some(), pending);
+            self.overtaken(store);
         }
         self.witnessed(options);
         self.problems.sort_by_key(|problem| problem.change.unwrap_or(i64::MAX));
@@ -355,6 +358,16 @@ impl Checker {
                 None => "no such file: none of the chain's changes wrote it".to_owned(),
             };
             self.problems.push(Problem { change: None, file: path, expected, found: "a file".to_owned() });
+        }
+    }
+
+    /// Drops what is no problem: a later change replaced or removed the file while others were read. On a lake that is never
+    /// at rest, looking at all of it once more would meet the next change.
+    fn overtaken(&mut self, store: &Store) {
+        for _ in 0..RETRIES {
+            let Some(head) = self.report.head.as_ref().filter(|_| !self.problems.is_empty()) else { return };
+            let Ok(later) = Later::than(store, head, &self.versions) else { return };
+            self.problems.retain(|problem| !later.explains(store, problem));
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::decode::Encoding;
 use super::joined::Joined;
+use super::seen::seen;
 use super::sink::{self, View};
 use super::value;
 use super::words::{Word, mix, sequence};
@@ -338,8 +339,9 @@ impl Index {
 
 /// Whether two texts are the same but for case and white space.
 pub(super) fn same_letters(a: &str, b: &str) -> bool {
-    let letters =
-        |text: &str| text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect::<String>();
+    let letters = |text: &str| {
+        text.chars().filter_map(seen).filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect::<String>()
+    };
     a == b || a.eq_ignore_ascii_case(b) || letters(a) == letters(b)
 }
 

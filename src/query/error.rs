@@ -89,15 +89,18 @@ fn clean(message: &str) -> String {
         "Arrow error: ",
         "Resources exhausted: ",
     ];
-    let mut text = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    let text = message.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    // The optimizer's step in which it was found says nothing to who wrote the query.
+    let mut text = text.rsplit("\ncaused by\n").next().unwrap_or_default();
     while let Some(rest) = LAYERS.iter().find_map(|layer| text.strip_prefix(layer)) {
         text = rest;
     }
+    let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     match text.split_once("Valid fields are ") {
         Some((head, fields)) if fields.len() > 300 => {
             format!(
                 "{}; the table has {} columns, see \\d or DESCRIBE",
-                head.trim_end_matches([' ', '.']),
+                head.trim_end_matches([' ', '.', '?']),
                 fields.split(", ").count()
             )
         }

@@ -39,6 +39,7 @@ pub async fn check(dirs: &[PathBuf], builtin: bool) -> (usize, Vec<Problem>) {
         Err(error) => problems.push(Problem::new("", 0, format!("the empty lake cannot be set up: {error}"))),
     }
     problems.sort();
+    problems.dedup();
     (count, problems)
 }
 
@@ -78,6 +79,12 @@ fn cases(rule: &Rule) -> Vec<Problem> {
 async fn plan(rule: &Rule, session: &Session) -> Vec<Problem> {
     // Lines of the SQL that a Sigma rule became say nothing about its file.
     let problem = |line: usize, message: String| Problem::new(&rule.path, if rule.sigma { 0 } else { line }, message);
+    // The planner knows the place of few errors, but names what they are about.
+    let query_problem = |error: QueryError| {
+        let message = error.to_string();
+        let line = if error.line() > 0 { error.line() } else { rule.line_about(&message) };
+        problem(line, message)
+    };
     let session = match session.for_rule(Default::default()).await {
         Ok(session) => session,
         Err(error) => return vec![problem(0, error.to_string())],
@@ -87,14 +94,10 @@ async fn plan(rule: &Rule, session: &Session) -> Vec<Problem> {
         Err(error) => {
             let names = session.unknown_names(&rule.sql).await;
             if names.is_empty() {
-                return vec![problem(error.line(), error.to_string())];
+                return vec![query_problem(error)];
             }
             return names.into_iter().map(|name| problem(name.line, name.message)).collect();
         }
-    };
-    let query_problem = |error| {
-        let error = QueryError::from(error);
-        problem(error.line(), error.to_string())
     };
     let used = frame.logical_plan().get_parameter_names().unwrap_or_default();
     let used: BTreeSet<&str> = used.iter().map(|name| name.trim_start_matches('$')).collect();
@@ -127,12 +130,12 @@ async fn plan(rule: &Rule, session: &Session) -> Vec<Problem> {
                     let of_header = needs::compare(rule.header.needs.as_deref(), &rule.header.helps, &reads);
                     problems.extend(of_header.into_iter().map(|message| problem(line.unwrap_or(1), message)));
                 }
-                Err(error) => problems.push(query_problem(error)),
+                Err(error) => problems.push(query_problem(error.into())),
             }
             // Types are compared only when the plan becomes executable.
-            problems.extend(frame.create_physical_plan().await.err().map(query_problem));
+            problems.extend(frame.create_physical_plan().await.err().map(QueryError::from).map(query_problem));
         }
-        Err(error) => problems.push(query_problem(error)),
+        Err(error) => problems.push(query_problem(error.into())),
     }
     problems
 }

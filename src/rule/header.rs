@@ -63,8 +63,8 @@ pub struct Header {
 /// A problem and its 1-based line.
 pub(super) type Fault = (usize, String);
 
-/// Reads the header of a rule's text. With faults there may still be a header, so that the rest of the rule can be
-/// checked. A header that was made of a Sigma rule may have no tags, and tags of any namespace.
+/// Reads the header of a rule's text. With faults there is still a header unless it is no TOML, so that the rest of the rule can be
+/// checked; what is missing stays empty. A header that was made of a Sigma rule may have no tags, and tags of any namespace.
 pub(super) fn read(text: &str, sigma: bool) -> (Option<Header>, Vec<Fault>) {
     let skipped = text.lines().take_while(|line| line.trim().is_empty()).count();
     let block: Vec<&str> = text.lines().skip(skipped).map_while(|line| line.strip_prefix("--")).collect();
@@ -88,7 +88,7 @@ pub(super) fn read(text: &str, sigma: bool) -> (Option<Header>, Vec<Fault>) {
     let mut faults = fields.faults;
     faults.extend(unknown_keys(&spans).map(|(at, message)| (line(at), message)));
     faults.sort();
-    (header, faults)
+    (Some(header), faults)
 }
 
 const KEYS: &[&str] = &[
@@ -127,7 +127,7 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn header(&mut self) -> Option<Header> {
+    fn header(&mut self) -> Header {
         let id = self.required("id");
         let title = self.required("title");
         let level = self.choice("level", Level::parse, "informational, low, medium, high or critical");
@@ -158,12 +158,12 @@ impl Fields<'_> {
         let needs = self.needs("needs");
         let helps = self.needs("helps");
         let params = self.params();
-        Some(Header {
-            id: id?,
-            title: title?,
-            level: level?,
-            status: status?,
-            description: description?,
+        Header {
+            id: id.unwrap_or_default(),
+            title: title.unwrap_or_default(),
+            level: level.unwrap_or(Level::Informational),
+            status: status.unwrap_or_default(),
+            description: description.unwrap_or_default(),
             tags: tags.unwrap_or_default(),
             falsepositives: falsepositives.unwrap_or_default(),
             author,
@@ -174,7 +174,7 @@ impl Fields<'_> {
             needs,
             helps: helps.unwrap_or_default(),
             history: history.unwrap_or(0),
-        })
+        }
     }
 
     fn fault(&mut self, key: &str, message: String) {
@@ -313,7 +313,7 @@ SELECT 1"#;
         let text = "-- id = 'x'\n-- level = 'severe'\n-- severity = 3\n-- status = 'stable'\n-- tags = ['owasp.mcp99']\n\
              -- window = 'soon'\nSELECT 1";
         let (header, faults) = read(text, false);
-        assert_eq!(header, None);
+        assert!(header.is_some_and(|header| header.id == "x" && header.title.is_empty()));
         let lines: Vec<usize> = faults.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 1, 2, 3, 5, 6], "{faults:?}");
         let (_, faults) = read("-- id = \"x\"\n-- title = \nSELECT 1", false);

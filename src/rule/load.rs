@@ -88,11 +88,13 @@ pub(super) fn from_text(path: &Path, text: &str) -> Result<Rule, Vec<Problem>> {
 
 fn read_rule(file: &File, cases: Option<&File>) -> (Option<Rule>, Vec<Problem>) {
     let sigma = is_sigma(&file.path);
-    let (header, faults) = header::read(&file.text, sigma);
+    let (mut header, faults) = header::read(&file.text, sigma);
     let mut problems: Vec<Problem> = faults.into_iter().map(|(line, m)| Problem::new(&file.path, line, m)).collect();
     let stem = file.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     // One Sigma file can hold several rules.
-    if let Some(header) = header.as_ref().filter(|header| !sigma && header.id != stem) {
+    if let Some(header) = header.as_mut().filter(|header| header.id.is_empty()) {
+        header.id = stem.to_owned();
+    } else if let Some(header) = header.as_ref().filter(|header| !sigma && header.id != stem) {
         problems.push(Problem::new(
             &file.path,
             1,

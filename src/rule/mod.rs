@@ -119,6 +119,16 @@ impl Rule {
         lines.filter(|(_, line)| has(line)).last().map_or(0, |(at, _)| at + 1)
     }
 
+    /// The line of the first name that a message quotes and the query has; else the line on which the query begins.
+    fn line_about(&self, message: &str) -> usize {
+        let is_name = |word: &&str| word.contains(char::is_alphabetic) && !word.contains(char::is_whitespace);
+        let quoted = message.split(['\'', '`', '"']).skip(1).step_by(2);
+        let named = message.split("named ").skip(1).filter_map(|rest| rest.split([' ', '.', ',']).next());
+        let lines =
+            quoted.chain(named).filter(is_name).map(|name| self.line_of(name.rsplit('.').next().unwrap_or(name)));
+        lines.into_iter().find(|line| *line > 0).unwrap_or_else(|| self.query_line())
+    }
+
     /// The line of a key of the header; 0 if it is not there.
     fn line_of_key(&self, key: &str) -> usize {
         let is_key = |line: &str| {

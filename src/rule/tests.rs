@@ -201,6 +201,23 @@ async fn all_unknown_names_of_a_query_are_named_with_what_was_meant() {
 }
 
 #[tokio::test]
+async fn a_broken_header_hides_no_error_of_the_query_and_types_have_a_line() {
+    let sql = RULE.replace("-- id = ", "-- name = ").replace("host_of(", "strpos(1, 2, ");
+    let found = problems(&[("secret_then_egress.sql", &sql), ("secret_then_egress.test.toml", CASES)]).await;
+    let line = |needle: &str| sql.lines().position(|line| line.contains(needle)).expect("there") + 1;
+    let starts = |start: String| found.iter().filter(|p| p.starts_with(&start)).count();
+    assert_eq!(
+        starts(format!("secret_then_egress.sql:{}: unknown header key `name`", line("-- name"))),
+        1,
+        "{found:#?}"
+    );
+    assert_eq!(starts("secret_then_egress.sql:1: `id` is missing".to_owned()), 1, "{found:#?}");
+    let wrong = format!("secret_then_egress.sql:{}: Function 'strpos' expects 2 arguments", line("strpos"));
+    assert_eq!(starts(wrong), 1, "{found:#?}");
+    assert_eq!(found.len(), 3, "{found:#?}");
+}
+
+#[tokio::test]
 async fn one_id_belongs_to_one_rule_and_cases_to_a_rule() {
     let dir =
         folder(&[("a/secret_then_egress.sql", RULE), ("b/secret_then_egress.sql", RULE), ("lost.test.toml", CASES)]);

@@ -83,6 +83,11 @@ pub fn is_passing(cause: &io::Error) -> bool {
     cause.kind() == io::ErrorKind::ConnectionAborted
 }
 
+/// Whether more of an input may be read another time though it does not change: the reason passes, or is a limit that may be raised.
+pub fn may_be_read_on(cause: &io::Error) -> bool {
+    is_passing(cause) || cause.kind() == io::ErrorKind::FileTooLarge
+}
+
 /// What the file system says of an input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stat {

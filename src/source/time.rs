@@ -28,7 +28,7 @@ pub fn epoch(value: i64) -> Nanos {
     value.saturating_mul(unit)
 }
 
-/// Reads a member that holds a time: text (RFC 3339, or ISO 8601 without a zone), or a number since the epoch. The flag
+/// Reads a member that holds a time: text (RFC 3339, or ISO 8601 without a zone or with `UTC`), or a number since the epoch. The flag
 /// says that the text had no zone and UTC was assumed.
 pub fn member(object: &Object<'_>, key: &str) -> Option<(Nanos, bool)> {
     let raw = object.get(key)?;
@@ -47,8 +47,10 @@ pub fn text(text: &str) -> Option<(Nanos, bool)> {
     if let Some(time) = with_offset(&text) {
         return Some((time.timestamp_nanos_opt()?, false));
     }
-    let naive = chrono::NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-    Some((naive.and_utc().timestamp_nanos_opt()?, true))
+    // Trino, BigQuery and others print the zone's name.
+    let utc = text.strip_suffix("UTC").map(str::trim_end);
+    let naive = chrono::NaiveDateTime::parse_from_str(utc.unwrap_or(&text), "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+    Some((naive.and_utc().timestamp_nanos_opt()?, utc.is_none()))
 }
 
 /// Reads a count since the epoch as a number with or without fraction, its unit told by magnitude.
@@ -91,6 +93,10 @@ mod tests {
             let record = format!(r#"{{"at":"1970-01-01 02:00:00,000 {offset}"}}"#);
             assert_eq!(member(&Object::trusted(&record), "at"), Some((0, false)), "{offset}");
         }
+        assert_eq!(
+            (text("1970-01-01 00:00:01.5 UTC"), text("1970-01-01 00:00:01")),
+            (Some((1_500_000_000, false)), Some((1_000_000_000, true)))
+        );
         assert_eq!(rfc3339("2026-01-19 02:30:22"), None, "a time without a zone is not taken for UTC");
         assert_eq!(rfc3339("2026-01-19T02:30:22"), None);
         assert_eq!(rfc3339("9999-01-01T00:00:00Z"), None);

@@ -161,4 +161,11 @@ fn one_command_does_it_all() {
     assert!(!written.is_empty(), "no alerts in the configured file");
     let again = place.run(0, ["run", "--format", "json"]).json();
     assert_eq!((&again["ingest"]["calls"], &again["detect"]["new_alerts"]), (&0.into(), &0.into()), "{again}");
+    // Who takes one log away keeps no other from being looked at.
+    let rest = place.run(1, ["run", "--format", "json", "gone", "logs"]).json();
+    assert_eq!(
+        (&rest["ingest"]["files"], &rest["ingest"]["failures"][0]["path"]),
+        (&sample_logs().len().into(), &"gone".into())
+    );
+    place.run(3, ["run", "gone"]);
 }

@@ -22,7 +22,11 @@ struct Follower {
 
 impl Follower {
     fn start(place: &Place, stdin: Stdio, paths: &[&str]) -> Self {
-        let args = ["ingest", "--format", "json", "--follow", "--flush-every", "100ms"];
+        Self::start_with(place, stdin, "100ms", paths)
+    }
+
+    fn start_with(place: &Place, stdin: Stdio, flush_every: &str, paths: &[&str]) -> Self {
+        let args = ["ingest", "--format", "json", "--follow", "--flush-every", flush_every];
         let mut child = place.command(args.iter().chain(paths)).stdin(stdin).spawn().expect("the binary starts");
         let said = Arc::new(Mutex::new(String::new()));
         let (stderr, heard) = (child.stderr.take().expect("piped"), Arc::clone(&said));
@@ -214,6 +218,31 @@ fn a_named_log_that_is_cut_off_or_taken_away() {
     wait_for(&place, &follower, sql, wanted);
     follower.terminate();
     place.assert_nothing_lost();
+}
+
+/// The unfinished line was refused by an earlier ingest. It grows, and is unfinished still when the follower is killed.
+#[test]
+fn a_line_that_comes_in_three_pieces() {
+    let place = Place::new();
+    let log = place.path("x.log");
+    let [asked, answer] = call(3);
+    append(&log, &(calls(0..3) + &asked + &answer[..30]));
+    place.ingest(["x.log"]);
+    assert_eq!(place.one("SELECT count(*) FROM rejects"), 1);
+    append(&log, &answer[30..60]);
+    // Nothing is taken for finished while this is looked at.
+    let mut follower = Follower::start_with(&place, Stdio::null(), "60s", &["x.log"]);
+    wait_for(&place, &follower, "SELECT count(*) FROM rejects", 0);
+    follower.child.kill().expect("killed");
+    follower.child.wait().expect("ended");
+    append(&log, &answer[60..]);
+    place.ingest(["x.log"]);
+
+    let whole = Place::new();
+    std::fs::copy(&log, whole.path("x.log")).expect("copied");
+    whole.ingest(["x.log"]);
+    assert_same("in pieces", &rows(&whole), &rows(&place));
+    assert_eq!(place.one("SELECT count(*) FROM rejects"), 0);
 }
 
 #[test]

@@ -262,3 +262,34 @@ fn a_long_first_record_that_was_cut_off_is_read_when_it_is_whole() {
     assert_eq!(place.one("SELECT count(*) FROM rejects"), 0);
     place.assert_nothing_lost();
 }
+
+#[test]
+fn a_line_end_of_two_bytes_that_comes_later() {
+    let log = capture(4).concat().replace('\n', "\r\n");
+    let whole = Place::new();
+    whole.ingest([whole.write("x.jsonl", &log)]);
+    let expected = relative(&whole);
+    let (end, _) = log.match_indices("\r\n").nth(4).expect("lines");
+    for cut in [end, end + 1] {
+        let grown = Place::new();
+        for text in [&log[..cut], &log[..]] {
+            grown.ingest([grown.write("x.jsonl", text)]);
+        }
+        grown.assert_nothing_lost();
+        assert_same(&format!("cut at {cut}"), &expected, &relative(&grown));
+    }
+}
+
+/// Two states of one log in one run: what was unfinished in the first one is whole in the second.
+#[test]
+fn a_reject_that_is_taken_back_in_the_same_run_is_none() {
+    let log = capture(6).concat();
+    let place = Place::new();
+    place.write("logs/a.jsonl", &log[..log.len() - 20]);
+    place.write("logs/b.jsonl", &log);
+    place.ingest([place.path("logs")]);
+    assert_eq!(place.one("SELECT count(*) FROM calls WHERE outcome = 'success'"), 7);
+    assert_eq!(place.one("SELECT sum(rejects) FROM sources"), 0);
+    assert_eq!(place.one("SELECT count(*) FROM rejects"), 0);
+    place.assert_nothing_lost();
+}

@@ -96,6 +96,12 @@ fn cases() -> Vec<Case> {
             (2, 0),
             Some("non_json_number"),
         ),
+        case(
+            "bad_escapes.jsonl",
+            good.clone() + &call("2", "{\"a\":\"tab\there\",\"b\":\"C:\\Users\",\"c\":\"\\x22\"}"),
+            (2, 0),
+            Some("json_repaired"),
+        ),
         case("surrogate.jsonl", good.clone() + &call("2", r#"{"a":"\ud83d"}"#), (2, 0), Some("lone_surrogate")),
         case("long_line.jsonl", good.clone() + &long + &call("3", "{}"), (2, 1), None),
         case(
@@ -223,6 +229,12 @@ fn bombs_and_archives_in_archives_are_rejects() {
     }
     let calls = place.one("SELECT count(*) FROM calls").as_u64().expect("a number");
     assert!((1000..20_000).contains(&calls), "{calls} calls of what came before the limit");
+    place.assert_nothing_lost();
+    // The limit is raised, as the message says: the rest is read, and nothing is said of it any more.
+    place.write("calltrail.toml", "[ingest]\ndecompressed_limit = \"1GiB\"\n");
+    place.ingest([&bomb]);
+    assert_eq!(place.one("SELECT count(*) FROM calls"), 20_000);
+    assert_eq!(place.one("SELECT count(*) FROM rejects WHERE reason LIKE '%decompressed_limit%'"), 0);
     place.assert_nothing_lost();
 }
 

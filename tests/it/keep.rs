@@ -22,17 +22,18 @@ pub(crate) fn scattered() -> Place {
     copy_of(made)
 }
 
-/// Calls of two days whose payloads hardly compress, latest first, so that files of any size can be had from few of them.
-fn capture(calls: usize) -> String {
+/// Calls of two days, latest first. Each word of their payloads stands there so many times: once, they hardly compress, so that files
+/// of any size can be had from few of them.
+fn capture(calls: usize, repeats: usize) -> String {
     let mut text = String::new();
     let mut random = 1_u64;
     for call in (0..calls).rev() {
         let (day, minute, second) = (9 + call % 2, call / 60 % 60, call % 60);
         let time = format!("2026-11-{day:02}T{:02}:{minute:02}:{second:02}", 8 + call / 3600);
         let mut filler = String::new();
-        for _ in 0..64 {
+        for _ in 0..64 / repeats {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            write!(filler, "{random:016x}").expect("memory");
+            filler.push_str(&format!("{random:016x}").repeat(repeats));
         }
         writeln!(text, r#"{{"timestamp":"{time}.000Z","direction":"client_to_server","message":{{"jsonrpc":"2.0","id":{call},"method":"tools/call","params":{{"name":"look_up","arguments":{{"shelf":{call},"url":"https://stock.example/{call}"}}}}}}}}"#).expect("memory");
         writeln!(text, r#"{{"timestamp":"{time}.400Z","direction":"server_to_client","message":{{"jsonrpc":"2.0","id":{call},"result":{{"content":[{{"type":"text","text":"{filler}"}}]}}}}}}"#).expect("memory");
@@ -111,7 +112,7 @@ fn compaction_changes_no_row() {
 #[test]
 fn large_partitions_become_files_in_the_order_of_time() {
     let place = Place::new();
-    let log = place.write("capture.jsonl", capture(4000));
+    let log = place.write("capture.jsonl", capture(4000, 1));
     let args = ["ingest", "--commit-every", "512KiB"].map(Into::into).into_iter().chain([log.into_os_string()]);
     place.run(0, args);
     let rows = "SELECT count(*) AS n, count(DISTINCT call_id) AS ids, sum(length(result)) AS bytes FROM calls";
@@ -142,6 +143,22 @@ fn large_partitions_become_files_in_the_order_of_time() {
     }
     let again = place.run(0, ["lake", "compact", "--target-size", "1MiB", "--format", "json"]).json();
     assert_eq!(again["merged"]["merged_files"], 0, "{again}");
+}
+
+/// A file is to have its bytes on the disk, where they are far fewer than in memory: files that stay small would be merged for ever.
+#[test]
+fn what_packs_well_is_merged_once() {
+    let place = Place::new();
+    let log = place.write("capture.jsonl", capture(4000, 16));
+    let args = ["ingest", "--commit-every", "512KiB"].map(Into::into).into_iter().chain([log.into_os_string()]);
+    place.run(0, args);
+    let rows = "SELECT count(*) AS n, count(DISTINCT call_id) AS ids, sum(length(result)) AS bytes FROM calls";
+    let before = place.rows(rows);
+    let compact = ["lake", "compact", "--target-size", "1MiB", "--format", "json"];
+    let said = place.run(0, compact).json();
+    assert!(said["merged"]["merged_files"].as_u64() > Some(0), "{said}");
+    assert_eq!(place.rows(rows), before);
+    assert_eq!(place.run(0, compact).json()["merged"]["merged_files"], 0);
 }
 
 /// Rows of the days that stay, of what `contents` gives.

@@ -20,12 +20,13 @@ pub(super) enum Parts<'a> {
     All(Vec<&'a str>),
 }
 
-/// Members in which collectors keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, Splunk's HEC, Loki; exports of
+/// Members in which collectors and loggers keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, pino and slog, Splunk's HEC, Loki; exports of
 /// CloudWatch, Cloud Logging, Azure Monitor, Elasticsearch and Splunk; GELF; answers of Elasticsearch and Loki.
 const LINE_KEYS: &[&str] = &[
     "log",
     "MESSAGE",
     "message",
+    "msg",
     "event",
     "line",
     "@message",

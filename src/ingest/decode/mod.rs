@@ -3,11 +3,12 @@
 mod around;
 mod pieces;
 mod reading;
+mod repair;
 
 pub(super) use pieces::{Piece, pieces};
 pub(super) use reading::{Known, one};
 
-use crate::call::{Call, Flag, Position, ToolDefinition};
+use crate::call::{Bits, Call, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::LogFormat;
 use crate::source::frame::{self, Chunk, Framing};
@@ -36,8 +37,8 @@ pub(super) struct DecodedChunk {
     pub(super) counts: Counts,
     /// The last record of the stream has no end and said nothing so far.
     pub(super) open_tail: Option<Unfinished>,
-    /// The first byte ends a line.
-    pub(super) begins_with_line_end: bool,
+    /// Bytes of the line end that it begins with.
+    pub(super) line_end: u64,
     /// Verdicts on signed records.
     pub(super) signatures: SignatureCounts,
     /// The last line of the stream has no end but was read; whether it was a call's.
@@ -142,7 +143,11 @@ fn decode_records(chunk: &Chunk, source: &SourceView, enricher: &Enricher) -> De
         out.counts.lines = 1;
         return out;
     }
-    out.begins_with_line_end = chunk.bytes.first() == Some(&b'\n');
+    out.line_end = match chunk.bytes.as_slice() {
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        _ => 0,
+    };
     // Once for all its records, because nearly all logs are UTF-8 throughout.
     let valid = std::str::from_utf8(&chunk.bytes).ok();
     let mut work = Work { chunk, valid, source, enricher, votes, decoded: Decoded::default(), out };
@@ -178,8 +183,8 @@ impl Work<'_> {
     fn piece(&mut self, piece: &Piece) {
         let position = piece.position(self.chunk);
         let (text, lossy) = piece.text(self.chunk, self.valid);
-        let mut repaired = false;
-        let mut known = self.one(&text, lossy, position, &mut repaired);
+        let mut flags = Bits::default();
+        let mut known = self.one(&text, lossy, position, &mut flags);
         if let Some(parts) = &piece.parts
             && !matches!(known, Known::Events)
         {
@@ -193,25 +198,25 @@ impl Work<'_> {
                 known = Known::Rejected("a line in parts, of which the last is missing".to_owned());
             }
         }
-        self.take(piece, position, known, text.is_empty(), (lossy, repaired));
+        self.take(piece, position, known, text.is_empty(), flags);
         self.decoded.clear();
     }
 
-    fn one(&mut self, text: &str, lossy: bool, position: Position, repaired: &mut bool) -> Known {
+    fn one(&mut self, text: &str, lossy: bool, position: Position, flags: &mut Bits) -> Known {
         if text.is_empty() {
             return Known::Noise;
         }
-        one(text, lossy, position, self.source, &mut self.decoded, &mut self.votes, repaired)
+        one(text, lossy, position, self.source, &mut self.decoded, &mut self.votes, flags)
     }
 
     /// Whether a format makes something of the record.
     fn is_known(&mut self, piece: &Piece) -> bool {
         self.decoded.clear();
         let (text, lossy) = piece.text(self.chunk, self.valid);
-        matches!(self.one(&text, lossy, piece.position(self.chunk), &mut false), Known::Events)
+        matches!(self.one(&text, lossy, piece.position(self.chunk), &mut Bits::default()), Known::Events)
     }
 
-    fn take(&mut self, piece: &Piece, position: Position, known: Known, is_blank: bool, flags: (bool, bool)) {
+    fn take(&mut self, piece: &Piece, position: Position, known: Known, is_blank: bool, flags: Bits) {
         let (out, decoded) = (&mut self.out, &mut self.decoded);
         let (bytes, is_last) = (piece.bytes(), self.chunk.ends_open && piece.end == self.chunk.bytes.len());
         let unfinished = |is_rejected| {
@@ -267,7 +272,7 @@ pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, most: us
     let mut decoded = Decoded::default();
     for piece in pieces(&chunk).into_iter().take(most) {
         let (text, lossy) = piece.text(&chunk, None);
-        one(&text, lossy, piece.position(&chunk), source, &mut decoded, &mut votes, &mut false);
+        one(&text, lossy, piece.position(&chunk), source, &mut decoded, &mut votes, &mut Bits::default());
         decoded.clear();
     }
     votes
@@ -289,24 +294,12 @@ impl DecodedChunk {
 }
 
 /// Adds position, source and everything that can be told of the payload by itself.
-pub(super) fn enrich(
-    event: Event,
-    position: Position,
-    flags: (bool, bool),
-    source: &SourceView,
-    enricher: &Enricher,
-) -> Item {
-    let (lossy, repaired) = flags;
+pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &SourceView, enricher: &Enricher) -> Item {
     let mut item = Item { event, observables: Vec::new(), identity: None, origin: 0 };
     let place = |call: &mut Call| {
         call.source = position;
         call.source_file = Some(source.file.clone());
-        if lossy {
-            call.flag(Flag::LossyUtf8);
-        }
-        if repaired {
-            call.flag(Flag::NonJsonNumber);
-        }
+        call.flags = call.flags.union(flags);
     };
     match &mut item.event {
         Event::Request { call, .. }

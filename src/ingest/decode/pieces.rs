@@ -28,7 +28,8 @@ impl Piece {
     pub(in crate::ingest) fn position(&self, chunk: &Chunk) -> Position {
         let bytes = &chunk.bytes[self.start..self.end];
         // Without the line end, which a file that is still being written may not have yet.
-        let length = bytes.strip_suffix(b"\n").unwrap_or(bytes).len();
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let length = bytes.strip_suffix(b"\r").unwrap_or(bytes).len();
         Position { line: self.line, offset: (chunk.offset + self.start as u64) as i64, length: length as i64 }
     }
 

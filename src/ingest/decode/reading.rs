@@ -1,8 +1,8 @@
 //! One record: who reads it, as it stands or out of what was put around it.
 
-use super::SourceView;
 use super::around::{self, Parts};
-use crate::call::Position;
+use super::{SourceView, repair};
+use crate::call::{Bits, Flag, Position};
 use crate::source::json::Object;
 use crate::source::{Carried, Decoded, Record, Reject};
 
@@ -17,7 +17,7 @@ pub(in crate::ingest) enum Known {
     Rejected(String),
 }
 
-/// Reads one record; whoever reads it gets a vote.
+/// Reads one record; whoever reads it gets a vote. `flags` learns what was odd about its text.
 pub(in crate::ingest) fn one(
     text: &str,
     lossy: bool,
@@ -25,9 +25,12 @@ pub(in crate::ingest) fn one(
     source: &SourceView,
     out: &mut Decoded,
     votes: &mut [u64],
-    was_repaired: &mut bool,
+    flags: &mut Bits,
 ) -> Known {
-    Reading { lossy, position, source, out, votes, was_repaired }.read(text, 0)
+    if lossy {
+        flags.add(Flag::LossyUtf8 as u32);
+    }
+    Reading { lossy, position, source, out, votes, flags }.read(text, 0)
 }
 
 struct Reading<'a> {
@@ -36,7 +39,8 @@ struct Reading<'a> {
     source: &'a SourceView,
     out: &'a mut Decoded,
     votes: &'a mut [u64],
-    was_repaired: &'a mut bool,
+    /// What had to be done to the text.
+    flags: &'a mut Bits,
 }
 
 impl Reading<'_> {
@@ -51,27 +55,20 @@ impl Reading<'_> {
                 Ok(object) => parsed = Some(object),
                 Err(error) => {
                     broken = Some(error);
-                    repaired = without_bare_numbers(text);
+                    repaired = repair::repaired(text);
                 }
             }
         } else if opens_array(text) {
             broken = serde_json::from_str::<&serde_json::value::RawValue>(text).err();
             is_array = broken.is_none();
         }
-        let text = match &repaired {
-            Some(repaired) => {
-                match Object::parse(repaired) {
-                    Ok(object) => {
-                        *self.was_repaired = true;
-                        parsed = Some(object);
-                        broken = None;
-                    }
-                    Err(error) => broken = Some(error),
-                }
-                repaired.as_str()
-            }
-            None => text,
-        };
+        let mut text = text;
+        if let Some((whole, flags)) = &repaired
+            && let Ok(object) = Object::parse(whole)
+        {
+            *self.flags = self.flags.union(*flags);
+            (text, parsed, broken) = (whole, Some(object), None);
+        }
         let record =
             Record { text, json: parsed.as_ref(), position: self.position, lossy: self.lossy, hints: &source.hints };
         let tolerated = || source.format().is_some_and(|format| format.tolerates(&record));
@@ -220,30 +217,4 @@ fn json_error(error: &serde_json::Error) -> String {
             format!("invalid JSON: {reason}")
         }
     }
-}
-
-/// Python writers put `NaN` and `Infinity` where JSON has no number; replaces them by `null` outside strings.
-fn without_bare_numbers(text: &str) -> Option<String> {
-    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
-    if !WORDS[1..].iter().any(|word| text.contains(word)) {
-        return None;
-    }
-    let bytes = text.as_bytes();
-    let mut out = String::with_capacity(text.len());
-    let mut at = 0;
-    let mut copied = 0;
-    while at < bytes.len() {
-        if bytes[at] == b'"' {
-            at = crate::source::json::skip_string(bytes, at);
-        } else if let Some(word) = WORDS.iter().find(|word| bytes[at..].starts_with(word.as_bytes())) {
-            out.push_str(&text[copied..at]);
-            out.push_str("null");
-            at += word.len();
-            copied = at;
-        } else {
-            at += 1;
-        }
-    }
-    out.push_str(&text[copied.min(text.len())..]);
-    Some(out)
 }

@@ -51,7 +51,13 @@ impl Object {
     }
 
     fn fetch(&self, from: u64, to: u64) -> Result<Bytes> {
-        self.bucket.range(&self.path, from..to).map_err(|error| ParquetError::External(Box::new(error)))
+        let bytes = self.bucket.range(&self.path, from..to).map_err(|error| ParquetError::External(Box::new(error)))?;
+        let end = from + bytes.len() as u64;
+        if end != to {
+            // Asked for more than there is, a store gives what there is.
+            return Err(ParquetError::EOF(format!("it ends at {end}, and should have {} bytes", self.size)));
+        }
+        Ok(bytes)
     }
 
     fn bytes(&self, start: u64, length: usize) -> Result<Bytes> {

@@ -285,3 +285,16 @@ async fn a_claim_is_one_processs_until_it_ends_or_is_out_of_reach() {
         assert!(verify_store(one.store(), &VerifyOptions::default()).unwrap().problems.is_empty());
     }
 }
+
+#[test]
+fn an_object_that_was_cut_off_is_an_error() {
+    use parquet::file::reader::ChunkReader as _;
+    let memory = Arc::new(InMemory::new());
+    let store = bucket(&memory, LEASE);
+    store.replace("rejects/cut.parquet", &vec![0; 3 << 19]).unwrap();
+    let reader = TablePath::new(store, "rejects").open("cut.parquet", 4 << 20, false).unwrap();
+    assert!(reader.get_bytes(0, 100).is_ok());
+    for (start, length) in [(7 << 18, 100), ((1 << 20) - 100, 1 << 19), (0, 4 << 20)] {
+        assert!(reader.get_bytes(start, length).is_err(), "{length} bytes from {start}");
+    }
+}

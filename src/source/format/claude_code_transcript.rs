@@ -1,4 +1,5 @@
-//! Claude Code session transcripts: `~/.claude/projects/<cwd>/<session>.jsonl` and the subagents' files beside them.
+//! Claude Code session transcripts: `~/.claude/projects/<cwd>/<session>.jsonl` and the subagents' files beside them, and what it
+//! prints with `--output-format stream-json` (`stream`).
 //!
 //! A call is a `tool_use` block of an assistant line and the `tool_result` block of a later user line; both name the
 //! same `toolu_…` id, which is unique in the session. Versions up to 2.1.81 also wrote `progress` lines with the true
@@ -6,14 +7,15 @@
 //! no prompt and no inventory is noise here.
 
 use super::{LogFormat, shared::host};
-use crate::call::{Approval, Call, DurationSource, Flag, Nanos, Observer, Outcome, PayloadState, Prompt};
+use crate::call::{Call, DurationSource, Flag, Nanos, Observer, Outcome, PayloadState, Prompt};
 use crate::call::{SessionSource, Text, TimeSource, ToolDefinition};
 use crate::source::json::{self, Object};
-use crate::source::{Decoded, Event, PairKey, Record, Reject, time};
+use crate::source::{Decoded, Event, Hints, PairKey, Record, Reject, time};
 
+mod stream;
 mod text;
 
-use text::{excerpt, is_replaced, opening, written_by_user};
+use text::{excerpt, is_replaced, opening, refusal, written_by_user};
 
 const ID: &str = "claude_code_transcript";
 const CLIENT: &str = "claude-code";
@@ -44,10 +46,10 @@ impl LogFormat for ClaudeCodeTranscript {
         ID
     }
     fn title(&self) -> &'static str {
-        "Claude Code session transcripts (JSONL), subagents included"
+        "Claude Code session transcripts (JSONL), subagents included, and stream-json output"
     }
     fn evidence(&self) -> &'static str {
-        "about 750 real transcripts, versions 2.0.64 to 2.1.218; toolDenialKind, mcpMeta and queued prompts from other parsers' tests"
+        "about 750 real transcripts, versions 2.0.64 to 2.1.218; toolDenialKind, mcpMeta and queued prompts from other parsers' tests; stream-json from its documentation"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         const OWN: [&str; 3] = ["parentUuid", "leafUuid", "isSnapshotUpdate"];
@@ -56,18 +58,20 @@ impl LogFormat for ClaudeCodeTranscript {
                 // The companion of a subagent's file, which holds no call.
                 return line.has("agentType") && (line.has("toolUseId") || line.has("spawnDepth"));
             };
-            (OWN.iter().any(|key| line.has(key)) || is_short(line, &kind))
+            (OWN.iter().any(|key| line.has(key)) || is_short(line, &kind) || stream::is_line(line, &kind))
                 && !["jsonrpc", "projectHash", "payload", "traceId", "audit_id"].iter().any(|key| line.has(key))
         })
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };
         match line.str("type").unwrap_or_default().as_ref() {
-            "assistant" => requests(line, &Scope::of(line), out),
+            "assistant" => requests(line, &Scope::of(line).or_file(record.hints), out),
             "user" => user(line, &Scope::of(line), out),
             "progress" => progress(line, out),
             "attachment" => attachment(line, out),
             "permission-mode" => permission_mode(line, &Scope::of(line), out),
+            "system" => stream::system(line, &Scope::of(line), out),
+            "result" => stream::result(line, &Scope::of(line), out),
             _ => {}
         }
         Ok(())
@@ -94,20 +98,29 @@ struct Scope<'s> {
     agent_id: Option<Text>,
     subagent: Option<bool>,
     time: Option<Nanos>,
+    /// What stands for the time where a printed line has none.
+    file_time: Option<Nanos>,
     uuid: Option<Text>,
 }
 
 impl<'s> Scope<'s> {
     fn of(line: &'s Object<'s>) -> Self {
         let agent_id = identifier(line, "agentId");
+        let is_nested = agent_id.is_some() || line.text("parent_tool_use_id").is_some();
         Self {
             line,
-            session: identifier(line, "sessionId").unwrap_or_default(),
-            subagent: if agent_id.is_some() { Some(true) } else { line.bool("isSidechain") },
+            session: identifier(line, "sessionId").or_else(|| identifier(line, "session_id")).unwrap_or_default(),
+            subagent: if is_nested { Some(true) } else { line.bool("isSidechain") },
             agent_id,
             time: timestamp(line),
+            file_time: None,
             uuid: identifier(line, "uuid"),
         }
+    }
+
+    fn or_file(self, hints: &Hints) -> Self {
+        let is_printed = !self.line.has("sessionId") && self.line.has("session_id");
+        Self { file_time: hints.mtime.filter(|_| is_printed), ..self }
     }
 
     /// The scope of a subagent's message that a progress line of the parent carries.
@@ -118,6 +131,7 @@ impl<'s> Scope<'s> {
             agent_id: identifier(data, "agentId").or(outer.agent_id),
             subagent: Some(true),
             time: timestamp(message).or(outer.time),
+            file_time: None,
             uuid: identifier(message, "uuid"),
             session: outer.session,
         }
@@ -161,8 +175,9 @@ fn requests(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
         }
         call.tool_raw = Some(name);
         call.outcome = Outcome::NoResponse;
-        call.time = scope.time;
-        call.time_source = scope.time.map_or(TimeSource::default(), |_| TimeSource::RequestLine);
+        // With a time of some kind the call's own id tells it, as it does in the transcript.
+        call.time = scope.time.or(scope.file_time);
+        call.time_source = scope.time.map_or(TimeSource::FileMtime, |_| TimeSource::RequestLine);
         call.session_id = Some(scope.session.clone()).filter(|s| !s.is_empty());
         call.session_source = SessionSource::Conversation;
         call.tool_call_id = identifier(&block, "id");
@@ -266,31 +281,6 @@ fn response(line: &Object<'_>, block: &Object<'_>) -> Box<Call> {
         call.outcome = Outcome::Success;
     }
     call
-}
-
-/// What the client writes in place of a result when it did not let the call happen: start, and what must follow.
-const REFUSALS: &[(&str, &str, Approval)] = &[
-    ("The user doesn't want to proceed with this tool use", "", Approval::UserDenied),
-    ("The user doesn't want to take this action right now", "", Approval::UserDenied),
-    ("Claude requested permissions to", "haven't granted it yet", Approval::PolicyDenied),
-    ("Permission to use ", "denied", Approval::PolicyDenied),
-];
-
-/// Whether the call was refused or given up instead of made. Newer clients say so in a field; of older ones there is the
-/// sentence only, which a server could write as well: it decides the outcome, but the result stays to be looked at.
-fn refusal(kind: Option<&str>, is_error: bool, content: &str, opening: &str) -> Option<(Outcome, Approval)> {
-    match kind {
-        Some("interrupted" | "cancelled") => return Some((Outcome::Cancelled, Approval::Unknown)),
-        Some("user-rejected") => return Some((Outcome::Denied, Approval::UserDenied)),
-        Some(_) => return Some((Outcome::Denied, Approval::PolicyDenied)),
-        None => {}
-    }
-    // The client writes a plain string; a server's content is a list unless the call failed.
-    if !is_error || !content.starts_with('"') {
-        return None;
-    }
-    let found = REFUSALS.iter().find(|(start, then, _)| opening.starts_with(start) && opening.contains(then));
-    found.map(|(_, _, approval)| (Outcome::Denied, *approval))
 }
 
 /// A change of the permission mode holds for the calls that follow in the session.
@@ -440,7 +430,9 @@ fn prompt(content: &str, scope: &Scope<'_>, out: &mut Decoded) {
 /// Whether the line, or what it attaches, was written by the client or by another agent and not by the user.
 fn is_meta(line: &Object<'_>) -> bool {
     let origin = line.object("origin").str("kind");
-    ["isMeta", "isCompactSummary", "isVisibleInTranscriptOnly"].iter().any(|key| line.bool(key) == Some(true))
+    ["isMeta", "isCompactSummary", "isVisibleInTranscriptOnly", "isSynthetic"]
+        .iter()
+        .any(|key| line.bool(key) == Some(true))
         || origin.is_some_and(|kind| kind != "human")
         || line.str("promptSource").is_some_and(|source| source == "system")
 }

@@ -1,8 +1,8 @@
 //! Codex: the rollouts under `~/.codex/sessions`, and what `codex exec --json` prints.
 //!
-//! A line is `{"timestamp", "type", "payload"}`. Only the end of an MCP call is kept, but it holds the call whole. The
-//! model's own `function_call` items name the same calls again in some versions and not at all in others, so they are
-//! never counted. Who the session and the client are stands in `session_meta` and `turn_context` lines.
+//! A line is `{"timestamp", "type", "payload"}`. Of the events of an MCP call only its end is kept, which holds the call whole;
+//! versions before 2026 kept none, and there the model's own items (`items`) tell of the call. Who the session and the client
+//! are stands in `session_meta` and `turn_context` lines.
 
 use super::LogFormat;
 use super::shared::host::is_uuid;
@@ -10,6 +10,8 @@ use crate::call::{Approval, Call, DurationSource, IdType, Nanos, Observer, Outco
 use crate::call::{SessionSource, Side, Text, TimeSource};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Hints, Id, Lane, PairKey, Record, Reject, time};
+
+mod items;
 
 const ID: &str = "codex_rollout";
 const AGENT: &str = "codex";
@@ -48,7 +50,7 @@ impl LogFormat for CodexRollout {
         "Codex rollouts (JSONL) and codex exec --json"
     }
     fn evidence(&self) -> &'static str {
-        "source code of the Codex CLI and 155 real rollouts; exec --json from its source code only"
+        "source code of the Codex CLI and 155 real rollouts; exec --json and rollouts before 2026 from its source code only"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         let Some(line) = record.json else { return false };
@@ -66,8 +68,8 @@ impl LogFormat for CodexRollout {
         match line.str("type").unwrap_or_default().as_ref() {
             "session_meta" => session(&payload, record.hints, out),
             "turn_context" => turn(&payload, out),
-            "event_msg" => return event(&payload, time, out),
-            "response_item" => response_item(&payload, time, out),
+            "event_msg" => return event(&payload, time, record.hints, out),
+            "response_item" => response_item(&payload, time, record.hints, out),
             "thread.started" => thread(line, out),
             "item.started" => begins(&line.object("item"), time, out)?,
             "item.completed" => return item(&line.object("item"), time, out),
@@ -144,7 +146,7 @@ fn thread(line: &Object<'_>, out: &mut Decoded) {
     context(call, out);
 }
 
-fn event(payload: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) -> Result<(), Reject> {
+fn event(payload: &Object<'_>, time: Option<Nanos>, hints: &Hints, out: &mut Decoded) -> Result<(), Reject> {
     match payload.str("type").unwrap_or_default().as_ref() {
         "mcp_tool_call_end" => {
             let invocation = payload.object("invocation");
@@ -157,7 +159,9 @@ fn event(payload: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) -> Result
             }
             timed(&mut call, payload, time);
             call.more().extra_json = extra(payload);
+            let corrected = items::corrected(&call, hints);
             out.events.push(Event::Call { lane: Lane::default(), call });
+            out.events.extend(corrected);
         }
         "item_completed" => return item(&payload.object("item"), time, out),
         "user_message" if payload.str("kind").is_none_or(|kind| kind == "plain") => {
@@ -273,15 +277,33 @@ fn failed(call: &mut Call, message: &str) {
     if message.starts_with("user rejected MCP tool call") {
         call.outcome = Outcome::Denied;
         call.approval = Approval::UserDenied;
+    } else if blocked(message) {
+        call.outcome = Outcome::Denied;
+        call.approval = Approval::PolicyDenied;
     } else if message.starts_with("user cancelled MCP tool call") {
         call.outcome = Outcome::Cancelled;
     } else if message.contains("timed out awaiting tools/call") {
         call.outcome = Outcome::Timeout;
         call.error_type = Some(Text::const_new("timeout"));
+    } else if let Some(code) = error_code(message) {
+        call.outcome = Outcome::ProtocolError;
+        call.rpc_response_status_code = Some(code);
+        call.error_type = Some(Text::from(code.to_string()));
     } else {
         call.outcome = Outcome::TransportError;
         call.error_type = Some(Text::const_new("transport_error"));
     }
+}
+
+/// Whether a hook or Codex's own reviewer did not let the call happen.
+fn blocked(message: &str) -> bool {
+    message.contains("blocked by PreToolUse hook") || message.contains("rejected due to unacceptable risk")
+}
+
+/// The code of a JSON-RPC error in what the SDK says of it: `tool call error: … Mcp error: -32602: unknown tool`.
+fn error_code(message: &str) -> Option<i32> {
+    let after = ["Mcp error: ", "MCP error: ", "MCP error "].iter().find_map(|mark| message.split_once(mark))?.1;
+    after.split(':').next()?.trim().parse().ok()
 }
 
 fn excerpt(message: &str) -> String {
@@ -323,7 +345,13 @@ fn extra(payload: &Object<'_>) -> Option<String> {
 
 /// Codex writes every message of the user as an event and as an item. Its own items always have a type, so an item
 /// without one comes from an exporter that kept nothing else.
-fn response_item(payload: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) {
+fn response_item(payload: &Object<'_>, time: Option<Nanos>, hints: &Hints, out: &mut Decoded) {
+    match payload.str("type").unwrap_or_default().as_ref() {
+        "function_call" => items::asked(payload, time, hints, out),
+        "function_call_output" => items::answered(payload, time, hints, out),
+        "local_shell_call" => items::foreign(payload, hints, out),
+        _ => {}
+    }
     if payload.has("type") || payload.str("role").is_none_or(|role| role != "user") {
         return;
     }

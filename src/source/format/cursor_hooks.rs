@@ -62,7 +62,8 @@ impl LogFormat for CursorHooks {
     }
 }
 
-fn is_hook(object: &Object<'_>) -> bool {
+/// Whether the object is one that Cursor hands to a hook.
+pub(super) fn is_hook(object: &Object<'_>) -> bool {
     object.has("hook_event_name") && OWN.iter().any(|key| object.has(key))
 }
 

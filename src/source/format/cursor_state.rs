@@ -66,6 +66,7 @@ impl LogFormat for CursorState {
 fn bubble(bubble: &Object<'_>, session: &str, id: &str, hints: &Hints, out: &mut Decoded) {
     let session = Some(Text::from(session)).filter(|session| !session.is_empty());
     let time = ["createdAt", "timestamp"].iter().find_map(|key| time::member(bubble, key)).map(|(nanos, _)| nanos);
+    let time = time.or_else(|| timed(&bubble.object("timingInfo")));
     if bubble.int("type") == Some(1) {
         prompt(bubble, session, id, time, out);
         return;
@@ -80,6 +81,14 @@ fn bubble(bubble: &Object<'_>, session: &str, id: &str, hints: &Hints, out: &mut
     more.cwd = bubble.text("workspaceProjectDir");
     ended(&mut call, &tool);
     out.events.push(Event::Call { lane: Lane::default(), call });
+}
+
+/// The time of a message in versions before the autumn of 2025, in milliseconds. Some of its members count from the start of
+/// the window instead.
+fn timed(timing: &Object<'_>) -> Option<Nanos> {
+    const SINCE_2001: i64 = 1_000_000_000_000;
+    let keys = ["clientStartTime", "clientRpcSendTime", "clientSettleTime", "clientEndTime"];
+    keys.iter().find_map(|key| timing.int(key).filter(|ms| *ms > SINCE_2001)).map(time::epoch)
 }
 
 /// Names and arguments of a call; `None` for Cursor's own tools.

@@ -1,4 +1,5 @@
-//! Gemini CLI sessions: `~/.gemini/tmp/PROJECT/chats/session-*.json` (one document, older) and `.jsonl` (newer).
+//! Gemini CLI sessions: `~/.gemini/tmp/PROJECT/chats/session-*.json` (one document, older) and `.jsonl` (newer), and what it prints with
+//! `--output-format stream-json` (`stream`).
 //!
 //! A call stands whole inside the model's message, written when it ended. In the newer form a message is written again, with the
 //! same id, whenever it changed: each writing is a view of the same call, and views are merged by the call's id. Rewinding the
@@ -11,6 +12,7 @@ use crate::call::{Approval, Call, Nanos, Outcome, PayloadState, Prompt, SessionS
 use crate::source::json::{self, Object};
 use crate::source::{Event, Lane, Record, Reject, time};
 
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -30,14 +32,17 @@ impl LogFormat for GeminiCli {
         ID
     }
     fn title(&self) -> &'static str {
-        "Gemini CLI sessions (JSON and JSONL)"
+        "Gemini CLI sessions (JSON and JSONL) and stream-json output"
     }
     fn evidence(&self) -> &'static str {
-        "source code of google-gemini/gemini-cli, four session files of 2026-01; none of them holds an MCP call"
+        "source code of google-gemini/gemini-cli, four session files of 2026-01; none of them holds an MCP call; stream-json from other readers' types"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         record.json.is_some_and(|line| {
-            (line.has("projectHash") && line.has("sessionId")) || is_message(line) || is_control(line)
+            (line.has("projectHash") && line.has("sessionId"))
+                || is_message(line)
+                || is_control(line)
+                || stream::is_line(line)
         })
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
@@ -49,6 +54,8 @@ impl LogFormat for GeminiCli {
         } else if line.has("projectHash") {
             head(line, out);
             messages(line, out);
+        } else if stream::is_line(line) || stream::is_message(line) {
+            stream::decode(line, out);
         } else if !line.has("$rewindTo") {
             message(line, None, out);
         }
@@ -56,8 +63,9 @@ impl LogFormat for GeminiCli {
     }
     fn claims_in_own(&self, record: &Record<'_>) -> bool {
         record.json.is_some_and(|line| {
-            ["id", "timestamp", "content"].iter().all(|key| line.has(key))
-                && line.str("type").is_some_and(|kind| kind == "user")
+            stream::is_message(line)
+                || ["id", "timestamp", "content"].iter().all(|key| line.has(key))
+                    && line.str("type").is_some_and(|kind| kind == "user")
         })
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {
@@ -134,9 +142,11 @@ fn message(message: &Object<'_>, session: Option<&Text>, out: &mut Decoded) {
 
 /// The call's names; `None` for the client's own tools.
 fn named(tool: &Object<'_>) -> Option<Box<Call>> {
-    let name = tool.text("name")?;
+    named_as(tool.text("name")?, &tool.str("displayName").unwrap_or_default(), &tool.object("args"))
+}
+
+fn named_as(name: Text, display: &str, arguments: &Object<'_>) -> Option<Box<Call>> {
     let mut call = hosted(ID);
-    let display = tool.str("displayName").unwrap_or_default();
     let display = display.strip_suffix(" MCP Server)").and_then(|rest| rest.rsplit_once(" ("));
     if let Some((tool, server)) = display.filter(|(tool, server)| !tool.is_empty() && !server.is_empty()) {
         call.server = Some(server.into());
@@ -147,7 +157,7 @@ fn named(tool: &Object<'_>) -> Option<Box<Call>> {
         host::split_tool(&mut call, rest, "_");
     } else if name == "read_mcp_resource" {
         call.method = Text::const_new("resources/read");
-        call.more().mcp_resource_uri = tool.object("args").text("uri");
+        call.more().mcp_resource_uri = arguments.text("uri");
     } else if name.contains("__") {
         // Until 2026 a tool had its server's name in front only where two servers had the same tool.
         host::split_tool(&mut call, &name, "__");

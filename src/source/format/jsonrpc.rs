@@ -38,6 +38,8 @@ const DURATION_KEYS: &[&str] = &["duration_ms", "durationMs", "latency_ms", "lat
 const STARTS: &[&str] = &["{", "[", "data:", "event:", "id:", "retry:", ":"];
 /// Elements of an array in which a message is looked for.
 const BATCH_HEAD: usize = 20;
+/// Places in a line of text where a message is looked for.
+const TEXT_ATTEMPTS: usize = 4;
 /// The only methods of MCP without a slash.
 const SHORT_METHODS: &[&str] = &["initialize", "ping"];
 
@@ -74,8 +76,8 @@ impl LogFormat for JsonRpc {
     }
 
     fn tolerates(&self, record: &Record<'_>) -> bool {
-        // The head of a recording.
-        record.text.starts_with('#')
+        // The head of a recording, or what the transport puts around messages.
+        record.text.starts_with('#') || is_transport(record.text)
     }
 
     fn claims_otherwise(&self, record: &Record<'_>) -> bool {
@@ -83,6 +85,17 @@ impl LogFormat for JsonRpc {
             Some(object) => any_member(object).is_some() || pair(object).is_some(),
             None => in_text(record.text).is_some(),
         }
+    }
+}
+
+/// Whether a line is a field or a comment of an event stream (HTML standard, section 9.2.6) without a message in it, or a header of the
+/// Language Server Protocol's framing, as captures of the wire have them.
+fn is_transport(line: &str) -> bool {
+    let Some((name, value)) = line.split_once(':') else { return false };
+    match name {
+        "" | "event" | "id" | "retry" => true,
+        "data" => !value.trim_start().starts_with(['{', '[']),
+        _ => name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("content-type"),
     }
 }
 
@@ -125,12 +138,16 @@ fn pair<'a>(object: &Object<'a>) -> Option<(&'a str, &'a str)> {
     })
 }
 
-/// A message in a line of text, with what stands before it.
+/// A message in a line of text, with what stands before it. The TypeScript SDK writes the version behind method and parameters.
 fn in_text(text: &str) -> Option<(&str, &str)> {
     const START: &str = "{\"jsonrpc\"";
-    let at = text.find(START)?;
-    let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&serde_json::value::RawValue>();
-    Some((&text[..at], values.next()?.ok()?.get()))
+    JSONRPC.find(text.as_bytes())?;
+    let first = text.match_indices('{').map(|(at, _)| at).take(TEXT_ATTEMPTS);
+    first.chain(text.find(START)).find_map(|at| {
+        let mut values = serde_json::Deserializer::from_str(&text[at..]).into_iter::<&serde_json::value::RawValue>();
+        let raw = values.next()?.ok()?.get();
+        is_message(&Object::trusted(raw)).then_some((&text[..at], raw))
+    })
 }
 
 /// The message of a line of text. The time at its start is the message's, and an arrow says who sent it.

@@ -5,6 +5,7 @@
 
 pub mod agentgateway;
 pub mod anthropic_api;
+pub mod claude_code_hooks;
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
 pub mod cloudflare_mcp_portal;
@@ -96,6 +97,7 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &kong_ai::KongAi,
     &docker_mcp_gateway::DockerMcpGateway,
     &claude_code_transcript::ClaudeCodeTranscript,
+    &claude_code_hooks::ClaudeCodeHooks,
     &anthropic_api::AnthropicApi,
     &openai_responses::OpenAiResponses,
     &claude_desktop_log::ClaudeDesktopLog,

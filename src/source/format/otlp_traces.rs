@@ -89,7 +89,14 @@ impl<'a> Traces<'a> {
             resources.push(Attributes::read(&batch.object("resource")));
             let scopes = ["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"];
             for scope in scopes.into_iter().flat_map(|key| batch.array(key)).map(Object::trusted) {
-                spans.extend(scope.array("spans").into_iter().map(|span| Span::read(span, resource)));
+                let library = scope.object("scope").get("name").filter(|name| name.contains(call::TRACELOOP));
+                spans.extend(scope.array("spans").into_iter().map(|span| {
+                    let mut span = Span::read(span, resource);
+                    if let Some(library) = library {
+                        span.attributes.set(call::SCOPE, library);
+                    }
+                    span
+                }));
             }
         }
         Self { format: OtlpTraces.id(), spans, resources }

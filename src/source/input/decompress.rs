@@ -141,14 +141,14 @@ impl Read for Guarded {
             let reason = format!(
                 "decompresses to more than {decompressed} bytes: raise `decompressed_limit` under [ingest] if it may"
             );
-            return Err(io::Error::other(reason));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
         }
         let packed = self.packed.load(Ordering::Relaxed);
         if self.unpacked > SMALL && self.unpacked / ratio.max(1) > packed {
             let reason = format!(
                 "decompresses to more than {ratio} times its size, as a decompression bomb does: raise `ratio_limit` under [ingest] if it may"
             );
-            return Err(io::Error::other(reason));
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
         }
         Ok(read)
     }

@@ -101,6 +101,10 @@ impl TimeFormat {
             Self::Epoch(unit) => epoch(text, *unit).map(certain),
             Self::Auto => time::rfc3339(text).or_else(|| epoch(text, EpochUnit::Auto)).map(certain).or_else(|| {
                 let text = text.replacen(' ', "T", 1).replacen(',', ".", 1);
+                // An offset behind a comma's fraction, or behind a blank.
+                if let Some(nanos) = time::rfc3339(&text) {
+                    return Some(certain(nanos));
+                }
                 located(NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f").ok()?, zone)
             }),
             Self::Pattern { items, has_year } => {

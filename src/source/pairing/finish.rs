@@ -17,6 +17,10 @@ pub(super) fn complete(request: &mut Call, mut response: Call) {
     request.tool = request.tool.take().or_else(|| response.tool.clone());
     request.tool_raw = request.tool_raw.take().or_else(|| response.tool_raw.clone());
     request.time_end = response.time_end.or(request.time_end);
+    if request.time_source == TimeSource::FileMtime && response.time_end.is_some() {
+        request.time = response.time_end;
+        request.time_source = TimeSource::ResponseLine;
+    }
     request.result = response.result;
     request.result_state = response.result_state;
     request.result_bytes = response.result_bytes;
@@ -79,7 +83,9 @@ pub(super) fn amend(call: &mut Call, amend: Call) {
     if amend.approval != Approval::Unknown {
         call.approval = amend.approval;
     }
-    if matches!(call.outcome, Outcome::Unknown | Outcome::NoResponse) && amend.outcome != Outcome::Unknown {
+    let is_open = matches!(call.outcome, Outcome::Unknown | Outcome::NoResponse);
+    // What stands in place of the result of a refused call looks like the tool's own error.
+    if amend.outcome == Outcome::Denied || (is_open && amend.outcome != Outcome::Unknown) {
         call.outcome = amend.outcome;
     }
     call.flags = call.flags.union(amend.flags);

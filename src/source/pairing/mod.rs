@@ -91,13 +91,15 @@ pub struct ConnectionInfo {
 pub struct PairingOptions {
     /// A derived session ends when nothing happens for this long.
     pub session_gap: Nanos,
-    /// Halves kept open at most; beyond, the oldest is given up (and flagged).
+    /// Halves kept open at most; beyond, the oldest are given up (and flagged).
     pub max_open: usize,
+    /// Bytes of what they carry, at most.
+    pub max_open_bytes: usize,
 }
 
 impl Default for PairingOptions {
     fn default() -> Self {
-        Self { session_gap: 30 * 60 * 1_000_000_000, max_open: 100_000 }
+        Self { session_gap: 30 * 60 * 1_000_000_000, max_open: 100_000, max_open_bytes: 512 << 20 }
     }
 }
 
@@ -144,7 +146,7 @@ impl Pairing {
             Event::Call { lane, call } => self.whole(scope, lane, call, observables, identity, out),
             Event::Begins { key, call } => self.begins(scope, key, call, observables, identity),
             Event::Ends { key, call } => self.ends(scope, key, call, observables, identity, out),
-            Event::Amend { key, call } => self.open.amend(OpenKey::new(scope.stream, key), call, self.sequence),
+            Event::Amend { key, call } => self.open.amend(OpenKey::new(scope.stream, key), call),
             Event::Foreign { key } => {
                 let dropped = self.open.foreign(OpenKey::new(scope.stream, key));
                 self.count_foreign(dropped);
@@ -190,8 +192,10 @@ impl Pairing {
                 out.push(Row::Instructions { server, time: time.or(scope.mtime), text, connection });
             }
         }
-        if self.open.len() > self.options.max_open {
-            self.evict(out);
+        if self.is_full() {
+            // As at the end of the source.
+            let (number, stream, mtime) = (scope.number, scope.stream ^ origin, scope.mtime);
+            self.evict(&mut Scope { number, stream, mtime, source: &mut *scope.source }, out);
         }
         if self.open.keys() > self.open.len() + self.options.max_open {
             self.open.forget_notes();
@@ -377,7 +381,7 @@ impl Pairing {
         for (request, response) in self.open.take_untimed(scope.number) {
             self.pair(scope, request, response, None, out);
         }
-        for (request, response, amend) in self.open.take_complete(scope.number) {
+        for (request, response, amend) in self.open.take_complete(scope.number, u64::MAX) {
             self.publish_global(scope, request, Some(response), amend, out);
         }
     }
@@ -452,10 +456,23 @@ impl Pairing {
         std::mem::take(&mut self.foreign)
     }
 
-    /// Gives up the oldest open halves until there is room.
-    fn evict(&mut self, out: &mut Vec<Row>) {
+    fn is_full(&self) -> bool {
+        self.open.len() > self.options.max_open || self.open.bytes() > self.options.max_open_bytes
+    }
+
+    /// Makes room. Calls of which both halves are there wait only for what else may be said of them; without such, the oldest halves
+    /// are given up.
+    fn evict(&mut self, scope: &mut Scope<'_>, out: &mut Vec<Row>) {
+        let share = self.open.len() / 10;
+        let until = self.sequence.saturating_sub(share as u64);
+        for (request, response, amend) in self.open.take_complete(scope.number, until) {
+            self.publish_global(scope, request, Some(response), amend, out);
+        }
+        if !self.is_full() {
+            return;
+        }
         let mut nowhere = SourceContext::default();
-        for mut half in self.open.evict(self.options.max_open / 10) {
+        for mut half in self.open.evict(share) {
             let scope = Scope { number: 0, stream: half.stream, mtime: half.mtime, source: &mut nowhere };
             half.call.flag(Flag::EvictedOpen);
             half.as_row();

@@ -12,6 +12,9 @@ const UNTIMED_REACH: u64 = 64;
 /// a clock of its own, and clocks are set. More would let a log whose lines are shuffled pair a used-again id with the wrong answer.
 const SKEW: Nanos = 1_000_000_000;
 
+/// Notes about halves to come that are kept for a later run.
+const SAVED_NOTES: usize = 1000;
+
 /// A pair key within one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct OpenKey {
@@ -65,6 +68,13 @@ pub(super) struct Half {
 }
 
 impl Half {
+    /// Bytes of what it carries.
+    fn weight(&self) -> usize {
+        let payload = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let observables = size_of::<Observable>() * self.observables.len();
+        payload(&self.call.arguments) + payload(&self.call.result) + observables
+    }
+
     /// By how much a response is stamped before this request.
     pub(super) fn nanos_after(&self, response: &Self) -> Nanos {
         let times = self.call.time.zip(response.call.time_end);
@@ -84,6 +94,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Nothing waits: at most something is said about halves to come.
+    fn is_note(&self) -> bool {
+        self.requests.is_empty() && self.responses.is_empty()
+    }
+
+    fn weight(&self) -> usize {
+        self.requests.iter().chain(&self.responses).map(Half::weight).sum()
+    }
+
     /// Both halves of a call with an id of its own are there.
     fn is_complete(&self, key: &OpenKey) -> bool {
         matches!(key.key, PairKey::Global { .. }) && !self.requests.is_empty() && !self.responses.is_empty()
@@ -121,9 +140,13 @@ impl Unpublished {
 pub(super) struct Open {
     entries: HashMap<OpenKey, Entry, ahash::RandomState>,
     halves: usize,
+    /// Bytes that they carry.
+    bytes: usize,
     /// Responses that wait, by what they are wherever they stand.
-    orphans: HashMap<Fingerprint, OpenKey, ahash::RandomState>,
+    orphans: Orphans,
 }
+
+type Orphans = HashMap<Fingerprint, OpenKey, ahash::RandomState>;
 
 /// Id, time and payload of a response: the same in every export.
 type Fingerprint = (Text, Nanos, [u8; 32]);
@@ -132,17 +155,29 @@ fn fingerprint(response: &Call) -> Option<Fingerprint> {
     Some((response.jsonrpc_request_id.clone()?, response.time_end?, response.result_hash?))
 }
 
+/// A response no longer waits under this key.
+fn forget_orphan(orphans: &mut Orphans, key: &OpenKey, response: &Half) {
+    if let Some(fingerprint) = fingerprint(&response.call)
+        && orphans.get(&fingerprint) == Some(key)
+    {
+        orphans.remove(&fingerprint);
+    }
+}
+
 impl Open {
     pub(super) fn restore(saved: Vec<(OpenKey, Entry)>) -> Self {
         let halves = saved.iter().map(|(_, e)| e.requests.len() + e.responses.len()).sum();
+        let bytes = saved.iter().map(|(_, e)| e.weight()).sum();
         let waiting = saved.iter().flat_map(|(key, e)| e.responses.iter().map(move |half| (key, half)));
         let orphans = waiting.filter_map(|(key, half)| Some((fingerprint(&half.call)?, key.clone()))).collect();
-        Self { entries: saved.into_iter().collect(), halves, orphans }
+        Self { entries: saved.into_iter().collect(), halves, bytes, orphans }
     }
 
-    /// What [`Open::restore`] takes, without notes about halves to come.
+    /// What [`Open::restore`] takes, without notes about halves to come if there are many: most of those never come.
     pub(super) fn saved(&self) -> impl Iterator<Item = (&OpenKey, &Entry)> {
-        self.entries.iter().filter(|(_, e)| !e.requests.is_empty() || !e.responses.is_empty())
+        let says_something = |e: &Entry| e.foreign || e.amend.is_some();
+        let notes = self.entries.values().filter(|e| e.is_note() && says_something(e)).count();
+        self.entries.iter().filter(move |(_, e)| !e.is_note() || notes <= SAVED_NOTES && says_something(e))
     }
 
     pub(super) fn into_saved(self) -> Vec<(OpenKey, Entry)> {
@@ -153,19 +188,30 @@ impl Open {
         self.halves
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keys about which something is known, be it a half or a note about one to come.
     pub(super) fn keys(&self) -> usize {
         self.entries.len()
     }
 
+    /// Responses that are looked for by what they are.
+    #[cfg(test)]
+    pub(super) fn orphans(&self) -> usize {
+        self.orphans.len()
+    }
+
     /// Forgets notes about halves that have not come: as many as a log likes could be written.
     pub(super) fn forget_notes(&mut self) {
-        self.entries.retain(|_, e| !e.requests.is_empty() || !e.responses.is_empty());
+        self.entries.retain(|_, e| !e.is_note());
     }
 
     /// Keeps a request. With an id that is unique by itself a second one is another export of the same record.
     pub(super) fn put_request(&mut self, key: OpenKey, half: Half) {
         let global = matches!(key.key, PairKey::Global { .. });
+        let weight = half.weight();
         let entry = self.entries.entry(key).or_default();
         if !entry.requests.is_empty() {
             if global {
@@ -180,6 +226,7 @@ impl Open {
             entry.requests.push_back(half);
         }
         self.halves += 1;
+        self.bytes += weight;
     }
 
     /// Keeps a response whose request was not seen yet; gives its bytes back if it is known to be none of ours.
@@ -194,6 +241,7 @@ impl Open {
             if let Some(fingerprint) = fingerprint(&half.call) {
                 self.orphans.insert(fingerprint, key);
             }
+            self.bytes += half.weight();
             entry.responses.push_back(half);
             self.halves += 1;
         }
@@ -201,7 +249,7 @@ impl Open {
     }
 
     /// Keeps what a third record says about a call.
-    pub(super) fn amend(&mut self, key: OpenKey, call: Box<Call>, _sequence: u64) {
+    pub(super) fn amend(&mut self, key: OpenKey, call: Box<Call>) {
         let entry = self.entries.entry(key).or_default();
         match entry.amend.as_mut() {
             Some(known) => super::finish::amend(known, *call),
@@ -216,8 +264,9 @@ impl Open {
             entry.foreign = true;
             return None;
         };
-        self.halves -= 1;
+        self.forget(&response);
         self.entries.remove(&key);
+        forget_orphan(&mut self.orphans, &key, &response);
         Some(response.call.source.length)
     }
 
@@ -267,10 +316,10 @@ impl Open {
             .filter(|(_, half)| may(half))
             .max_by_key(|(at, half)| (in_time(half), !half.copy, lives(half), fits(half), std::cmp::Reverse(*at)))
             .map(|(at, _)| at)?;
-        let half = entry.requests.remove(at);
-        self.halves -= 1;
+        let half = entry.requests.remove(at)?;
+        self.forget(&half);
         self.drop_if_empty(key);
-        half
+        Some(half)
     }
 
     /// A response that stood before this request.
@@ -280,10 +329,11 @@ impl Open {
             (Some(asked), Some(answered)) => answered >= asked,
             _ => request.sequence.saturating_sub(response.sequence) <= UNTIMED_REACH,
         })?;
-        let half = entry.responses.remove(at);
-        self.halves -= 1;
+        let half = entry.responses.remove(at)?;
+        self.forget(&half);
+        forget_orphan(&mut self.orphans, key, &half);
         self.drop_if_empty(key);
-        half
+        Some(half)
     }
 
     /// The same response, waiting under another key.
@@ -295,10 +345,16 @@ impl Open {
         let key = self.orphans.remove(&wanted)?;
         let entry = self.entries.get_mut(&key)?;
         let at = entry.responses.iter().position(|half| fingerprint(&half.call).as_ref() == Some(&wanted))?;
-        let half = entry.responses.remove(at);
-        self.halves -= 1;
+        let half = entry.responses.remove(at)?;
+        self.forget(&half);
         self.drop_if_empty(&key);
-        half
+        Some(half)
+    }
+
+    /// A half waits no longer.
+    fn forget(&mut self, half: &Half) {
+        self.halves -= 1;
+        self.bytes = self.bytes.saturating_sub(half.weight());
     }
 
     fn drop_if_empty(&mut self, key: &OpenKey) {
@@ -319,21 +375,24 @@ impl Open {
                 && let (Some(request), Some(response)) =
                     (entry.requests.remove(request), entry.responses.remove(response))
             {
-                self.halves -= 2;
                 pairs.push((request, response));
             }
         }
+        pairs.iter().flat_map(|(request, response)| [request, response]).for_each(|half| self.forget(half));
         pairs
     }
 
     /// Calls paired by ids of their own that have both halves, one of them from this source. (More may be said of others by their
-    /// sources, which somebody is in the middle of.)
-    pub(super) fn take_complete(&mut self, source: u64) -> Vec<(Half, Half, Option<Box<Call>>)> {
+    /// sources, which somebody is in the middle of.) Both stand before the record `until`, or are it.
+    pub(super) fn take_complete(&mut self, source: u64, until: u64) -> Vec<(Half, Half, Option<Box<Call>>)> {
         let complete: Vec<_> = self
             .entries
             .iter()
             .filter(|(key, e)| {
-                e.is_complete(key) && e.requests.iter().chain(&e.responses).any(|half| half.source == source)
+                let mut halves = e.requests.iter().chain(&e.responses);
+                e.is_complete(key)
+                    && halves.clone().all(|half| half.sequence <= until)
+                    && halves.any(|half| half.source == source)
             })
             .map(|(key, _)| key.clone())
             .collect();
@@ -341,10 +400,12 @@ impl Open {
             .iter()
             .filter_map(|key| {
                 let mut entry = self.entries.remove(key)?;
-                Some((entry.requests.pop_front()?, entry.responses.pop_front()?, entry.amend))
+                let (request, response) = (entry.requests.pop_front()?, entry.responses.pop_front()?);
+                forget_orphan(&mut self.orphans, key, &response);
+                Some((request, response, entry.amend))
             })
             .collect();
-        self.halves -= 2 * taken.len();
+        taken.iter().flat_map(|(request, response, _)| [request, response]).for_each(|half| self.forget(half));
         taken.sort_by_key(|(request, ..)| request.sequence);
         taken
     }
@@ -402,6 +463,7 @@ impl Open {
             }
         }
         self.halves = self.entries.values().map(|entry| entry.requests.len() + entry.responses.len()).sum();
+        self.bytes = self.entries.values().map(Entry::weight).sum();
         self.forget_notes();
         before - self.halves
     }
@@ -425,6 +487,10 @@ impl Open {
                 while let Some(half) = halves.front().filter(|half| half.sequence <= limit).cloned() {
                     halves.pop_front();
                     self.halves -= 1;
+                    self.bytes = self.bytes.saturating_sub(half.weight());
+                    if orphan {
+                        forget_orphan(&mut self.orphans, key, &half);
+                    }
                     if half.published.is_none() && !half.maybe_foreign {
                         gone.push(unpublished(key, half, orphan));
                     }

@@ -1,7 +1,7 @@
 //! Pairing over JSON-RPC captures: ids that restart, two id spaces, several connections, order, cancellation.
 
 use super::*;
-use crate::call::Outcome;
+use crate::call::{Approval, Outcome};
 use crate::source::json::Object;
 use crate::source::registry::Formats;
 use crate::source::{Decoded, Hints, Position, Record};
@@ -274,6 +274,85 @@ fn open_halves_are_bounded() {
     let given_up = log.read(&lines.join("\n"));
     assert_eq!(given_up.len() + log.end().len(), 500, "none is lost");
     assert!(given_up.len() >= 400 && given_up.iter().all(|c| c.flags.has(Flag::EvictedOpen as u32)));
+}
+
+/// Between two turns others write to the lake, and what waits is read anew.
+#[test]
+fn what_was_said_of_a_call_before_it_came_outlives_the_turn() {
+    let key = || PairKey::Global { session: "s".into(), id: "1".into() };
+    let call = |approval, outcome| {
+        Box::new(Call { tool_call_id: Some("1".into()), time: Some(1), approval, outcome, ..Call::default() })
+    };
+    let (request, answer) = (call(Approval::Unknown, Outcome::NoResponse), call(Approval::Unknown, Outcome::Success));
+    let mut source = SourceContext::default();
+    let mut scope = Scope { number: 1, stream: 7, mtime: None, source: &mut source };
+    let mut pairing = Pairing::new(PairingOptions::default(), Saved::default());
+    let mut out = Vec::new();
+    for event in [
+        Event::Amend { key: key(), call: call(Approval::UserAllowed, Outcome::Unknown) },
+        Event::Request { key: Some(key()), lane: Text::default(), call: request },
+        Event::Response { key: key(), lane: Text::default(), call: answer, maybe_foreign: false },
+    ] {
+        pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None, origin: 3 }, &mut out);
+        let saved = serde_json::to_vec(&pairing).expect("plain data");
+        pairing = Pairing::new(PairingOptions::default(), serde_json::from_slice(&saved).expect("plain data"));
+    }
+    pairing.end_source(&mut scope, &mut out);
+    let found = calls(out);
+    assert_eq!(
+        found.iter().map(|c| (c.approval, c.outcome)).collect::<Vec<_>>(),
+        [(Approval::UserAllowed, Outcome::Success)]
+    );
+}
+
+/// Calls with ids of their own wait for the end of their source. In a long one they are whole all the same.
+#[test]
+fn whole_calls_of_a_long_source_are_not_given_up() {
+    let many = PairingOptions { max_open: 100, ..PairingOptions::default() };
+    let large = PairingOptions { max_open_bytes: 10_000, ..PairingOptions::default() };
+    for options in [many, large] {
+        let mut pairing = Pairing::new(options, Saved::default());
+        let mut source = SourceContext::default();
+        let mut scope = Scope { number: 1, stream: 7, mtime: None, source: &mut source };
+        let mut out = Vec::new();
+        for number in 0..500 {
+            let id = Text::from(number.to_string());
+            let key = PairKey::Global { session: "s".into(), id: id.clone() };
+            let call = |outcome| {
+                let (tool_call_id, result) = (Some(id.clone()), Some("x".repeat(100)));
+                Box::new(Call { tool_call_id, result, time: Some(number), outcome, ..Call::default() })
+            };
+            let (lane, asked, answered) = (Text::default(), call(Outcome::NoResponse), call(Outcome::Success));
+            let request = Event::Request { key: Some(key.clone()), lane: lane.clone(), call: asked };
+            let response = Event::Response { key, lane, call: answered, maybe_foreign: false };
+            for event in [request, response] {
+                let item = Item { event, observables: Vec::new(), identity: None, origin: 3 };
+                pairing.accept(&mut scope, item, &mut out);
+            }
+        }
+        assert!(out.len() > 300, "room was made: {}", out.len());
+        pairing.end_source(&mut scope, &mut out);
+        assert_eq!((pairing.open.len(), pairing.open.bytes()), (0, 0));
+        let found = calls(out);
+        assert_eq!(found.len(), 500);
+        assert!(found.iter().all(|c| c.outcome == Outcome::Success && !c.flags.has(Flag::EvictedOpen as u32)));
+    }
+}
+
+#[test]
+fn what_is_looked_for_by_its_content_is_bounded() {
+    let options = PairingOptions { max_open: 100, ..PairingOptions::default() };
+    let mut log = Log::new();
+    log.pairing = Pairing::new(options, Saved::default());
+    let lines: Vec<String> = (0..500).map(|id| answer(&id.to_string(), id / 20, "t")).collect();
+    log.read(&lines.join("\n"));
+    assert!((1..=101).contains(&log.pairing.open.orphans()), "{}", log.pairing.open.orphans());
+    // Requests that stand behind their answers.
+    let mut log = Log::new();
+    let lines: Vec<String> =
+        (0..50).flat_map(|id| [answer(&id.to_string(), 9, "t"), ask(&id.to_string(), 8, "t")]).collect();
+    assert_eq!(log.read(&lines.join("\n")).len(), 50);
+    assert_eq!(log.pairing.open.orphans(), 0);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::call::Position;
+use crate::call::{Approval, Position};
 use crate::source::Hints;
 
 const USE: &str = r#"{"parentUuid":"u0","isSidechain":false,"cwd":"/w","sessionId":"s1","version":"2.1.12","gitBranch":"main",
@@ -116,6 +116,25 @@ fn a_refusal_is_no_error_of_the_tool() {
 
     let call = result(r#""toolDenialKind":"interrupted","#, r#""content":"stop","is_error":true"#);
     assert_eq!((call.outcome, call.approval), (Outcome::Cancelled, Approval::Unknown));
+
+    for (text, outcome, approval) in [
+        (
+            "Permission for this action was denied by the Claude Code auto mode classifier. Reason: no",
+            Outcome::Denied,
+            Approval::PolicyDenied,
+        ),
+        ("PreToolUse:mcp__a__b hook error: [check]: no", Outcome::Denied, Approval::PolicyDenied),
+        ("<tool_use_error>Sibling tool call errored</tool_use_error>", Outcome::Cancelled, Approval::Unknown),
+        ("Interrupted by user", Outcome::Cancelled, Approval::Unknown),
+        (
+            "<tool_use_error>Error: No such tool available: mcp__a__b</tool_use_error>",
+            Outcome::ProtocolError,
+            Approval::Unknown,
+        ),
+    ] {
+        let call = result("", &format!(r#""content":"{text}","is_error":true"#));
+        assert_eq!((call.outcome, call.approval), (outcome, approval), "{text}");
+    }
 
     let call = result("", r#""content":"it broke","is_error":true"#);
     assert_eq!((call.outcome, call.error_message.as_deref()), (Outcome::ToolError, Some("it broke")));

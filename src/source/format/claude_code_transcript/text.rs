@@ -1,8 +1,9 @@
-//! The texts of a transcript's messages: which part the user wrote, and what a result starts with.
+//! The texts of a transcript's messages: which part the user wrote, what a result starts with, and what says that there is none.
 //!
 //! Claude Code writes its own texts (reminders, output of local commands, notices) into user lines as well. What a user
 //! named is judged differently from what only a tool's result named, so these are kept apart.
 
+use crate::call::{Approval, Outcome};
 use crate::source::json::{self, Object};
 use std::borrow::Cow;
 
@@ -99,4 +100,39 @@ pub(super) fn is_replaced(opening: &str) -> bool {
         || opening.starts_with("Output too large (")
         || (["Error: result (", "result (", "MCP tool "].iter().any(|start| opening.starts_with(start))
             && opening.contains("exceeds maximum allowed tokens"))
+}
+
+/// What the client writes in place of a result when it did not let the call happen, or gave it up: start, what must follow, and what
+/// it means.
+const IN_PLACE: &[(&str, &str, Outcome, Approval)] = &[
+    ("The user doesn't want to proceed with this tool use", "", Outcome::Denied, Approval::UserDenied),
+    ("The user doesn't want to take this action right now", "", Outcome::Denied, Approval::UserDenied),
+    ("Claude requested permissions to", "haven't granted it yet", Outcome::Denied, Approval::PolicyDenied),
+    ("Permission to use ", "denied", Outcome::Denied, Approval::PolicyDenied),
+    ("Permission for this action was denied", "", Outcome::Denied, Approval::PolicyDenied),
+    ("Auto mode could not evaluate this action", "blocking it", Outcome::Denied, Approval::PolicyDenied),
+    ("PreToolUse:", " hook error: ", Outcome::Denied, Approval::PolicyDenied),
+    ("Interrupted by user", "", Outcome::Cancelled, Approval::Unknown),
+    ("[Request interrupted by user", "", Outcome::Cancelled, Approval::Unknown),
+    ("<tool_use_error>Sibling tool call errored", "", Outcome::Cancelled, Approval::Unknown),
+    ("<tool_use_error>Cancelled: parallel tool call", "", Outcome::Cancelled, Approval::Unknown),
+    // No server was asked: there is no such tool, or the arguments do not fit it.
+    ("<tool_use_error>", "", Outcome::ProtocolError, Approval::Unknown),
+];
+
+/// Whether the call was refused or given up instead of made. Newer clients say so in a field; of older ones there is the
+/// sentence only, which a server could write as well: it decides the outcome, but the result stays to be looked at.
+pub(super) fn refusal(kind: Option<&str>, is_error: bool, content: &str, opening: &str) -> Option<(Outcome, Approval)> {
+    match kind {
+        Some("interrupted" | "cancelled") => return Some((Outcome::Cancelled, Approval::Unknown)),
+        Some("user-rejected") => return Some((Outcome::Denied, Approval::UserDenied)),
+        Some(_) => return Some((Outcome::Denied, Approval::PolicyDenied)),
+        None => {}
+    }
+    // The client writes a plain string; a server's content is a list unless the call failed.
+    if !is_error || !content.starts_with('"') {
+        return None;
+    }
+    let found = IN_PLACE.iter().find(|(start, then, ..)| opening.starts_with(start) && opening.contains(then));
+    found.map(|(_, _, outcome, approval)| (*outcome, *approval))
 }

@@ -52,6 +52,8 @@ fn errors_of_tool_transport_and_user_differ() {
     assert_eq!((call.outcome, call.result_state), (Outcome::TransportError, PayloadState::None));
     assert_eq!(call.error_message.as_deref(), Some("tool call error: Transport send error"));
     assert_eq!(end(r#"{"Err":"tool call failed: timed out awaiting tools/call after 60s"}"#).outcome, Outcome::Timeout);
+    let call = end(r#"{"Err":"tool call error: tool call failed for `s/t`: Mcp error: -32602: unknown tool: x"}"#);
+    assert_eq!((call.outcome, call.rpc_response_status_code), (Outcome::ProtocolError, Some(-32602)));
     let call = end(r#"{"Err":"user rejected MCP tool call"}"#);
     assert_eq!((call.outcome, call.approval), (Outcome::Denied, Approval::UserDenied));
     assert_eq!(end("null").outcome, Outcome::Unknown);
@@ -62,7 +64,7 @@ fn hostile_numbers_do_not_become_times() {
     let payload = r#"{"type":"mcp_tool_call_end","call_id":"c","invocation":{"server":"s","tool":"t","arguments":null},
         "duration":{"secs":9223372036854775807,"nanos":-1},"result":{"Ok":{}}}"#;
     let events = decode(&line("event_msg", payload));
-    let [Event::Call { call, .. }] = events.as_slice() else { panic!("{events:?}") };
+    let [Event::Call { call, .. }, Event::Amend { .. }] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((call.duration_ns, call.time_source), (None, TimeSource::ResponseLine));
     assert_eq!((call.time, call.arguments_state), (call.time_end, PayloadState::None));
 
@@ -73,10 +75,55 @@ fn hostile_numbers_do_not_become_times() {
     });
 }
 
+/// Versions before 2026 kept nothing else of a call.
 #[test]
-fn the_models_own_items_are_no_calls() {
-    let item = r#"{"type":"function_call","namespace":"mcp__apps__github","name":"_fetch_pr","call_id":"exec-1","arguments":"{}"}"#;
-    assert!(decode(&line("response_item", item)).is_empty());
+fn the_models_own_items_are_halves_of_a_call() {
+    let asked = |names: &str| {
+        let item = format!(r#"{{"type":"function_call",{names},"call_id":"call_1","arguments":"{{\"q\":1}}"}}"#);
+        decode(&line("response_item", &item)).remove(0)
+    };
+    for (names, server, tool) in [
+        (r#""name":"mcp__apps__fetch_pr""#, "apps", "fetch_pr"),
+        (r#""name":"apps__fetch_pr""#, "apps", "fetch_pr"),
+        (r#""name":"fetch_pr","namespace":"mcp__apps__""#, "apps", "fetch_pr"),
+        (r#""name":"_fetch_pr","namespace":"mcp__apps__github""#, "apps", "github_fetch_pr"),
+    ] {
+        let Event::Request { key: Some(PairKey::Global { id, .. }), call, .. } = asked(names) else {
+            panic!("{names}")
+        };
+        assert_eq!((id.as_str(), call.server.as_deref(), call.tool.as_deref()), ("call_1", Some(server), Some(tool)));
+        assert_eq!((call.arguments.as_deref(), call.outcome), (Some(r#"{"q":1}"#), Outcome::NoResponse));
+    }
+    let Event::Request { call, .. } = asked(r#""name":"read_mcp_resource""#) else { panic!("a resource") };
+    assert_eq!((call.method.as_str(), call.tool), ("resources/read", None));
+    for own in [r#""name":"exec_command""#, r#""name":"spawn__agent","namespace":"collaboration""#] {
+        assert!(matches!(asked(own), Event::Foreign { .. }), "{own}");
+    }
+}
+
+#[test]
+fn an_items_output_is_an_answer_or_what_codex_says() {
+    let answer = |output: &str| {
+        let output = serde_json::Value::from(output);
+        let item = format!(r#"{{"type":"function_call_output","call_id":"call_1","output":{output}}}"#);
+        match decode(&line("response_item", &item)).remove(0) {
+            Event::Response { call, maybe_foreign: true, .. } => call,
+            other => panic!("{other:?}"),
+        }
+    };
+    let blocks = r#"[{"type":"text","text":"x"}]"#;
+    for output in [blocks.to_owned(), format!("Wall time: 0.8412 seconds\nOutput:\n{blocks}")] {
+        let call = answer(&output);
+        assert_eq!((call.outcome, call.result), (Outcome::Success, Some(format!(r#"{{"content":{blocks}}}"#))));
+    }
+    assert_eq!(answer(r#"{"rows":3}"#).result.as_deref(), Some(r#"{"structuredContent":{"rows":3}}"#));
+    assert_eq!(answer(&format!(r#"{{"content":{blocks},"isError":true}}"#)).outcome, Outcome::ToolError);
+    assert_eq!(answer(r#"[{"type":"text","text":"x…9 tokens truncated…"#).result_state, PayloadState::Truncated);
+    assert_eq!(answer("user rejected MCP tool call").approval, Approval::UserDenied);
+    assert_eq!(answer(r#"err: "Mcp error: -32603: down""#).rpc_response_status_code, Some(-32603));
+    assert_eq!(answer("Tool call blocked by PreToolUse hook: no").approval, Approval::PolicyDenied);
+    assert_eq!(answer("aborted by user after 2.1s").outcome, Outcome::Cancelled);
+    assert_eq!(answer("done").outcome, Outcome::Unknown);
 }
 
 #[test]

@@ -41,6 +41,15 @@ fn a_bubble_holds_a_whole_call() {
     assert_eq!((call.time, call.time_source), (time::rfc3339("2026-11-10T08:00:00Z"), TimeSource::Record));
 }
 
+/// Versions before the autumn of 2025, with a count that is no date in front.
+#[test]
+fn older_messages_have_other_times() {
+    let tool = mcp("completed", r#"{"content":[]}"#, "");
+    let timing = r#"{"clientStartTime":81233,"clientRpcSendTime":1746000000250}"#;
+    let calls = calls(decode(&row(&format!(r#"{{"type":2,"timingInfo":{timing},"toolFormerData":{tool}}}"#))));
+    assert_eq!((calls[0].time, calls[0].time_source), (Some(1_746_000_000_250_000_000), TimeSource::Record));
+}
+
 #[test]
 fn ends_differ() {
     let end = |tool: &str| {

@@ -1,4 +1,4 @@
-use super::super::shared::testing::{FOREIGN, calls, claims, decode_as, prompts};
+use super::super::shared::testing::{FOREIGN, calls, claims, decode_as, finished, prompts};
 use super::*;
 use crate::call::{Flag, TimeSource};
 use crate::source::Hints;
@@ -24,6 +24,28 @@ fn failed(text: &str) -> Call {
     one(&format!(
         r#"{{"id":"c","name":"mcp_mail_send","args":{{}},"status":"error","result":[{{"functionResponse":{{"response":{{"error":{text}}}}}}}]}}"#
     ))
+}
+
+#[test]
+fn a_printed_stream_has_calls_in_halves() {
+    let at = |second: u32, rest: &str| format!(r#"{{"timestamp":"2026-11-10T08:00:0{second}Z",{rest}}}"#);
+    let lines = [
+        at(0, r#""type":"init","session_id":"s1","model":"gemini-3-pro""#),
+        at(1, r#""type":"tool_use","tool_name":"mcp_mail_send","tool_id":"mcp_mail_send-1","parameters":{"to":"ops"}"#),
+        at(3, r#""type":"tool_result","tool_id":"mcp_mail_send-1","status":"success","output":"sent""#),
+        at(4, r#""type":"tool_use","tool_name":"read_file","tool_id":"read_file-2","parameters":{}"#),
+        at(5, r#""type":"tool_result","tool_id":"read_file-2","status":"error","error":{"message":"no such file"}"#),
+        at(6, r#""type":"tool_use","tool_name":"mcp_mail_list","tool_id":"mcp_mail_list-3","parameters":{}"#),
+        at(
+            7,
+            r#""type":"tool_result","tool_id":"mcp_mail_list-3","status":"error","error":{"message":"MCP error -32001: Request timed out"}"#,
+        ),
+    ];
+    let calls = finished(&GeminiCli, &lines, &Hints::default());
+    let ends: Vec<_> = calls.iter().map(|call| (call.tool.as_deref(), call.outcome)).collect();
+    assert_eq!(ends, [(Some("send"), Outcome::Success), (Some("list"), Outcome::Timeout)]);
+    assert_eq!((calls[0].server.as_deref(), calls[0].session_id.as_deref()), (Some("mail"), Some("s1")));
+    assert_eq!((calls[0].result.as_deref(), calls[0].duration_ns), (Some(r#""sent""#), Some(2_000_000_000)));
 }
 
 #[test]

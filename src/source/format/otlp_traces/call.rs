@@ -7,6 +7,7 @@ use super::outcome;
 use super::span::{self, Attributes, Kind, Span};
 use crate::call::{Call, DurationSource, EventKind, Flag, IdType, Observer, PayloadState, SessionSource, Side};
 use crate::call::{Text, TimeSource};
+use crate::source::format::jsonrpc;
 use crate::source::json::Object;
 use serde_json::value::RawValue;
 
@@ -84,6 +85,10 @@ pub(in crate::source::format) enum Role {
 /// The MCP method of a span; `None` if it is no MCP call.
 pub(in crate::source::format) fn method(span: &Span<'_>, resource: &Attributes<'_>) -> Option<(Text, Role)> {
     let attributes = &span.attributes;
+    if attributes.string(&["logfire.span_type"]).is_some_and(|kind| kind == "pending_span") {
+        // Written when the span began, under an id of its own.
+        return None;
+    }
     if let Some(method) = attributes.text(METHOD) {
         return Some((method, Role::Protocol));
     }
@@ -94,6 +99,11 @@ pub(in crate::source::format) fn method(span: &Span<'_>, resource: &Attributes<'
     if let Some((method, _)) = name_parts(&span.name) {
         return Some((Text::from(method), Role::Protocol));
     }
+    if is_traceloop(attributes) {
+        let is_tool = span.name.ends_with(".tool");
+        let method = span.name.strip_suffix(".mcp").or_else(|| is_tool.then_some("tools/call"));
+        return method.filter(|method| !method.is_empty()).map(|method| (Text::from(method), Role::Protocol));
+    }
     let executes = attributes.string(&["gen_ai.operation.name"]).is_some_and(|name| name == "execute_tool");
     let named = attributes.string(TOOL).is_some() || executes && span.name.starts_with(EXECUTE);
     let ours = attributes.get("mcp.tool.name").is_some() || rpc_is_mcp || executes && !is_native(attributes, resource);
@@ -101,12 +111,33 @@ pub(in crate::source::format) fn method(span: &Span<'_>, resource: &Attributes<'
 }
 
 const EXECUTE: &str = "execute_tool ";
+/// What the Python SDK puts in front of the method, and Logfire.
+const SENT: [&str; 2] = ["MCP send ", "MCP request: "];
+/// What Logfire puts there at the side that was asked.
+const HANDLED: [&str; 2] = ["MCP server handle request: ", "MCP client handle request: "];
+
+/// Names the library that made a span, as Jaeger has it among the tags.
+pub(super) const SCOPE: &str = "otel.scope.name";
+/// OpenLLMetry's instrumentation of MCP, whose spans have nothing else to tell them by: `TOOL.tool`, `METHOD.mcp`.
+pub(super) const TRACELOOP: &str = "opentelemetry.instrumentation.mcp";
+
+fn is_traceloop(attributes: &Attributes<'_>) -> bool {
+    attributes.string(&[SCOPE]).is_some_and(|name| name.starts_with(TRACELOOP))
+}
+
+/// The server that OpenLLMetry names where it stands in one.
+fn traceloop_server(attributes: &Attributes<'_>) -> Option<Text> {
+    let workflow = attributes.string(&["traceloop.workflow.name"])?;
+    workflow.strip_suffix(".mcp").filter(|name| !name.is_empty()).map(Text::from)
+}
 
 /// Method and target of a span name, where the name alone shows that it is MCP.
 pub(super) fn name_parts(name: &str) -> Option<(&str, Option<&str>)> {
-    let (sent, rest) = name.strip_prefix("MCP send ").map_or((false, name), |rest| (true, rest));
+    let marked = SENT.iter().chain(&HANDLED).find_map(|mark| name.strip_prefix(mark));
+    let rest = marked.unwrap_or(name);
     let (method, target) = rest.split_once(' ').map_or((rest, None), |(method, target)| (method, Some(target)));
-    (!method.is_empty() && (sent || method == "tools/call")).then_some((method, target.filter(|t| !t.is_empty())))
+    let is_mcp = !method.is_empty() && (marked.is_some() || method == "tools/call");
+    is_mcp.then_some((method, target.filter(|t| !t.is_empty())))
 }
 
 /// Whether the span says that the tool is one of the agent's own. In doubt it is not: a call that is missed is
@@ -144,7 +175,11 @@ pub(in crate::source::format) fn call(
     let notification = method.starts_with("notifications/");
     let initiator = if FROM_SERVER.contains(&method.as_str()) { Side::Server } else { Side::Client };
     // A span of kind client stands on the side of whoever asks, and servers ask too.
-    let at_client = (span.kind != Kind::Server) == (initiator == Side::Client);
+    let traceloop = is_traceloop(attributes);
+    let was_asked = span.kind == Kind::Server
+        || HANDLED.iter().any(|mark| span.name.starts_with(mark))
+        || traceloop && traceloop_server(attributes).is_some();
+    let at_client = was_asked != (initiator == Side::Client);
     let service = resource.text(&["service.name"]).filter(|name| !name.starts_with("unknown_service"));
     let mut call = Call {
         event_kind: if notification { EventKind::Notification } else { EventKind::Call },
@@ -185,6 +220,12 @@ pub(in crate::source::format) fn call(
     (call.session_id, call.session_source) = session(span, &inherited);
     target(&mut call, span, &method);
     payloads(&mut call, attributes, &method);
+    if SENT[1..].iter().chain(&HANDLED).any(|mark| span.name.starts_with(mark)) {
+        messages(&mut call, attributes, &method);
+    }
+    if traceloop && method == "tools/call" {
+        entity(&mut call, attributes);
+    }
     rare(&mut call, span, resource, &inherited, at_client);
     outcome::judge(&mut call, span, method == "tools/call");
     call.method = method;
@@ -258,6 +299,37 @@ fn payloads(call: &mut Call, attributes: &Attributes<'_>, method: &str) {
     (call.arguments, call.arguments_state, call.arguments_bytes) = arguments.unwrap_or(unlogged(has_arguments));
     let answered = call.event_kind == EventKind::Call;
     (call.result, call.result_state, call.result_bytes) = result.unwrap_or(unlogged(answered));
+}
+
+/// Logfire records the messages themselves.
+fn messages(call: &mut Call, attributes: &Attributes<'_>, method: &str) {
+    let request = attributes.string(&["request"]).unwrap_or_default();
+    let request = Object::parse(&request).unwrap_or_default();
+    if let Some(params) = request.get("params").filter(|raw| raw.starts_with('{')) {
+        jsonrpc::request_side(method, Some(params), call);
+    }
+    if let Some(value) = attributes.get("response") {
+        (call.result, call.result_state, call.result_bytes) = payload(value, PayloadState::Present);
+    }
+}
+
+/// OpenLLMetry has its own words for name, arguments and result.
+fn entity(call: &mut Call, attributes: &Attributes<'_>) {
+    call.tool = attributes.text(&["traceloop.entity.name"]).or_else(|| call.tool.take());
+    call.tool_raw.clone_from(&call.tool);
+    call.server = traceloop_server(attributes).or_else(|| call.server.take());
+    if let Some(value) = attributes.get("traceloop.entity.input") {
+        let (input, state, bytes) = payload(value, PayloadState::Summarised);
+        let arguments =
+            input.as_deref().map(Object::trusted).and_then(|input| input.get("arguments").map(str::to_owned));
+        (call.arguments, call.arguments_state, call.arguments_bytes) = match arguments {
+            Some(arguments) if state == PayloadState::Present => (Some(arguments), state, None),
+            _ => (input, state, bytes),
+        };
+    }
+    if let Some(value) = attributes.get("traceloop.entity.output") {
+        (call.result, call.result_state, call.result_bytes) = payload(value, PayloadState::Present);
+    }
 }
 
 /// A payload attribute: structured, or a string that holds JSON, perhaps cut off, perhaps only a text. `text` is

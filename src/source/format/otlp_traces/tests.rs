@@ -67,6 +67,42 @@ fn tool_call(more: &[(&str, &str)], rest: &str) -> Call {
     one("tools/call read", 3, &[TOOL_CALL, more].concat(), rest)
 }
 
+/// Logfire has no attributes of the conventions: the name has the method, and the messages are whole.
+#[test]
+fn logfire_records_messages() {
+    let request = r#"{"method":"tools/call","params":{"_meta":null,"name":"read","arguments":{"path":"/a"}}}"#;
+    let pairs = [("request", request), ("response", r#"{"content":[],"isError":true}"#), ("rpc.system", "jsonrpc")];
+    for (name, observer) in [
+        ("MCP request: tools/call read", Observer::Client),
+        ("MCP server handle request: tools/call", Observer::Server),
+    ] {
+        let call = one(name, 1, &pairs, "");
+        assert_eq!((call.method.as_str(), call.tool.as_deref(), call.observer), ("tools/call", Some("read"), observer));
+        assert_eq!(call.arguments.as_deref(), Some(r#"{"path":"/a"}"#));
+        assert_eq!((call.outcome, call.is_error), (Outcome::ToolError, Some(true)));
+    }
+    let pending = span("MCP request: ping", 1, ("00000000000000a1", ""), &[("logfire.span_type", "pending_span")], "");
+    assert!(calls(&document("svc", &[pending])).is_empty());
+}
+
+/// Only the scope tells OpenLLMetry's spans of MCP from those of an application's own tools.
+#[test]
+fn openllmetry_has_its_own_words() {
+    let input = r#"{"tool_name":"read","arguments":{"path":"/a"}}"#;
+    let pairs = [("traceloop.span.kind", "tool"), ("traceloop.entity.name", "read"), ("traceloop.entity.input", input)];
+    let failed = r#","status":{"code":2,"message":"no such file"}"#;
+    let text = document("svc", &[span("read.tool", 1, ("00000000000000a1", ""), &pairs, failed)]);
+    assert!(calls(&text).is_empty());
+    let scope = r#""scopeSpans":[{"scope":{"name":"opentelemetry.instrumentation.mcp.instrumentation"},"#;
+    let found = calls(&text.replace(r#""scopeSpans":[{"#, scope));
+    let [call] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(
+        (call.method.as_str(), call.tool.as_deref(), call.outcome),
+        ("tools/call", Some("read"), Outcome::ToolError)
+    );
+    assert_eq!((call.arguments.as_deref(), call.observer), (Some(r#"{"path":"/a"}"#), Observer::Client));
+}
+
 #[test]
 fn semantic_conventions_fill_the_columns() {
     let call = tool_call(
