@@ -6,7 +6,7 @@ mod known;
 use crate::call::{Bits, Capability};
 use crate::source::json::Object;
 use Capability::{Credentials, Destructive, Egress, Executes, Pays, ReadsPrivate, ReadsUntrusted, Writes};
-use known::KNOWN;
+use known::{GATEWAYS, KNOWN, PREFIXES, READS};
 use std::collections::HashMap;
 use std::sync::RwLock;
 
@@ -14,7 +14,10 @@ use std::sync::RwLock;
 const ANYWHERE: &[(&str, &[Capability])] = &[
     ("credential credentials secret secrets vault password passwords apikey keychain", &[Credentials]),
     ("pay payment payments refund purchase buy checkout payout money withdraw", &[Pays, Writes]),
-    ("shell bash powershell terminal eval subprocess sudo ssh", &[Executes]),
+    (
+        "shell bash powershell terminal eval subprocess sudo ssh osascript applescript interpreter repl ipython stdin",
+        &[Executes],
+    ),
     ("webhook tweet broadcast", &[Egress]),
 ];
 
@@ -29,7 +32,7 @@ const VERBS: &[(&str, &[Capability])] = &[
     ("transfer charge wire remit topup", &[Pays, Writes]),
     (
         "create write update edit insert set add put save modify append patch rename move upsert commit merge overwrite replace copy \
-         schedule reschedule cancel book reserve assign change apply reset install enable disable",
+         schedule reschedule cancel book reserve assign change apply reset install enable disable deploy restart restore",
         &[Writes],
     ),
     ("fetch browse crawl scrape navigate visit goto", &[ReadsUntrusted]),
@@ -40,7 +43,7 @@ const PRIVATE: &str = "mail mails email emails inbox message messages thread thr
     document documents doc docs note notes contact contacts calendar event events account accounts transaction transactions balance user users \
     profile customer customers order orders record records channel channels conversation conversations history repo repository drive issue issues \
     ticket tickets pull pr attachment attachments memory memories query reservation reservations employee employees payroll salary salaries \
-    patient patients lead leads";
+    patient patients lead leads invoice invoices bill bills holdings portfolio";
 const UNTRUSTED: &str = "mail mails email emails inbox message messages thread threads web page pages webpage website url html issue issues comment \
     comments review reviews pull pr ticket tickets feed rss post posts tweet tweets article news internet online attachment attachments";
 /// What others get to see when it is created.
@@ -49,6 +52,20 @@ const SQL: &str = "sql query statement";
 /// What is paid by when it is created, and what when it is sent; creating a transaction is also what budgets and databases do.
 const PAID: &str = "transfer transfers sepa wire remittance";
 const SENT: &str = "transaction transactions";
+/// What changes hands without a payment.
+const HANDED: &str =
+    "ownership owner repo repository issue ticket call chat conversation file files folder domain agent human operator";
+/// What a payment goes to.
+const PAYEE: &str = "account accounts bank wallet iban card savings recipient address user";
+/// What is checked out without paying.
+const OF_A_REPOSITORY: &str = "git svn branch branches commit commits ref refs tag repo repository";
+/// What is placed with money.
+const PLACED: &str = "order orders trade trades bet bid";
+/// What there is to read of a shell without running anything in it.
+const OF_A_SHELL: &str =
+    "output history log logs session sessions status state selection last key keys hosts config configs";
+/// The same in a name without a verb.
+const SHOWN_BY_SHELL: &str = "output history last selection logs status";
 /// Names of nothing but these words are clients of HTTP: they carry whatever they are given to wherever they are told.
 const HTTP: &str = "http https curl wget rest api request requests call invoke make send execute do raw client tool post put patch delete get head";
 
@@ -83,6 +100,15 @@ impl Table {
         self.decide((server, server_info_name), tool, description, hints(annotations))
     }
 
+    /// What the user says of a tool, if anything.
+    pub(crate) fn said(&self, server: Servers<'_>, tool: &str) -> Option<Bits> {
+        let names = || [server.0, server.1].into_iter().flatten();
+        let fits = |(server, of_tool, _): &&(String, String, Bits)| {
+            (server == "*" || names().any(|name| glob(server, name))) && glob(of_tool, tool)
+        };
+        self.overrides.iter().rev().find(fits).map(|(.., said)| *said)
+    }
+
     fn decide(
         &self,
         server: Servers<'_>,
@@ -90,29 +116,37 @@ impl Table {
         description: Option<&str>,
         (read_only, destructive): Hints,
     ) -> Bits {
-        let names = || [server.0, server.1].into_iter().flatten();
-        let said = self.overrides.iter().rev().find(|(server, of_tool, _)| {
-            (server == "*" || names().any(|name| glob(server, name))) && glob(of_tool, tool)
-        });
-        if let Some((.., said)) = said {
-            return *said;
+        if let Some(said) = self.said(server, tool) {
+            return said;
         }
+        let names = [server.0, server.1].into_iter().flatten();
         let words = words(tool);
-        let mut found =
-            match known(names().map(|name| self::words(name).join("-")), &words.join("_"), &tool.to_lowercase()) {
-                Some(found) => found,
-                None => {
-                    let mut guess = of_words(&words);
-                    if let Some(description) = description {
-                        guess = guess.union(of_description(description, guess.is_empty()));
-                    }
-                    // Hints are the server's own word: they only take back what was guessed.
-                    if read_only == Some(true) {
-                        guess.0 &= !bits(&[Writes, Destructive]).0;
-                    }
-                    guess
+        let guess = || {
+            let mut guess = of_words(&words);
+            if let Some(description) = description {
+                guess = guess.union(of_description(description, guess.is_empty()));
+            }
+            guess
+        };
+        let acts = bits(&[Egress, Writes, Destructive, Executes, Pays]).0;
+        // A known tool is what the table says, whatever its server calls it: some call every click destructive.
+        let mut found = match known(names, &words, tool) {
+            Some((found, true)) => return found,
+            // What is said of all other tools of a server that reads is not true of one whose name says that it acts.
+            Some((found, false)) => {
+                let is_said = found.is_empty() || found.0 & acts != 0 || reads(&words) || read_only == Some(true);
+                let guess = if is_said { found } else { guess() };
+                if guess.0 & acts != 0 { guess } else { found }
+            }
+            None => {
+                let mut guess = guess();
+                // Hints are the server's own word: they only take back what was guessed.
+                if read_only == Some(true) {
+                    guess.0 &= !bits(&[Writes, Destructive]).0;
                 }
-            };
+                guess
+            }
+        };
         if destructive == Some(true) && read_only != Some(true) {
             found = found.union(bits(&[Writes, Destructive]));
         }
@@ -172,16 +206,48 @@ fn bits(capabilities: &[Capability]) -> Bits {
     })
 }
 
-/// The entry of the known server that one of the names means. `joined` and `lower` are two spellings of the tool.
-fn known(names: impl Iterator<Item = String>, joined: &str, lower: &str) -> Option<Bits> {
-    let names: Vec<String> = names.map(|name| format!("-{name}-")).collect();
+/// What the known server that one of the names means says of a tool, and whether of this tool or of all that it names no
+/// further.
+fn known<'n>(names: impl Iterator<Item = &'n str>, words: &[String], tool: &str) -> Option<(Bits, bool)> {
+    // "GitHub" is two words and one name.
+    let spelled = names.flat_map(|name| [self::words(name).join("-"), flat(name)]);
+    let servers: Vec<String> = spelled.filter(|name| !GATEWAYS.contains(&name.as_str())).collect();
+    line(&servers, words, tool).or_else(|| {
+        let (first, others) = words.split_first()?;
+        if others.is_empty() || !in_list(PREFIXES, first) {
+            return None;
+        }
+        line(std::slice::from_ref(first), words, tool)
+    })
+}
+
+fn line(servers: &[String], words: &[String], tool: &str) -> Option<(Bits, bool)> {
+    let names: Vec<String> = servers.iter().map(|name| format!("-{name}-")).collect();
     let is = |server: &str| names.iter().any(|name| name.contains(&format!("-{server}-")));
+    let (joined, lower) = (words.join("_"), tool.to_lowercase());
+    let at_words = format!("_{joined}");
+    // The tool without the name of its server.
+    let rest =
+        words.split_first().filter(|(first, rest)| !rest.is_empty() && is(first)).map(|(_, rest)| rest.join("_"));
+    let fits = |pattern: &str| match pattern.strip_prefix('*') {
+        _ if pattern == READS => reads(words),
+        Some("") => true,
+        Some(pattern) => glob(&format!("*_{pattern}"), &at_words),
+        None => [Some(&joined), Some(&lower), rest.as_ref()].into_iter().flatten().any(|name| glob(pattern, name)),
+    };
     KNOWN
         .iter()
         .find(|(servers, tools, _)| {
-            servers.split(' ').any(is) && tools.split(' ').any(|tool| glob(tool, joined) || glob(tool, lower))
+            servers.split_ascii_whitespace().any(is) && tools.split_ascii_whitespace().any(fits)
         })
-        .map(|(.., capabilities)| bits(capabilities))
+        .map(|(_, tools, capabilities)| (bits(capabilities), *tools != "*"))
+}
+
+/// A name in small letters, with a dash for whatever is no letter or digit.
+fn flat(name: &str) -> String {
+    let lower: String = name.chars().take(256).flat_map(char::to_lowercase).collect();
+    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.join("-")
 }
 
 /// The words of a name in snake_case, kebab-case or camelCase, lower case.
@@ -205,6 +271,22 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
+fn is_verb(word: &str) -> bool {
+    in_list(READ, word) || VERBS.iter().any(|(list, _)| in_list(list, word))
+}
+
+/// The verb of a name: its first word, or the first that is one after the server's or the object's name.
+fn verb<W: AsRef<str>>(words: &[W]) -> &str {
+    let mut verbs = words.iter().map(AsRef::as_ref).filter(|word| is_verb(word));
+    let first = verbs.next().unwrap_or_default();
+    // "email_search" searches.
+    if first == "email" { verbs.next().unwrap_or(first) } else { first }
+}
+
+fn reads<W: AsRef<str>>(words: &[W]) -> bool {
+    in_list(READ, verb(words))
+}
+
 fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     let has = |list: &str| words.iter().any(|word| in_list(list, word.as_ref()));
     let mut found = Bits::default();
@@ -213,10 +295,20 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
             found = found.union(bits(capabilities));
         }
     }
-    // The verb is the first word, or the first that is one after the server's or the object's name.
-    let is_verb = |word: &str| in_list(READ, word) || VERBS.iter().any(|(list, _)| in_list(list, word));
-    let verb = words.iter().map(AsRef::as_ref).find(|word| is_verb(word)).unwrap_or_default();
+    let verb = verb(words);
     let reads = in_list(READ, verb);
+    // Who looks at a payment makes none, nor who checks a branch out.
+    let looks = matches!(
+        verb,
+        "get" | "read" | "list" | "search" | "find" | "query" | "view" | "show" | "describe" | "lookup" | "retrieve"
+    );
+    if found.has(Pays as u32) && looks {
+        found.0 &= !bits(&[Pays, Writes]).0;
+        found.add(ReadsPrivate as u32);
+    }
+    if has("checkout") && has(OF_A_REPOSITORY) {
+        found.0 &= !bits(&[Pays]).0;
+    }
     for (list, capabilities) in VERBS {
         if in_list(list, verb) {
             found = found.union(bits(capabilities));
@@ -233,6 +325,22 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     }
     if reads && (has(UNTRUSTED) || (verb == "search" && words.len() == 1)) {
         found.add(ReadsUntrusted as u32);
+    }
+    let asks = matches!(verb, "get" | "read" | "list" | "show" | "view") && has(OF_A_SHELL);
+    if asks || verb.is_empty() && has(SHOWN_BY_SHELL) {
+        found.0 &= !bits(&[Executes]).0;
+    }
+    if verb == "transfer" {
+        // An agent that is handed a conversation is named after "to".
+        let agent = words.first().is_some_and(|word| word.as_ref() == "transfer")
+            && words.get(1).is_some_and(|word| word.as_ref() == "to");
+        if has(HANDED) || agent && !has(PAYEE) {
+            found.0 &= !bits(&[Pays]).0;
+        }
+    }
+    // In a sentence "place" and "order" are common words.
+    if words.len() <= 5 && words.iter().take(2).any(|word| word.as_ref() == "place") && has(PLACED) {
+        found = found.union(bits(&[Pays, Writes]));
     }
     if found.has(Executes as u32) && has(SQL) {
         found = Bits(found.0 & !bits(&[Executes]).0).union(bits(&[ReadsPrivate, Writes, Destructive]));
@@ -276,8 +384,7 @@ fn of_description(description: &str, name_says_nothing: bool) -> Bits {
         let verb = first.strip_suffix("es").filter(|stem| VERBS.iter().any(|(list, _)| in_list(list, stem)));
         *first = verb.or_else(|| first.strip_suffix('s')).unwrap_or(first).to_owned();
     }
-    let opens_with_verb =
-        words.first().is_some_and(|word| in_list(READ, word) || VERBS.iter().any(|(list, _)| in_list(list, word)));
+    let opens_with_verb = words.first().is_some_and(|word| is_verb(word));
     let found = if opens_with_verb { of_words(&words) } else { Bits::default() };
     if name_says_nothing { found } else { Bits(found.0 & bits(&[Egress, Destructive, Executes, Pays]).0) }
 }

@@ -219,3 +219,10 @@ pub(crate) fn unseen_run(bytes: &[u8], at: usize) -> (usize, Option<&'static str
     };
     (end.max(at + 1), kind)
 }
+
+/// Whether unseen characters stand inside a word of small letters. Soft hyphens do in every book, and long names of programs are
+/// made to break before a capital.
+pub(crate) fn parts_word(bytes: &[u8], start: usize, end: usize) -> bool {
+    let small = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_lowercase);
+    bytes[start] != 0xC2 && small(start.checked_sub(1)) && small(Some(end))
+}

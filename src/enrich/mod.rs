@@ -126,12 +126,34 @@ impl Enricher {
         out
     }
 
+    /// Redacts the texts of a record that fills or amends calls and has no payloads: commands and addresses of servers.
+    pub fn context(&self, call: &mut Call) {
+        self.other_texts(call, &mut Enriched::default(), &[]);
+    }
+
+    /// Redacts the name of a server, if it is the server's address.
+    pub fn server(&self, name: &mut Option<crate::call::Text>) {
+        if let Some(name) = name.as_mut().filter(|name| name.contains("://")) {
+            *name = self.process(name.to_string(), false, "", false).text.into();
+        }
+    }
+
+    /// Redacts and caps JSON text that stands beside a payload.
+    pub fn json(&self, text: &str) -> String {
+        self.payload(text.to_owned(), false, "").text
+    }
+
     /// Adds what the call's tool can do, as far as server and annotations are known by now. Called again once pairing has
     /// filled them in.
     pub fn capabilities(&self, call: &mut Call) {
         let Some(tool) = &call.tool else { return };
         let hints = call.more.as_ref().map_or((None, None), |more| (more.ann_read_only, more.ann_destructive));
         let server = (call.server.as_deref(), call.server_info_name.as_deref());
+        // Also where more was guessed before the server had a name.
+        if let Some(said) = self.options.capabilities.said(server, tool) {
+            call.capabilities = said;
+            return;
+        }
         let known = self.capabilities.of(&self.options.capabilities, server, tool, None, hints);
         call.capabilities = call.capabilities.union(known);
     }
@@ -195,9 +217,29 @@ impl Enricher {
         if let Some(message) = &mut call.error_message {
             text(message, false, false);
         }
+        // Mostly a word out of few, but some logs put a sentence there.
+        for field in [&mut call.error_type, &mut call.server_address] {
+            if let Some(field) = field.as_mut().filter(|field| field.len() >= WORDY) {
+                let mut sentence = field.to_string();
+                text(&mut sentence, false, false);
+                if sentence != field.as_str() {
+                    *field = sentence.into();
+                }
+            }
+        }
+        self.server(&mut call.server);
         if let Some(more) = &mut call.more {
-            let More { server_command, server_url, mcp_resource_uri, meta_json, extra_json, delegation_chain, .. } =
-                &mut **more;
+            let More {
+                server_command,
+                server_url,
+                mcp_resource_uri,
+                meta_json,
+                extra_json,
+                delegation_chain,
+                approval_source,
+                auth_subject,
+                ..
+            } = &mut **more;
             for (json, field) in
                 [(true, delegation_chain), (true, meta_json), (true, extra_json), (false, server_command)]
             {
@@ -205,7 +247,8 @@ impl Enricher {
                     text(field, true, json);
                 }
             }
-            for field in [server_url, mcp_resource_uri].into_iter().flatten() {
+            let said = [approval_source, auth_subject].map(|field| field.as_mut().filter(|text| text.len() >= WORDY));
+            for field in [server_url.as_mut(), mcp_resource_uri.as_mut()].into_iter().chain(said).flatten() {
                 let mut address = field.to_string();
                 text(&mut address, true, false);
                 if address != field.as_str() {
@@ -218,6 +261,9 @@ impl Enricher {
         }
     }
 }
+
+/// Shorter texts hold no secret with a form of its own.
+const WORDY: usize = 20;
 
 /// Moves what a payload gave into the call; gives back what is stored and the types of its content.
 fn absorb(

@@ -5,6 +5,7 @@
 //! first byte of a character that may be invisible. A token made of letters alone has none of these: between two stops,
 //! words of sixteen letters and more are looked at too, which eight bytes at a time tell apart from the rest.
 
+mod command;
 mod encoded;
 mod words;
 
@@ -109,6 +110,8 @@ pub(crate) struct Scanner<'t, 'f> {
     shaped: usize,
     /// How often the text has been decoded to get here.
     depth: usize,
+    /// Words that a character parts which nobody sees.
+    parted: usize,
 }
 
 impl<'t, 'f> Scanner<'t, 'f> {
@@ -130,6 +133,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
             private_key: 0,
             shaped: 0,
             depth: 0,
+            parted: 0,
         }
     }
 
@@ -296,6 +300,12 @@ impl<'t, 'f> Scanner<'t, 'f> {
                     let (end, kind) = marker::unseen_run(bytes, at);
                     if let Some(kind) = kind {
                         self.mark(kind, at);
+                    } else if marker::parts_word(bytes, at, end) {
+                        // One or two come out of word processors; more hide words from who looks for them.
+                        self.parted += 1;
+                        if self.parted == 3 {
+                            self.mark("hidden_unicode", at);
+                        }
                     }
                     return end;
                 }
@@ -349,6 +359,7 @@ impl<'t, 'f> Scanner<'t, 'f> {
         }
         if self.secrets() {
             self.name_before(at);
+            self.user_option(at);
         }
         at + 1
     }

@@ -177,6 +177,8 @@ pub(crate) fn webhook(text: &str, at: usize) -> Option<(&'static str, Range<usiz
         ("teams_webhook", "webhook.office.com/", "webhookb2/"),
         ("teams_webhook", "outlook.office.com/", "webhook/"),
         ("zapier_webhook", "hooks.zapier.com/", "hooks/catch/"),
+        // Who knows the address of such a server may call it.
+        ("zapier_mcp_server", "mcp.zapier.com/", "api/mcp/s/"),
     ];
     let rest = text.get(at..)?;
     let slash = memchr::memchr(b'/', &rest.as_bytes()[..rest.len().min(128)])?;

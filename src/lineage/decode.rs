@@ -82,6 +82,7 @@ fn once(text: &str, found: &mut dyn FnMut(Encoding, String)) {
         found(Encoding::Url, plain);
     }
     runs(text, found);
+    pairs(text, found);
     let trimmed = text.trim_start();
     if trimmed.starts_with(['{', '[', '"'])
         && let Ok(value) = serde_json::from_str::<Value>(trimmed)
@@ -172,6 +173,42 @@ pub(super) fn runs(text: &str, found: &mut dyn FnMut(Encoding, String)) {
     }
 }
 
+/// Pairs of hex digits with the same between all of them, as dumps, programs and certificates print them: `53 61`, `53:61`, `\x53\x61`.
+fn pairs(text: &str, found: &mut dyn FnMut(Encoding, String)) {
+    const BETWEEN: [&[u8]; 8] = [b"\\x", b" 0x", b", 0x", b",0x", b" ", b":", b"-", b","];
+    let bytes = text.as_bytes();
+    let pair = |at: usize| {
+        let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        Some((digit(at)? << 4 | digit(at + 1)?) as u8)
+    };
+    let (mut at, mut left) = (0, RUNS);
+    while at + 3 * HEX_RUN / 2 <= bytes.len() + 1 && left > 0 {
+        let starts = at == 0 || !bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'x';
+        let opens = pair(at).filter(|_| starts).and_then(|first| {
+            let between = BETWEEN.iter().find(|between| bytes[at + 2..].starts_with(between))?;
+            Some((first, *between))
+        });
+        let Some((first, between)) = opens else {
+            at += 1;
+            continue;
+        };
+        let mut plain = vec![first];
+        let mut end = at + 2;
+        while bytes[end..].starts_with(between)
+            && let Some(byte) = pair(end + between.len())
+        {
+            plain.push(byte);
+            end += between.len() + 2;
+        }
+        let is_long = plain.len() >= HEX_RUN / 2;
+        if let Some(text) = Some(plain).filter(|_| is_long).and_then(readable) {
+            found(Encoding::Hex, text);
+            left -= 1;
+        }
+        at = end;
+    }
+}
+
 /// A line end inside folded base64 (MIME, PEM: 64 or 76 letters a line).
 fn is_fold(bytes: &[u8], start: usize, at: usize) -> bool {
     if !matches!(bytes[at], b'\n' | b'\r') {
@@ -254,6 +291,18 @@ mod tests {
                 let found = decoded(&twice);
                 assert!(found.iter().any(|(_, text)| text == SECRET), "{outer:?} of {inner:?}: {twice}: {found:?}");
             }
+        }
+    }
+
+    #[test]
+    fn pairs_of_hex_digits_are_read() {
+        for between in ["\\x", " 0x", ", 0x", ",0x", " ", ":", "-", ","] {
+            let dump: Vec<String> = SECRET.bytes().map(|byte| format!("{byte:02X}")).collect();
+            let found = decoded(&format!("printf '{between}{}'", dump.join(between)));
+            assert!(found.iter().any(|(e, text)| *e == Encoding::Hex && text == SECRET), "{between:?}: {found:?}");
+        }
+        for text in ["00:1b:44:11:3a:b7", "10 20 30 40 50 60 70 80 90", "12-34-56", "ab cd", "2026-11-27 20:31:07"] {
+            assert_eq!(decoded(text), [], "{text}");
         }
     }
 

@@ -3,11 +3,11 @@
 
 use super::decode::Encoding;
 use super::joined::Joined;
+use super::seen::seen;
 use super::sink::{self, View};
 use super::value;
 use super::words::{Word, mix, sequence};
 use crate::call::{Bits, Text};
-use crate::visible::read_as;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -340,7 +340,7 @@ impl Index {
 /// Whether two texts are the same but for case and white space.
 pub(super) fn same_letters(a: &str, b: &str) -> bool {
     let letters = |text: &str| {
-        text.chars().filter_map(read_as).filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect::<String>()
+        text.chars().filter_map(seen).filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect::<String>()
     };
     a == b || a.eq_ignore_ascii_case(b) || letters(a) == letters(b)
 }

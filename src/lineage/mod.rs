@@ -15,6 +15,7 @@ mod obeyed;
 mod plan;
 mod round;
 mod scan;
+mod seen;
 mod session;
 mod sink;
 mod step;

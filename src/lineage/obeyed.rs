@@ -16,9 +16,10 @@ const EFFECTS: [Capability; 5] =
     [Capability::Egress, Capability::Writes, Capability::Destructive, Capability::Executes, Capability::Pays];
 /// Score from which a match is kept. Below it, sentence and call share hardly more than a word; rules ask for 2 and more.
 const USEFUL: f64 = 1.5;
-/// Bytes of one result that are read for orders, and of all of one session; the first results count.
-const RESULT_BYTES: usize = 16 << 10;
-const SESSION_BYTES: usize = 2 << 20;
+/// Bytes of one result that are read for orders, and of all of one session; the first results count. Of one as much as is stored,
+/// unless set otherwise: else a page hides an order behind so much of anything.
+const RESULT_BYTES: usize = 64 << 10;
+const SESSION_BYTES: usize = 4 << 20;
 /// Bytes before and after a shared value that are read for orders, and places of one value.
 const AROUND: usize = 600;
 const PLACES: usize = 8;

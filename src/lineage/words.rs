@@ -2,9 +2,9 @@
 //!
 //! A word is a run of letters and digits; its hash knows no case. White space, punctuation and JSON's escapes lie between words,
 //! so the same text has the same words however often it was put into JSON strings, wrapped or indented. Scripts without spaces
-//! have one word a character.
+//! have one word a character. Characters that nobody sees do not count.
 
-use crate::visible::read_as;
+use super::seen::seen;
 
 /// One word: where it stands, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,8 @@ fn mixed(text: &str, start: usize, out: &mut Vec<Word>) -> usize {
                 None => break,
             },
         };
-        let Some(c) = read_as(c) else {
+        let Some(c) = seen(c) else {
+            // What nobody sees parts no word.
             if word.is_empty() {
                 return end;
             }
@@ -246,6 +247,9 @@ mod tests {
         assert_eq!(hashes("i\u{200b}gn\u{ad}ore\u{2060} it"), hashes("ignore it"));
         assert_eq!(hashes(&plain.to_uppercase().replace("GRÜSSE", "GRÜßE")), hashes(plain));
         assert_ne!(hashes("ab"), hashes("ba"));
+        let hidden = "Ann\u{200B}a-L\u{AD}ena, \u{FEFF}4\u{2060}711 ｔｏ\u{200D} bob";
+        assert_eq!(hashes(hidden), hashes("Anna-Lena, 4711 to bob"));
+        assert_eq!(hashes(r"Ann\u200ba"), hashes("Anna"));
     }
 
     proptest! {

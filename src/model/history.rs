@@ -14,6 +14,8 @@ const MAX_THINGS: usize = 20_000;
 const MAX_SCOPES: usize = 50_000;
 /// Values that the robust mean of one tool is taken from.
 const MAX_VALUES: usize = 512;
+/// Measures that are kept: a log that makes up tool names must not fill the memory, nor the model's file.
+const MAX_MEASURES: usize = 400_000;
 /// Least spread of ln bytes, and of ln of a rate: below, every byte more would be an event.
 const LEAST_SPREAD: f32 = 0.35;
 /// From the median absolute deviation to the standard deviation of a normal distribution.
@@ -109,7 +111,11 @@ impl History {
             };
             let mut value = |measure: Measure, scope: u64, value: f32| {
                 // The first values count: later ones of the same length of time would weigh the present more than the past.
-                let known = values.entry(mix(measure as u64, scope)).or_default();
+                let place = mix(measure as u64, scope);
+                if values.len() >= MAX_MEASURES && !values.contains_key(&place) {
+                    return;
+                }
+                let known = values.entry(place).or_default();
                 if known.len() < MAX_VALUES * 8 {
                     known.push(value);
                 }

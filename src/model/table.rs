@@ -68,15 +68,20 @@ pub fn judge(sessions: Vec<ScoredSession>, model: Option<&Model>) -> Vec<Judged>
 }
 
 /// Sessions that rules have raised an alert on, at medium or above, or the model at any level, that nobody has suppressed. Alerts that were superseded or resolved
-/// count: an attack does not become normal because its alert is gone.
+/// count: an attack does not become normal because its alert is gone. An alert on an agent, a user or a server is one on the sessions of the calls that it names.
 ///
 /// # Errors
 /// The lake cannot be read.
 pub async fn alerted(session: &Session) -> Result<HashSet<String>, QueryError> {
-    let sql = "SELECT DISTINCT CAST(session_id AS VARCHAR) AS session_id FROM alerts \
-               WHERE session_id IS NOT NULL AND suppressed_by IS NULL AND (level IN ('medium', 'high', 'critical') OR kind = 'model')";
+    const COUNTS: &str = "suppressed_by IS NULL AND (level IN ('medium', 'high', 'critical') OR kind = 'model')";
+    let sql = format!(
+        "SELECT CAST(session_id AS VARCHAR) AS session_id FROM alerts WHERE session_id IS NOT NULL AND {COUNTS}
+    UNION
+    SELECT CAST(c.session_id AS VARCHAR) FROM (SELECT unnest(call_ids) AS call_id FROM alerts WHERE session_id IS NULL AND {COUNTS}) a
+    JOIN calls c ON c.call_id = a.call_id WHERE c.session_id IS NOT NULL"
+    );
     let mut found = HashSet::new();
-    for batch in session.collect(sql).await? {
+    for batch in session.collect(&sql).await? {
         let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)?;
         found.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
     }
@@ -326,4 +331,57 @@ pub async fn store(
     }
     transaction.commit(lake).await?;
     lock.release()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::{Call, CallBatchBuilder, calls_schema};
+    use crate::query::SessionOptions;
+    use arrow::array::{ListBuilder, StringArray};
+    use datafusion::catalog::TableProvider;
+    use datafusion::datasource::MemTable;
+
+    #[tokio::test]
+    async fn sessions_of_the_calls_that_an_alert_names_are_alerted() {
+        let mut calls = CallBatchBuilder::new("test", 0);
+        for n in 0..6 {
+            calls.append(&Call {
+                call_id: format!("c{n}").into(),
+                method: "tools/call".into(),
+                session_id: Some(format!("s{n}").into()),
+                tool: Some("read".into()),
+                ..Call::default()
+            });
+        }
+        // Session, level, suppression, calls.
+        let alerts: [(Option<&str>, &str, Option<&str>, &[&str]); 5] = [
+            (Some("s0"), "high", None, &["c0", "c5"]),
+            (None, "medium", None, &["c1", "c2"]),
+            (None, "low", None, &["c3"]),
+            (None, "high", Some("x"), &["c4"]),
+            (None, "high", None, &[]),
+        ];
+        let mut ids = ListBuilder::new(StringBuilder::new());
+        for (.., calls) in alerts {
+            calls.iter().for_each(|id| ids.values().append_value(id));
+            ids.append(true);
+        }
+        let texts = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as ArrayRef;
+        let alerts = RecordBatch::try_from_iter_with_nullable([
+            ("session_id", texts(alerts.iter().map(|alert| alert.0).collect()), true),
+            ("level", texts(alerts.iter().map(|alert| Some(alert.1)).collect()), true),
+            ("suppressed_by", texts(alerts.iter().map(|alert| alert.2).collect()), true),
+            ("kind", texts(vec![Some("rule"); 5]), true),
+            ("call_ids", Arc::new(ids.finish()) as ArrayRef, true),
+        ])
+        .expect("columns of one length");
+        let calls = MemTable::try_new(calls_schema(), vec![vec![calls.finish().expect("a batch")]]).expect("a table");
+        let alerts = MemTable::try_new(alerts.schema(), vec![vec![alerts]]).expect("a table");
+        let tables: Vec<(String, Arc<dyn TableProvider>)> =
+            vec![("calls".to_owned(), Arc::new(calls)), ("alerts".to_owned(), Arc::new(alerts))];
+        let session = Session::new(tables, SessionOptions::default()).await.expect("a session");
+        let found = alerted(&session).await.expect("sessions");
+        assert_eq!(found, HashSet::from(["s0", "s1", "s2"].map(str::to_owned)));
+    }
 }

@@ -30,6 +30,8 @@ const SHAPES: &[Shape] = &[
     ("google_refresh_token", &[("1//0", 0), (ALNUM, 60)]),
     ("azure_client_secret", &[(ALNUM, 3), ("8Q~", 0), (ALNUM, 34)]),
     ("azure_devops_token", &[(ALNUM, 76), ("AZDO", 0), (ALNUM, 4)]),
+    ("azure_ai_key", &[(ALNUM, 52), ("JQQJ99", 0), (ALNUM, 26)]),
+    ("aws_bedrock_key", &[("ABSKQmVkcm9ja0FQSUtleS", 0), (ALNUM, 90)]),
     ("alibaba_access_key_id", &[("LTAI", 0), (ALNUM, 20)]),
     ("tencent_secret_id", &[("AKID", 0), (ALNUM, 32)]),
     ("digitalocean_token", &[("dop_v1_", 0), (HEX, 64)]),
@@ -121,6 +123,9 @@ const PLACES: &[&str] = &[
     "url",
     "error",
     "description",
+    "schema",
+    "annotation",
+    "command",
     "instructions",
     "stderr",
     "prompt",
@@ -169,7 +174,7 @@ fn capture(shape: &Shape) -> String {
     );
     line(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
     line(
-        json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "post", "description": format!("Posts. For example with {} as the key.", s("description")), "inputSchema": {"type": "object"}}]}}),
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "post", "description": format!("Posts. For example with {} as the key.", s("description")), "inputSchema": {"type": "object", "properties": {"value": {"type": "string", "default": s("schema")}}}, "annotations": {"title": format!("with {}", s("annotation"))}}]}}),
     );
     line(request(2, json!({"value": s("argument")})));
     line(result(2, format!("the key is {} today", s("result"))));
@@ -192,10 +197,31 @@ fn capture(shape: &Shape) -> String {
     log
 }
 
+/// A log of a desktop program that was given the secret as an option of the server.
+fn desktop(shape: &Shape) -> String {
+    let option = secret(shape, "command").text.replace('\n', "\\n");
+    let lines = [
+        format!(
+            "Using MCP server command: npx with args and path: {{ metadata: {{ args: [ '-y', 'posts', '{option}' ], paths: [ '/bin' ] }} }} %o"
+        ),
+        "Server started and connected successfully".to_owned(),
+        format!(
+            "Message from client: {}",
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "post", "arguments": {"of": shape.0}}})
+        ),
+        format!("Message from server: {}", json!({"jsonrpc": "2.0", "id": 1, "result": {"content": []}})),
+    ];
+    lines
+        .iter()
+        .enumerate()
+        .fold(String::new(), |log, (at, line)| format!("{log}2026-11-09T08:00:{at:02}.000Z [posts] [info] {line}\n"))
+}
+
 fn ingest(place: &Place, options: &[&str]) -> crate::common::Said {
     let mut prompts = String::new();
     for (at, shape) in SHAPES.iter().enumerate() {
         place.write(&format!("logs/{}.jsonl", shape.0), capture(shape));
+        place.write(&format!("logs/mcp-server-{}.log", shape.0), desktop(shape));
         let content = format!("use {} for it", secret(shape, "prompt").text);
         let prompt = json!({"type": "user", "uuid": format!("u{at}"), "parentUuid": null, "isSidechain": false, "userType": "external", "sessionId": "5e1f", "cwd": "/w", "version": "2.1.0", "timestamp": format!("2026-11-09T08:{:02}:{:02}.000Z", at / 60, at % 60), "message": {"role": "user", "content": content}});
         writeln!(prompts, "{prompt}").expect("memory");

@@ -38,6 +38,9 @@ impl Scanner<'_, '_> {
         if word.starts_with(b"--") && self.secrets() && bytes.get(end) == Some(&b' ') {
             self.assigned(start + 2..end, end..end + 1);
         }
+        if word.starts_with(b"-p") && self.secrets() {
+            self.password_option(start, end);
+        }
         if word.len() >= 8 && self.secrets() && matches!(bytes[..start], [.., b'r' | b'R' | b'c' | b'C', b' ']) {
             self.authorization(start);
         }

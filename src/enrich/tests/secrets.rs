@@ -51,6 +51,16 @@ pub(super) fn tokens() -> Vec<(&'static str, String)> {
         ("discord_bot_token", format!("M{}.{}.{}", alnum(23), alnum(6), alnum(38))),
         ("digitalocean_token", format!("dop_v1_{}", hex(64))),
         ("databricks_token", format!("dapi{}", hex(32))),
+        ("aws_bedrock_key", format!("ABSKQmVkcm9ja0FQSUtleS{}", alnum(90))),
+        ("azure_ai_key", format!("{}JQQJ99{}", alnum(52), alnum(26))),
+        ("gcp_api_key", format!("AQ.Ab8{}", alnum(44))),
+        ("nvidia_key", format!("nvapi-{}", alnum(64))),
+        ("elevenlabs_key", format!("sk_{}", hex(48))),
+        ("langfuse_key", format!("sk-lf-{}-{}-{}", hex(8), "4a5b-8c9d-7e6f", hex(12))),
+        ("pinecone_key", format!("pcsk_{}_{}", alnum(6), alnum(60))),
+        ("vercel_token", format!("vck_{}", alnum(56))),
+        ("brevo_key", format!("xkeysib-{}-{}", hex(64), alnum(16))),
+        ("resend_key", format!("re_{}_{}", alnum(8), alnum(24))),
         ("atlassian_token", format!("ATATT3{}", alnum(60))),
         ("shopify_token", format!("shpat_{}", hex(32))),
         ("linear_key", format!("lin_api_{}", alnum(40))),
@@ -134,6 +144,12 @@ fn named_values_are_found() {
         (json!(format!("AccountName=x;AccountKey={}==;E=1", alnum(86))), &random),
         (json!(format!("https://a.blob.example.com/c?sv=2024&sig={}%3D&se=1", alnum(43))), &random),
         (json!(format!("https://hooks.slack.com/services/T0{}/B0{}/{random}", "12345678", "12345678")), &random),
+        (json!(format!("https://mcp.zapier.com/api/mcp/s/{random}/mcp")), &random),
+        (json!(format!("curl -s -u admin:{word} https://x.example.com")), word),
+        (json!(format!("curl --user 'bob@x.example:{word}' https://x.example.com")), word),
+        (json!(format!("mysql -uroot -p{word} shop < dump.sql")), word),
+        (json!(format!("sshpass -p '{word}' ssh bob@x.example.com")), word),
+        (json!({"args": ["-c", format!("mysqldump -u root -p{word} shop")]}), word),
         (json!(format!("api_key%3D{random}%26b%3D1")), &random),
         (json!(format!("AKIA{}\n{}/{}", alnum(16).to_uppercase(), alnum(20), &ALNUM[30..49])), &ALNUM[..20]),
         (json!(format!("{{\"password\":\"{word}")), word),
@@ -157,6 +173,9 @@ fn what_is_no_secret_stays() {
         json!("the password: must be at least eight characters long"),
         json!("token = get_token(user)\nif password == other: pass\npassword = self.read_password"),
         json!("task-0123456789abcdef0123456789abcdef risk-free disk-a8Kq3ZrT1mXw9LpB5vNc7"),
+        json!(
+            "docker run -u 1000:1000 -p 8080:8080 x; curl -u $USER:$PASS y; curl -u user:password z; mysql -u root -p shop; mkdir -pv a/b2c3d4; ssh -p2222222 h"
+        ),
         json!({"id": "550e8400-e29b-41d4-a716-446655440000", "sha": hex(40), "etag": hex(32)}),
         json!("https://example.com:8080/a@b and user:password@host and postgres://user:${PASS}@db/x"),
         json!(
@@ -209,4 +228,23 @@ fn one_secret_one_fingerprint_everywhere() {
     );
     assert!(!has(kept.flags, Flag::SecretRedacted));
     assert_eq!(first.observables[0].value, third.observables[0].value);
+}
+
+#[test]
+fn texts_beside_the_payloads_are_redacted() {
+    let secret = alnum(32);
+    let mut call = Call {
+        server: Some(format!("https://mcp.example.com/mcp?api_key={secret}").into()),
+        error_type: Some(format!("refused: token={secret}").into()),
+        ..Call::default()
+    };
+    let more = call.more();
+    more.server_command = Some(format!("npx posts --token {secret}"));
+    more.approval_source = Some(format!("rule for token={secret}").into());
+    enricher().context(&mut call);
+    let all = format!("{call:?}");
+    assert!(!all.contains(&secret) && all.matches("[secret:").count() == 4, "{all}");
+    let schema = json!({"properties": {"token": {"default": secret, "description": format!("api_key={secret}")}}});
+    let stored = enricher().json(&schema.to_string());
+    assert!(!stored.contains(&secret), "{stored}");
 }

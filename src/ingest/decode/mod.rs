@@ -318,6 +318,8 @@ pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &Sou
             item.observables = enriched.observables;
             item.identity = enriched.result_identity;
         }
+        // What it fills into calls is not looked at again.
+        Event::Context { call, .. } | Event::Amend { call, .. } => enricher.context(call),
         Event::Prompt(prompt) => {
             prompt.source = position;
             let enriched = enricher.text(&prompt.text, "prompt");
@@ -329,7 +331,8 @@ pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &Sou
                 enrich_tool(tool, enricher);
             }
         }
-        Event::Instructions { text, .. } => {
+        Event::Instructions { text, server, .. } => {
+            enricher.server(server);
             *text = enricher.text(text, "instructions").text;
         }
         _ => {}
@@ -339,6 +342,7 @@ pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &Sou
 
 /// Redacts, hashes and reads a tool definition.
 fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
+    enricher.server(&mut tool.server);
     let mut call = Call {
         arguments: Some(std::mem::take(&mut tool.definition)),
         arguments_state: crate::call::PayloadState::Present,
@@ -353,6 +357,9 @@ fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
     }
     if let Some(description) = tool.description.as_mut() {
         *description = enricher.text(description, "description").text;
+    }
+    for json in [&mut tool.input_schema, &mut tool.annotations].into_iter().flatten() {
+        *json = enricher.json(json);
     }
     tool.capabilities = enricher.tool_capabilities(tool);
 }

@@ -4,6 +4,7 @@ use super::identifier::{Identifier, identifiers};
 use super::idf::Idf;
 use super::verbs;
 use super::words::{Token, lower, name_words, of_word, tokens};
+use crate::lineage::seen::letters;
 use crate::source::json::{self, Escapes, Visitor};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -221,7 +222,7 @@ impl Values<'_> {
                 low.push(' ');
             }
             words += 1;
-            low.extend(word.chars().filter(|c| *c != '\\').map(lower));
+            low.extend(letters(word).filter(|c| *c != '\\').map(lower));
         }
         let number = low.bytes().all(|b| b.is_ascii_digit());
         let verbatim = words <= SHORT && (low.chars().nth(2).is_some() || number && !low.is_empty());
