@@ -8,7 +8,7 @@ use super::link::{FileDigest, Head, Link, Sealed};
 use super::{Lake, LakeError, OWN, Store, own, store, tables};
 use deltalake::kernel::Add;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 
@@ -31,6 +31,8 @@ pub(super) struct Done {
     pub(super) own: BTreeMap<String, FileDigest>,
     /// Files that leave the disk, below the lake's folder.
     pub(super) erased: Vec<String>,
+    /// Files that were not as the chain has them, as they were found.
+    pub(super) changed: BTreeMap<String, Option<FileDigest>>,
     pub(super) sources: Option<String>,
 }
 
@@ -137,6 +139,7 @@ pub(super) fn append(lake: &Lake, number: i64, done: Done) -> Result<(), LakeErr
         }
     }
     link.erased = done.erased;
+    link.changed = done.changed;
     link.sources = done.sources;
     write(lake, link)
 }
@@ -189,6 +192,68 @@ pub(super) fn tagged(store: &Store, table: &str, add: &mut Add) -> Result<(), La
     let digest = digest(store, &format!("{table}/{}", add.path))?;
     add.tags.get_or_insert_with(HashMap::new).insert(DIGEST_TAG.to_owned(), Some(digest.blake3));
     Ok(())
+}
+
+/// The digest of a data file as its `add` action has it.
+pub(super) fn tag_of(add: &Add) -> Option<FileDigest> {
+    let blake3 = add.tags.as_ref()?.get(DIGEST_TAG)?.clone()?;
+    Some(FileDigest { bytes: add.size.unsigned_abs(), blake3 })
+}
+
+/// Digests of data files as the commits of their table have them, from its last version down; those that have none are left out.
+pub(super) fn recorded(
+    store: &Store,
+    table: &str,
+    last_version: i64,
+    mut paths: BTreeSet<&str>,
+) -> Result<Vec<(String, FileDigest)>, LakeError> {
+    let mut found = Vec::new();
+    for version in (0..=last_version).rev() {
+        if paths.is_empty() {
+            break;
+        }
+        // A commit that is gone or damaged is `verify`'s to name.
+        let Some(commit) = store.read(&commit_path(table, version))? else { continue };
+        for (path, bytes, blake3) in added(&commit).unwrap_or_default() {
+            if paths.remove(path.as_str()) {
+                found.extend(blake3.map(|blake3| (format!("{table}/{path}"), FileDigest { bytes, blake3 })));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The files of our own by these names as the last change that wrote them left them; `last` is the chain's last link.
+pub(super) fn own_files(store: &Store, last: Sealed, names: &[String]) -> Vec<(String, FileDigest)> {
+    let mut wanted: BTreeSet<String> = names.iter().map(|name| own(name)).collect();
+    let mut found = Vec::new();
+    let mut next = Some(last);
+    while let Some(sealed) = next.filter(|_| !wanted.is_empty()) {
+        let Link { number, mut files, previous, .. } = sealed.link;
+        wanted.retain(|path| match files.remove(path) {
+            Some(digest) => {
+                found.push((path.clone(), digest));
+                false
+            }
+            None => true,
+        });
+        // Where the chain is broken, `verify` says so.
+        next = previous.and_then(|_| read(store, number - 1).ok());
+    }
+    found
+}
+
+/// Those of some files that are not as the chain has them, as they are now.
+pub(super) fn changed(
+    store: &Store,
+    files: Vec<(String, FileDigest)>,
+) -> Result<BTreeMap<String, Option<FileDigest>>, LakeError> {
+    let look = |(path, recorded): (String, FileDigest)| {
+        let found =
+            if path == own(STATE) { store.state()?.as_deref().map(FileDigest::of) } else { digest_of(store, &path)? };
+        Ok((found.as_ref() != Some(&recorded)).then_some((path, found)))
+    };
+    files.into_par_iter().filter_map(|file| look(file).transpose()).collect()
 }
 
 /// The data files that a commit adds to its table: path below the table's folder, size, and digest if it has one.

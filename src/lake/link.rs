@@ -51,6 +51,10 @@ pub(super) struct Link {
     /// Files that left the disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) erased: Vec<String>,
+    /// Files that it replaced or took rows from although they were not as the chain has them, as they were found; `None`: gone. Without this
+    /// the change would take the only trace of it away.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) changed: BTreeMap<String, Option<FileDigest>>,
     /// `chain` of the last row of `sources`, if the change wrote that table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sources: Option<String>,
@@ -98,6 +102,7 @@ impl Link {
             program: concat!("calltrail ", env!("CARGO_PKG_VERSION")).to_owned(),
             files: BTreeMap::new(),
             erased: Vec::new(),
+            changed: BTreeMap::new(),
             sources: None,
             signer: None,
         }

@@ -4,7 +4,7 @@
 //! that is the moment at which it has happened: from there on every step can be repeated, because each table's log remembers
 //! (in a Delta `txn` action) which change it saw last.
 
-use super::link::FileDigest;
+use super::link::{FileDigest, Sealed};
 use super::{Identity, Lake, LakeError, Store, chain, erase, own, tables};
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -72,9 +72,15 @@ pub struct Transaction {
     /// Its digest.
     #[serde(default)]
     state_digest: Option<FileDigest>,
+    /// Files that it replaces, removes or erases although they are not as the chain has them, as they were found.
+    #[serde(default)]
+    changed: BTreeMap<String, Option<FileDigest>>,
     /// `chain` of the last row of `sources`, if that table changes.
     #[serde(default)]
     sources: Option<String>,
+    /// Data files that it removes, as their `add` actions have them.
+    #[serde(skip)]
+    removed: BTreeMap<String, FileDigest>,
     #[serde(skip)]
     state: Option<State>,
 }
@@ -118,6 +124,7 @@ impl Transaction {
             size: Some(add.size),
             ..Remove::default()
         };
+        self.removed.extend(chain::tag_of(add).map(|digest| (format!("{table}/{}", add.path), digest)));
         self.tables.entry(table.to_owned()).or_default().removes.push(remove);
     }
 
@@ -195,15 +202,46 @@ impl Transaction {
     pub(super) async fn write_down(&mut self, lake: &Lake) -> Result<(), LakeError> {
         self.number = last_number(lake).await? + 1;
         // Before anything happens: a change that cannot be tied to the last one must not happen.
-        chain::read(&lake.store, self.number - 1)?;
+        let last = chain::read(&lake.store, self.number - 1)?;
+        for table in self.tables.keys() {
+            let seen = last_number_in(lake, table).await?;
+            if seen >= self.number {
+                let cause = format!(
+                    "table `{table}` has change {seen}, which was begun and not finished, and what was written down of it is gone"
+                );
+                return Err(LakeError::Chain(cause));
+            }
+        }
         for (table, change) in &mut self.tables {
             change.adds.iter_mut().try_for_each(|add| chain::tagged(&lake.store, table, add))?;
         }
         let state = self.state.take().map(|State(packed)| packed);
         self.has_state = state.is_some();
         self.state_digest = state.as_deref().map(FileDigest::of);
+        self.changed = self.not_as_recorded(lake, last).await?;
+        for path in self.changed.keys() {
+            // Nothing fails, so that logs go on being kept; the chain remembers it.
+            tracing::error!(change = self.number, file = %lake.store.name(path).display(), "the file is not as the chain of changes has it, and this change replaces or removes it: `lake verify` names it from now on");
+        }
         let change = serde_json::to_vec(self).expect("actions are JSON");
         lake.store.begin(change, state)
+    }
+
+    /// The files that it replaces, removes or erases and that are not as the chain has them.
+    async fn not_as_recorded(
+        &self,
+        lake: &Lake,
+        last: Sealed,
+    ) -> Result<BTreeMap<String, Option<FileDigest>>, LakeError> {
+        let own: Vec<String> = self.own().into_keys().collect();
+        let mut files = chain::own_files(&lake.store, last, &own);
+        for (table, paths) in &self.erased {
+            let is_open = |path: &&str| !self.removed.contains_key(&format!("{table}/{path}"));
+            let paths = paths.iter().map(String::as_str).filter(is_open).collect();
+            files.extend(chain::recorded(&lake.store, table, lake.version(table).await?, paths)?);
+        }
+        files.extend(self.removed.iter().map(|(path, digest)| (path.clone(), digest.clone())));
+        chain::changed(&lake.store, files)
     }
 
     /// Does what is left to do of a change that is written down.
@@ -224,7 +262,14 @@ impl Transaction {
             let (purpose, own) = (self.purpose.note(), self.own());
             let erased =
                 self.erased.iter().flat_map(|(table, paths)| paths.iter().map(move |path| format!("{table}/{path}")));
-            let done = chain::Done { purpose, commits, own, erased: erased.collect(), sources: self.sources.clone() };
+            let done = chain::Done {
+                purpose,
+                commits,
+                own,
+                erased: erased.collect(),
+                changed: self.changed.clone(),
+                sources: self.sources.clone(),
+            };
             chain::append(lake, self.number, done)?;
         }
         for (table, paths) in &self.erased {
@@ -387,4 +432,32 @@ async fn named_files(lake: &Lake, name: &str) -> Result<HashSet<String>, LakeErr
     let mut named: HashSet<String> = snapshot.log_data().iter().map(|file| file.path().into_owned()).collect();
     named.extend(erase::removed_files(lake, name).await?.into_iter().map(|file| file.path));
     Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::{Location, Patience};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_change_that_was_begun_and_is_written_down_no_more_is_not_taken_for_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::from(&*folder.path().join("lake").to_string_lossy());
+        let patience = Patience::silent("test", Duration::from_secs(60));
+        let lake = Lake::open_or_create(&location, &patience).await.unwrap();
+        let _lock = lake.lock(&patience).await.unwrap();
+        let change = || {
+            let mut change = Transaction::default();
+            change.tables.insert("rejects".to_owned(), Change::default());
+            change
+        };
+        change().commit(&lake).await.unwrap();
+        let mut begun = change();
+        begun.write_down(&lake).await.unwrap();
+        begun.commit_one(&lake, "rejects").await.unwrap();
+        std::fs::remove_file(lake.root().join("_calltrail/intent.json")).unwrap();
+        assert!(matches!(change().commit(&lake).await, Err(LakeError::Chain(_))));
+        assert!(super::begun(&lake.store).unwrap().is_none(), "nothing of the refused change is written down");
+    }
 }

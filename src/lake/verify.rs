@@ -82,6 +82,8 @@ struct Checker {
     /// Last version of each table.
     versions: HashMap<String, i64>,
     problems: Vec<Problem>,
+    /// Files that a change found to be other than an earlier one had left them.
+    found_changed: Vec<Problem>,
     /// The chain cannot be followed to its end.
     is_broken: bool,
     /// A commit is not what it was: its data files are not known.
@@ -120,6 +122,9 @@ impl Checker {
             self.unknown(store, files, begun.is_some(), pending);
             self.overtaken(store);
         }
+        let found_changed = std::mem::take(&mut self.found_changed);
+        self.problems.retain(|problem| !found_changed.iter().any(|found| found.file == problem.file));
+        self.problems.extend(found_changed);
         self.witnessed(options);
         self.problems.sort_by_key(|problem| problem.change.unwrap_or(i64::MAX));
         let Self { mut report, problems, .. } = self;
@@ -211,6 +216,12 @@ impl Checker {
     /// Takes in what a change wrote.
     fn apply(&mut self, store: &Store, link: &Link) {
         let number = link.number;
+        for (path, found) in &link.changed {
+            let Some(expected) = self.expected.get(path) else { continue };
+            let found = found.as_ref().map_or_else(|| GONE.to_owned(), ToString::to_string);
+            let found = format!("{found}, when change {number} replaced or removed it");
+            self.found_changed.push(Problem::new(expected.change, path, &expected.digest, found));
+        }
         let (commits, others): (Vec<_>, Vec<_>) = link.files.iter().partition(|(path, _)| commit_of(path).is_some());
         for (path, digest) in others.into_iter().chain(commits.iter().copied()) {
             let is_inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));

@@ -369,6 +369,8 @@ mod tests {
         }
         let texts = |values: Vec<Option<&str>>| Arc::new(StringArray::from(values)) as ArrayRef;
         let alerts = RecordBatch::try_from_iter_with_nullable([
+            ("alert_id", texts(vec![Some("a"); 5]), true),
+            ("delivery", texts(vec![None; 5]), true),
             ("session_id", texts(alerts.iter().map(|alert| alert.0).collect()), true),
             ("level", texts(alerts.iter().map(|alert| Some(alert.1)).collect()), true),
             ("suppressed_by", texts(alerts.iter().map(|alert| alert.2).collect()), true),
@@ -378,8 +380,14 @@ mod tests {
         .expect("columns of one length");
         let calls = MemTable::try_new(calls_schema(), vec![vec![calls.finish().expect("a batch")]]).expect("a table");
         let alerts = MemTable::try_new(alerts.schema(), vec![vec![alerts]]).expect("a table");
-        let tables: Vec<(String, Arc<dyn TableProvider>)> =
-            vec![("calls".to_owned(), Arc::new(calls)), ("alerts".to_owned(), Arc::new(alerts))];
+        // The view `alerts` is made of both.
+        let deliveries = crate::lake::tables::table("deliveries").expect("a table").schema();
+        let deliveries = MemTable::try_new(deliveries, vec![vec![]]).expect("a table");
+        let tables: Vec<(String, Arc<dyn TableProvider>)> = vec![
+            ("calls".to_owned(), Arc::new(calls)),
+            ("alerts".to_owned(), Arc::new(alerts)),
+            ("deliveries".to_owned(), Arc::new(deliveries)),
+        ];
         let session = Session::new(tables, SessionOptions::default()).await.expect("a session");
         let found = alerted(&session).await.expect("sessions");
         assert_eq!(found, HashSet::from(["s0", "s1", "s2"].map(str::to_owned)));

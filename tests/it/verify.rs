@@ -327,3 +327,32 @@ fn signatures_of_mcp_audit_are_judged_when_a_key_is_given() {
     let none = other.ingest([&log])["signatures"]["verified"].clone();
     assert_eq!((none, other.one(wrong)), (0.into(), Value::Null), "no key, no verdict");
 }
+
+/// The trace of a file that was changed must not leave the lake with the file.
+#[test]
+fn what_was_changed_before_it_was_replaced_or_removed_is_named_afterwards() {
+    let place = crate::keep::scattered();
+    let data: Vec<_> = names(&place.lake()).into_iter().filter(|name| name.starts_with("calls/day=")).collect();
+    let day = |name: &str| name.rsplit_once('/').map(|(day, _)| day.to_owned());
+    let pair = data.windows(2).find(|pair| day(&pair[0]) == day(&pair[1])).expect("two files of one day");
+    std::fs::copy(place.lake().join(&pair[1]), place.lake().join(&pair[0])).expect("copied");
+    place.run(0, ["lake", "compact", "--vacuum-older-than", "0s"]);
+    assert!(!place.lake().join(&pair[0]).exists(), "vacuumed");
+    let problem = named(&place.lake(), "a file that was changed and merged");
+    assert_eq!(problem.file, pair[0]);
+    assert!(problem.found.contains("when change"), "{problem:?}");
+
+    let place = crate::keep::scattered();
+    let state = "_calltrail/state.zst";
+    std::fs::remove_file(place.lake().join(state)).expect("removed");
+    place.ingest([place.write(
+        "more.jsonl",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"x\"}}\n",
+    )]);
+    let problem = named(&place.lake(), "a state that was removed before it was replaced");
+    assert_eq!(
+        (problem.file.as_str(), problem.found.starts_with("no such file, when change")),
+        (state, true),
+        "{problem:?}"
+    );
+}
