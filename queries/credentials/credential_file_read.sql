@@ -46,7 +46,7 @@ command AS (
                                           || '\s([^|;&<>`$()"\\]|\$[A-Za-z{])*', '\1', 'g') END AS rest
     FROM (SELECT call_id, text,
                  CASE WHEN regexp_like(regexp_replace(outward, '\$\{?(HOME|USER|PWD)\b', '', 'g'), '\$\{?[A-Za-z_]') THEN outward
-                      ELSE regexp_replace(outward, '(^|[";&|(]\s*|\b(env|export|sudo)\s+)([A-Za-z_]\w*=\S*(\s+|$))+', '\1', 'g') END AS used
+                      ELSE regexp_replace(outward, '(^|[";&|(]\s*|\b(env|export|sudo)\s+)([A-Za-z_]\w*=[^\s(]*(\s+|$))+', '\1', 'g') END AS used
           FROM (SELECT call_id, text,
                        regexp_replace(regexp_replace(regexp_replace(regexp_replace(text, '[^\s|;&"]+\.pub\b|\bsigningkey\s+[^\s|;&"]+', '', 'g'), '>>?\s*[^\s|;&<>"]+|\btee\s+(-a\s+)?[^\s|;&<>"]+', '', 'g'),
                            '\s--?(private-key|key-file|keyfile|kubeconfig|key|identity|identity-file|identityfile|cert|client-key|client-certificate|ssh-key|sshkey|ssh-key-file|ssh-private-key|defaults-(?:extra-)?file|env-file|netrc-file|var-file)[=\s]+[^\s|;&"]+', ' ', 'gi'),
