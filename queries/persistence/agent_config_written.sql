@@ -51,7 +51,7 @@ judged AS (
                OR has_marker(markers, 'override_phrase', 'argument') OR has_marker(markers, 'hidden_unicode', 'argument')
                OR has_marker(markers, 'pseudo_tag', 'argument') OR has_marker(markers, 'chat_template', 'argument') AS adds_power,
            -- As its maker's page says it: one server, by name, at an https address or out of a package.
-           regexp_like(file, '\smcp\s+add\s') AND regexp_like(arguments, '\smcp\s+add\s+(-{1,2}[\w-]+([=\s]+(http|sse|stdio|user|project|local))?\s+)*[\w.-]+\s+([''\\]*https://[a-z][\w.-]*\.[a-z]{2,}[\w./-]*|--\s+(npx|uvx|docker)\s)')
+           regexp_like(file, '\smcp\s+add\s') AND regexp_like(arguments, '\smcp\s+add\s+(-{1,2}[\w-]+([=\s]+(http|sse|stdio|user|project|local))?\s+)*[\w.-]+\s+([''\\]*https://[a-z][\w.-]*\.[a-z]{2,}[\w./-]*|(--\s+)?(npx|uvx|docker)\s)')
                AND NOT regexp_like(arguments, 'bypassPermissions|autoApprove|alwaysAllow|enableAllProjectMcpServers|dangerously|\byolo\b|PreToolUse|PostToolUse|SessionStart|\bcurl\s|\bwget\s|\bsh\s+-c|ngrok|trycloudflare', 'i') AS usual
     FROM written
     -- Memory and notes that clients keep below their own folder are no configuration.
