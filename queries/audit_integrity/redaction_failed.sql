@@ -7,13 +7,13 @@
 --   reads them too. (What CallTrail stores has only fingerprints of them.)
 --   high: a secret stands in a payload in which another value was masked, so that the redaction has looked at it and missed. medium: the same
 --   kind of log, server and origin masks or withholds payloads elsewhere. Logs that redact nothing claim nothing: no finding.
---   A mask is [REDACTED], <redacted>, ***, xxxxx and the like in place of a value. One finding per kind of log and server.
+--   A mask is [REDACTED], <redacted>, ***, xxxxx and the like in place of a value; one that shows the last signs (****7QX) is the tool's own way of printing a key. One finding per kind of log and server.
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp08", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0055", "attack.T1552.001"]
 -- falsepositives = ["examples of tokens in documentation that the agent read"]
 -- window = "24h"
 -- needs = ["arguments|results"]
--- params = { mask = '"[^"]*(\[(redacted|masked|filtered|removed|hidden|scrubbed)[^"\]]*\]|<(redacted|masked|filtered|removed|hidden)[^">]*>|\*{3,}|[xX]{6,}|•{3,})[^"]*"' }
+-- params = { mask = '"[^"]*(\[(redacted|masked|filtered|removed|hidden|scrubbed)[^"\]]*\]|<(redacted|masked|filtered|removed|hidden)[^">]*>|\*{3,}([^\w*]|$)|[xX]{6,}(\W|$)|•{3,}([^\w•]|$))' }
 WITH leaked AS (
     SELECT call_id, min(origin) AS origin, min(value) AS secret, count(DISTINCT value) AS secrets FROM observables WHERE type = 'secret' GROUP BY call_id
 ),

@@ -5,8 +5,8 @@
 -- description = """
 --   A tool that reads, runs commands or sends, or a resources/read, was given the path of a file that holds credentials.
 --   high: a file of the user or the machine (a dot folder of a home folder, /etc, /proc, a path that climbs out), a tool that sends
---   it out, or three and more such files in one session. medium: a file inside a project, such as .env.
---   low: the attempt failed or was denied. One level less when the user named the file. Paths that only stand in a text, and tools
+--   it out, or three and more such files in one session. medium: a file inside a project, such as .env, and untrusted content was read before in the session or the log holds a request that does not name it.
+--   low: so without either, which is what a project's agent does every day; or the attempt failed or was denied. One level less when the user named the file. Paths that only stand in a text, and tools
 --   that only write, do not count. Nor does a command that only uses the file (ssh -i, --kubeconfig, a variable put before a
 --   command), looks at its name, mode or size (ls, stat, chmod, ssh-keygen), removes it or writes it, unless a secret is in its
 --   result. Needs argument paths, no results.
@@ -16,7 +16,7 @@
 -- window = "24h"
 -- params = { harvest = 3, max_bytes = 4096, max_text = 65536 }
 -- needs = ["arguments"]
--- helps = ["prompts"]
+-- helps = ["durations", "prompts"]
 WITH whole AS (                  -- arguments that are a path, also a bare file name, which no observable is made of
     SELECT call_id, path FROM (
         SELECT call_id, arguments, unnest(CASE WHEN method = 'resources/read' THEN make_array(regexp_replace(mcp_resource_uri, '^file://', ''))
@@ -46,11 +46,11 @@ command AS (
                                           || '\s([^|;&<>`$()"\\]|\$[A-Za-z{])*', '\1', 'g') END AS rest
     FROM (SELECT call_id, text,
                  CASE WHEN regexp_like(regexp_replace(outward, '\$\{?(HOME|USER|PWD)\b', '', 'g'), '\$\{?[A-Za-z_]') THEN outward
-                      ELSE regexp_replace(outward, '(^|[";&|(]\s*|\b(env|export|sudo)\s+)([A-Za-z_]\w*=\S*(\s+|$))+', '\1', 'g') END AS used
+                      ELSE regexp_replace(outward, '(^|[";&|(]\s*|\b(env|export|sudo)\s+)([A-Za-z_]\w*=[^\s(]*(\s+|$))+', '\1', 'g') END AS used
           FROM (SELECT call_id, text,
                        regexp_replace(regexp_replace(regexp_replace(regexp_replace(text, '[^\s|;&"]+\.pub\b|\bsigningkey\s+[^\s|;&"]+', '', 'g'), '>>?\s*[^\s|;&<>"]+|\btee\s+(-a\s+)?[^\s|;&<>"]+', '', 'g'),
                            '\s--?(private-key|key-file|keyfile|kubeconfig|key|identity|identity-file|identityfile|cert|client-key|client-certificate|ssh-key|sshkey|ssh-key-file|ssh-private-key|defaults-(?:extra-)?file|env-file|netrc-file|var-file)[=\s]+[^\s|;&"]+', ' ', 'gi'),
-                           '\b(ssh|scp|sftp|mosh|autossh|sshfs|ssh-copy-id)\b([^|;&"]*?)\s-(i\s*|o\s*IdentityFile[=\s])[^\s|;&"]+', '\1\2', 'g') AS outward
+                           '\b(ssh|scp|sftp|mosh|autossh|sshfs|ssh-copy-id)\b([^|;&"]*?)\s-(i\s*|o\s*IdentityFile[=\s])[^\s|;&"]+|\bIdentityFile\s+[^\s|;&"]+', '\1\2', 'g') AS outward
                 FROM (SELECT c.call_id, regexp_replace(replace(replace(replace(c.arguments, '\"', ''), '\n', ' ; '), '\t', ' '), '''', '', 'g') AS text
                       FROM calls c JOIN (SELECT DISTINCT call_id FROM mentioned) m ON m.call_id = c.call_id
                       WHERE c.event_kind = 'call' AND has_capability(c.capabilities, 'executes') AND c.arguments_bytes <= $max_text)))
@@ -90,11 +90,19 @@ read AS (
     JOIN calls c ON c.call_id = n.call_id
     WHERE c.event_kind = 'call' AND (NOT n.in_text OR has_capability(c.capabilities, 'executes'))
 ),
+untrusted AS (
+    SELECT session_id, min(coalesce(time_end, time)) AS since
+    FROM calls
+    WHERE event_kind = 'call' AND outcome = 'success' AND has_capability(capabilities, 'reads_untrusted')
+    GROUP BY session_id
+),
 asked AS (
     SELECT r.call_id, r.path, min(r.session_id) AS session_id, min(r.agent) AS agent, min(r.server) AS server, min(r.tool) AS tool,
            min(r.time) AS time, min(r.outcome) AS outcome,
-           greatest(1, max(r.grade) - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END) AS grade, count(q.session_id) > 0 AS asked
+           greatest(1, max(r.grade) - CASE WHEN count(q.session_id) > 0 OR (max(r.grade) = 2 AND NOT coalesce(bool_or(u.since < r.time), false) AND NOT bool_or(a.session_id IS NOT NULL)) THEN 1 ELSE 0 END) AS grade, count(q.session_id) > 0 AS asked
     FROM read r
+    LEFT JOIN untrusted u ON u.session_id = r.session_id
+    LEFT JOIN (SELECT DISTINCT session_id FROM prompts) a ON a.session_id = r.session_id
     LEFT JOIN prompts q ON q.session_id = r.session_id AND q.time <= r.time
          AND strpos(q.text, nullif(regexp_replace(rtrim(r.path, '/\'), '^.*[/\\]', ''), '')) > 0
     GROUP BY r.call_id, r.path

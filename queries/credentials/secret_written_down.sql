@@ -5,7 +5,8 @@
 -- description = """
 --   A secret stands in the arguments of a call that keeps or shows what it is given: code or a file that is committed, a page, ticket, comment, chat, a memory, or a command line that ends in shell
 --   histories and process lists.
---   high: it goes to a repository, page, ticket, chat or mail, and came out of a result. medium: it goes there and did not, or into a memory. low: into a local file or a command, or it is only what a link is signed with that is made
+--   high: it goes to a repository, page, ticket, chat or mail, and came out of a result. medium: it goes there and did not, or into a memory, or it came out of a result and a statement puts it into a table
+--   that is not one of keys. low: into a local file or a command, or it is only what a link is signed with that is made
 --   for handing on (signed download, share, invitation).
 --   Arguments that are named for a credential (token, password, Authorization) of tools that need one are its proper place. From one server to another: secret_across_servers.
 --   """
@@ -26,7 +27,9 @@ kept AS (
     SELECT d.call_id, d.session_id, d.secret, d.time, d.only_link, c.agent, c.server, c.tool,
            has_capability(c.capabilities, 'executes') AS command,
            has_capability(c.capabilities, 'egress') AND NOT has_capability(c.capabilities, 'executes') AS shown,
-           coalesce(regexp_like(c.tool, 'memor|remember|observation|entit|knowledge|note', 'i'), false) AS memory
+           coalesce(regexp_like(c.tool, 'memor|remember|observation|entit|knowledge|note', 'i'), false) AS memory,
+           coalesce(NOT has_capability(c.capabilities, 'executes') AND regexp_like(c.arguments, '\b(insert\s+into|update)\s+[\w."`\\]+[^;]*\[secret:', 'i')
+                    AND NOT regexp_like(c.arguments, '\b(insert\s+into|update)\s+[\w."`\\]*(key|token|secret|credential|config|setting|integration|vault|auth|user|account)', 'i'), false) AS into_table
     FROM carried d
     JOIN calls c ON c.call_id = d.call_id
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
@@ -38,14 +41,14 @@ kept AS (
 ),
 traced AS (
     SELECT k.call_id, min(k.session_id) AS session_id, min(k.secret) AS secret, min(k.time) AS time, min(k.agent) AS agent, min(k.server) AS server, min(k.tool) AS tool,
-           bool_or(k.only_link) AS only_link, bool_or(k.command) AS command, bool_or(k.shown) AS shown, bool_or(k.memory) AS memory,
+           bool_or(k.only_link) AS only_link, bool_or(k.command) AS command, bool_or(k.shown) AS shown, bool_or(k.memory) AS memory, bool_or(k.into_table) AS into_table,
            first_value(named_struct('id', r.call_id, 'at', r.time) ORDER BY r.time, r.call_id) FILTER (WHERE r.call_id IS NOT NULL) AS source
     FROM kept k
     LEFT JOIN observables r ON r.type = 'secret' AND r.origin = 'result' AND r.session_id = k.session_id AND r.value = k.secret AND r.time < k.time
     GROUP BY k.call_id
 ),
 graded AS (
-    SELECT *, CASE WHEN only_link THEN 1 WHEN shown THEN CASE WHEN source IS NOT NULL THEN 3 ELSE 2 END WHEN memory THEN 2 ELSE 1 END AS grade FROM traced
+    SELECT *, CASE WHEN only_link THEN 1 WHEN shown THEN CASE WHEN source IS NOT NULL THEN 3 ELSE 2 END WHEN memory OR (into_table AND source IS NOT NULL) THEN 2 ELSE 1 END AS grade FROM traced
 ),
 evidence AS (
     SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(server) AS server, min(tool) AS tool, min(secret) AS secret, bool_or(command AND NOT shown) AS command

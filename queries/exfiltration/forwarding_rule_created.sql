@@ -5,8 +5,8 @@
 -- description = """
 --   A call created a rule, filter, delegate or forwarding address by which mail or messages go to an address by themselves, or hides what comes in (delete, mark as read, archive at once).
 --   A forwarding key with an address in the arguments of a tool that writes suffices, whatever the tool is called.
---   high: an address outside the user's own domain that the user did not name. medium: a rule that hides messages, an address of the own domain, or the log does not show the address.
---   low: the user named the address. The own domain is that of the user or of earlier senders of the session, where the log has one. Needs arguments for the address; one that is only a criterion (from, to, subject) is none.
+--   high: an address outside the user's own domain that the user did not name. medium: a rule that hides messages, or the log does not show the address.
+--   low: the user named the address, or it is one of the own domain (cover for a colleague). The own domain is that of the user or of earlier senders of the session, where the log has one. Needs arguments for the address; one that is only a criterion (from, to, subject) is none.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1114.003", "attack.T1564.008", "attack.T1098.002"]
 -- falsepositives = ["holiday cover that the user sets up, where the log holds no prompts"]
@@ -21,14 +21,14 @@ WITH rules AS (
     FROM (SELECT *,
                  -- A key that says so, with an address, in what is written, whatever the tool's name. One message that is handed on is none.
                  coalesce(array_has_any(capabilities, make_array('writes', 'credentials')) AND arguments_bytes <= $max_bytes
-                          AND regexp_like(arguments, '"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*)?"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
+                          AND regexp_like(arguments, '"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*){0,2}"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
                           AND NOT regexp_like(arguments, '"(message|mail|e_?mail|thread|msg)_?ids?"\s*:', 'i')
                           AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i'), false) AS by_key
           FROM (SELECT call_id, session_id, agent, server, tool, time, user_email, user_id, capabilities, arguments_bytes,
                        CASE WHEN has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes THEN command_text(arguments) ELSE arguments END AS arguments
                 FROM calls
                 WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')))
-    WHERE (by_key OR regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?\w*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')
+    WHERE (by_key OR regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?[\w-]*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')
            OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(New-InboxRule|Set-Mailbox\b[^|;"]*Forwarding|Add-MailboxPermission|gam\s[^|;"]*(forward|filter|delegate))|>\s*~/\.forward\b', 'i')))
       -- Rules of a mailbox, by the server's or tool's name or by what they look at.
       AND (by_key OR has_capability(capabilities, 'executes') OR regexp_like(concat_ws(' ', server, tool), 'mail|outlook|exchange|imap|inbox|office|m365|o365|graph|workspace|google|forward|delegat|send_?as|messag', 'i')
@@ -39,7 +39,7 @@ aimed AS (
     SELECT r.*, lower(o.value) AS address
     FROM rules r LEFT JOIN observables o ON o.call_id = r.call_id AND o.origin = 'argument' AND o.type = 'email'
          -- An address that the rule only looks at is no target.
-         AND NOT (regexp_like(o.path, '(^|/)(criteri\w*|conditions?|match\w*|when|if|query|exceptions?)(/|$)|(^|/)(from|sender|from_?address|sender_?address|subject|has_?the_?words?)(/\d+)?$', 'i')
+         AND NOT (regexp_like(o.path, '(^|/)(criteri\w*|conditions?|match\w*|when|if|query|exceptions?)(/|$)|(^|/)(from|sender|from_?address|sender_?address|subject|has_?the_?words?|user_?(id|key)|mailbox)(/\d+)?$', 'i')
                   OR (regexp_like(o.path, '(^|/)to(/\d+)?$', 'i') AND NOT regexp_like(concat_ws(' ', r.tool, o.path), 'forward|redirect|delegat|send_?as', 'i')))
 ),
 own AS (                         -- domains that the session's user writes from
@@ -59,7 +59,8 @@ asked AS (
 graded AS (
     SELECT *, CASE WHEN asked THEN 1
                    WHEN forwards AND address <> '' AND NOT inside THEN 3
-                   WHEN hides OR (forwards AND (address <> '' OR unlogged)) THEN 2
+                   WHEN hides OR (forwards AND unlogged) THEN 2
+                   WHEN forwards AND address <> '' THEN 1
                    ELSE 0 END AS grade
     FROM asked
 )

@@ -6,7 +6,7 @@
 --   A Markdown or HTML image whose address has a long query stands in what the agent writes, or in a result from outside: whoever shows the text fetches the address and
 --   so sends the data, without a click.
 --   high: the agent wrote it to a place that shows it (issue, page, chat, mail) and untrusted content was read before. medium: it wrote it elsewhere or nothing untrusted
---   was read. low: it only stands in a result.
+--   was read. low: it only stands in a result, or the agent wrote it as a result of the session had it, letter by letter: then it carries nothing of the agent's.
 --   Badges and images without a query are none.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp06", "owasp.asi02", "atlas.AML.T0077", "atlas.AML.T0086", "attack.T1567"]
@@ -30,9 +30,17 @@ untrusted AS (
     WHERE event_kind = 'call' AND outcome = 'success' AND has_capability(capabilities, 'reads_untrusted')
     GROUP BY session_id
 ),
+copied AS (                      -- addresses with a query, all of which a result had before
+    SELECT o.call_id
+    FROM observables o
+    LEFT JOIN observables r ON r.session_id = o.session_id AND r.value = o.value AND r.origin = 'result' AND r.type = 'url' AND r.time < o.time
+    WHERE o.origin = 'argument' AND o.type = 'url' AND strpos(o.value, '?') > 0 AND o.call_id IN (SELECT call_id FROM seen WHERE written)
+    GROUP BY o.call_id
+    HAVING count(DISTINCT o.value) = count(DISTINCT r.value)
+),
 graded AS (
-    SELECT s.*, CASE WHEN s.written THEN CASE WHEN s.shown AND coalesce(u.since < s.time, false) THEN 3 ELSE 2 END WHEN s.from_outside THEN 1 ELSE 0 END AS grade
-    FROM seen s LEFT JOIN untrusted u ON u.session_id = s.session_id
+    SELECT s.*, CASE WHEN s.written AND k.call_id IS NOT NULL THEN 1 WHEN s.written THEN CASE WHEN s.shown AND coalesce(u.since < s.time, false) THEN 3 ELSE 2 END WHEN s.from_outside THEN 1 ELSE 0 END AS grade
+    FROM seen s LEFT JOIN untrusted u ON u.session_id = s.session_id LEFT JOIN copied k ON k.call_id = s.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
        CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,

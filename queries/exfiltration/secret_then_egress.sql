@@ -11,7 +11,7 @@
 --   Commands send that upload, post, copy or push to another place, whatever their tool is called; high as well: the file with the credentials is what they send.
 --   A key that is used at the site that issued it is low.
 --   Where the log holds both the secret and the whole payload, a payload without it counts only if it is encoded or large (low).
---   Links made for handing on (signed downloads, shares, invitations), internal destinations, destinations in use before the secret was read (of a page that was merely read: for reading again) and example keys on public pages are left out.
+--   Links made for handing on (signed downloads, shares, invitations), internal destinations (also the page of the own machine that a form stands on), destinations in use before the secret was read (of a page that was merely read: for reading again) and example keys on public pages are left out.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp01", "owasp.asi02", "atlas.AML.T0086", "attack.T1567"]
 -- falsepositives = ["deploy jobs that publish with a token they read", "a key used against the service that issued it", "an agent that reads .env and then looks something up (low)"]
@@ -121,9 +121,16 @@ judged AS (
            coalesce(bool_and(whole_internal), bool_and(internal), false) AS internal, coalesce(min(whole_place), min(place)) AS place
     FROM once GROUP BY session_id, source_id, sink_id
 ),
+own_page AS (                    -- what is typed into a page of the own machine or network does not leave it
+    SELECT k.call_id
+    FROM calls k JOIN observables p ON p.session_id = k.session_id AND p.server = k.server AND p.time < k.time
+    WHERE k.call_id IN (SELECT sink_id FROM judged WHERE same_secret AND regexp_like(sink, 'fill|type|form|input|press', 'i')) AND p.origin = 'argument' AND p.type = 'url'
+    GROUP BY k.call_id
+    HAVING coalesce(last_value(is_internal_address(p.value) ORDER BY p.time), false)
+),
 external AS (
     SELECT * FROM judged
-    WHERE NOT internal
+    WHERE NOT internal AND sink_id NOT IN (SELECT call_id FROM own_page)
       AND (sends OR goes_to_url)                       -- a page can be fetched with data in its address
       AND (NOT command OR place IS NOT NULL OR same_file)           -- most commands send nothing
       AND (same_secret OR same_file OR shared >= 2 OR (NOT from_outside AND sink_time <= known_at + CAST($within AS INTERVAL)))

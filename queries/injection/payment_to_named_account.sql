@@ -7,7 +7,7 @@
 --   result had it before.
 --   high: the log holds the user's prompts, and they neither name the recipient nor speak of paying. medium: there are no prompts, or they speak of paying but the sum too came from that result only.
 --   low: the user asked for a payment, and a document or page names where to (the usual bill). The agent's earlier payments to the recipient within the window make it nothing.
---   A payment that was denied or failed counts one level less. Needs payloads.
+--   What a tool moves without a number in its arguments (files, ownership, a call) is no money. A payment that was denied or failed counts one level less. Needs payloads.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0048.000", "atlas.AML.T0051.001", "attack.T1657"]
 -- falsepositives = ["paying a bill whose page names the account, where the log holds no prompts"]
@@ -39,6 +39,7 @@ asked AS (
     JOIN calls c ON c.call_id = n.sink_call_id
     LEFT JOIN prompts q ON q.session_id = n.session_id AND q.time <= n.time
     WHERE b.before = 0 AND NOT coalesce(n.user_named, false)
+      AND NOT (regexp_like(n.tool, 'transfer|send|move', 'i') AND NOT regexp_like(c.arguments, '[:\[,]\s*"?[^\s"\w]{0,3}\d[\d.,_]*(\s*[a-z$€£]{1,4})?"?\s*[,}\]]', 'i'))
     GROUP BY n.sink_call_id
 ),
 graded AS (

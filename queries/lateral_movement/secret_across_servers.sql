@@ -7,7 +7,8 @@
 --   another server of the same session: credential relay, or a secret on its way out.
 --   high: it came out of a result and goes to a tool that can send data out. medium: it came out of a result, or it was given to
 --   one server and then to a tool of another one that can send data out. low: given to two servers, or handed out by a tool whose
---   work is to hand out credentials. A secret that the user typed into the prompt counts one level less.
+--   work is to hand out credentials, or put into the file where such things lie (.env). A secret that the user typed into the prompt counts one level less.
+--   What is typed into a page of the own machine or network (a login that is tested) goes to no other server.
 --   A link that is made for handing on (signed download, share, invitation) is none. Two aliases of one server (same serverInfo name) are one server. Needs no stored payload, only fingerprints.
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0091.000", "atlas.AML.T0086", "attack.T1550.001"]
@@ -36,14 +37,28 @@ moved AS (
     FROM seen
     WINDOW first AS (PARTITION BY session_id, secret ORDER BY seen_at, place_in_file, origin DESC, call_id)
 ),
+place AS (                       -- the file of a writing tool in which secrets customarily lie
+    SELECT DISTINCT call_id FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value) AND regexp_like(path, '(path|file|file_?name|uri|target)$', 'i')
+),
+own_page AS (                    -- the page that is open is one of the own machine or network
+    SELECT k.call_id
+    FROM (SELECT DISTINCT call_id, session_id, server, time FROM moved WHERE origin = 'argument' AND regexp_like(tool, 'fill|type|form|input|press', 'i')) k
+    JOIN observables p ON p.session_id = k.session_id AND p.server = k.server AND p.time < k.time
+    WHERE p.origin = 'argument' AND p.type = 'url'
+    GROUP BY k.call_id
+    HAVING coalesce(last_value(is_internal_address(p.value) ORDER BY p.time), false)
+),
 handed AS (
     SELECT m.*,
+           CASE WHEN f.call_id IS NOT NULL AND NOT array_has_any(m.capabilities, make_array('egress', 'executes')) THEN -1 ELSE 0 END +
            CASE WHEN from_origin = 'result' THEN 2 ELSE 1 END
            + CASE WHEN has_capability(capabilities, 'egress') AND NOT has_capability(capabilities, 'executes') THEN 1 ELSE 0 END
            - CASE WHEN from_origin = 'result' AND has_capability(from_capabilities, 'credentials')
                        AND NOT has_capability(capabilities, 'egress') THEN 1 ELSE 0 END AS grade
     FROM moved m
-    WHERE origin = 'argument' AND server <> from_server
+    LEFT JOIN place f ON f.call_id = m.call_id
+    LEFT JOIN own_page w ON w.call_id = m.call_id
+    WHERE w.call_id IS NULL AND origin = 'argument' AND server <> from_server
       AND (server_info_name IS NULL OR from_info IS NULL OR server_info_name <> from_info)
       AND (seen_at > from_seen_at OR (seen_at = from_seen_at AND source_file = from_file AND place_in_file > from_place))
       AND seen_at <= from_seen_at + CAST($within AS INTERVAL)

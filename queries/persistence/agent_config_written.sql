@@ -6,14 +6,14 @@
 --   A tool wrote a file from which agents take servers, permissions, hooks or standing instructions: .mcp.json, the configuration of
 --   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files; or ran an agent's own command that adds a server (`mcp add`).
 --   high: the written text adds a server command, a hook, an approval bypass or an instruction marker, and nobody asked for the file.
---   medium: a file that configures servers or permissions. low: standing instructions only, or the attempt failed.
+--   medium: a file that configures servers or permissions, an agent's own command that adds a server at an https address or out of a package, or standing instructions into which text went that others wrote. low: standing instructions only, or the attempt failed.
 --   One level less when the user named the file. Reading such files is no finding here. A command counts when it writes (redirection,
 --   copy, in-place edit, heredoc); a path that is only mentioned in a text does not. Needs arguments, no results.
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp09", "owasp.asi04", "owasp.asi06", "atlas.AML.T0081", "atlas.AML.T0080", "attack.T1554"]
 -- falsepositives = ["setting up a server or the project's instructions on the user's request, where the log holds no prompts"]
 -- needs = ["argument_sizes", "arguments"]
--- helps = ["prompts"]
+-- helps = ["prompts", "results"]
 -- window = "1h"
 -- params = { max_bytes = 262144 }
 WITH written AS (
@@ -49,7 +49,10 @@ judged AS (
     SELECT *, regexp_like(file, '(mcp\.json|mcp\s+add|mcp_config|mcp_settings|claude_desktop_config|\.claude\.json|settings|config|hooks)') AS powers,
            coalesce(regexp_like(arguments, 'mcpServers|\smcp\s+add|\\?"command\\?"\s*:|\\?"hooks\\?"\s*:|PreToolUse|PostToolUse|SessionStart|bypassPermissions|autoApprove|alwaysAllow|enableAllProjectMcpServers|dangerously|\byolo\b', 'i'), false)
                OR has_marker(markers, 'override_phrase', 'argument') OR has_marker(markers, 'hidden_unicode', 'argument')
-               OR has_marker(markers, 'pseudo_tag', 'argument') OR has_marker(markers, 'chat_template', 'argument') AS adds_power
+               OR has_marker(markers, 'pseudo_tag', 'argument') OR has_marker(markers, 'chat_template', 'argument') AS adds_power,
+           -- As its maker's page says it: one server, by name, at an https address or out of a package.
+           regexp_like(file, '\smcp\s+add\s') AND regexp_like(arguments, '\smcp\s+add\s+(-{1,2}[\w-]+([=\s]+(http|sse|stdio|user|project|local))?\s+)*[\w.-]+\s+([''\\]*https://[a-z][\w.-]*\.[a-z]{2,}[\w./-]*|(--\s+)?(npx|uvx|docker)\s)')
+               AND NOT regexp_like(arguments, 'bypassPermissions|autoApprove|alwaysAllow|enableAllProjectMcpServers|dangerously|\byolo\b|PreToolUse|PostToolUse|SessionStart|\bcurl\s|\bwget\s|\bsh\s+-c|ngrok|trycloudflare', 'i') AS usual
     FROM written
     -- Memory and notes that clients keep below their own folder are no configuration.
     WHERE NOT regexp_like(file, '/(projects|todos|plans|memory|cache|logs?|shell-snapshots|statsig)/')
@@ -58,9 +61,11 @@ graded AS (
     SELECT j.call_id, min(j.session_id) AS session_id, min(j.agent) AS agent, min(j.server) AS server, min(j.tool) AS tool, min(j.time) AS time,
            min(j.file) AS file, bool_or(j.adds_power) AS adds_power,
            CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
-                WHEN bool_or(j.adds_power) THEN 3 WHEN bool_or(j.powers) THEN 2 ELSE 1 END
+                WHEN bool_or(j.adds_power AND NOT j.usual) THEN 3 WHEN bool_or(j.powers) OR count(f.sink_call_id) > 0 THEN 2 ELSE 1 END
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM judged j
+    LEFT JOIN (SELECT DISTINCT sink_call_id FROM flows
+               WHERE kind = 'content' AND bytes >= 40 AND sink_share >= 0.2 AND array_has_any(source_capabilities, make_array('reads_untrusted')) AND NOT coalesce(user_named, false)) f ON f.sink_call_id = j.call_id
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time
          AND (strpos(lower(q.text), lower(regexp_replace(j.file, '^.*/', ''))) > 0 OR (regexp_like(j.file, '\smcp\s+add') AND regexp_like(q.text, '\bmcp\b', 'i')))
     GROUP BY j.call_id

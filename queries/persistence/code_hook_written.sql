@@ -6,7 +6,8 @@
 --   A tool wrote a file that a build server or a colleague's machine runs without being asked: CI workflows, Git hooks and hook paths,
 --   editor tasks and dev container commands, install scripts of packages, pre-commit configuration.
 --   high: the written text reads secrets or talks to the network in a way that ships them, or fetches and runs code.
---   medium: a hook or workflow, and untrusted content was read before in the session. low: none was, or the attempt failed.
+--   medium: a hook or workflow, and untrusted content was read before in the session. low: none was, or the attempt failed; or nothing in the workflow talks to the network, and it uses only actions of the
+--   code host and the clouds, and no secret but the run's own token.
 --   One level less when the user spoke of the workflow, hook or pipeline, or wrote in another language than English, of which this cannot be told. Needs arguments, no results.
 --   """
 -- tags = ["owasp.mcp04", "owasp.mcp02", "owasp.asi04", "owasp.asi05", "atlas.AML.T0053", "attack.T1195.001", "attack.T1546"]
@@ -17,6 +18,10 @@
 -- params = { max_bytes = 262144 }
 WITH written AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
+           coalesce(regexp_like(arguments, '\.github[/\\]+workflows[/\\]') AND regexp_like(arguments, '\bruns-on:')
+                    AND NOT regexp_like(arguments, '\b(curl|wget|nc|ncat|ssh|scp|iwr|eval|base64|openssl|xxd)\b|https?://[^\s"\\]*[?=]|toJSON|self-hosted|write-all|pull_request_target|workflow_run|/dev/tcp|github\.event\.(issue|comment|pull_request)', 'i')
+                    AND regexp_count(arguments, '\buses:') = regexp_count(arguments, '\buses:\s*[''"\\]*((actions|github|docker|aws-actions|google-github-actions|azure|hashicorp)/|\./)')
+                    AND regexp_count(arguments, '\bsecrets\.') = regexp_count(arguments, '\bsecrets\.GITHUB_TOKEN\b'), false) AS tame,
            regexp_replace(arguments, '^.*?((\.github/(workflows|actions)/|\.git/hooks/|\.husky/|\.circleci/|\.buildkite/|\.gitlab-ci|Jenkinsfile|azure-pipelines|bitbucket-pipelines|\.travis\.yml|\.drone\.yml'
                           || '|\.pre-commit-config|\.vscode/tasks|\.devcontainer/|core\.(hooksPath|sshCommand|fsmonitor)|package\.json|scripts\.(pre|post)?install)[^\s"''\\|;&<>]*).*$', '\1', 's') AS file,
            coalesce(regexp_like(arguments, '\b(curl|wget|Invoke-WebRequest|iwr)\b[^\n]{0,300}(secrets\.|toJSON\(|\$\{?\{?\s*(secrets|env)\b|GITHUB_TOKEN|\$[A-Z_]*(TOKEN|KEY|SECRET|PASS)|printenv|\benv\b)'
@@ -55,7 +60,7 @@ graded AS (
     SELECT w.call_id, min(w.session_id) AS session_id, min(w.agent) AS agent, min(w.server) AS server, min(w.tool) AS tool, min(w.time) AS time,
            min(w.file) AS file, bool_or(w.ships) AS ships, coalesce(bool_or(u.since < w.time), false) AS after_untrusted,
            CASE WHEN min(w.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
-                WHEN bool_or(w.ships) THEN 3 WHEN bool_or(u.since < w.time) THEN 2 ELSE 1 END
+                WHEN bool_or(w.ships) THEN 3 WHEN bool_and(w.tame) THEN 1 WHEN bool_or(u.since < w.time) THEN 2 ELSE 1 END
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM written w
     LEFT JOIN untrusted u ON u.session_id = w.session_id

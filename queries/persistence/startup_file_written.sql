@@ -7,14 +7,14 @@
 --   Startup folders, rc scripts, the dynamic linker's preload list, sudoers, PAM, /usr/local/bin.
 --   high: such a place of the user or the machine. medium: a unit or profile inside a project or container tree, or a command that
 --   registers one (crontab, schtasks, systemctl enable, launchctl load, Run keys of the registry).
---   low: the attempt failed. One level less when the user named the means or spoke of when, two when the user named the file and what is written fetches nothing. Settings of systemd's own daemons
---   (journald.conf and the like) run nothing and are left out.
+--   low: the attempt failed; or all that goes into a shell profile is a search path, a tool's folder or its own hook (eval "$(starship init zsh)"). One level less when the user named the means or spoke of when, two when
+--   the user named the file and what is written fetches nothing; one less as well for a crontab whose line is seen and fetches, decodes and hides nothing, where the log holds no request and nothing untrusted was read before. Settings of systemd's own daemons (journald.conf and the like) run nothing and are left out.
 --   Needs arguments, no results. Where a command's text is not in the log, nothing is seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0112.000", "attack.T1546.004", "attack.T1547", "attack.T1543", "attack.T1053"]
 -- falsepositives = ["agents that set up machines", "installing a service on the user's request, where the log holds no prompts"]
 -- needs = ["argument_sizes", "arguments"]
--- helps = ["prompts"]
+-- helps = ["durations", "prompts"]
 -- window = "1h"
 -- params = { max_bytes = 262144 }
 WITH written AS (
@@ -44,23 +44,41 @@ placed AS (
            END AS place
     FROM written
 ),
+untrusted AS (
+    SELECT session_id, min(coalesce(time_end, time)) AS since
+    FROM calls
+    WHERE event_kind = 'call' AND outcome = 'success' AND has_capability(capabilities, 'reads_untrusted')
+    GROUP BY session_id
+),
+judged AS (
+    SELECT *,
+           regexp_like(written, '\b(curl|wget|nc|ncat|socat|iwr|irm|base64|xxd|openssl|python\d?\s+-c|perl\s+-e|node\s+-e|nohup|setsid|mkfifo)\b|/dev/(tcp|udp)/|/tmp/|/var/tmp/|/dev/shm/|https?://|PROMPT_COMMAND|LD_PRELOAD|BASH_ENV|NOPASSWD|/\.[\w-]+/\.|\$\(\s*(echo|printf|cat)\b|([*\d]\s+|ExecStart=)\S*/\.[\w-]+/', 'i') AS odd,
+           starts_with(place, 'crontab') AND regexp_like(written, '([*/\d,-]+\s+){5}[\w~$/.]') AS seen,
+           -- Each line that goes into a profile sets a search path or a tool's folder, or is the hook that tools ask for.
+           regexp_count(written, '>>?\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b')
+               = regexp_count(written, '\becho\s+[''"\\]*((export\s+)?([A-Z]+_(HOME|DIR|ROOT|PATH)|PATH|GOPATH|EDITOR|VISUAL|LANG)=[''"\\]*[\w$:/.~{}-]+|eval\s+[''"\\]*\$\([\w./~$-]+\s+(init|hook|shellenv|env|activate|completions?)\b[\w\s./=-]*\)|(source|\.)\s+[''"\\]*(<\([\w-]+\s+completions?\s+\w+\)|(~|\$HOME)/\.(cargo|nvm|sdkman|asdf|local|config|deno|bun|fzf)[\w./-]*))[''"\\]*\s*>>\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b')
+               AND regexp_like(written, '>>\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b') AND command AS plain
+    FROM placed
+    WHERE place IS NOT NULL
+),
 graded AS (
     SELECT p.call_id, min(p.session_id) AS session_id, min(p.agent) AS agent, min(p.server) AS server, min(p.tool) AS tool, min(p.time) AS time,
            min(p.place) AS place,
-           CASE WHEN min(p.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
+           CASE WHEN min(p.outcome) NOT IN ('success', 'unknown', 'no_response') OR bool_or(p.plain AND NOT p.odd) THEN 1
                 WHEN regexp_like(min(p.place), '^(crontab|schtasks|systemctl|launchctl|reg|New-Item)', 'i') THEN 2
                 WHEN regexp_like(min(p.place), '^([''"\\]*)(~|\$HOME|/root|/home/[^/]+|/Users/[^/]+)[/\\]+(\.|Library)|^/(etc|var|usr|Library)/|^[A-Za-z]:') THEN 3
                 ELSE 2 END
-           - CASE WHEN count(q.session_id) = 0 THEN 0
+           - CASE WHEN count(q.session_id) = 0 THEN CASE WHEN bool_and(p.seen AND NOT p.odd) AND NOT coalesce(bool_or(u.since < p.time), false) AND NOT bool_or(a.session_id IS NOT NULL) THEN 1 ELSE 0 END
                   -- The user named the file itself, and what is written neither fetches nor hides anything.
                   WHEN bool_or(strpos(lower(q.text), ltrim(lower(regexp_replace(p.place, '^.*[/\\]', '')), '.')) > 0)
                        AND NOT bool_or(regexp_like(p.written, '\b(curl|wget|nc|ncat|iwr|irm|base64|eval|xxd|python\d?\s+-c|perl\s+-e)\b|/dev/tcp|/tmp/|/var/tmp/|/dev/shm/|https?://', 'i')) THEN 2
                   ELSE 1 END AS grade
-    FROM placed p
+    FROM judged p
+    LEFT JOIN untrusted u ON u.session_id = p.session_id
+    LEFT JOIN (SELECT DISTINCT session_id FROM prompts) a ON a.session_id = p.session_id
     LEFT JOIN prompts q ON q.session_id = p.session_id AND q.time <= p.time
          AND (strpos(lower(q.text), lower(regexp_replace(p.place, '^.*[/\\.]', ''))) > 0
               OR regexp_like(q.text, '\b(cron(tab)?|systemd|launchd|autostart|startup|at boot|at login|service|profile|schedule[ds]?|(every|each) (night|day|hour|week|month|morning|evening|minute|\d+ \w+)|nightly|daily|hourly|weekly|monthly)\b', 'i'))
-    WHERE p.place IS NOT NULL
     GROUP BY p.call_id
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,

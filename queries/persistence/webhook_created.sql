@@ -6,17 +6,17 @@
 --   A call registered an address that from then on gets events by itself: webhooks of code hosts, payment and chat services, event
 --   subscriptions, streams, notification endpoints. Data flows on after the session has ended.
 --   high: only untrusted content of the session had named the host, or it is a bare IP address or a service for catching requests or
---   tunnelling. medium: a host that the session's arguments had not named before. low: a host that was in use, or the log does not hold the address.
+--   tunnelling. medium: a host that the session's arguments had not named before. low: a host that was in use or lies in the domain of the user's own address, or the log does not hold the address.
 --   One level less when the user named the host. Internal addresses and failed attempts are left out.
 --   """
 -- tags = ["owasp.mcp02", "owasp.mcp10", "owasp.asi02", "atlas.AML.T0081", "atlas.AML.T0086", "attack.T1567.004", "attack.T1546"]
 -- falsepositives = ["setting up an integration on the user's request, where the log holds no prompts"]
 -- needs = []
--- helps = ["arguments", "prompts", "results"]
+-- helps = ["arguments", "prompts", "results", "users"]
 -- window = "24h"
 WITH hooks AS (
-    SELECT call_id, session_id, agent, server, tool, time, arguments IS NULL AS unlogged
-    FROM (SELECT call_id, session_id, agent, server, tool, time, capabilities, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
+    SELECT call_id, session_id, agent, server, tool, time, registrable_domain(lower(split_part(mailbox, '@', 2))) AS own_domain, arguments IS NULL AS unlogged
+    FROM (SELECT call_id, session_id, agent, server, tool, time, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS mailbox, capabilities, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
     WHERE ((regexp_like(tool, 'web_?hook|event_?(subscription|destination|sink)|notification_?(channel|endpoint|config)|callback_?url|subscri(be|ption)', 'i')
@@ -32,7 +32,8 @@ aimed AS (
          AND NOT is_mention(o.path)
 ),
 used AS (                        -- did an argument name the host before?
-    SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, count(f.call_id) > 0 AS in_use
+    SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time,
+           count(f.call_id) > 0 OR coalesce(bool_or(registrable_domain(a.host) = a.own_domain), false) AS in_use
     FROM aimed a
     LEFT JOIN observables f ON f.session_id = a.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip') AND f.time < a.time
          AND CASE WHEN f.type = 'url' THEN host_of(f.value) ELSE lower(f.value) END = a.host

@@ -3,7 +3,7 @@
 -- level = "high"
 -- status = "stable"
 -- description = """
---   A parameter's name or description asks the model for what it knows and the tool does not need: the conversation, the system prompt, its reasoning, other
+--   A parameter's name or description, or what the tool's description says of it, asks the model for what it knows and the tool does not need: the conversation, the system prompt, its reasoning, other
 --   tools' results, keys, passwords, environment variables, contents of files; often optional and called note or context.
 --   high: asked for, and a call filled it. medium: asked for. low: only the name says so (context, reasoning), without a word on content, or no more than a
 --   summary or what is relevant is asked for, or the tool hands over to a person or calls a model.
@@ -16,10 +16,12 @@
 -- helps = ["arguments"]
 -- window = "7d"
 WITH properties AS (
-    SELECT server, tool, definition_hash, min(time) AS at, first_value(session_id ORDER BY time, definition_id) AS session_id, min(input_schema) AS schema
+    SELECT server, tool, definition_hash, min(time) AS at, first_value(session_id ORDER BY time, definition_id) AS session_id, min(input_schema) AS schema,
+           -- What the tool's own description wants to be put into a parameter.
+           min(regexp_match(description, '\b(?:put|pass|place|include|provide|paste|supply|insert|add|write)\b[^.]{0,160}?\b(?:conversation|chat history|system prompt|ssh|private key|api keys?|passwords?|credentials?|secrets?|environment variables?|id_rsa)\b[^.]{0,80}?\b(?:in|into|as|under)\s+(?:the\s+)?(?:parameter\s+|argument\s+|field\s+)?[`''"]?([\w-]+)', 'i')[1]) AS by_tool
     FROM tool_definitions
     WHERE NOT name_only AND length(input_schema) > 30
-      AND regexp_like(input_schema, 'conversation|chat|system.?prompt|context|history|reasoning|thought|transcript|api.?key|password|secret|credential|token|environment|\benv\b|ssh|file content|previous (messages|results?|tool)|side.?note|instructions', 'i')
+      AND regexp_like(concat_ws(' ', input_schema, description), 'conversation|chat|system.?prompt|context|history|reasoning|thought|transcript|api.?key|password|secret|credential|token|environment|\benv\b|ssh|file content|previous (messages|results?|tool)|side.?note|instructions', 'i')
       AND NOT regexp_like(tool, 'key|token|auth|login|sign_?in|password|secret|credential|vault|think|reason|memory|remember|summar|conversation|chat|message|thread|transcript|history|feedback|env', 'i')
     GROUP BY server, tool, definition_hash
 ),
@@ -53,6 +55,12 @@ found AS (
                       ELSE regexp_like(by_name, '^(system_?prompt|conversation(_?history|_?log)?|chat_?(history|log)|message_?history|env|ssh|private|master|session_?token|previous|tool_)', 'i') AND NOT regexp_like(by_name, 'context', 'i') AND NOT calls_model END AS plain
           FROM worded)
     WHERE parameter IS NOT NULL
+    UNION ALL
+    SELECT server, tool, definition_hash, at, session_id, schema, by_tool, true
+    FROM asked
+    WHERE strpos(schema, '"' || by_tool || '"') > 0
+      -- Its own login and its own input.
+      AND NOT regexp_like(by_tool, 'passw|passphrase|secret|key|token|credential|auth|login|config|contents?|file|source|code|text|data|input|body|prompt|messages?|query|path|url|env', 'i')
 ),
 filled AS (
     SELECT f.server, f.tool, f.definition_hash, min(f.at) AS at, min(f.session_id) AS session_id, min(f.parameter) AS parameter, bool_or(f.plain) AS plain, min(c.agent) AS agent,

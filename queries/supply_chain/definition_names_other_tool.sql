@@ -22,7 +22,7 @@ texts AS (
     SELECT server, tool, definition_hash, description, min(time) AS at, first_value(session_id ORDER BY time, definition_id) AS session_id
     FROM tool_definitions
     WHERE server IS NOT NULL AND length(description) >= 20
-      AND regexp_like(description, '\b(before|after|instead|rather than|when(ever)?|first|always|must|also|in addition|every time|prior to|replace[sd]?|recipient|forward|use|call|invoke)\b', 'i')
+      AND regexp_like(description, '\b(before|after|instead|rather than|when(ever)?|first|always|must|also|in addition|every time|prior to|replace[sd]?|recipient|bcc|forward|use|call|invoke|only (if|when)|needs?|requires?)\b', 'i')
     GROUP BY server, tool, definition_hash, description
 ),
 steers AS (
@@ -32,9 +32,9 @@ steers AS (
     FROM texts t
     JOIN named n ON n.server <> t.server AND strpos(t.description, n.tool) > 0
     -- As a word, and near a word that orders.
-    WHERE regexp_like(t.description, '\b(before|after|instead|rather than|when(ever)?|first|always|must|also|in addition|every time|prior to|replaces?|recipient|forward|use|call|calling|invoke)\b[^.]{0,80}\b'
+    WHERE regexp_like(t.description, '\b(before|after|instead|rather than|when(ever)?|first|always|must|also|in addition|every time|prior to|replaces?|recipient|forward|use|call|calling|invoke)\b([^.]|\.\w){0,80}\b'
                                      || regexp_replace(n.tool, '[^A-Za-z0-9_]', '.', 'g') || '\b|\b' || regexp_replace(n.tool, '[^A-Za-z0-9_]', '.', 'g')
-                                     || '\b[^.]{0,80}\b(before|after|instead|must|always|first|also|recipient|forward)\b', 'i')
+                                     || '\b([^.]|\.\w){0,80}\b(before|after|instead|must|always|first|also|recipient|b?cc|forward|only (if|when))\b', 'i')
       -- The own server has a tool of that name: that one is meant.
       AND NOT EXISTS (SELECT 1 FROM named o WHERE o.server = t.server AND o.tool = n.tool)
     GROUP BY t.server, t.tool, t.definition_hash
