@@ -354,8 +354,9 @@ mod tests {
                 ..Call::default()
             });
         }
-        // Session, level, suppression, calls.
-        let alerts: [(Option<&str>, &str, Option<&str>, &[&str]); 5] = [
+        /// Session, level, suppression, calls.
+        type Alert = (Option<&'static str>, &'static str, Option<&'static str>, &'static [&'static str]);
+        let alerts: [Alert; 5] = [
             (Some("s0"), "high", None, &["c0", "c5"]),
             (None, "medium", None, &["c1", "c2"]),
             (None, "low", None, &["c3"]),

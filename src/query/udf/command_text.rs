@@ -429,6 +429,7 @@ mod tests {
             assert!(text.contains(read) && is_kept, "{arguments} became {text}");
         }
         // What looks like text for people or for a file, and is run.
+        let remove = regex::Regex::new(r"\brm -rf /").expect("the pattern is well formed");
         for run in [
             r#"{"cmd":"echo 'set -e\nrm -rf /' | bash"}"#,
             r#"{"cmd":"echo 'set -e\nrm -rf /' 2>&1 \\\n | bash"}"#,
@@ -451,7 +452,7 @@ mod tests {
             r#"{"commands":["cat <<E > n.md\nx","rm -rf /\nE"]}"#,
         ] {
             let text = command_text(run);
-            assert!(regex::Regex::new(r"\brm -rf /").is_ok_and(|rm| rm.is_match(&text)), "{run} became {text}");
+            assert!(remove.is_match(&text), "{run} became {text}");
         }
         for same in ["", "{}", r#"{"cmd":"ls -l"}"#, r#"{"tags":["a","b"]}"#, r#"{"path":"C:/x"}"#] {
             assert_eq!(command_text(same), same);
