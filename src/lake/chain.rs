@@ -249,8 +249,15 @@ pub(super) fn changed(
     files: Vec<(String, FileDigest)>,
 ) -> Result<BTreeMap<String, Option<FileDigest>>, LakeError> {
     let look = |(path, recorded): (String, FileDigest)| {
-        let found =
-            if path == own(STATE) { store.state()?.as_deref().map(FileDigest::of) } else { digest_of(store, &path)? };
+        let found = if path == own(STATE) {
+            store.state()?.as_deref().map(FileDigest::of)
+        } else {
+            match digest_of(store, &path) {
+                // Something else stands in its place.
+                Err(LakeError::Io { cause, .. }) if cause.kind() == io::ErrorKind::InvalidData => None,
+                found => found?,
+            }
+        };
         Ok((found.as_ref() != Some(&recorded)).then_some((path, found)))
     };
     files.into_par_iter().filter_map(|file| look(file).transpose()).collect()

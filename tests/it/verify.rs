@@ -332,15 +332,16 @@ fn signatures_of_mcp_audit_are_judged_when_a_key_is_given() {
 #[test]
 fn what_was_changed_before_it_was_replaced_or_removed_is_named_afterwards() {
     let place = crate::keep::scattered();
-    let data: Vec<_> = names(&place.lake()).into_iter().filter(|name| name.starts_with("calls/day=")).collect();
-    let day = |name: &str| name.rsplit_once('/').map(|(day, _)| day.to_owned());
-    let pair = data.windows(2).find(|pair| day(&pair[0]) == day(&pair[1])).expect("two files of one day");
-    std::fs::copy(place.lake().join(&pair[1]), place.lake().join(&pair[0])).expect("copied");
-    place.run(0, ["lake", "compact", "--vacuum-older-than", "0s"]);
-    assert!(!place.lake().join(&pair[0]).exists(), "vacuumed");
-    let problem = named(&place.lake(), "a file that was changed and merged");
-    assert_eq!(problem.file, pair[0]);
-    assert!(problem.found.contains("when change"), "{problem:?}");
+    let data = names(&place.lake()).into_iter().find(|name| name.starts_with("calls/day=2026-11-09/")).expect("a file");
+    let path = place.lake().join(&data);
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    place.run(0, ["lake", "retain", "--older-than", "2026-11-12"]);
+    assert!(!path.exists(), "its day is over");
+    let problem = named(&place.lake(), "a file that was changed and removed");
+    assert_eq!((problem.file, problem.found.contains("when change")), (data, true));
 
     let place = crate::keep::scattered();
     let state = "_calltrail/state.zst";

@@ -123,7 +123,7 @@ pub(super) fn pieces(path: &Path, mut each: impl FnMut(&[u8])) -> Result<Option<
 pub(super) fn size(path: &Path) -> Result<Option<u64>, LakeError> {
     match std::fs::metadata(path) {
         Ok(data) if data.is_file() => Ok(Some(data.len())),
-        Ok(_) => Err(failed("read", path)(io::Error::other("it is no regular file"))),
+        Ok(_) => Err(failed("read", path)(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"))),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(failed("read", path)(cause)),
     }
