@@ -2,7 +2,7 @@
 //! is a call without an answer.
 
 use super::context::fill_from_half;
-use super::open::OpenKey;
+use super::half::OpenKey;
 use super::{Pairing, Row, Scope, finish};
 use crate::call::{Call, DurationSource, Observable, Text, TimeSource};
 use crate::source::PairKey;

@@ -10,11 +10,14 @@ mod answered;
 mod connection;
 mod context;
 mod finish;
+mod half;
 mod memory;
 mod open;
+mod options;
 mod saved;
 
 pub use finish::{connection_key, prompt_id};
+pub use options::PairingOptions;
 pub use saved::Saved;
 
 use super::{Event, Id, PairKey, Turn};
@@ -22,8 +25,9 @@ use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, Ti
 use answered::{Answered, digest_of_request};
 use connection::Lanes;
 use context::Context;
+use half::{Half, OpenKey};
 use memory::Memory;
-use open::{Half, Open, OpenKey};
+use open::Open;
 use serde::{Deserialize, Serialize};
 
 /// One event with what enrichment found in its payload.
@@ -84,23 +88,6 @@ pub struct ConnectionInfo {
     pub connection_id: Text,
     pub session_id: Option<Text>,
     pub server: Option<Text>,
-}
-
-/// Settings of pairing.
-#[derive(Clone, Copy, Debug)]
-pub struct PairingOptions {
-    /// A derived session ends when nothing happens for this long.
-    pub session_gap: Nanos,
-    /// Halves kept open at most; beyond, the oldest are given up (and flagged).
-    pub max_open: usize,
-    /// Bytes of what they carry, at most.
-    pub max_open_bytes: usize,
-}
-
-impl Default for PairingOptions {
-    fn default() -> Self {
-        Self { session_gap: 30 * 60 * 1_000_000_000, max_open: 100_000, max_open_bytes: 512 << 20 }
-    }
 }
 
 /// The pairing stage.

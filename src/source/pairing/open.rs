@@ -1,9 +1,9 @@
 //! Halves that wait for their other half.
 
-use crate::call::{Call, EventKind, Flag, Nanos, Observable, Outcome, Text, partition_day};
+use super::half::{Entry, Half, OpenKey, Unpublished};
+use crate::call::{Call, Flag, Nanos, Outcome, Text, partition_day};
 use crate::source::PairKey;
-use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 /// Records between a response and its request that may stand in the wrong order when neither has a time.
 const UNTIMED_REACH: u64 = 64;
@@ -14,126 +14,6 @@ const SKEW: Nanos = 1_000_000_000;
 
 /// Notes about halves to come that are kept for a later run.
 const SAVED_NOTES: usize = 1000;
-
-/// A pair key within one stream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct OpenKey {
-    /// 0 for ids that are unique wherever they stand.
-    stream: u64,
-    pub(super) key: PairKey,
-}
-
-impl OpenKey {
-    pub(super) fn new(stream: u64, key: PairKey) -> Self {
-        let stream = if matches!(key, PairKey::Global { .. }) { 0 } else { stream };
-        Self { stream, key }
-    }
-
-    /// The same id where the session that the answer to `initialize` names is not named yet.
-    pub(super) fn before_session(&self, response: &Call) -> Option<Self> {
-        let PairKey::JsonRpc { lane, side, id } = &self.key else { return None };
-        let session = response.mcp_session_id.as_deref().filter(|_| response.method == "initialize")?;
-        let parts: Vec<&str> = lane.split('|').filter(|part| *part != session).collect();
-        let key = PairKey::JsonRpc { lane: parts.join("|").into(), side: *side, id: id.clone() };
-        (key != self.key).then_some(Self { stream: self.stream, key })
-    }
-
-    /// The same id as the other side's request.
-    pub(super) fn other_side(&self) -> Option<Self> {
-        Some(Self { stream: self.stream, key: self.key.other_side()? })
-    }
-}
-
-/// One half of a call, enriched.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Half {
-    pub(super) call: Box<Call>,
-    pub(super) observables: Vec<Observable>,
-    pub(super) identity: Option<[u8; 32]>,
-    pub(super) chain: Option<[u8; 32]>,
-    pub(super) lane: Text,
-    pub(super) connection: u32,
-    pub(super) sequence: u64,
-    /// Number of the source it came from.
-    pub(super) source: u64,
-    /// The id of the row under which the half stands in the lake.
-    pub(super) published: Option<Text>,
-    pub(super) maybe_foreign: bool,
-    /// Of a request: what tells it from others ([`super::answered`]).
-    #[serde(default)]
-    pub(super) digest: Option<u64>,
-    /// The same request was answered before.
-    #[serde(default)]
-    pub(super) copy: bool,
-}
-
-impl Half {
-    /// Bytes of what it carries.
-    fn weight(&self) -> usize {
-        let payload = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let observables = size_of::<Observable>() * self.observables.len();
-        payload(&self.call.arguments) + payload(&self.call.result) + observables
-    }
-
-    /// By how much a response is stamped before this request.
-    pub(super) fn nanos_after(&self, response: &Self) -> Nanos {
-        let times = self.call.time.zip(response.call.time_end);
-        times.map_or(0, |(asked, answered)| asked.saturating_sub(answered).max(0))
-    }
-}
-
-/// All halves of one key.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Entry {
-    requests: VecDeque<Half>,
-    responses: VecDeque<Half>,
-    amend: Option<Box<Call>>,
-    /// Connections that ended: their requests are answered only if nothing else could be meant.
-    stale_below: u64,
-    foreign: bool,
-}
-
-impl Entry {
-    /// Nothing waits: at most something is said about halves to come.
-    fn is_note(&self) -> bool {
-        self.requests.is_empty() && self.responses.is_empty()
-    }
-
-    fn weight(&self) -> usize {
-        self.requests.iter().chain(&self.responses).map(Half::weight).sum()
-    }
-
-    /// Both halves of a call with an id of its own are there.
-    fn is_complete(&self, key: &OpenKey) -> bool {
-        matches!(key.key, PairKey::Global { .. }) && !self.requests.is_empty() && !self.responses.is_empty()
-    }
-}
-
-/// A half that is about to be published.
-pub(super) struct Unpublished {
-    pub(super) key: OpenKey,
-    pub(super) stream: u64,
-    pub(super) call: Box<Call>,
-    pub(super) observables: Vec<Observable>,
-    pub(super) identity: Option<[u8; 32]>,
-    pub(super) chain: Option<[u8; 32]>,
-    pub(super) lane: Text,
-    pub(super) connection: u32,
-    pub(super) sequence: u64,
-    pub(super) mtime: Option<Nanos>,
-    pub(super) orphan: bool,
-}
-
-impl Unpublished {
-    /// Makes the half a row of its own: a response without a request says so, and not what it might answer.
-    pub(super) fn as_row(&mut self) {
-        if self.orphan {
-            self.call.event_kind = EventKind::Orphan;
-            self.call.flag(Flag::OrphanResponse);
-            self.call.method = Text::default();
-        }
-    }
-}
 
 /// All open halves.
 #[derive(Debug, Default)]
@@ -424,7 +304,7 @@ impl Open {
         for (key, entry) in &self.entries {
             let complete = entry.is_complete(key);
             for half in entry.requests.iter().filter(is_due) {
-                let mut copy = unpublished(key, half.clone(), false);
+                let mut copy = Unpublished::of(key, half.clone(), false);
                 if let Some(response) = entry.responses.front().filter(|_| complete) {
                     super::finish::complete(&mut copy.call, Call::clone(&response.call));
                     copy.observables.extend(response.observables.iter().cloned());
@@ -435,7 +315,7 @@ impl Open {
                 found.push(copy);
             }
             for half in entry.responses.iter().filter(|half| is_due(half) && !half.maybe_foreign && !complete) {
-                found.push(unpublished(key, half.clone(), true));
+                found.push(Unpublished::of(key, half.clone(), true));
             }
         }
         found.sort_by_key(|half| half.sequence);
@@ -492,7 +372,7 @@ impl Open {
                         forget_orphan(&mut self.orphans, key, &half);
                     }
                     if half.published.is_none() && !half.maybe_foreign {
-                        gone.push(unpublished(key, half, orphan));
+                        gone.push(Unpublished::of(key, half, orphan));
                     }
                 }
             }
@@ -500,22 +380,5 @@ impl Open {
         self.forget_notes();
         gone.sort_by_key(|half| half.sequence);
         gone
-    }
-}
-
-fn unpublished(key: &OpenKey, half: Half, orphan: bool) -> Unpublished {
-    let Half { call, observables, identity, chain, lane, connection, sequence, .. } = half;
-    Unpublished {
-        key: key.clone(),
-        stream: key.stream,
-        mtime: call.time,
-        call,
-        observables,
-        identity,
-        chain,
-        lane,
-        connection,
-        sequence,
-        orphan,
     }
 }

@@ -3,8 +3,9 @@
 use super::Pairing;
 use super::answered::Answered;
 use super::connection::Lane;
+use super::half::{Entry, OpenKey};
 use super::memory::SavedMemory;
-use super::open::{Entry, Open, OpenKey};
+use super::open::Open;
 use crate::call::Text;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
