@@ -118,7 +118,7 @@ const DESTINATIONS: &[&str] = &[
 ];
 
 /// Names of arguments under which a number is somebody's.
-const NUMBERS: &[&str] = &["phone", "phone_number", "mobile", "msisdn", "number", "chat_id", "jid"];
+const NUMBERS: &[&str] = &["phone", "phone_number", "mobile", "msisdn", "chat_id"];
 
 /// Host, e-mail address or telephone number that the data of a call goes to: an argument named so comes first, then any that is one as a
 /// whole, then what a text (a command) names.
@@ -127,7 +127,8 @@ pub(super) fn destination(views: &[View]) -> Option<String> {
         let named = view.path.split('/').rev().find(|step| step.parse::<u32>().is_err()).unwrap_or_default();
         let is_one_of = |names: &[&str]| names.iter().any(|known| named.eq_ignore_ascii_case(known));
         let named = is_one_of(DESTINATIONS);
-        if let Some(number) = number(&view.text).filter(|_| named || is_one_of(NUMBERS)) {
+        // Without a plus, what is called `to` may be the end of a range of days.
+        if let Some(number) = number(&view.text).filter(|text| named && text.starts_with('+') || is_one_of(NUMBERS)) {
             return Some((2, number));
         }
         let (place, whole) = place(&view.text)?;
@@ -290,6 +291,7 @@ mod tests {
             (r#"{"to":"+44 (20) 7946-0018","body":"see https://wiki.corp.example/x"}"#, Some("+442079460018")),
             (r#"{"chat_id":4915112345678,"text":"x"}"#, Some("4915112345678")),
             (r#"{"id":4915112345678,"amount":"12345678.00"}"#, None),
+            (r#"{"from":"2026-11-01","to":"2026-11-10"}"#, None),
         ] {
             assert_eq!(destination(&views(arguments)).as_deref(), expected, "{arguments}");
         }
