@@ -40,22 +40,6 @@ pub fn is_hidden(c: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// What a language model reads a character as: tag characters are ASCII to it (Unicode 16, section 23.9), and what has no width does
-/// not part a word.
-pub(crate) fn read_as(c: char) -> Option<char> {
-    match c {
-        '\u{e0020}'..='\u{e007e}' => char::from_u32(u32::from(c) - 0xE0000),
-        '\u{ad}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}'
-        | '\u{fe00}'..='\u{fe0f}'
-        | '\u{feff}'
-        | '\u{e0000}'..='\u{e01ef}' => None,
-        c => Some(c),
-    }
-}
-
 /// Where the first hidden character stands. Plain text is passed over byte by byte.
 pub(crate) fn first_hidden(text: &str) -> Option<usize> {
     let mut at = 0;

@@ -2,8 +2,6 @@
 //!
 //! A language model reads `s\u{200B}end`, `ｓｅｎｄ` and a text in tag characters as what they stand for, and its calls have the plain letters.
 
-use crate::visible::read_as;
-
 /// Letters of other scripts that look like Latin ones.
 const ALIKE: &[(&str, &str)] = &[
     ("аеорсухіјѕһԁԛԝ", "aeopcyxijshdqw"),
@@ -17,7 +15,18 @@ pub(super) fn seen(c: char) -> Option<char> {
     match c {
         // Hardly any text has others.
         '\0'..='\u{AC}' => Some(c),
-        '\u{34F}' | '\u{61C}' | '\u{180E}' | '\u{206A}'..='\u{206F}' => None,
+        // Tag characters are ASCII to a model (Unicode 16, section 23.9).
+        '\u{E0020}'..='\u{E007E}' => char::from_u32(c as u32 - 0xE0000),
+        '\u{AD}'
+        | '\u{34F}'
+        | '\u{61C}'
+        | '\u{180E}'
+        | '\u{200B}'..='\u{200F}'
+        | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}'
+        | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}'
+        | '\u{E0000}'..='\u{E01EF}' => None,
         // Letters and digits of full width.
         '\u{FF10}'..='\u{FF19}' | '\u{FF21}'..='\u{FF3A}' | '\u{FF41}'..='\u{FF5A}' => {
             char::from_u32(c as u32 - 0xFEE0)
@@ -28,7 +37,7 @@ pub(super) fn seen(c: char) -> Option<char> {
             char::from_u32(if at < 26 { 0x41 + at } else { 0x61 + at - 26 })
         }
         '\u{1D7CE}'..='\u{1D7FF}' => char::from_u32(0x30 + (c as u32 - 0x1D7CE) % 10),
-        _ => read_as(c),
+        c => Some(c),
     }
 }
 

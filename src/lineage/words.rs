@@ -244,7 +244,6 @@ mod tests {
             .map(|c| if c.is_ascii_graphic() || c == ' ' { char::from_u32(0xE0000 + u32::from(c)).unwrap() } else { c })
             .collect();
         assert_eq!(hashes(&tags), hashes(&simple));
-        assert_eq!(hashes("i\u{200b}gn\u{ad}ore\u{2060} it"), hashes("ignore it"));
         assert_eq!(hashes(&plain.to_uppercase().replace("GRÜSSE", "GRÜßE")), hashes(plain));
         assert_ne!(hashes("ab"), hashes("ba"));
         let hidden = "Ann\u{200B}a-L\u{AD}ena, \u{FEFF}4\u{2060}711 ｔｏ\u{200D} bob";

@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("enrich", &["call", "source"]),
     ("lake", &["call"]),
     ("ingest", &["call", "source", "enrich", "lake", "visible"]),
-    ("lineage", &["call", "source", "enrich", "lake", "visible"]),
+    ("lineage", &["call", "source", "enrich", "lake"]),
     ("query", &["call", "source", "enrich", "lake", "visible"]),
     ("alert", &["call", "lake", "visible"]),
     ("rule", &["call", "source", "enrich", "lake", "lineage", "query", "alert"]),
