@@ -53,7 +53,7 @@ impl LogFormat for ClaudeCodeHooks {
             object.str("hook_event_name").is_some_and(|name| EVENTS.contains(&name.as_ref()))
                 && object.has("session_id")
                 && object.has("transcript_path")
-                && !object.has("type")
+                && !["type", "jsonrpc"].iter().any(|key| object.has(key))
                 && !cursor_hooks::is_hook(object)
         })
     }

@@ -58,6 +58,7 @@ fn other_events_and_tools_are_noise() {
     assert_eq!(prompts(&decode(&event("UserPromptSubmit", r#""prompt":"Find a berth.""#))), ["Find a berth."]);
     let cursors = event("PreToolUse", r#""tool_name":"mcp__docks__find_berth","conversation_id":"c1""#);
     assert!(!claims(&ClaudeCodeHooks, &cursors));
+    assert!(!claims(&ClaudeCodeHooks, &event("PreToolUse", r#""jsonrpc":"2.0""#)));
     for foreign in FOREIGN {
         assert!(!claims(&ClaudeCodeHooks, foreign), "{foreign}");
     }
