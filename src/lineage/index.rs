@@ -6,10 +6,9 @@ use super::joined::Joined;
 use super::seen::seen;
 use super::sink::{self, View};
 use super::value;
-use super::words::{Word, mix, sequence};
+use super::words::{ByHash, Word, sequence};
 use crate::call::{Bits, Text};
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Words in a row that one hash stands for. Five words of two texts agree by chance in phrases only; what counts as content is longer.
@@ -20,24 +19,6 @@ const VALUES: usize = 64;
 const PLACES: u32 = 32;
 /// Calls in which one value is looked at as an argument.
 const USES: usize = 4096;
-
-/// Keys are hashes already.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Plain(u64);
-
-impl Hasher for Plain {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = mix(self.0, u64::from(*byte)));
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
-pub(super) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Plain>>;
 
 /// When something was known or asked: by time, and within one file by place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

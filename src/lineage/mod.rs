@@ -7,6 +7,7 @@ mod batch;
 mod decode;
 pub mod directive;
 mod flow;
+mod groups;
 mod index;
 mod joined;
 mod known;

@@ -1,8 +1,9 @@
 //! One result against the arguments of its session: which values it names, and how much of longer texts stands in it.
 
 use super::decode::{self, Encoding};
+use super::groups::ungrouped;
 use super::index::{Index, Place, SHINGLE, same_letters};
-use super::joined::{Part, ungrouped};
+use super::joined::Part;
 use super::value::core;
 use super::words::{Word, mix, sequence, words};
 use crate::source::json;

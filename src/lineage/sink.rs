@@ -1,7 +1,7 @@
 //! The arguments of one call as lineage looks at them: texts with their places, what they say under encodings, where they go.
 
 use super::decode::{Encoding, decoded};
-use super::joined::ungrouped;
+use super::groups::ungrouped;
 use super::words::{Word, words};
 use serde_json::Value;
 

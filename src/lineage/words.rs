@@ -5,6 +5,8 @@
 //! have one word a character. Characters that nobody sees do not count.
 
 use super::seen::seen;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// One word: where it stands, and what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,25 @@ pub(super) fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a ^ b.rotate_left(23) ^ MIX) * u128::from(b ^ 0xe703_7ed1_a0b4_28db);
     (product as u64) ^ ((product >> 64) as u64)
 }
+
+/// Keys are hashes already.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Plain(u64);
+
+impl Hasher for Plain {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = mix(self.0, u64::from(*byte)));
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// What is found by such hashes.
+pub(super) type ByHash<T> = HashMap<u64, T, BuildHasherDefault<Plain>>;
 
 /// Hash of a word of ASCII letters and digits.
 fn hash_ascii(bytes: &[u8]) -> u64 {

@@ -10,12 +10,12 @@ use super::forest::{Example, Forest, TREES};
 use super::hash;
 use super::kinds::{self, FOLDS, KNOWN, NEW};
 use super::labels::{Label, Labels};
-use super::normal::Normal;
+use super::normal::{Normal, Scores};
 use super::planted::{Examples, RawCall, Sample, Story};
-use super::read::{Parts, Scored, ScoredSession, session_score};
 use super::rows::{Row, Tools};
 use super::saved::builtin;
 use super::score::greatest;
+use super::scored::{Parts, Scored, ScoredSession, session_score};
 use super::sessions::{RawSession, each_session};
 use super::watch::watch;
 use crate::query::{QueryError, Session};
@@ -63,18 +63,6 @@ pub struct Fitted {
     /// Sessions that it rests on.
     pub sessions: u64,
     pub(super) normal: Normal,
-}
-
-/// What a normal session scores.
-#[derive(Clone, Debug)]
-pub struct Scores {
-    pub(super) agent: Option<String>,
-    /// The folds that it was held back with, as of a known kind and as of a new one.
-    pub(super) folds: [usize; 2],
-    /// As one of a kind of work that was learned from; `None` if no other session was of its kind.
-    pub(super) known: Option<f64>,
-    /// As one of a kind of work that was not.
-    pub(super) new: f64,
 }
 
 impl Lessons {

@@ -4,9 +4,8 @@ use super::calibration::{Calibration, ENOUGH, Known};
 use super::features::FEATURES;
 use super::forest::Forest;
 use super::kinds::{KNOWN, NEW};
-use super::learn::Scores;
-use super::read::{ScoredSession, session_score};
 use super::score::greatest;
+use super::scored::{ScoredSession, session_score};
 use serde::{Deserialize, Serialize};
 
 /// Two calibrations. A session of a kind of work that was learned from is compared with normal sessions as others of their kind let them score, every other one with normal sessions
@@ -21,6 +20,18 @@ pub struct Normal {
     kinds: Vec<u64>,
     /// The forests that have scored each fold, of known kinds and of new ones; none if the session's own score stands for theirs.
     forests: [Vec<Forest>; 2],
+}
+
+/// What a normal session scores.
+#[derive(Clone, Debug)]
+pub struct Scores {
+    pub(super) agent: Option<String>,
+    /// The folds that it was held back with, as of a known kind and as of a new one.
+    pub(super) folds: [usize; 2],
+    /// As one of a kind of work that was learned from; `None` if no other session was of its kind.
+    pub(super) known: Option<f64>,
+    /// As one of a kind of work that was not.
+    pub(super) new: f64,
 }
 
 impl Normal {
@@ -76,7 +87,7 @@ impl Normal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::read::Parts;
+    use crate::model::scored::Parts;
 
     #[test]
     fn known_work_is_compared_with_known_work() {

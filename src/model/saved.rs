@@ -202,7 +202,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::learn::Scores;
+    use crate::model::normal::Scores;
 
     #[test]
     fn a_model_is_read_back_and_others_are_refused() {

@@ -2,10 +2,11 @@
 
 use super::calibration::{Calibration, ENOUGH, Known};
 use super::normal::Normal;
-use super::read::{ScoredCall, ScoredSession, Scorer, score_lake};
+use super::read::{Scorer, score_lake};
 use super::rows::{self, Tools};
 use super::saved::{Model, builtin, builtin_id, builtin_model};
 use super::score::Reason;
+use super::scored::{ScoredCall, ScoredSession};
 use crate::lake::tables::{Table, table};
 use crate::lake::{Lake, LakeError, Patience, Transaction, data_file};
 use crate::query::{QueryError, Session};

@@ -1,9 +1,9 @@
 //! How well one call and one order fit: the parts of the score.
 
 use super::call::CallText;
-use super::expected::Trigrams;
 use super::identifier::{Sought, found_in, stands_in};
-use super::score::{Match, Order, distinct, named};
+use super::order::{Match, Order, distinct, named};
+use super::trigrams::Trigrams;
 use super::words::Token;
 use memchr::memmem::Finder;
 use std::collections::{HashMap, HashSet};

@@ -1,6 +1,6 @@
 //! Identifiers in a text: values that name one thing and hardly occur by chance.
 
-use super::expected::Trigrams;
+use super::trigrams::Trigrams;
 use super::words::{Token, plain_number, token};
 use memchr::memmem::Finder;
 use std::collections::HashSet;
