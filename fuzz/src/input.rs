@@ -58,7 +58,8 @@ fn read(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
 fn database(bytes: &[u8]) -> std::io::Result<()> {
     let mut rows = String::new();
     sqlite::open(&file(bytes))?.take(MOST).read_to_string(&mut rows)?;
-    for line in rows.lines() {
+    // The last line is cut where there is more than is read.
+    for line in rows.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "a row is JSON: {line}");
     }
     Ok(())
