@@ -10,7 +10,7 @@ use crate::config::units::When;
 use crate::detect::{Proof, RuleFrom, incidents, replay, stored};
 use crate::lake::Lake;
 use crate::query::SessionOptions;
-use crate::sink::encode::{OcsfVersion, Options};
+use crate::sink::encode::{OcsfVersion, Options, json_text};
 use crate::sink::{self, Encoding};
 use clap::{Args, Subcommand};
 use std::io::Write as _;
@@ -152,10 +152,10 @@ fn list_incidents(context: &Context, args: &IncidentArgs) -> Result<u8, CommandE
     match format {
         OutputFormat::Jsonl => {
             for incident in &found {
-                writeln!(data, "{}", json(incident)?)?;
+                writeln!(data, "{}", json_text(incident)?)?;
             }
         }
-        OutputFormat::Json => writeln!(data, "{}", json(&found)?)?,
+        OutputFormat::Json => writeln!(data, "{}", json_text(&found)?)?,
         _ => {
             let mut alerts = Vec::new();
             if args.alerts {
@@ -185,7 +185,7 @@ fn prove(context: &Context, lake: &Lake, alert: &Alert) -> Result<u8, CommandErr
     let replay = context.runtime.block_on(replay(lake, &rules, options, alert))?;
     let mut data = context.ui.data();
     if format == OutputFormat::Json {
-        writeln!(data, "{}", json(&replay)?)?;
+        writeln!(data, "{}", json_text(&replay)?)?;
     } else {
         let versions: Vec<String> =
             replay.lake_versions.iter().map(|(table, version)| format!("{table} {version}")).collect();
@@ -216,10 +216,6 @@ fn prove(context: &Context, lake: &Lake, alert: &Alert) -> Result<u8, CommandErr
     }
     data.flush()?;
     Ok(u8::from(replay.result != Proof::Same))
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, CommandError> {
-    serde_json::to_string(value).map_err(|error| CommandError::failure(format!("cannot write JSON: {error}")))
 }
 
 /// The alert whose id begins so.

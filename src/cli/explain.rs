@@ -6,11 +6,12 @@ use crate::alert::visible;
 use crate::config::Config;
 use crate::ingest::explain::{Explanation, Seen, SeenEvent, explain, understood};
 use crate::ingest::remote;
+use crate::sink::encode::json_text;
 use crate::source::frame::Framing;
 use crate::source::input::Input;
 use crate::source::mapping::draft::draft;
 use crate::source::registry::Formats;
-use crate::visible::{escape_json, shorten};
+use crate::visible::shorten;
 use clap::Args;
 use std::io::Write;
 use std::path::Path;
@@ -47,7 +48,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs) -> Result<u8, CommandEr
     if format == OutputFormat::Json {
         let mut value = serde_json::to_value(&explanation).map_err(|cause| CommandError::failure(cause.to_string()))?;
         value["draft"] = drafted.map_or(serde_json::Value::Null, |draft| draft.toml.into());
-        writeln!(out, "{}", escape_json(value.to_string()))?;
+        writeln!(out, "{}", json_text(&value)?)?;
     } else {
         head(&explanation, &mut out)?;
         for record in &explanation.records {

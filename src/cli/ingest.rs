@@ -10,6 +10,7 @@ use crate::ingest::{
     Failure, Follow, IngestError, IngestOptions, Ingester, SignatureCounts, Summary, Surroundings as _, remote,
 };
 use crate::lake::Lake;
+use crate::sink::encode::json_text;
 use crate::source::input::{self, Input, InputError, Limits};
 use crate::source::pairing::PairingOptions;
 use crate::source::registry::{AuditKey, Formats};
@@ -69,7 +70,7 @@ pub(super) fn run(context: &Context, args: &IngestArgs) -> Result<u8, CommandErr
     };
     if format == OutputFormat::Json {
         let mut data = context.ui.data();
-        writeln!(data, "{}", json(&summary, seconds))?;
+        writeln!(data, "{}", json_text(&json(&summary, seconds))?)?;
         data.flush()?;
     } else {
         context.ui.say(line(&summary, seconds));

@@ -5,6 +5,7 @@ mod retain;
 
 use super::exit::CommandError;
 use super::{Context, OutputFormat, verify};
+use crate::sink::encode::json_text;
 use clap::Subcommand;
 use std::io::Write as _;
 
@@ -36,7 +37,8 @@ fn info(context: &Context) -> Result<u8, CommandError> {
     let head = lake.head()?;
     let mut out = context.ui.data();
     if format == OutputFormat::Json {
-        writeln!(out, "{}", serde_json::json!({"lake": lake.root(), "tables": tables, "head": head}))?;
+        let json = serde_json::json!({"lake": lake.root(), "tables": tables, "head": head});
+        writeln!(out, "{}", json_text(&json)?)?;
     } else {
         writeln!(out, "{:<18} {:>12} {:>7} {:>14} {:>8}", "table", "rows", "files", "bytes", "version")?;
         for table in tables {

@@ -53,6 +53,7 @@ Exit codes: 0 done; 1 our failure; 2 usage, configuration or rule; 3 no input ma
 
 /// What every command understands.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Folder or URL (s3://, gs://, az://) of the lake [default: ./lake, or what calltrail.toml says]
     #[arg(long, global = true, env = "CALLTRAIL_LAKE", value_name = "URI")]
@@ -139,7 +140,7 @@ impl ValueEnum for OutputFormat {
             Self::Table => PossibleValue::new("table"),
             Self::Json => PossibleValue::new("json"),
             Self::Jsonl => PossibleValue::new("jsonl"),
-            Self::Csv => PossibleValue::new("csv"),
+            Self::Csv => PossibleValue::new("csv").help("`query` only"),
             Self::Parquet => PossibleValue::new("parquet").help("`query` only"),
             Self::Of(encoding) => {
                 PossibleValue::new(encoding.as_str()).help(format!("Alerts only: {}", encoding.title()))
@@ -317,7 +318,7 @@ fn keep_freed_pages() {
 const BLOCKING_THREADS: usize = 32;
 
 fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
-    ui::start_tracing();
+    ui.start_tracing();
     let config = Config::load(cli.global.config.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

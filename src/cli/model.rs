@@ -3,17 +3,18 @@
 use super::exit::CommandError;
 use super::{Context, OutputFormat, score};
 use crate::alert::visible;
-use crate::model::{BEHAVIOUR, FEATURES, Forest, Model, builtin_model};
+use crate::model::{BEHAVIOUR, FEATURES, Forest, builtin_model};
+use crate::sink::encode::json_text;
 use clap::Subcommand;
 use serde_json::json;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelCommand {
     /// Show what a model has learned and what its features are
     Show {
-        /// The model [default: calltrail-model.json if it is there, else the one that comes with the program]
+        /// The model [default: as configured, calltrail-model.json if it is there, else the one that comes with the program]
         file: Option<PathBuf>,
     },
 }
@@ -31,16 +32,9 @@ pub(super) fn time(micros: Option<i64>) -> Option<String> {
 pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, CommandError> {
     let ModelCommand::Show { file } = command;
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
-    let default = Path::new(score::FILE);
-    let path = file.as_deref().or_else(|| default.exists().then_some(default));
-    let loaded;
-    let model = match path {
-        Some(path) => {
-            loaded = Model::load(path).map_err(|error| CommandError::usage(error.to_string()))?;
-            &loaded
-        }
-        None => builtin_model().ok_or_else(|| CommandError::failure("the program comes without a model"))?,
-    };
+    let loaded = score::load(context, file.as_deref())?;
+    let builtin = || builtin_model().ok_or_else(|| CommandError::failure("the program comes without a model"));
+    let model = loaded.as_ref().map_or_else(builtin, Ok)?;
     let quantiles: Vec<(f64, f64)> = QUANTILES.into_iter().zip(model.normal.new.quantiles(QUANTILES)).collect();
     let sizes = model.baseline.as_ref().map(|baseline| baseline.sizes());
     let mut data = context.ui.data();
@@ -49,12 +43,12 @@ pub(super) fn run(context: &Context, command: &ModelCommand) -> Result<u8, Comma
             model.normal.new.groups().map(|(agent, sessions)| json!({"agent": agent, "sessions": sessions})).collect();
         let reference = model.reference.as_ref().map(|reference| json!({"since": time(reference.since), "until": time(reference.until), "sessions": reference.sessions}));
         let text = json!({"model": model.id(), "trained": model.trained, "agents": groups, "quantiles": quantiles, "baseline": sizes, "reference": reference});
-        writeln!(data, "{}", crate::visible::escape_json(text.to_string()))?;
+        writeln!(data, "{}", json_text(&text)?)?;
         return Ok(data.flush().map(|()| 0)?);
     }
     let trained = &model.trained;
     let text = |micros| time(micros).unwrap_or_else(|| "unknown".to_owned());
-    writeln!(data, "model      {}{}", model.id(), if path.is_none() { ", comes with the program" } else { "" })?;
+    writeln!(data, "model      {}{}", model.id(), if loaded.is_none() { ", comes with the program" } else { "" })?;
     writeln!(
         data,
         "calls      {} of {} sessions, {} to {}",

@@ -8,6 +8,7 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, settings};
 use crate::alert::visible;
 use crate::rule::{Rule, RuleSet, check};
+use crate::sink::encode::json_text;
 use clap::{Args, Subcommand};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -108,11 +109,11 @@ fn list(context: &Context, folders: &Folders) -> Result<u8, CommandError> {
     match format {
         OutputFormat::Json => {
             let all: Vec<_> = rules.rules().iter().map(object).collect();
-            writeln!(out, "{}", serde_json::Value::from(all))?;
+            writeln!(out, "{}", json_text(&all)?)?;
         }
         OutputFormat::Jsonl => {
             for rule in rules.rules() {
-                writeln!(out, "{}", object(rule))?;
+                writeln!(out, "{}", json_text(&object(rule))?)?;
             }
         }
         _ => {

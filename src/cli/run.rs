@@ -9,6 +9,7 @@ use crate::alert::Level;
 use crate::config::units::parse_duration;
 use crate::ingest::Summary;
 use crate::sink::deliver::{OwnEvent, Report, Retried, Stop};
+use crate::sink::encode::json_text;
 use crate::visible::visible;
 use clap::Args;
 use std::io::Write as _;
@@ -129,7 +130,7 @@ fn show(context: &Context, done: &Done, format: OutputFormat) -> Result<(), Comm
         "detect": done.detected.as_ref().map(detect::json),
         "ship": done.shipped.iter().map(ship::json).collect::<Vec<_>>(),
     });
-    writeln!(data, "{all}")?;
+    writeln!(data, "{}", json_text(&all)?)?;
     Ok(data.flush()?)
 }
 

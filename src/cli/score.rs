@@ -11,6 +11,7 @@ use crate::model::{
     score_lake, store, update,
 };
 use crate::query::TimeRange;
+use crate::sink::encode::json_text;
 use clap::Args;
 use serde_json::json;
 use std::collections::HashSet;
@@ -92,7 +93,7 @@ pub(super) fn run(context: &Context, args: &ScoreArgs) -> Result<u8, CommandErro
         )?,
         OutputFormat::Jsonl => {
             for one in &found {
-                writeln!(data, "{}", crate::visible::escape_json(row(one).to_string()))?;
+                writeln!(data, "{}", json_text(&row(one))?)?;
             }
         }
         _ => {

@@ -5,7 +5,7 @@ use super::{Context, OutputFormat};
 use crate::alert::{Alert, visible};
 use crate::detect::stored;
 use crate::query::Session;
-use crate::visible::escape_json;
+use crate::sink::encode::json_text;
 use clap::Args;
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -96,7 +96,7 @@ pub(super) fn run(context: &Context, args: &SessionArgs) -> Result<u8, CommandEr
         let flows: Vec<serde_json::Value> = context.runtime.block_on(session.rows(&select_flows("*", &id)))?;
         let ids: Vec<_> = alerts.iter().map(|a| a.alert_id.as_str()).collect();
         let all = serde_json::json!({"session_id": id, "calls": calls, "flows": flows, "alerts": ids});
-        writeln!(out, "{}", escape_json(all.to_string()))?;
+        writeln!(out, "{}", json_text(&all)?)?;
     } else {
         print(&mut out, &id, &entries, &flows, &alerts, args.full)?;
     }

@@ -6,6 +6,7 @@ use super::{Context, OutputFormat, ui};
 use crate::lake::Lake;
 use crate::sink::deliver::{Opened, OwnEvent, Report, Retried, Shipment, Sink, Stop, preview, ship};
 use crate::sink::destination::Surroundings;
+use crate::sink::encode::json_text;
 use crate::visible::visible;
 use clap::Args;
 use std::io::{self, Write as _};
@@ -181,7 +182,7 @@ pub(super) fn show(context: &Context, reports: &[Report], format: OutputFormat) 
     if matches!(format, OutputFormat::Json | OutputFormat::Jsonl) {
         let mut data = context.ui.data();
         for report in reports {
-            writeln!(data, "{}", json(report))?;
+            writeln!(data, "{}", json_text(&json(report))?)?;
         }
         data.flush()?;
     } else {

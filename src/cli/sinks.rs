@@ -4,6 +4,7 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, ship, ui};
 use crate::sink::deliver::{Rate, Sink, check};
 use crate::sink::destination::{Target, Verdict};
+use crate::sink::encode::json_text;
 use crate::visible::visible;
 use clap::{Args, Subcommand};
 use std::io::Write as _;
@@ -45,7 +46,7 @@ fn list(context: &Context, format: OutputFormat) -> Result<u8, CommandError> {
             let json = serde_json::json!({
                 "sink": sink.name, "type": kind, "to": to, "encoding": sink.encoding.as_str(), "enabled": sink.enabled, "gets": gets,
             });
-            writeln!(data, "{json}")?;
+            writeln!(data, "{}", json_text(&json)?)?;
         }
     }
     data.flush()?;
@@ -107,11 +108,8 @@ fn check_all(context: &Context, args: &CheckArgs, format: OutputFormat) -> Resul
         if format == OutputFormat::Table {
             writeln!(data, "{name:<20} {state:<10} {seconds:>6.2} s  {}", visible(&answer))?;
         } else {
-            writeln!(
-                data,
-                "{}",
-                serde_json::json!({"sink": name, "state": state, "answer": answer, "seconds": seconds})
-            )?;
+            let json = serde_json::json!({"sink": name, "state": state, "answer": answer, "seconds": seconds});
+            writeln!(data, "{}", json_text(&json)?)?;
         }
     }
     data.flush()?;

@@ -6,6 +6,7 @@ use crate::alert::visible;
 use crate::config::units::When;
 use crate::model::labels::{self, Labels};
 use crate::model::{BEHAVIOUR, Drift, FEATURES, Lessons, Model, Reference, Tools, Training, alerted};
+use crate::sink::encode::json_text;
 use clap::Args;
 use serde_json::json;
 use std::collections::HashSet;
@@ -100,7 +101,7 @@ pub(super) fn run(context: &Context, args: &TrainArgs) -> Result<u8, CommandErro
             "model": model.id(), "sessions": sessions, "calls": calls, "left_out": left_out, "labelled": labels.len() - missing,
             "baseline": model.baseline.is_some(), "own_forest": model.own_forest, "drift": model.drift, "seconds": seconds,
         });
-        writeln!(data, "{}", crate::visible::escape_json(summary.to_string()))?;
+        writeln!(data, "{}", json_text(&summary)?)?;
         data.flush()?;
     } else {
         context.ui.say(format!(

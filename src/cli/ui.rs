@@ -3,8 +3,6 @@
 //! Data goes to standard output, everything else to standard error. Text of logs passes through
 //! [`crate::alert::visible`] before it gets here, or through a writer that does the same.
 
-#![expect(clippy::print_stderr, reason = "messages to people leave the program here and nowhere else")]
-
 use super::Color;
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,17 +30,17 @@ impl Ui {
     /// A line about what was done; silent with `--quiet`.
     pub(super) fn say(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            eprintln!("{}", text.as_ref());
+            tell(text.as_ref());
         }
     }
 
     /// A line that must be seen.
     pub(super) fn warn(&self, text: impl AsRef<str>) {
-        eprintln!("warning: {}", text.as_ref());
+        tell(&format!("warning: {}", text.as_ref()));
     }
 
     pub(super) fn error(&self, text: impl AsRef<str>) {
-        eprintln!("error: {}", text.as_ref());
+        tell(&format!("error: {}", text.as_ref()));
     }
 
     /// Standard output.
@@ -57,21 +55,55 @@ impl Ui {
 
     /// Whether data may hold colours.
     pub(super) fn colors(&self) -> bool {
+        self.colors_at(&io::stdout())
+    }
+
+    fn colors_at(&self, stream: &impl io::IsTerminal) -> bool {
         match self.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            // https://no-color.org: an empty value asks for nothing.
+            Color::Auto => {
+                stream.is_terminal() && is_clever() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
         }
     }
 
     /// A progress bar on a terminal, nothing in a pipe.
     pub(super) fn progress(&self) -> ProgressBar {
-        if self.quiet || !io::stderr().is_terminal() {
+        if self.quiet || !io::stderr().is_terminal() || !is_clever() {
             return ProgressBar::hidden();
         }
         let style = ProgressStyle::with_template("{spinner} {bytes} read, {elapsed}  {wide_msg}");
         ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
     }
+
+    /// Sends diagnostics to standard error as `CALLTRAIL_LOG` asks (`error` unless set). A span that ends says how long it took.
+    pub(super) fn start_tracing(&self) {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("CALLTRAIL_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            // What cannot be written cannot be complained of either.
+            .log_internal_errors(false)
+            .with_ansi(self.colors_at(&io::stderr()))
+            .with_span_events(FmtSpan::CLOSE)
+            .without_time()
+            .finish();
+        // A second call (tests in one process) keeps the first subscriber.
+        let _ = tracing::subscriber::set_global_default(subscriber);
+    }
+}
+
+/// A line to people. Whoever closed the other end does not want to hear it, and that is no reason to stop.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether the terminal knows more than text.
+fn is_clever() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// The time now. Everything below the command line is told it.
@@ -113,19 +145,4 @@ pub(super) fn host_name() -> Option<String> {
     let text = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let text = text.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
     text.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
-}
-
-/// Sends diagnostics to standard error as `CALLTRAIL_LOG` asks (`error` unless set). A span that ends says how long it took.
-pub(super) fn start_tracing() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CALLTRAIL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_span_events(FmtSpan::CLOSE)
-        .without_time()
-        .finish();
-    // A second call (tests in one process) keeps the first subscriber.
-    let _ = tracing::subscriber::set_global_default(subscriber);
 }

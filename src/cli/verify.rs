@@ -3,6 +3,7 @@
 use super::exit::CommandError;
 use super::{Context, OutputFormat};
 use crate::lake::{Lake, LakeError, Problem, PublicKey, Verification, VerifyOptions, Witness, has_changed, verify};
+use crate::sink::encode::json_text;
 use crate::visible::visible;
 use clap::Args;
 use std::io::Write;
@@ -42,8 +43,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<u8, CommandErr
     }
     let mut out = context.ui.data();
     if format == OutputFormat::Json {
-        let json = serde_json::to_value(&found).map_err(|cause| CommandError::failure(cause.to_string()))?;
-        writeln!(out, "{json}")?;
+        writeln!(out, "{}", json_text(&found)?)?;
     } else {
         table(&mut out, &found)?;
     }

@@ -235,15 +235,17 @@ impl Check<'_> {
         let encoding = w.encoding.take();
         let (enabled, send_resolved, own_events) =
             (w.enabled.unwrap_or(true), w.send_resolved, w.own_events.unwrap_or(false));
-        let target = self.target(kind_name, w, &at, &mut options)?;
+        let target = self.target(kind_name, w, &at, &mut options);
+        let takes = |encoding| target.as_ref().is_none_or(|target| target.takes(encoding));
         let encoding = self.value(encoding, |text: &String| match Encoding::parse(text) {
-            Some(encoding) if target.takes(encoding) => Ok(encoding),
+            Some(encoding) if takes(encoding) => Ok(encoding),
             _ => {
-                let known = Encoding::ALL.into_iter().filter(|encoding| target.takes(*encoding));
+                let known = Encoding::ALL.into_iter().filter(|encoding| takes(*encoding));
                 let known = list(known.map(Encoding::as_str));
                 Err(format!("`{text}` is no encoding for a sink of type `{kind_name}`; there are {known}"))
             }
         });
+        let target = target?;
         let encoding = encoding.unwrap_or_else(|| target.default_encoding());
         // These say that an alert is closed; in others it would look like a second alert.
         let says_closed = matches!(encoding, Encoding::Pagerduty | Encoding::Asim | Encoding::Udm);

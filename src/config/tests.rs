@@ -311,6 +311,41 @@ brokers = ["broker.example:9093"]
 topic = "alerts"
 mechanism = "gssapi"
 tls = { server_name = "other.example" }
+[[sinks]]
+name = "short"
+type = "syslog"
+address = "syslog.example:6514"
+max_message = 479
+[[sinks]]
+name = "nowhere"
+type = "kafka"
+brokers = []
+topic = " "
+[[sinks]]
+name = "no-port"
+type = "kafka"
+brokers = ["broker.example"]
+topic = "alerts"
+[[sinks]]
+name = "archive"
+type = "file"
+path = ""
+rotate_at = "big"
+[[sinks]]
+name = "no-path"
+type = "file"
+rotate_at = "big"
+encoding = "xml"
+[[sinks]]
+name = "azure"
+type = "sentinel"
+url = "https://dce.example"
+dcr = "d"
+stream = "s"
+tenant = "t"
+client_id = "c"
+client_secret = { env = "S" }
+authority = "login.example"
 "#;
     let found = problems(text);
     let expected = [
@@ -334,6 +369,16 @@ tls = { server_name = "other.example" }
         (48, "`plain` shows the password"),
         (54, "`gssapi` is no mechanism; there are plain, scram-sha-256, scram-sha-512"),
         (55, "`server_name` is for syslog only"),
+        (60, "`max_message` is 479"),
+        (64, "`brokers` names none"),
+        (65, "`topic` is empty"),
+        (69, "`broker.example` is no address"),
+        (74, "`path` is empty"),
+        (75, "`big` is not a size"),
+        (76, "the sink lacks `path`"),
+        (79, "`big` is not a size"),
+        (80, "`xml` is no encoding"),
+        (90, "this is no URL that begins with http:// or https://"),
     ];
     for (line, message) in expected {
         let line = format!("calltrail.toml:{line}: ");

@@ -265,7 +265,7 @@ fn of_call(shown: &Shown<'_>, encoding: Encoding) -> io::Result<Message> {
 fn no_call() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
-        "the event of a call is larger than the limit however it is cut: raise `max_bytes`",
+        "the event of a call is larger than the limit however it is cut: raise the limit",
     )
 }
 
@@ -305,10 +305,7 @@ pub fn write(
             out.write_all(message.as_bytes())?;
         }
     }
-    let end = framed.end();
-    out.write_all(end.as_bytes())?;
-    // A file ends its last line; a request need not.
-    if end.is_empty() || end.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }
+    out.write_all(framed.end().as_bytes())
 }
 
 /// What goes before, between and after messages.
@@ -329,12 +326,14 @@ impl Framed {
             Batching::Lines | Batching::Single => (if is_first { "" } else { "\n" }, message),
             Batching::Array => (if is_first { "[\n" } else { ",\n" }, message),
             Batching::Inside(prefix, suffix) => {
-                let inner = message.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix)).unwrap_or(message);
+                let inner = message.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix.trim_end()));
+                let inner = inner.unwrap_or(message);
                 (if is_first { prefix } else { "," }, inner)
             }
         }
     }
 
+    /// What goes behind the last one. It ends the line: in a file, the next batch begins there, and what has no end is taken for torn.
     fn end(self) -> &'static str {
         match (self.batching, self.is_first) {
             (Batching::Lines | Batching::Single | Batching::Inside(..), true) => "",

@@ -22,7 +22,7 @@ pub(crate) const TEXTS: &[(&str, &str)] = &[
     ("slack", "<!channel> <!here> <@U1|x> <https://evil.example|click> @channel *b* _i_ ~s~ `c` &lt;!channel&gt;"),
     (
         "markdown",
-        "**b** # h\n- l\n> q\n![i](https://evil.example/i.png) <at>x</at> {{DATE(2026-01-01T00:00:00Z, SHORT)}}",
+        "**b** # h\n- l\n> q\n![i](https://evil.example/i.png) <at>x</at> {{{DATE(2026-01-01T00:00:00Z, SHORT)}}}",
     ),
     ("html", "<script>alert(1)</script><!-- --><img src=x onerror=y>&amp;"),
     ("bulk", "\"}}\n{\"delete\":{\"_id\":\"x\"}}\n"),

@@ -92,7 +92,7 @@ fn a_large_alert_is_cut_to_what_is_asked_for_and_says_so() {
     }
     let impossible = Options { max_bytes: Some(300), ..Options::default() };
     let error = sink::encode(&alert, Encoding::Ocsf, &impossible).expect_err("nothing is that small");
-    assert!(error.to_string().contains("raise `max_bytes`"), "{error}");
+    assert!(error.to_string().contains("raise it (`--max-bytes`"), "{error}");
 }
 
 #[test]
@@ -339,11 +339,11 @@ fn messages_make_one_body() {
                 assert_eq!(list.as_array().map(Vec::len), Some(2), "{encoding:?}: {body:.300}");
                 assert_eq!(list[0], parse(&messages[0]).as_object().expect("one").values().next().expect("a list")[0]);
             }
-            Batching::Lines => assert!(body.ends_with('\n'), "{encoding:?}"),
+            Batching::Lines => {}
             Batching::Single => continue,
         }
-        assert_eq!(body.trim_end(), written.trim_end(), "{encoding:?}");
-        assert!(written.ends_with('\n'), "{encoding:?}");
+        assert_eq!(body, written, "{encoding:?}");
+        assert!(body.ends_with('\n'), "{encoding:?}: behind it the next batch of a file begins");
     }
 }
 

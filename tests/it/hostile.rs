@@ -261,6 +261,52 @@ fn paths_that_lead_nowhere_are_named() {
     assert!(said.stderr.contains("nothing/*.jsonl"), "{}", said.stderr);
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_log_says_reaches_no_terminal_raw_and_who_stops_listening_stops_nothing() {
+    let place = Place::new();
+    let hidden = "\u{202e}\u{9b}31m";
+    let wrapped = |direction: &str, message: String| {
+        let (head, message) = (r#""timestamp":"2026-11-20T10:00:00Z""#, message.trim_end().to_owned());
+        format!(
+            r#"{{{head},"session_id":"s{hidden}","direction":"{direction}","server":"x{hidden}","message":{message}}}"#
+        ) + "\n"
+    };
+    let log: Vec<String> = [("1", "../../../../etc/passwd"), ("2", "..%2f..%2f..%2fetc/shadow")]
+        .into_iter()
+        .flat_map(|(id, path)| {
+            let asked = call(id, &format!("{{\"path\":\"{path}\"}}"));
+            [wrapped("client_to_server", asked), wrapped("server_to_client", answer(id, "root:x:0:0"))]
+        })
+        .collect();
+    let log = place.write(&format!("{hidden}.jsonl"), log.concat());
+    let unknown = place.write(&format!("{hidden}.txt"), "dear diary\n");
+    let ingested =
+        place.run(0, ["ingest".as_ref(), "--format".as_ref(), "json".as_ref(), log.as_os_str(), unknown.as_os_str()]);
+    assert!(ingested.json()["unknown"][0].is_object(), "{}", ingested.stdout);
+    let ran = place.run(0, ["detect", "--rule", "credential_file_read"]);
+    let id = place.one("SELECT alert_id FROM alerts").as_str().expect("an alert").to_owned();
+    let mut said = vec![ingested, ran];
+    let suppress =
+        ["alerts", "suppress", &id, "--owner", "o", "--reason", "r", "--until", "9d", "--like", "session_id"];
+    for args in [&["alerts", "incidents"][..], &suppress, &["alerts", "suppressions"]] {
+        for format in if args.len() > 2 { &["table"][..] } else { &["table", "json", "jsonl"] } {
+            said.push(place.run(0, args.iter().chain(&["--format", format])));
+        }
+    }
+    assert!(said[3].stdout.contains("\\u202e") && said[7].stdout.contains("\\u202e"), "{}", said[7].stdout);
+    for Said { stdout, stderr } in said {
+        let is_hidden = |c: char| c != '\n' && calltrail::visible::is_hidden(c);
+        assert!(!stdout.contains(is_hidden) && !stderr.contains(is_hidden), "{stdout:?} {stderr:?}");
+    }
+
+    let mut deaf = place.command(["alerts", "suppressions", "--format", "json"]).spawn().expect("the binary starts");
+    drop(deaf.stderr.take());
+    let output = deaf.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "the summary is for people, the data is for the caller");
+    assert!(output.stdout.ends_with(b"]\n"));
+}
+
 #[test]
 fn a_lake_that_stands_among_the_logs_is_not_read() {
     let place = Place::new();

@@ -26,6 +26,8 @@ fn every_fault_of_a_receiver_is_got_over() {
         ("slow answer", Reply::Slow(Duration::from_millis(600)), None),
         ("429", after("retry-after: 7\r\n"), Some(7)),
         ("429 until a date", after(date), Some(9)),
+        // No wait at all is none that could be kept.
+        ("429 at once", after("retry-after: 0\r\n"), None),
         ("500", Reply::Answer(500, "", "oops".to_owned()), None),
         ("503", Reply::Answer(503, "", "busy".to_owned()), None),
         ("408", Reply::Answer(408, "", String::new()), None),

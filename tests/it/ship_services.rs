@@ -137,6 +137,33 @@ fn a_webhook_gets_what_its_configuration_says() {
     assert_eq!(request.header("authorization"), "Basic bWU6czNjcjN0LXQwazNu");
     assert_eq!((request.header("x-team"), request.header("x-api-key")), ("a", "s3cr3t-t0k3n"));
     assert_eq!(at(body.as_array().expect("an array"), "/alert_id"), all_ids());
+
+    // Encoding, body, what it is called, and what the first request holds.
+    for (keys, content_type, requests, start) in [
+        ("encoding = \"ocsf\"\n", "application/json", ALERTS, "{"),
+        ("encoding = \"ocsf\"\nbody = \"lines\"\n", "application/x-ndjson", 1, "{"),
+        ("encoding = \"cef\"\n", "text/plain; charset=utf-8", ALERTS, "CEF:0|"),
+        ("encoding = \"leef\"\nbody = \"lines\"\n", "text/plain; charset=utf-8", 1, "LEEF:2.0|"),
+        ("encoding = \"cef\"\nbody = \"array\"\n", "application/json", 1, "[\"CEF:0|"),
+        ("headers = { Content-Type = \"text/x-own\" }\n", "text/x-own", ALERTS, "{"),
+    ] {
+        let sent = shipped("webhook", &format!("url = \"URL\"\n{keys}"), 204, "");
+        let (request, body) = &sent[0];
+        assert_eq!((request.header("content-type"), sent.len()), (content_type, requests), "{keys}");
+        assert!(request.body.starts_with(start), "{keys}: {:.80}", request.body);
+        assert!(!start.starts_with('[') || body.as_array().map(Vec::len) == Some(ALERTS), "{keys}: {}", request.body);
+    }
+}
+
+#[test]
+fn what_waits_behind_a_failure_waits_for_its_reason() {
+    let place = Place::new();
+    fill(&place, &alerts(3), 3);
+    let (receiver, requests) = recording(503, "closed\r\n for lunch");
+    let toml = format!("[[sinks]]\ntype = \"webhook\"\nurl = \"{}\"\n", receiver.url());
+    let report = ship_here(&place, &toml, &Quick::new(), Retried::Pending).remove(0);
+    assert_eq!(report.problem.as_deref(), Some("HTTP 503 closed for lunch"));
+    assert_eq!(requests.lock().expect("not poisoned").len() as u64, report.batches, "the others are not sent");
 }
 
 /// A proxy for HTTP and, with CONNECT, for anything; it sends everything to one port.
@@ -260,7 +287,7 @@ fn a_file_is_put_aside_when_it_is_full_and_the_oldest_goes() {
              keep = {keep}\nbatch = {{ count = 20 }}\n"
         )
     };
-    let report = ship_here(&place, &sink("all", 100), &Quick::new(), Retried::Pending).remove(0);
+    let report = ship_here(&place, &sink("all", i64::MAX as usize), &Quick::new(), Retried::Pending).remove(0);
     assert_eq!((report.delivered, report.pending), (400, 0), "{report:?}");
     let all = names("all");
     assert!(all.len() > 5, "{all:?}");
@@ -277,6 +304,40 @@ fn a_file_is_put_aside_when_it_is_full_and_the_oldest_goes() {
     fill_more(&place, alert(500));
     ship_here(&place, &sink("few", 2), &Quick::new(), Retried::Pending);
     assert!(read("few/alerts.jsonl").ends_with('\n') && read("few/alerts.jsonl").contains(&alert(500).alert_id));
+}
+
+#[test]
+fn what_a_file_holds_stays_there_whatever_the_encoding() {
+    let place = Place::new();
+    fill(&place, &alerts(2), 2);
+    let encodings = ["json", "otlp", "udm", "stix", "bulk"];
+    let ship = |encoding: &str| {
+        let toml = format!(
+            "[[sinks]]\nname = \"{encoding}\"\ntype = \"file\"\npath = \"{encoding}\"\nencoding = \"{encoding}\"\nbatch = {{ count = 1 }}\n"
+        );
+        ship_here(&place, &toml, &Quick::new(), Retried::Pending).remove(0)
+    };
+    assert!(encodings.iter().all(|encoding| ship(encoding).delivered == 2));
+    fill_more(&place, alert(500));
+    for encoding in encodings {
+        assert_eq!(ship(encoding).delivered, 1, "{encoding}");
+        let text = std::fs::read_to_string(place.path(encoding)).expect("a file");
+        assert!([0, 1, 500].iter().all(|n| text.contains(&alert(*n).alert_id)), "{encoding} lost some: {text:.300}");
+        let documents = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+        assert!(documents.into_iter().all(|document| document.is_ok()), "{encoding}: {text:.300}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_file() {
+    let place = Place::new();
+    fill(&place, &alerts(1), 1);
+    let made = std::process::Command::new("mkfifo").arg(place.path("pipe")).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let toml = "[[sinks]]\ntype = \"file\"\npath = \"pipe\"\n";
+    let report = ship_here(&place, toml, &Quick::new(), Retried::Pending).remove(0);
+    assert!(report.problem.expect("a reason").contains("no regular file"));
 }
 
 #[test]

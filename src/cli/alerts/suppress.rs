@@ -9,6 +9,7 @@ use crate::config::expiry;
 use crate::detect::remark;
 use crate::lake::Lake;
 use crate::query::parse_duration;
+use crate::sink::encode::json_text;
 use chrono::{DateTime, Duration, Utc};
 use clap::{Args, ValueEnum};
 use std::io::Write as _;
@@ -191,8 +192,8 @@ pub(super) fn report(context: &Context, lake: &Lake, mut alerts: Vec<Alert>) -> 
     };
     let rows = || all.iter().zip(&done.uses);
     match format {
-        OutputFormat::Json => writeln!(out, "{}", serde_json::Value::from(rows().map(object).collect::<Vec<_>>()))?,
-        OutputFormat::Jsonl => rows().try_for_each(|row| writeln!(out, "{}", object(row)))?,
+        OutputFormat::Json => writeln!(out, "{}", json_text(&rows().map(object).collect::<Vec<_>>())?)?,
+        OutputFormat::Jsonl => rows().try_for_each(|row| writeln!(out, "{}", json_text(&object(row))?))?,
         _ => {
             for (suppression, used) in rows() {
                 let until = suppression

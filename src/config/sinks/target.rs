@@ -12,7 +12,9 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// Headers that hold credentials.
-const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "token", "key", "secret", "password"];
+const SECRET_HEADERS: &[&str] = &["auth", "cookie", "token", "key", "secret", "password"];
+/// Bytes of a syslog message that every receiver takes (RFC 5424, section 6.1).
+const MIN_MESSAGE: u64 = 480;
 
 impl Check<'_> {
     /// What the type needs; a fault where it is missing.
@@ -21,6 +23,21 @@ impl Check<'_> {
             self.faults.push((Some(at.clone()), format!("the sink lacks `{key}`")));
         }
         written.map(Spanned::into_inner)
+    }
+
+    /// The same of a text, which must say something.
+    fn needed_text(
+        &mut self,
+        written: Option<Spanned<String>>,
+        key: &str,
+        at: &std::ops::Range<usize>,
+    ) -> Option<String> {
+        let text = self.needed(written.clone(), key, at)?;
+        if text.trim().is_empty() {
+            self.faults.push((written.map(|text| text.span()), format!("`{key}` is empty")));
+            return None;
+        }
+        Some(text)
     }
 
     pub(super) fn target(
@@ -33,11 +50,12 @@ impl Check<'_> {
         let tls = w.tls.take().map(|tls| self.tls(tls, kind));
         Some(match kind {
             "stdout" => Target::Stdout,
-            "file" => Target::File(FileTarget {
-                path: self.needed(w.path.take(), "path", at).map(|path| self.located(&path).into())?,
-                rotate_at: self.value(w.rotate_at.take(), bytes_of).unwrap_or(100 << 20),
-                keep: w.keep.map_or(10, |keep| usize::try_from(keep.into_inner()).unwrap_or(usize::MAX)),
-            }),
+            "file" => {
+                let path = self.needed_text(w.path.take(), "path", at).map(|path| self.located(&path).into());
+                let rotate_at = self.value(w.rotate_at.take(), bytes_of).unwrap_or(100 << 20);
+                let keep = w.keep.map_or(10, |keep| usize::try_from(keep.into_inner()).unwrap_or(usize::MAX));
+                Target::File(FileTarget { path: path?, rotate_at, keep })
+            }
             "syslog" => {
                 let transport = self.value(w.transport.take(), |text: &String| {
                     let found = SyslogTransport::ALL.into_iter().find(|(name, _)| name == text);
@@ -52,7 +70,13 @@ impl Check<'_> {
                 self.value(w.address.clone(), |text: &String| host_and_port(text));
                 let address = self.needed(w.address.take(), "address", at);
                 // What rsyslog takes as one message unless told otherwise.
-                let max_bytes = self.value(w.max_message.take(), bytes_of).unwrap_or(8096);
+                let max_bytes = self.value(w.max_message.take(), |size| match bytes_of(size)? {
+                    bytes if bytes < MIN_MESSAGE => {
+                        Err(format!("`max_message` is {bytes}; no receiver takes less than {MIN_MESSAGE}"))
+                    }
+                    bytes => Ok(bytes),
+                });
+                let max_bytes = max_bytes.unwrap_or(8096);
                 options.max_bytes = Some(usize::try_from(max_bytes).unwrap_or(usize::MAX));
                 Target::Syslog(SyslogTarget {
                     address: address?,
@@ -63,8 +87,12 @@ impl Check<'_> {
                 })
             }
             "kafka" => {
+                self.value(w.brokers.clone(), |brokers: &Vec<String>| match brokers.as_slice() {
+                    [] => Err("`brokers` names none".to_owned()),
+                    all => all.iter().try_for_each(|broker| host_and_port(broker)),
+                });
                 let brokers = self.needed(w.brokers.take(), "brokers", at);
-                let topic = self.needed(w.topic.take(), "topic", at);
+                let topic = self.needed_text(w.topic.take(), "topic", at);
                 let named = w.mechanism.as_ref().map(Spanned::span);
                 let mechanism = self.value(w.mechanism.take(), |text: &String| {
                     let found = SaslMechanism::ALL.into_iter().find(|(name, _)| name == text);
@@ -164,9 +192,10 @@ impl Check<'_> {
             }
             "otlp" => HttpKind::Otlp,
             "sentinel" => {
-                let (rule, stream) = (self.needed(w.dcr.take(), "dcr", at), self.needed(w.stream.take(), "stream", at));
-                let (tenant, client_id) =
-                    (self.needed(w.tenant.take(), "tenant", at), self.needed(w.client_id.take(), "client_id", at));
+                let rule = self.needed_text(w.dcr.take(), "dcr", at);
+                let stream = self.needed_text(w.stream.take(), "stream", at);
+                let tenant = self.needed_text(w.tenant.take(), "tenant", at);
+                let client_id = self.needed_text(w.client_id.take(), "client_id", at);
                 let secret = match w.client_secret.take() {
                     Some(secret) => self.secret("client_secret", secret),
                     None => self.needed(None, "client_secret", at),
@@ -174,6 +203,7 @@ impl Check<'_> {
                 let text = |written: Option<Spanned<String>>, default: &str| {
                     written.map_or_else(|| default.to_owned(), Spanned::into_inner)
                 };
+                self.value(w.authority.clone(), |text: &String| web_address(text));
                 HttpKind::Sentinel(SentinelTarget {
                     rule: rule?,
                     stream: stream?,
@@ -284,8 +314,7 @@ impl Check<'_> {
                      or use `user` and `password`"
                         .to_owned(),
                 ),
-                Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => None,
-                _ => Some("this is no URL that begins with http:// or https://".to_owned()),
+                _ => web_address(text).err(),
             },
             _ => None,
         };
@@ -355,6 +384,13 @@ fn index_name(name: &str) -> Result<String, String> {
         Ok(name.to_owned())
     } else {
         Err(format!("`{name}` is no name of an index or data stream"))
+    }
+}
+
+fn web_address(text: &str) -> Result<(), String> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        _ => Err("this is no URL that begins with http:// or https://".to_owned()),
     }
 }
 

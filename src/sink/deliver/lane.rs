@@ -251,7 +251,8 @@ impl Lane {
             self.report.retries += 1;
             self.failures += 1;
             let Retries { first, cap } = self.retries();
-            let wait = wait.map(|wait| wait.min(MAX_WAIT));
+            // Who asks for no wait at all would be asked again and again without a pause.
+            let wait = wait.map(|wait| wait.min(MAX_WAIT)).filter(|wait| !wait.is_zero());
             let pause = wait.unwrap_or_else(|| backoff(first, cap, self.failures, self.shipment.clock.random()));
             let is_persistent = left.answered && self.failures >= self.sink.retry.tries;
             match (is_persistent, left.again.len()) {

@@ -71,6 +71,10 @@ fn open(path: &Path) -> io::Result<File> {
         std::fs::create_dir_all(folder)?;
     }
     let mut file = File::options().create(true).read(true).append(true).open(path)?;
+    // A pipe or a device knows no end to cut and no disk to wait for.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -100,11 +104,10 @@ fn rotate(path: &Path, keep: usize) -> io::Result<()> {
     if keep == 0 {
         return std::fs::remove_file(path);
     }
-    for number in (1..keep).rev() {
-        let from = aside(number);
-        if from.exists() {
-            std::fs::rename(from, aside(number + 1))?;
-        }
+    // Only those that are there, up to the first gap: `keep` may be any number.
+    let there = (1..keep).take_while(|number| aside(*number).exists()).count();
+    for number in (1..=there).rev() {
+        std::fs::rename(aside(number), aside(number + 1))?;
     }
     std::fs::rename(path, aside(1))
 }

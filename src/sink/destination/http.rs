@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// Bytes of an answer that are read: a bulk response with an error for each of thousands of items fits.
 const MAX_ANSWER: usize = 16 << 20;
+/// The type of bodies that are no JSON.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 /// Smaller bodies gain nothing from compression.
 const MIN_COMPRESSED: usize = 512;
 
@@ -182,7 +184,10 @@ impl Caller {
         content_type: &'static str,
         headers: &[(&'static str, String)],
     ) -> Result<Answer, String> {
-        let mut request = self.client.post(url).headers(self.headers.clone()).header(CONTENT_TYPE, content_type);
+        let mut own = self.headers.clone();
+        // The configuration may name another type.
+        own.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
+        let mut request = self.client.post(url).headers(own);
         for (name, value) in headers {
             let mut value = HeaderValue::try_from(value).map_err(|_| format!("`{name}` is no value of a header"))?;
             value.set_sensitive(true);
@@ -269,7 +274,7 @@ pub(super) fn lines(batch: &[Message]) -> Vec<u8> {
     out
 }
 
-/// Texts of a batch as a JSON array; those of an encoding that makes arrays lose their brackets.
+/// Texts of a batch as a JSON array; those of an encoding that makes arrays lose their brackets, and lines of text become JSON's.
 pub(super) fn array(batch: &[Message]) -> Vec<u8> {
     let mut out = vec![b'['];
     for part in batch.iter().flat_map(|message| message.parts.iter()) {
@@ -278,15 +283,24 @@ pub(super) fn array(batch: &[Message]) -> Vec<u8> {
         }
         let trimmed = part.trim();
         let inner = trimmed.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-        out.extend_from_slice(inner.unwrap_or(trimmed).as_bytes());
+        match inner.or(Some(trimmed).filter(|text| text.starts_with('{'))) {
+            Some(json) => out.extend_from_slice(json.as_bytes()),
+            None => out.extend_from_slice(serde_json::Value::from(trimmed).to_string().as_bytes()),
+        }
     }
     out.push(b']');
     out
 }
 
+/// Whether messages of this encoding are no JSON.
+pub(super) fn is_text(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::Cef | Encoding::Leef | Encoding::Syslog)
+}
+
 /// What bodies of this encoding are.
 pub(super) fn content_type(encoding: Encoding) -> &'static str {
     match encoding.batching() {
+        _ if is_text(encoding) => TEXT,
         Batching::Lines => "application/x-ndjson",
         Batching::Array | Batching::Inside(..) | Batching::Single => "application/json",
     }

@@ -177,7 +177,8 @@ pub fn open(
 /// Cuts an answer to what fits a line of a report.
 fn short(text: &str) -> String {
     const MAX: usize = 300;
-    let mut text = crate::visible::visible(text.trim()).replace('\n', " ");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut text = crate::visible::visible(&text).into_owned();
     crate::visible::shorten(&mut text, MAX);
     text
 }

@@ -73,7 +73,7 @@ impl Sentinel {
             (200, Ok(token)) => {
                 let secret = Secret::new(token.access_token);
                 self.caller.add_secret(secret.clone());
-                let until = (self.clock)() + (token.expires_in - MARGIN).max(0);
+                let until = (self.clock)().saturating_add(token.expires_in.saturating_sub(MARGIN).max(0));
                 self.token = Some((secret.clone(), until));
                 Ok(secret)
             }

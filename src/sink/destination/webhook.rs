@@ -51,6 +51,7 @@ impl Webhook {
 
     async fn request(&self, batch: &[Message], body: Vec<u8>) -> Outcome {
         let content_type = match self.body {
+            Body::One | Body::Lines if http::is_text(self.encoding) => http::TEXT,
             Body::Lines => "application/x-ndjson",
             _ => "application/json",
         };
@@ -115,10 +116,9 @@ impl Destination for Webhook {
             match outcome.verdicts.pop() {
                 // There is no doubt who was refused.
                 Some(Verdict::Suspect(answer)) => done.verdicts.push(Verdict::Refused(answer)),
-                Some(Verdict::Again { answer, answered }) => {
-                    done.verdicts.push(Verdict::Again { answer, answered });
-                    let answer = "not sent, because the one before it was not taken".to_owned();
-                    done.verdicts.resize(batch.len(), Verdict::Again { answer, answered });
+                // Those behind it wait for the same reason.
+                Some(again @ Verdict::Again { .. }) => {
+                    done.verdicts.resize(batch.len(), again);
                     return Outcome { verdicts: done.verdicts, ..outcome };
                 }
                 Some(other) => done.verdicts.push(other),

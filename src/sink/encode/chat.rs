@@ -118,7 +118,8 @@ fn paragraph(runs: impl IntoIterator<Item = Value>) -> Value {
 
 fn run(text: &str, max: usize, look: Attributes<'_>) -> Value {
     let head: String = text.chars().take(max + 1).collect();
-    let text = clip(&visible(&head), max).replace("{{", "{ {");
+    // Twice: of three braces in a row the first pass leaves two.
+    let text = clip(&visible(&head), max).replace("{{", "{ {").replace("{{", "{ {");
     let text = if text.trim().is_empty() { "-".to_owned() } else { text };
     let mut run = Attributes::new().with("type", "TextRun").with("text", text);
     run = run.and(look);

@@ -50,7 +50,7 @@ pub(in crate::sink) fn fit(
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
         format!(
-            "alert {} takes {least} bytes even cut to the bone, the limit is {max_bytes}: raise `max_bytes`",
+            "alert {} takes {least} bytes even cut to the bone, the limit is {max_bytes}: raise it (`--max-bytes`, or `max_message` of a sink)",
             alert.alert_id
         ),
     ))

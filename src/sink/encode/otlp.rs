@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::io;
 
 /// What stands around the resources of a request.
-pub const AROUND: (&str, &str) = (r#"{"resourceLogs":["#, "]}");
+pub const AROUND: (&str, &str) = (r#"{"resourceLogs":["#, "]}\n");
 
 /// Makes a request of one record.
 pub fn encode(shown: &Shown<'_>) -> io::Result<Value> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// What stands around the events of a request.
-pub const AROUND: (&str, &str) = (r#"{"events":["#, "]}");
+pub const AROUND: (&str, &str) = (r#"{"events":["#, "]}\n");
 /// Bytes of an event.
 pub const MAX_EVENT: usize = 1_000_000;
 
