@@ -12,7 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// Headers that hold credentials.
-const SECRET_HEADERS: &[&str] = &["auth", "cookie", "token", "key", "secret", "password"];
+const SECRET_HEADERS: &[&str] = &["authoriz", "cookie", "token", "key", "secret", "password"];
 /// Bytes of a syslog message that every receiver takes (RFC 5424, section 6.1).
 const MIN_MESSAGE: u64 = 480;
 
@@ -146,7 +146,10 @@ impl Check<'_> {
             .into_iter()
             .filter_map(|(name, value)| {
                 let lower = name.get_ref().to_ascii_lowercase();
-                let value = if SECRET_HEADERS.iter().any(|word| lower.contains(word)) {
+                // `X-Auth`, but not `X-Author`.
+                let is_secret = lower.split('-').any(|word| word == "auth")
+                    || SECRET_HEADERS.iter().any(|word| lower.contains(word));
+                let value = if is_secret {
                     self.secret(&format!("headers.{}", name.get_ref()), value)
                 } else {
                     Some(self.plain_or_source(value.into_inner()))
