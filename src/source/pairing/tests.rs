@@ -6,6 +6,8 @@ use crate::source::json::Object;
 use crate::source::registry::Formats;
 use crate::source::{Decoded, Hints, Position, Record};
 
+mod lanes;
+
 /// Reads lines as a capture and gives the finished calls in order, then those still open.
 struct Log {
     pairing: Pairing,
@@ -460,31 +462,6 @@ fn whole_calls_of_one_second_are_told_apart_by_what_their_record_says() {
     let forward = ids(calls.clone());
     assert_eq!(forward.len(), 4);
     assert_eq!(forward, ids(calls.into_iter().rev().collect()));
-}
-
-#[test]
-fn what_a_lane_says_holds_for_the_calls_behind_it() {
-    let mode = |mode: &str| format!(r#"{{"type":"permission-mode","permissionMode":"{mode}","sessionId":"s1"}}"#);
-    let line = |kind: &str, at: u32, block: &str| {
-        format!(
-            r#"{{"type":"{kind}","uuid":"u{at}","sessionId":"s1","timestamp":"2026-11-09T10:00:0{at}Z","message":{{"content":[{block}]}}}}"#
-        )
-    };
-    let asks = |at, id| {
-        line("assistant", at, &format!(r#"{{"type":"tool_use","id":"{id}","name":"mcp__a__{id}","input":{{}}}}"#))
-    };
-    let answers = |at, id| line("user", at, &format!(r#"{{"type":"tool_result","tool_use_id":"{id}","content":"x"}}"#));
-    let lines =
-        [mode("plan"), asks(1, "one"), mode("bypassPermissions"), asks(2, "two"), answers(3, "one"), answers(4, "two")];
-    let mut log = Log::new();
-    let mut found = log.read(&lines.join("\n"));
-    found.extend(log.read(&asks(5, "three")));
-    found.extend(log.end());
-    let policy =
-        |call: &Call| (call.tool.clone().unwrap(), call.more.as_ref().and_then(|more| more.approval_policy.clone()));
-    let expected = [("one", "plan"), ("two", "bypassPermissions"), ("three", "bypassPermissions")];
-    let expected = expected.map(|(tool, mode)| (Text::from(tool), Some(Text::from(mode))));
-    assert_eq!(found.iter().map(policy).collect::<Vec<_>>(), expected);
 }
 
 #[test]
