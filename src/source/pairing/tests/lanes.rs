@@ -18,12 +18,17 @@ fn what_a_lane_says_holds_for_the_calls_behind_it() {
         [mode("plan"), asks(1, "one"), mode("bypassPermissions"), asks(2, "two"), answers(3, "one"), answers(4, "two")];
     let mut log = Log::new();
     let mut found = log.read(&lines.join("\n"));
-    found.extend(log.read(&asks(5, "three")));
+    found.extend(log.read(&[asks(5, "three"), mode("default"), asks(6, "four")].join("\n")));
     found.extend(log.end());
-    let policy =
-        |call: &Call| (call.tool.clone().unwrap(), call.more.as_ref().and_then(|more| more.approval_policy.clone()));
-    let expected = [("one", "plan"), ("two", "bypassPermissions"), ("three", "bypassPermissions")];
-    let expected = expected.map(|(tool, mode)| (Text::from(tool), Some(Text::from(mode))));
+    let policy = |call: &Call| {
+        let mode = call.more.as_ref().and_then(|more| more.approval_policy.clone());
+        (call.tool.clone().unwrap(), mode, call.approval)
+    };
+    let (unknown, allowed) = (Approval::Unknown, Approval::AutoAllowed);
+    let bypass = "bypassPermissions";
+    let expected =
+        [("one", "plan", unknown), ("two", bypass, allowed), ("three", bypass, allowed), ("four", "default", unknown)];
+    let expected = expected.map(|(tool, mode, approval)| (Text::from(tool), Some(Text::from(mode)), approval));
     assert_eq!(found.iter().map(policy).collect::<Vec<_>>(), expected);
 }
 
