@@ -7,6 +7,19 @@ pub(super) fn is_blank(head: &[u8]) -> bool {
     head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii().is_empty()
 }
 
+/// Whether an archive begins (POSIX ustar): what its first file holds would look like that file's lines.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
+}
+
+/// Whether the head is a message of the Collector's file exporter: its length in four bytes, then a first field that has a length itself.
+fn is_protobuf(head: &[u8]) -> bool {
+    let Some((length, message)) = head.split_first_chunk::<4>() else { return false };
+    let length = u32::from_be_bytes(*length) as usize;
+    let names_service = || memchr::memmem::find(message, b"service.name").is_some();
+    message.first() == Some(&0x0a) && (8..64 << 20).contains(&length) && names_service()
+}
+
 /// What the first lines of an unknown file look like: keys of objects, or the kinds of characters, no values.
 pub(super) fn shape_of(head: &[u8]) -> String {
     let known: [(&[u8], &str); 4] = [
@@ -17,6 +30,12 @@ pub(super) fn shape_of(head: &[u8]) -> String {
     ];
     if let Some((_, what)) = known.iter().find(|(magic, _)| head.starts_with(magic)) {
         return (*what).to_owned();
+    }
+    if is_tar(head) {
+        return "a tar archive: unpack it first".to_owned();
+    }
+    if is_protobuf(head) {
+        return "OTLP as protobuf, not as JSON: have the Collector's file exporter write `format: json`".to_owned();
     }
     if head.contains(&0) {
         return "binary data".to_owned();
@@ -46,4 +65,20 @@ pub(super) fn shape_of(head: &[u8]) -> String {
         return keys(&whole);
     }
     lines.collect::<Vec<_>>().join(" / ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_log_is_named() {
+        let mut tar = vec![b'a'; 257];
+        tar.extend_from_slice(b"ustar\x0000");
+        assert!(shape_of(&tar).contains("tar archive"));
+        assert!(
+            shape_of(b"\0\0\0\x1e\x0a\x1c\x0a\x1a\x0a\x0cservice.name\x12\x0a\x0a\x08checkout").contains("protobuf")
+        );
+        assert_eq!(shape_of(b"\0\x01binary"), "binary data");
+    }
 }

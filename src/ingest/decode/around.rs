@@ -20,7 +20,7 @@ pub(super) enum Parts<'a> {
     All(Vec<&'a str>),
 }
 
-/// Members in which collectors and loggers keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash, pino and slog, Splunk's HEC, Loki; exports of
+/// Members in which collectors and loggers keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash (also as `event.original`), pino and slog, Splunk's HEC, Loki; exports of
 /// CloudWatch, Cloud Logging, Azure Monitor, Elasticsearch and Splunk; GELF; answers of Elasticsearch and Loki.
 const LINE_KEYS: &[&str] = &[
     "log",
@@ -44,6 +44,7 @@ const LINE_KEYS: &[&str] = &[
     "Log_s",
     "hits",
     "data",
+    "original",
 ];
 /// Members in which they keep several, each in an object of its own: CloudWatch, Azure, Elasticsearch, Loki.
 const LIST_KEYS: &[&str] = &["logEvents", "events", "records", "hits", "streams", "result", "values"];

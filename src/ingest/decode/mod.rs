@@ -8,7 +8,8 @@ mod repair;
 pub(super) use pieces::{Piece, pieces};
 pub(super) use reading::{Known, one};
 
-use crate::call::{Bits, Call, Flag, Position, ToolDefinition};
+use super::unknown::is_tar;
+use crate::call::{Bits, Call, EventKind, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::LogFormat;
 use crate::source::frame::{self, Chunk, Framing};
@@ -266,6 +267,9 @@ impl Work<'_> {
 /// Records per format among the first records of a stream, so many of them at most.
 pub(super) fn votes(head: &[u8], framing: Framing, source: &SourceView, most: usize) -> Vec<u64> {
     let mut votes = vec![0; source.formats.count()];
+    if is_tar(head) {
+        return votes;
+    }
     let records = frame::records_of(head, framing);
     let digest = blake3::Hasher::new().finalize();
     let chunk = Chunk { bytes: head.to_vec(), offset: 0, records, refused: None, ends_open: true, digest };
@@ -309,7 +313,9 @@ pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &Sou
             place(call);
             let enriched = enricher.call(call);
             item.observables = enriched.observables;
-            item.identity = enriched.arguments_identity;
+            // An error about a message that nobody could read has no arguments, and nothing else to tell it by.
+            let of_error = enriched.result_identity.filter(|_| call.event_kind == EventKind::Connection);
+            item.identity = enriched.arguments_identity.or(of_error);
         }
         Event::Response { call, .. } => {
             place(call);

@@ -7,7 +7,7 @@
 //! no prompt and no inventory is noise here.
 
 use super::{LogFormat, shared::host};
-use crate::call::{Call, DurationSource, Flag, Nanos, Observer, Outcome, PayloadState, Prompt};
+use crate::call::{Approval, Call, DurationSource, Flag, Nanos, Observer, Outcome, PayloadState, Prompt};
 use crate::call::{SessionSource, Text, TimeSource, ToolDefinition};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Hints, PairKey, Record, Reject, time};
@@ -287,9 +287,15 @@ fn response(line: &Object<'_>, block: &Object<'_>) -> Box<Call> {
 fn permission_mode(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
     if let Some(mode) = line.text("permissionMode") {
         let mut call = blank();
+        call.approval = of_mode(&mode);
         call.more().approval_policy = Some(mode);
         out.events.push(Event::Context { lane: scope.lane(), whole_source: false, call });
     }
+}
+
+/// What a permission mode says of every call that is made in it: nobody is asked, or it depends on rules that the log does not have.
+fn of_mode(mode: &str) -> Approval {
+    if mode == "bypassPermissions" { Approval::AutoAllowed } else { Approval::Unknown }
 }
 
 fn progress(line: &Object<'_>, out: &mut Decoded) {

@@ -103,6 +103,7 @@ fn span<'a>(object: &Object<'a>, resource: usize) -> Span<'a> {
     let mut tags = Attributes::list(object.get("tags").unwrap_or_default());
     // Indices that flatten tags have dots replaced; those that keep them in one object are read.
     tags.extend(Attributes::members(&object.object("tag")));
+    logs(object).for_each(|fields| tags.extend_payloads(fields));
     let is = |key: &str, value: &str| tags.string(&[key]).is_some_and(|text| text.eq_ignore_ascii_case(value));
     let kind = match tags.string(&["span.kind"]).unwrap_or_default().as_ref() {
         "server" => Kind::Server,
@@ -142,10 +143,15 @@ fn parent(object: &Object<'_>) -> Option<crate::call::Text> {
     id_text.and_then(|text| id(&text, 8))
 }
 
+/// The fields of each log entry.
+fn logs<'a>(object: &Object<'a>) -> impl Iterator<Item = Attributes<'a>> {
+    let fields = |raw: &'a str| Attributes::list(Object::trusted(raw).get("fields").unwrap_or_default());
+    object.get("logs").map(json::elements).unwrap_or_default().into_iter().map(fields)
+}
+
 /// The fields of the first log entry about an exception.
 fn exception<'a>(object: &Object<'a>) -> Option<Attributes<'a>> {
-    let fields = |raw: &'a str| Attributes::list(Object::trusted(raw).get("fields").unwrap_or_default());
-    object.get("logs").map(json::elements).unwrap_or_default().into_iter().map(fields).find(|fields| {
+    logs(object).find(|fields| {
         fields.string(&["event"]).is_some_and(|event| event == "exception") || fields.get("exception.type").is_some()
     })
 }

@@ -229,12 +229,19 @@ fn whole(
 fn spread(object: &Object<'_>, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<(), Reject> {
     let direction = object.str("direction").unwrap_or_default();
     let answers = object.has("result") || object.has("error");
-    if answers && object.has("id") && object.has("method") && !is_message(object) {
-        // Such a tap repeats the method beside the answer.
-        let member = |key: &str| object.get(key).map(|raw| format!(",\"{key}\":{raw}")).unwrap_or_default();
-        let id = object.get("id").unwrap_or("null");
-        let answer = format!("{{\"id\":{id}{}{}}}", member("result"), member("error"));
-        return message(&Object::trusted(&answer), envelope, out);
+    let is_answered = || ["result", "error"].iter().any(|key| object.get(key).is_some_and(|raw| raw != "null"));
+    if answers && object.has("id") && object.has("method") && (!is_message(object) || is_answered()) {
+        let part = |keys: &[&str]| {
+            let members = keys.iter().filter_map(|key| Some(format!(",\"{key}\":{}", object.get(key)?)));
+            format!("{{\"jsonrpc\":\"2.0\"{}}}", members.collect::<String>())
+        };
+        let answer = part(&["id", "result", "error"]);
+        let is_response = direction == "response" || envelope.sender == Some(Side::Server);
+        if !is_message(object) || is_response {
+            // Such a tap repeats the method beside the answer.
+            return message(&Object::trusted(&answer), envelope, out);
+        }
+        return whole(object, &part(&["id", "method", "params"]), &answer, envelope, out);
     }
     if object.has("method") {
         let from = out.events.len();

@@ -21,6 +21,8 @@ const RATE_LIMITED: i32 = -32029;
 const POLICY_DENIED: i32 = -32030;
 /// Methods that only servers call.
 const SERVER_METHODS: &[&str] = &["sampling/createMessage", "elicitation/create", "roots/list"];
+/// Methods that either side calls: where it is the client who answers, the server has asked.
+const EITHERS: &[&str] = &["ping", "tasks/"];
 
 /// Signed audit entries of mcp-audit.
 pub struct McpAuditSigned;
@@ -45,12 +47,12 @@ impl LogFormat for McpAuditSigned {
             source_format: Text::const_new(ID),
             observer: Observer::Gateway,
             tool_call_id: entry.text("id"),
-            jsonrpc_request_id: entry.text("request_id"),
             server: entry.text("server_id"),
             client_name: entry.text("client_id"),
             transport: entry.text("transport"),
             ..Call::default()
         });
+        gateway::request_id(&mut call, entry.get("request_id"));
         let end = entry.str("timestamp").and_then(|text| time::rfc3339(&text));
         gateway::ended(&mut call, end, gateway::milliseconds(entry, "duration_ms"));
         request_side(&method, entry.get("params"), &mut call);
@@ -103,7 +105,7 @@ fn answer(entry: &Object<'_>, call: &mut Call, out: &mut Decoded) -> bool {
     (result.is_some() || error.is_some()) && !by_proxy
 }
 
-/// Call or notification, and which side asked. The direction is that of the last message.
+/// Call or notification, and which side asked. The direction is that of the last message, or of the first.
 fn kind(entry: &Object<'_>, answered: bool, call: &mut Call) {
     let from_client = entry.str("direction").is_none_or(|direction| direction.starts_with("client"));
     let by_server = if call.method.starts_with("notifications/") {
@@ -111,7 +113,8 @@ fn kind(entry: &Object<'_>, answered: bool, call: &mut Call) {
         call.result_state = PayloadState::None;
         !from_client
     } else {
-        SERVER_METHODS.contains(&call.method.as_str()) || (answered && from_client)
+        let is_eithers = EITHERS.iter().any(|start| call.method.starts_with(start));
+        SERVER_METHODS.contains(&call.method.as_str()) || (answered && from_client && is_eithers)
     };
     call.initiator = if by_server { Side::Server } else { Side::Client };
 }

@@ -47,10 +47,10 @@ impl LogFormat for McpTrace {
             session_id: trace.text("session_id"),
             session_source: SessionSource::McpSession,
             client_name: trace.text("client_id"),
-            jsonrpc_request_id: trace.text("request_id"),
             transport: Some(Text::const_new("http")),
             ..Call::default()
         });
+        gateway::request_id(&mut call, trace.get("request_id"));
         let (end, zone_assumed) = time::member(trace, "timestamp").unzip();
         gateway::ended(&mut call, end, gateway::milliseconds(trace, "duration"));
         gateway::zone(&mut call, zone_assumed == Some(true));
@@ -111,10 +111,9 @@ fn response(trace: &Object<'_>, call: &mut Call, out: &mut Decoded) {
         EventKind::Call => PayloadState::NotLogged,
         _ => PayloadState::None,
     };
-    let split = trace.get("tool_response").or_else(|| trace.get("tool_response_structured"));
-    if let Some(raw) = split.filter(|raw| *raw != "null") {
-        (call.result, call.result_state) = (Some(raw.to_owned()), PayloadState::Present);
-        call.is_error = Object::trusted(raw).bool("isError");
+    if let Some(raw) = split_response(trace) {
+        call.is_error = Object::trusted(&raw).bool("isError");
+        (call.result, call.result_state) = (Some(raw), PayloadState::Present);
         call.outcome = if call.is_error == Some(true) { Outcome::ToolError } else { Outcome::Success };
     }
     let Some(body) = trace.get("entity_response").filter(|raw| *raw != "null") else { return };
@@ -138,6 +137,22 @@ fn response(trace: &Object<'_>, call: &mut Call, out: &mut Decoded) {
         result_side(raw, &lane, end, call, out);
     } else if call.event_kind == EventKind::Call && body != "\"\"" {
         (call.result, call.result_state) = (Some(body.to_owned()), PayloadState::Unparsable);
+    }
+}
+
+/// The answer of older versions, which stands in two members: put together as the tool gave it.
+fn split_response(trace: &Object<'_>) -> Option<String> {
+    let member = |key: &str| trace.get(key).filter(|raw| *raw != "null");
+    match (member("tool_response"), member("tool_response_structured")) {
+        (Some(raw), Some(structured)) => {
+            let result = Object::trusted(raw);
+            Some(match raw.trim_end().strip_suffix('}') {
+                Some(_) if result.has("structuredContent") => raw.to_owned(),
+                Some(open) if result.has("content") => format!("{open},\"structuredContent\":{structured}}}"),
+                _ => format!("{{\"content\":{raw},\"structuredContent\":{structured}}}"),
+            })
+        }
+        (one, other) => one.or(other).map(str::to_owned),
     }
 }
 

@@ -89,12 +89,14 @@ impl<'a> Traces<'a> {
             resources.push(Attributes::read(&batch.object("resource")));
             let scopes = ["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"];
             for scope in scopes.into_iter().flat_map(|key| batch.array(key)).map(Object::trusted) {
-                let library = scope.object("scope").get("name").filter(|name| name.contains(call::TRACELOOP));
+                let of_all = scope.object("scope");
+                let library = of_all.get("name").filter(|name| name.contains(call::TRACELOOP));
                 spans.extend(scope.array("spans").into_iter().map(|span| {
                     let mut span = Span::read(span, resource);
                     if let Some(library) = library {
                         span.attributes.set(call::SCOPE, library);
                     }
+                    span.attributes.extend(Attributes::read(&of_all));
                     span
                 }));
             }
@@ -124,12 +126,14 @@ impl<'a> Traces<'a> {
         let mut traces: BTreeMap<&str, (Named, Named)> = BTreeMap::new();
         for span in &self.spans {
             let (Some(trace), attributes) = (&span.trace_id, &span.attributes) else { continue };
-            let session = attributes.text(call::CONVERSATION).or_else(|| {
+            let resource = &self.resources[span.resource];
+            let named = |keys: &[&str]| attributes.text(keys).or_else(|| resource.text(keys));
+            let session = named(call::CONVERSATION).or_else(|| {
                 // Browsers have sessions too.
                 let agentic = attributes.any_key(&["gen_ai.", "mcp.", "openinference.", "copilot_chat."]);
-                attributes.text(call::SESSION).filter(|_| agentic)
+                named(call::SESSION).filter(|_| agentic)
             });
-            let agent = attributes.text(call::AGENT);
+            let agent = named(call::AGENT);
             if session.is_some() || agent.is_some() {
                 let start = span.start.unwrap_or(i64::MAX);
                 let entry = traces.entry(trace).or_default();

@@ -270,9 +270,10 @@ impl Lanes {
                 .and_then(|c| c.session_id.clone())
                 .or_else(|| context.session_id.clone())
                 .or_else(|| (!id.is_empty()).then(|| id.clone())),
-            server: own
-                .and_then(|c| c.server.clone().or_else(|| c.server_info_name.clone()))
-                .or_else(|| context.server.clone()),
+            server: [own, Some(context)]
+                .into_iter()
+                .flatten()
+                .find_map(|known| known.server.clone().or_else(|| known.server_info_name.clone())),
             connection_id: id,
         }
     }

@@ -88,9 +88,12 @@ impl Context {
         fill_empty!(call, self);
     }
 
-    /// Lets a newer one win.
+    /// Lets a newer one win. What the policy of before meant for each call is over with it.
     pub(super) fn overlay(&mut self, mut newer: Self) {
+        let of_policy =
+            newer.more.as_ref().is_some_and(|more| more.approval_policy.is_some()).then_some(newer.approval);
         fill_empty!(&mut newer, &*self);
+        newer.approval = of_policy.unwrap_or(newer.approval);
         *self = newer;
     }
 

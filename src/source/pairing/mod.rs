@@ -227,6 +227,13 @@ impl Pairing {
     ) {
         let chain = finish::advance(scope, &call);
         self.memory.note_span(scope.stream, &mut call);
+        if let Some(key @ PairKey::Global { .. }) = key {
+            // The end of the source finds both halves. What the lane says by then need not have held when the call was made.
+            self.lanes.fill(scope.stream, lane, self.lanes.current(scope.stream, lane), &mut call);
+            let half = Half { lane: lane.clone(), ..self.half(scope, call, observables, identity, chain) };
+            self.open.put_request(OpenKey::new(scope.stream, key), half);
+            return;
+        }
         let seed = || finish::seed(&call, identity, chain);
         let connection = self.lanes.for_request(scope, lane, &call, seed, &self.options);
         let Some(key) = key else {
@@ -238,9 +245,7 @@ impl Pairing {
         let half = self.half(scope, call, observables, identity, chain);
         let half = Half { lane: lane.clone(), connection, digest, copy: self.answered.knows(digest), ..half };
         let key = OpenKey::new(scope.stream, key);
-        if matches!(key.key, PairKey::Global { .. }) {
-            self.open.put_request(key, half);
-        } else if let Some(response) = self.open.waiting_response(&key, &half) {
+        if let Some(response) = self.open.waiting_response(&key, &half) {
             // Which of two files is read first says nothing of the log.
             let flag = (half.source == response.source).then_some(Flag::ResponseBeforeRequest);
             self.pair(scope, half, response, flag, out);
@@ -365,7 +370,8 @@ impl Pairing {
     /// The end of one source: calls that are paired by their own ids are complete now, and records without times can no
     /// longer be told apart by order.
     pub fn end_source(&mut self, scope: &mut Scope<'_>, out: &mut Vec<Row>) {
-        for (request, response) in self.open.take_untimed(scope.number) {
+        for (stream, request, response) in self.open.take_untimed(scope.number) {
+            let scope = &mut Scope { number: scope.number, stream, mtime: scope.mtime, source: &mut *scope.source };
             self.pair(scope, request, response, None, out);
         }
         for (request, response, amend) in self.open.take_complete(scope.number, u64::MAX) {

@@ -243,22 +243,23 @@ impl Open {
         }
     }
 
-    /// Pairs whose halves have no times and lie in different files, one of them this source, so that order says nothing.
-    pub(super) fn take_untimed(&mut self, source: u64) -> Vec<(Half, Half)> {
+    /// Pairs whose halves have no times and lie in different files, one of them this source, so that order says nothing. With the
+    /// stream of each.
+    pub(super) fn take_untimed(&mut self, source: u64) -> Vec<(u64, Half, Half)> {
         let mut pairs = Vec::new();
         let untimed = |half: &Half| half.chain.is_some();
         let of_source = |entry: &Entry| entry.requests.iter().chain(&entry.responses).any(|half| half.source == source);
-        for (_, entry) in self.entries.iter_mut().filter(|(key, entry)| key.stream != 0 && of_source(entry)) {
+        for (key, entry) in self.entries.iter_mut().filter(|(key, entry)| key.stream != 0 && of_source(entry)) {
             while let (Some(request), Some(response)) =
                 (entry.requests.iter().position(untimed), entry.responses.iter().position(untimed))
                 && entry.requests[request].call.source_file != entry.responses[response].call.source_file
                 && let (Some(request), Some(response)) =
                     (entry.requests.remove(request), entry.responses.remove(response))
             {
-                pairs.push((request, response));
+                pairs.push((key.stream, request, response));
             }
         }
-        pairs.iter().flat_map(|(request, response)| [request, response]).for_each(|half| self.forget(half));
+        pairs.iter().flat_map(|(_, request, response)| [request, response]).for_each(|half| self.forget(half));
         pairs
     }
 

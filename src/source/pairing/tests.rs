@@ -6,6 +6,8 @@ use crate::source::json::Object;
 use crate::source::registry::Formats;
 use crate::source::{Decoded, Hints, Position, Record};
 
+mod lanes;
+
 /// Reads lines as a capture and gives the finished calls in order, then those still open.
 struct Log {
     pairing: Pairing,
@@ -47,7 +49,7 @@ impl Log {
                 if let Event::Response { call, .. } = &mut event {
                     call.result_hash = call.result.as_ref().map(|text| *blake3::hash(text.as_bytes()).as_bytes());
                 }
-                self.pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity, origin: 0 }, &mut out);
+                self.pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity, origin: 1 }, &mut out);
             }
         }
         self.pairing.end_source(&mut scope, &mut out);

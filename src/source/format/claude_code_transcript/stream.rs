@@ -2,7 +2,7 @@
 //! SDK, CI actions) store of that. The messages are those of a transcript; session, subagent and client stand elsewhere, and
 //! most lines have no time.
 
-use super::{CLIENT, ID, Scope, blank, identifier, inventory, split_name};
+use super::{CLIENT, ID, Scope, blank, identifier, inventory, of_mode, split_name};
 use crate::call::{Approval, Call, Outcome, SessionSource, Text, ToolDefinition};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane};
@@ -34,6 +34,7 @@ pub(super) fn system(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
         client_version: line.text("claude_code_version"),
         ..Call::default()
     };
+    call.approval = line.str("permissionMode").map_or_else(Approval::default, |mode| of_mode(&mode));
     let version = call.client_version.clone();
     let more = call.more();
     more.cwd = line.text("cwd");

@@ -62,8 +62,13 @@ fn a_tagged_span_is_a_call() {
         tag("gen_ai.tool.call.arguments", r#""{\"id\":5}""#),
         tag("http.response.status_code", "200"),
     ];
-    let calls = calls(&answer(&[span("tools/call find_order", ("b1", "a1"), &tags.join(","), "")]));
+    let logs = format!(
+        r#","logs":[{{"timestamp":1771237536879700,"fields":[{}]}}]"#,
+        tag("gen_ai.tool.call.result", "\"found\"")
+    );
+    let calls = calls(&answer(&[span("tools/call find_order", ("b1", "a1"), &tags.join(","), &logs)]));
     assert_eq!(calls.len(), 1);
+    assert_eq!(calls[0].result.as_deref(), Some("\"found\""));
     let call = &calls[0];
     assert_eq!(call.source_format, ID);
     assert_eq!((call.tool.as_deref(), call.server.as_deref()), (Some("find_order"), Some("orders")));

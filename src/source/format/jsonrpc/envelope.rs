@@ -48,9 +48,27 @@ const LANE_KEYS: &[&str] = &[
 /// How taps write the header `Mcp-Session-Id`, without case.
 const SESSION_KEYS: &[&str] = &["mcp_session_id", "mcp-session-id", "mcpsessionid"];
 
+/// How taps write when they saw the message.
+const TIME_KEYS: &[&str] = &[
+    "timestamp",
+    "ts",
+    "time",
+    "@timestamp",
+    "datetime",
+    "timestamp_ms",
+    "timestampMs",
+    "ts_ms",
+    "Timestamp",
+    "@t",
+    "created_at",
+    "createdAt",
+    "event_time",
+    "eventTime",
+];
+
 /// Reads the envelope from the members that a tap puts beside the message.
 pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envelope<'a> {
-    let time = ["timestamp", "ts", "time", "@timestamp", "datetime"].iter().find_map(|key| time::member(object, key));
+    let time = TIME_KEYS.iter().find_map(|key| time::member(object, key));
     let conversation = ["session_id", "sessionId", "conversation_id"].iter().find_map(|key| object.text(key));
     let mcp_session_id = session_id_of(object).or_else(|| session_id_of(&object.object("headers")));
     let session = conversation
@@ -79,10 +97,13 @@ pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envel
         lane,
         time: time.map(|(nanos, _)| nanos),
         time_source: TimeSource::RequestLine,
-        sender: object.str("direction").or_else(|| object.str("dir")).and_then(|d| sender(&d)),
+        sender: ["direction", "dir", "Direction", "sender", "from"]
+            .iter()
+            .find_map(|key| object.str(key).and_then(|text| sender(&text))),
         server: ["server", "server_name", "mcpServerName"]
             .iter()
             .find_map(|k| object.text(k))
+            .or_else(|| object.object("server").text("name"))
             .or_else(|| record.hints.server.clone()),
         session,
         observer: Observer::Tap,
@@ -112,23 +133,41 @@ fn session_id_of(object: &Object<'_>) -> Option<Text> {
     json::string(raw).map(|text| Text::from(text.as_ref()))
 }
 
-/// Who sent a message, from the words that taps use. `inbound` and `request` say nothing: it depends on where the tap sits.
+/// Who sent a message, from the words that taps use. `inbound` and `request` say nothing: it depends on where the tap sits. What a
+/// server reads from its standard input is the client's.
 fn sender(direction: &str) -> Option<Side> {
     match direction {
         "client_to_server" => return Some(Side::Client),
         "server_to_client" => return Some(Side::Server),
         _ => {}
     }
-    let lower = direction.to_ascii_lowercase();
+    let lower = direction.trim().to_ascii_lowercase();
     let (client, server) = (lower.find("client"), lower.find("server"));
+    let (from, to) = ends(&lower);
     match (client, server) {
         (Some(client), Some(server)) => Some(if client < server { Side::Client } else { Side::Server }),
-        (Some(_), None) if lower.starts_with("from") || lower == "client" => Some(Side::Client),
-        (None, Some(_)) if lower.starts_with("from") || lower == "server" => Some(Side::Server),
+        (Some(_), None) if from.contains("client") => Some(Side::Client),
+        (Some(_), None) if to.contains("client") => Some(Side::Server),
+        (None, Some(_)) if from.contains("server") => Some(Side::Server),
+        (None, Some(_)) if to.contains("server") => Some(Side::Client),
         _ => match lower.as_str() {
-            "c2s" | "c->s" => Some(Side::Client),
-            "s2c" | "s->c" => Some(Side::Server),
+            "c2s" | "c->s" | "stdin" | ">>" | "->" | "=>" | "\u{2192}" => Some(Side::Client),
+            "s2c" | "s->c" | "stdout" | "<<" | "<-" | "<=" | "\u{2190}" => Some(Side::Server),
             _ => None,
         },
+    }
+}
+
+/// Where a message comes from and where it goes, as far as the words for its direction say.
+fn ends(direction: &str) -> (&str, &str) {
+    const BETWEEN: [&str; 6] = ["\u{2192}", "->", "=>", "_to_", "-to-", " to "];
+    if let Some((from, to)) = BETWEEN.iter().find_map(|between| direction.split_once(between)) {
+        return (from, to);
+    }
+    match direction {
+        "client" | "server" => (direction, ""),
+        _ if direction.starts_with("from") => (direction, ""),
+        _ if direction.starts_with("to") => ("", direction),
+        _ => ("", ""),
     }
 }

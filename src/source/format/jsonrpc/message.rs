@@ -245,6 +245,7 @@ fn response(object: &Object<'_>, id: Id, mut call: Box<Call>, envelope: &Envelop
         Side::Client => Side::Server,
         Side::Server => Side::Client,
     });
+    let from = out.events.len();
     // Serialisers that keep empty members write `"error": null` beside a result.
     if let Some(raw) = object.get("result").filter(|_| object.get("error").is_none_or(|error| error == "null")) {
         let result = object.object("result");
@@ -256,7 +257,8 @@ fn response(object: &Object<'_>, id: Id, mut call: Box<Call>, envelope: &Envelop
     let side = asked_by.unwrap_or(Side::Client);
     call.initiator = side;
     let key = PairKey::JsonRpc { lane: envelope.lane.clone(), side, id };
-    out.events.push(Event::Response { key, lane: envelope.lane.clone(), call, maybe_foreign: false });
+    // Before what it offers, which is the server's that it names.
+    out.events.insert(from, Event::Response { key, lane: envelope.lane.clone(), call, maybe_foreign: false });
 }
 
 /// The `error` member: code, message, and what the code says about the outcome.

@@ -127,6 +127,63 @@ fn a_bare_answer_beside_its_direction() {
 }
 
 #[test]
+fn a_question_and_its_answer_in_one_message() {
+    let both = format!(r#"{},"result":{{"content":[],"isError":true}}}}"#, BARE.strip_suffix('}').unwrap());
+    let line = format!(r#"{{"timestamp":"2026-11-09T10:00:00Z","duration_ms":20,{}"#, &both[1..]);
+    let events = decode(&line).unwrap();
+    let [Event::Request { call: asked, .. }, Event::Response { call: answered, .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((asked.tool.as_deref(), asked.arguments.as_deref()), (Some("t"), Some(r#"{"a":1}"#)));
+    assert_eq!((answered.outcome, answered.duration_ns), (Outcome::ToolError, Some(20_000_000)));
+    let repeated = line.replace(r#""duration_ms":20"#, r#""direction":"server_to_client""#);
+    assert!(
+        matches!(&decode(&repeated).unwrap()[..], [Event::Response { .. }]),
+        "the question stands in a line of its own"
+    );
+    // Serialisers that keep empty members.
+    let asks = BARE.replace(r#""id""#, r#""result":null,"error":null,"id""#);
+    assert!(matches!(&decode(&asks).unwrap()[..], [Event::Request { .. }]));
+}
+
+#[test]
+fn who_sent_a_message_in_the_words_of_taps() {
+    let asks =
+        |member: &str| call(&format!(r#"{{{member},"message":{{"jsonrpc":"2.0","id":1,"method":"ping"}}}}"#)).initiator;
+    for word in [
+        "client->server",
+        "client→server",
+        "to_server",
+        "toServer",
+        "from client",
+        "host_to_server",
+        "c2s",
+        "stdin",
+        "→",
+    ] {
+        assert_eq!(asks(&format!(r#""direction":"{word}""#)), Side::Client, "{word}");
+    }
+    for word in
+        ["server_to_client", "Server -> Client", "to-client", "FromServer", "server_to_host", "S2C", "stdout", "<-"]
+    {
+        assert_eq!(asks(&format!(r#""dir":"{word}""#)), Side::Server, "{word}");
+    }
+    assert_eq!(asks(r#""from":"server","to":"client""#), Side::Server);
+    // Says nothing: it depends on where the tap sits.
+    assert_eq!(asks(r#""direction":"inbound","sender":"10.0.0.7""#), Side::Client);
+    let named =
+        call(r#"{"ts_ms":1762682400000,"server":{"name":"a"},"message":{"jsonrpc":"2.0","id":1,"method":"ping"}}"#);
+    assert_eq!((named.server.as_deref(), named.time), (Some("a"), Some(1_762_682_400_000_000_000)));
+}
+
+#[test]
+fn what_a_server_says_of_itself_comes_behind_who_it_is() {
+    let hello = r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s"},"instructions":"Be brief."}}"#;
+    let events = decode(hello).unwrap();
+    assert!(matches!(&events[..], [Event::Response { .. }, Event::Instructions { .. }]), "{events:?}");
+}
+
+#[test]
 fn tools_as_methods() {
     let line = r#"{"timestamp":"2026-11-09T10:00:00Z","direction":"inbound","method":"write_file","params":{"path":"/tmp/x"}}"#;
     let call_of = call(line);

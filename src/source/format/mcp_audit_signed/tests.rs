@@ -93,6 +93,11 @@ fn notifications_and_calls_of_the_server() {
     );
     let asked = entry(&format!(r#""method":"elicitation/create",{FROM_CLIENT},"result":{{"action":"accept"}}"#));
     assert_eq!((asked.event_kind, asked.initiator), (EventKind::Call, Side::Server));
+    // Whatever the direction says: no server calls a tool of its client's.
+    let called = tool_call(&format!(r#"{FROM_CLIENT},"request_id":7,"result":{{"content":[]}}"#));
+    assert_eq!((called.initiator, called.jsonrpc_request_id.as_deref()), (Side::Client, Some("7")));
+    let pinged = entry(&format!(r#""method":"ping",{FROM_CLIENT},"result":{{}}"#));
+    assert_eq!(pinged.initiator, Side::Server);
     let list = entry(&format!(r#""method":"tools/list",{FROM_CLIENT},"tool_name":"""#));
     assert_eq!((list.initiator, list.tool, list.arguments_state), (Side::Client, None, PayloadState::None));
     let bare = entry(&format!(r#""method":"tools/call",{FROM_CLIENT},"tool_name":"read""#));

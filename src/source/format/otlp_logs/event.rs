@@ -22,6 +22,9 @@ const CALL_ID: &[&str] = &["tool_use_id", "call_id", "gen_ai.tool.call.id"];
 const TOOL: &[&str] = &["tool_name", "function_name"];
 const SERVER: &[&str] = &["mcp_server_name", "mcp_server", "server_name"];
 const USER: &[&str] = &["enduser.id", "user.id", "user.account_uuid", "user.account_id"];
+const EMAIL: &[&str] = &["user.email"];
+/// Which uses of tools are asked about.
+const MODE: &[&str] = &["active_approval_mode", "permission_mode"];
 /// What has no column.
 const EXTRA: &[&str] = &[
     "mcp_server_scope",
@@ -87,7 +90,7 @@ impl Producer {
             agent: Some(Text::const_new(self.agent)),
             client_name: Some(Text::const_new(self.agent)),
             client_version: attributes.text(&["app.version"]).or_else(|| resource.text(&["service.version"])),
-            user_id: attributes.text(USER).or_else(|| resource.text(USER)),
+            user_id: [USER, EMAIL].into_iter().find_map(|keys| attributes.text(keys).or_else(|| resource.text(keys))),
             trace_id: record.trace_id.clone(),
             // The event stands in the span, but is not it.
             parent_span_id: record.span_id.clone(),
@@ -104,7 +107,8 @@ impl Producer {
             .map(|(key, value)| ((*key).to_owned(), serde_json::Value::from(value.into_owned())))
             .collect();
         let more = call.more();
-        more.user_email = attributes.text(&["user.email"]).or_else(|| resource.text(&["user.email"]));
+        more.user_email = attributes.text(EMAIL).or_else(|| resource.text(EMAIL));
+        more.approval_policy = attributes.text(MODE).or_else(|| resource.text(MODE));
         more.auth_method = attributes.text(&["auth_mode"]);
         more.gen_ai_request_model = attributes.text(&["model"]);
         more.host_name = resource.text(&["host.name"]);

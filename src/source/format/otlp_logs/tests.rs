@@ -208,10 +208,12 @@ fn gemini_writes_otlp_and_plain_records() {
         ("mcp_server_name", "wiki"),
         ("success", "true"),
         ("decision", "auto_accept"),
+        ("active_approval_mode", "yolo"),
     ];
     let call = one(&log("gemini-cli", "Tool call: get_page", &pairs));
     assert_eq!((call.server.as_deref(), call.tool.as_deref()), (Some("wiki"), Some("get_page")));
     assert_eq!((call.tool_raw.as_deref(), call.approval), (Some("mcp_wiki_get_page"), Approval::AutoAllowed));
+    assert_eq!(call.more.unwrap().approval_policy.as_deref(), Some("yolo"));
     let plain = r#"{"hrTime":[1794390262,500000000],"resource":{"attributes":{"service.name":"gemini-cli"}},"_body":"Tool call: get_page",
         "attributes":{"event.name":"gemini_cli.tool_call","session.id":"g-1","function_name":"get_page","function_args":"{\"id\":1}",
         "tool_type":"mcp","mcp_server_name":"wiki","success":false,"decision":"reject","duration_ms":1500,
@@ -236,11 +238,17 @@ fn requests_of_gateways_follow_the_conventions() {
         ("mcp.session.id", "m-1"),
         ("duration", "12.5ms"),
         ("mcp.error.code", "-32602"),
+        ("jwt.sub", "alice"),
+        ("src.addr", "10.0.0.7:51234"),
+        ("http.status", "200"),
     ];
     let call = one(&log("gateway", "request", &pairs));
     assert_eq!((call.observer, call.outcome), (Observer::Gateway, Outcome::ProtocolError));
     assert_eq!((call.server.as_deref(), call.duration_ns), (Some("wiki"), Some(12_500_000)));
     assert_eq!((call.time, call.session_source), (Some(TIME - 12_500_000), SessionSource::McpSession));
+    assert_eq!(call.user_id.as_deref(), Some("alice"));
+    let more = call.more.unwrap();
+    assert_eq!((more.client_address.as_deref(), more.http_response_status_code), (Some("10.0.0.7"), Some(200)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::outcome;
 use super::span::{self, Attributes, Kind, Span};
 use crate::call::{Call, DurationSource, EventKind, Flag, IdType, Observer, PayloadState, SessionSource, Side};
 use crate::call::{Text, TimeSource};
-use crate::source::format::jsonrpc;
+use crate::source::format::{jsonrpc, shared::gateway};
 use crate::source::json::Object;
 use serde_json::value::RawValue;
 
@@ -42,12 +42,16 @@ const ARGUMENTS: &[&str] = &[
 ];
 const RESULT: &[&str] =
     &["gen_ai.tool.call.result", "gcp.vertex.agent.tool_response", "mcp.tool.result", "mcp.response.value"];
-const USER: &[&str] = &["enduser.id", "user.id", "kagent.user_id"];
+/// Arguments of a prompt, one attribute each.
+const PROMPT_VARIABLE: &str = "gen_ai.prompt.variable.";
+const USER: &[&str] = &["enduser.id", "user.id", "kagent.user_id", "jwt.sub", "src.identity"];
+const EMAIL: &[&str] = &["user.email", "user.account_email"];
 const MODEL: &[&str] = &["gen_ai.request.model"];
 
 /// What has no column and still tells calls apart.
 const EXTRA: &[&str] = &[
     "gen_ai.tool.type",
+    "gen_ai.agent.version",
     "gen_ai.agent.tool.disposition",
     "gen_ai.agent.tool.tier",
     "github.copilot.tool.parameters.mcp_server_name_hash",
@@ -56,6 +60,9 @@ const EXTRA: &[&str] = &[
     "mcp.server.type",
     "mcp.server.image",
     "mcp.server.origin",
+    "server.port",
+    "client.port",
+    "jsonrpc.protocol.version",
 ];
 const EXTRA_VALUE_MAX: usize = 256;
 
@@ -72,6 +79,11 @@ const FROM_SERVER: &[&str] = &[
     "notifications/prompts/list_changed",
     "notifications/tasks/status",
 ];
+
+/// Whether an attribute holds arguments or a result.
+pub(super) fn is_payload(key: &str) -> bool {
+    ARGUMENTS.contains(&key) || RESULT.contains(&key)
+}
 
 /// What made a span a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,12 +203,12 @@ pub(in crate::source::format) fn call(
         mcp_protocol_version: attributes.text(&["mcp.protocol.version"]),
         mcp_session_id: attributes.text(MCP_SESSION),
         tool_call_id: attributes.text(&["gen_ai.tool.call.id"]),
-        agent: inherited(AGENT),
+        agent: inherited(AGENT).or_else(|| resource.text(AGENT)),
         client_name: attributes.text(&["mcp.client.name"]).or_else(|| service.clone().filter(|_| at_client)),
         client_version: attributes
             .text(&["mcp.client.version"])
             .or_else(|| resource.text(&["service.version"]).filter(|_| at_client)),
-        user_id: inherited(USER).or_else(|| resource.text(USER)),
+        user_id: [USER, EMAIL].into_iter().find_map(|keys| inherited(keys).or_else(|| resource.text(keys))),
         server: attributes.text(SERVER).or_else(|| service.filter(|_| !at_client)),
         server_address: attributes.text(&["server.address"]),
         transport: transport(attributes),
@@ -217,7 +229,7 @@ pub(in crate::source::format) fn call(
         call.jsonrpc_id_type = Some(if int { IdType::Int } else { IdType::String });
         call.jsonrpc_request_id = Some(id);
     }
-    (call.session_id, call.session_source) = session(span, &inherited);
+    (call.session_id, call.session_source) = session(span, resource, &inherited);
     target(&mut call, span, &method);
     payloads(&mut call, attributes, &method);
     if SENT[1..].iter().chain(&HANDLED).any(|mark| span.name.starts_with(mark)) {
@@ -232,11 +244,16 @@ pub(in crate::source::format) fn call(
     call
 }
 
-/// The conversation, else the protocol session, else the trace.
-fn session(span: &Span<'_>, inherited: &impl Fn(&[&str]) -> Option<Text>) -> (Option<Text>, SessionSource) {
-    let known = inherited(CONVERSATION).map(|id| (id, SessionSource::Conversation));
+/// The conversation, else the protocol session, else the trace. An agent that runs for one conversation names it as its resource's.
+fn session(
+    span: &Span<'_>,
+    resource: &Attributes<'_>,
+    inherited: &impl Fn(&[&str]) -> Option<Text>,
+) -> (Option<Text>, SessionSource) {
+    let named = |keys: &[&str]| inherited(keys).or_else(|| resource.text(keys));
+    let known = named(CONVERSATION).map(|id| (id, SessionSource::Conversation));
     let known = known.or_else(|| span.attributes.text(MCP_SESSION).map(|id| (id, SessionSource::McpSession)));
-    let known = known.or_else(|| inherited(SESSION).map(|id| (id, SessionSource::Conversation)));
+    let known = known.or_else(|| named(SESSION).map(|id| (id, SessionSource::Conversation)));
     known.map_or_else(|| (span.trace_id.clone(), SessionSource::Trace), |(id, source)| (Some(id), source))
 }
 
@@ -296,9 +313,17 @@ fn payloads(call: &mut Call, attributes: &Attributes<'_>, method: &str) {
     }
     let has_arguments = matches!(method, "tools/call" | "prompts/get");
     let unlogged = |has: bool| (None, if has { PayloadState::NotLogged } else { PayloadState::None }, None);
+    let arguments = arguments.or_else(|| variables(attributes).filter(|_| method == "prompts/get"));
     (call.arguments, call.arguments_state, call.arguments_bytes) = arguments.unwrap_or(unlogged(has_arguments));
     let answered = call.event_kind == EventKind::Call;
     (call.result, call.result_state, call.result_bytes) = result.unwrap_or(unlogged(answered));
+}
+
+/// The arguments of a prompt that are attributes of their own.
+fn variables(attributes: &Attributes<'_>) -> Option<(Option<String>, PayloadState, Option<i64>)> {
+    let one = |(name, value): (&str, &str)| format!("{}:{}", span::quote(name), span::to_json(value));
+    let members: Vec<_> = attributes.below(PROMPT_VARIABLE).map(one).collect();
+    (!members.is_empty()).then(|| (Some(format!("{{{}}}", members.join(","))), PayloadState::Present, None))
 }
 
 /// Logfire records the messages themselves.
@@ -385,16 +410,18 @@ fn rare(
         .map(|(key, value)| ((*key).to_owned(), serde_json::Value::from(value.into_owned())))
         .collect();
     let more = call.more();
-    more.gen_ai_agent_id = inherited(&["gen_ai.agent.id"]);
+    more.gen_ai_agent_id = either(&["gen_ai.agent.id"]);
     more.gen_ai_request_model = inherited(MODEL);
     more.user_name = either(&["user.name", "process.user.name"]);
-    more.user_email = either(&["user.email", "user.account_email"]);
-    more.client_address = attributes.text(&["client.address"]);
+    more.user_email = either(EMAIL);
+    let gateways = || attributes.text(&["src.addr"]).map(|address| Text::from(gateway::host(&address)));
+    more.client_address = attributes.text(&["client.address"]).or_else(gateways);
     more.user_agent = attributes.text(&["user_agent.original", "http.user_agent"]);
     more.host_name = resource.text(&["host.name"]).filter(|_| at_client);
     more.server_url = attributes.text(&["mcp.server.endpoint", "url.full"]);
-    more.http_response_status_code =
-        attributes.string(&["http.response.status_code", "http.status_code"]).and_then(|code| code.parse().ok());
+    more.http_response_status_code = attributes
+        .string(&["http.response.status_code", "http.status_code", "http.status"])
+        .and_then(|code| code.parse().ok());
     more.extra_json = (!extra.is_empty()).then(|| serde_json::Value::Object(extra).to_string());
     if *more == Default::default() {
         call.more = None;

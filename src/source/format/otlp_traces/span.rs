@@ -4,6 +4,7 @@
 //! numbers or names, 64-bit integers as strings or numbers, ids as hex of either case or as base64. Other products
 //! write the same attributes as plain JSON, which no attribute value of OTLP is, so both are read by one code.
 
+use super::call;
 use crate::call::{Nanos, Text};
 use crate::source::json::{self, Object};
 use base64::Engine as _;
@@ -48,11 +49,15 @@ impl<'a> Span<'a> {
         let time = |camel: &str, snake: &str| {
             span.int(camel).or_else(|| span.int(snake)).filter(|nanos| (1..Nanos::MAX).contains(nanos))
         };
-        let exception = span
-            .array("events")
-            .into_iter()
-            .map(Object::trusted)
-            .find(|event| event.str("name").is_some_and(|name| name == "exception"));
+        let mut attributes = Attributes::read(&span);
+        let mut exception = None;
+        for event in span.array("events").into_iter().map(Object::trusted) {
+            if event.str("name").is_some_and(|name| name == "exception") {
+                exception.get_or_insert_with(|| Attributes::read(&event));
+            } else {
+                attributes.extend_payloads(Attributes::read(&event));
+            }
+        }
         Self {
             trace_id: either("traceId", "trace_id").and_then(|text| id(&text, 16)),
             id: either("spanId", "span_id").and_then(|text| id(&text, 8)),
@@ -66,8 +71,8 @@ impl<'a> Span<'a> {
                 "2" | "STATUS_CODE_ERROR" | "ERROR" | "Error"
             ),
             message: status.str("message").filter(|message| !message.is_empty()),
-            exception: exception.map(|event| Attributes::read(&event)),
-            attributes: Attributes::read(&span),
+            exception,
+            attributes,
             resource,
         }
     }
@@ -129,6 +134,15 @@ impl<'a> Attributes<'a> {
     /// Adds the attributes of another list; those that stand here already win.
     pub(in crate::source::format) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+    /// Adds the payloads of a call that stand in an event of the span: they are long, and some SDKs keep spans short.
+    pub(in crate::source::format) fn extend_payloads(&mut self, mut event: Self) {
+        event.0.retain(|(key, _)| call::is_payload(key));
+        self.extend(event);
+    }
+    /// The attributes whose keys start with this prefix, without it.
+    pub(in crate::source::format) fn below(&self, prefix: &str) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, *value)))
     }
     /// The value of one attribute, as written.
     pub(in crate::source::format) fn get(&self, key: &str) -> Option<&'a str> {

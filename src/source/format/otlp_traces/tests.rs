@@ -137,6 +137,42 @@ fn semantic_conventions_fill_the_columns() {
 }
 
 #[test]
+fn what_stands_beside_the_span_is_read_too() {
+    let event = |key: &str, value: &str| format!(r#"{{"name":"x","attributes":[{}]}}"#, attributes(&[(key, value)]));
+    let asked = event("gen_ai.tool.call.arguments", r#"{"a":1}"#);
+    let events = format!(r#","events":[{asked},{}]"#, event("gen_ai.tool.call.result", r#"{"content":[]}"#));
+    let call = tool_call(&[], &events);
+    assert_eq!((call.arguments.as_deref(), call.result.as_deref()), (Some(r#"{"a":1}"#), Some(r#"{"content":[]}"#)));
+
+    let pairs =
+        [("mcp.method.name", "prompts/get"), ("gen_ai.prompt.variable.who", "bob"), ("user.email", "a@b.example")];
+    let call = one("prompts/get greet", 3, &pairs, "");
+    assert_eq!((call.arguments.as_deref(), call.arguments_state), (Some(r#"{"who":"bob"}"#), PayloadState::Present));
+    assert_eq!(call.user_id.as_deref(), Some("a@b.example"), "nothing else says who it was");
+
+    let named = [("gen_ai.conversation.id", "c1"), ("gen_ai.agent.name", "desk"), ("service.name", "s")];
+    let text = document("svc", &[span("tools/call read", 3, ("00000000000000a1", ""), TOOL_CALL, "")])
+        .replace(&attributes(&[("service.name", "svc")]), &attributes(&named))
+        .replace(
+            r#""scopeSpans":[{"#,
+            &format!(r#""scopeSpans":[{{"scope":{{"attributes":[{}]}},"#, attributes(&[("mcp.server.name", "files")])),
+        );
+    let call = calls(&text).remove(0);
+    assert_eq!((call.session_id.as_deref(), call.session_source), (Some("c1"), SessionSource::Conversation));
+    assert_eq!((call.agent.as_deref(), call.server.as_deref()), (Some("desk"), Some("files")));
+    assert!(
+        events_of_trace(&text).contains(&("c1".into(), Some("desk".into()))),
+        "the server's span in another file gets them too"
+    );
+}
+
+fn events_of_trace(text: &str) -> Vec<(Text, Option<Text>)> {
+    let named =
+        |event| if let Event::Trace { session_id, agent, .. } = event { Some((session_id, agent)) } else { None };
+    events(text).into_iter().filter_map(named).collect()
+}
+
+#[test]
 fn emitted_names_that_differ_from_the_conventions_are_read() {
     // Python SDK: everything in the name of the span.
     let call = one("MCP send tools/call read", 3, &[("jsonrpc.request.id", "r-1")], "");

@@ -3,7 +3,7 @@
 //! A gateway's record holds a call whole. Nothing in here reads a record or belongs to one format; a value that the log
 //! does not have stays empty.
 
-use crate::call::{Approval, Call, DurationSource, EventKind, Flag, Nanos, Observer, Outcome, PayloadState};
+use crate::call::{Approval, Call, DurationSource, EventKind, Flag, IdType, Nanos, Observer, Outcome, PayloadState};
 use crate::call::{SessionSource, Text, TimeSource};
 use crate::source::format::jsonrpc;
 use crate::source::json::{self, Object};
@@ -141,6 +141,14 @@ pub(in crate::source) fn protocol_error(call: &mut Call, code: Option<i32>, mess
     call.rpc_response_status_code = code;
     call.error_type = code.map(|code| Text::from(code.to_string()));
     call.error_message = message;
+}
+
+/// The id of the request. Many gateways write each as a text, so that of a text the type is not known.
+pub(in crate::source::format) fn request_id(call: &mut Call, raw: Option<&str>) {
+    let scalar = raw.filter(|raw| *raw != "null" && !raw.starts_with(['{', '[']));
+    let Some(id) = scalar.map(jsonrpc::id).filter(|id| !id.text.is_empty()) else { return };
+    call.jsonrpc_id_type = Some(id.kind).filter(|kind| *kind != IdType::String);
+    call.jsonrpc_request_id = Some(id.text);
 }
 
 /// An address without its port.

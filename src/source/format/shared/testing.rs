@@ -50,7 +50,7 @@ pub(in crate::source::format) fn finished(format: &dyn LogFormat, lines: &[Strin
     let mut scope = Scope { number: 1, stream: 1, mtime: hints.mtime, source: &mut source };
     for line in lines {
         for event in decode_as(format, line, hints).unwrap() {
-            pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None, origin: 0 }, &mut rows);
+            pairing.accept(&mut scope, Item { event, observables: Vec::new(), identity: None, origin: 2 }, &mut rows);
         }
     }
     pairing.end_source(&mut scope, &mut rows);
