@@ -11,6 +11,7 @@ pub(super) use reading::{Known, one};
 use crate::call::{Bits, Call, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::LogFormat;
+use crate::source::frame::csv::Head;
 use crate::source::frame::{self, Chunk, Framing};
 use crate::source::pairing::Item;
 use crate::source::registry::Formats;
@@ -117,6 +118,8 @@ pub(super) struct SourceView {
     pub(super) formats: Arc<Formats>,
     /// Number of the format of most records; `None`: nobody knows the file.
     pub(super) known: Option<usize>,
+    /// The columns of a table.
+    pub(super) table: Option<Arc<Head>>,
 }
 
 impl SourceView {

@@ -19,6 +19,9 @@ const ID: &str = "mcp_audit_signed";
 /// Error codes with which the proxy itself refuses a call.
 const RATE_LIMITED: i32 = -32029;
 const POLICY_DENIED: i32 = -32030;
+/// How methods begin that only clients ask for.
+const CLIENT_METHODS: &[&str] =
+    &["tools/", "prompts/", "resources/", "completion/", "logging/", "initialize", "server/"];
 /// Methods that only servers call.
 const SERVER_METHODS: &[&str] = &["sampling/createMessage", "elicitation/create", "roots/list"];
 
@@ -45,14 +48,15 @@ impl LogFormat for McpAuditSigned {
             source_format: Text::const_new(ID),
             observer: Observer::Gateway,
             tool_call_id: entry.text("id"),
-            jsonrpc_request_id: entry.text("request_id"),
+            jsonrpc_request_id: entry.text("request_id").or_else(|| entry.get("request_id").and_then(number)),
             server: entry.text("server_id"),
             client_name: entry.text("client_id"),
             transport: entry.text("transport"),
             ..Call::default()
         });
-        let end = entry.str("timestamp").and_then(|text| time::rfc3339(&text));
+        let (end, zone_assumed) = time::member(entry, "timestamp").unzip();
         gateway::ended(&mut call, end, gateway::milliseconds(entry, "duration_ms"));
+        gateway::zone(&mut call, zone_assumed == Some(true));
         request_side(&method, entry.get("params"), &mut call);
         if !entry.has("params") && matches!(method.as_str(), "tools/call" | "prompts/get") {
             call.arguments_state = PayloadState::NotLogged;
@@ -88,6 +92,11 @@ pub(super) fn is_entry(object: &Object<'_>) -> bool {
     ["signature", "server_id", "client_id", "direction", "duration_ms"].iter().all(|key| object.has(key))
 }
 
+/// An id that is written as a number.
+fn number(raw: &str) -> Option<Text> {
+    raw.bytes().all(|byte| byte.is_ascii_digit()).then(|| Text::from(raw))
+}
+
 /// The answer, if the entry has one; whether somebody else than the proxy gave it.
 fn answer(entry: &Object<'_>, call: &mut Call, out: &mut Decoded) -> bool {
     let (result, error) = (entry.get("result"), entry.get("error").filter(|raw| *raw != "null"));
@@ -111,7 +120,8 @@ fn kind(entry: &Object<'_>, answered: bool, call: &mut Call) {
         call.result_state = PayloadState::None;
         !from_client
     } else {
-        SERVER_METHODS.contains(&call.method.as_str()) || (answered && from_client)
+        let is_clients = CLIENT_METHODS.iter().any(|start| call.method.starts_with(start));
+        SERVER_METHODS.contains(&call.method.as_str()) || (answered && from_client && !is_clients)
     };
     call.initiator = if by_server { Side::Server } else { Side::Client };
 }

@@ -239,6 +239,9 @@ impl Pairing {
         let half = Half { lane: lane.clone(), connection, digest, copy: self.answered.knows(digest), ..half };
         let key = OpenKey::new(scope.stream, key);
         if matches!(key.key, PairKey::Global { .. }) {
+            // Of what the source says of itself, what held when the call was made: the rest of it may be another session's.
+            let mut half = half;
+            scope.source.context(&half.call.source_format).fill_request(&mut half.call);
             self.open.put_request(key, half);
         } else if let Some(response) = self.open.waiting_response(&key, &half) {
             // Which of two files is read first says nothing of the log.

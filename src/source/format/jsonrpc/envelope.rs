@@ -50,7 +50,8 @@ const SESSION_KEYS: &[&str] = &["mcp_session_id", "mcp-session-id", "mcpsessioni
 
 /// Reads the envelope from the members that a tap puts beside the message.
 pub(super) fn envelope<'a>(object: &Object<'_>, record: &'a Record<'_>) -> Envelope<'a> {
-    let time = ["timestamp", "ts", "time", "@timestamp", "datetime"].iter().find_map(|key| time::member(object, key));
+    let time =
+        ["timestamp", "ts", "time", "@timestamp", "datetime", "_time"].iter().find_map(|key| time::member(object, key));
     let conversation = ["session_id", "sessionId", "conversation_id"].iter().find_map(|key| object.text(key));
     let mcp_session_id = session_id_of(object).or_else(|| session_id_of(&object.object("headers")));
     let session = conversation
