@@ -5,10 +5,11 @@
 //! `tool_arguments`, `tool_response`). A record without `method` is the stream that a client listens on.
 
 use super::jsonrpc::{self, error_side, request_side, result_side};
-use super::{LogFormat, shared::gateway};
+use super::{LogFormat, shared::gateway, shared::host};
 use crate::call::{Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
+use std::borrow::Cow;
 
 const ID: &str = "mcp_trace";
 
@@ -47,7 +48,7 @@ impl LogFormat for McpTrace {
             session_id: trace.text("session_id"),
             session_source: SessionSource::McpSession,
             client_name: trace.text("client_id"),
-            jsonrpc_request_id: trace.text("request_id"),
+            jsonrpc_request_id: trace.text("request_id").or_else(|| number(trace.get("request_id")?)),
             transport: Some(Text::const_new("http")),
             ..Call::default()
         });
@@ -70,6 +71,11 @@ impl LogFormat for McpTrace {
         out.events.push(Event::Call { lane: Lane::default(), call });
         Ok(())
     }
+}
+
+/// An id that is written as a number.
+fn number(raw: &str) -> Option<Text> {
+    raw.bytes().all(|byte| byte.is_ascii_digit()).then(|| Text::from(raw))
 }
 
 fn names_mcp(object: &Object<'_>) -> bool {
@@ -96,7 +102,7 @@ fn request(trace: &Object<'_>, call: &mut Call) {
         call.tool = call.tool.take().or(name);
         call.tool_raw.clone_from(&call.tool);
         if let Some(raw) = trace.get("tool_arguments").filter(|raw| *raw != "null") {
-            (call.arguments, call.arguments_state) = (Some(raw.to_owned()), PayloadState::Present);
+            host::arguments(call, Some(raw));
         } else if params.is_none() {
             call.arguments_state = PayloadState::NotLogged;
         }
@@ -111,11 +117,17 @@ fn response(trace: &Object<'_>, call: &mut Call, out: &mut Decoded) {
         EventKind::Call => PayloadState::NotLogged,
         _ => PayloadState::None,
     };
-    let split = trace.get("tool_response").or_else(|| trace.get("tool_response_structured"));
-    if let Some(raw) = split.filter(|raw| *raw != "null") {
-        (call.result, call.result_state) = (Some(raw.to_owned()), PayloadState::Present);
-        call.is_error = Object::trusted(raw).bool("isError");
-        call.outcome = if call.is_error == Some(true) { Outcome::ToolError } else { Outcome::Success };
+    let part = |key: &str| trace.get(key).filter(|raw| *raw != "null");
+    let split = match (part("tool_response"), part("tool_response_structured")) {
+        (Some(content), Some(structured)) if content.starts_with('[') => {
+            Some(Cow::Owned(format!(r#"{{"content":{content},"structuredContent":{structured}}}"#)))
+        }
+        (content, structured) => content.or(structured).map(Cow::Borrowed),
+    };
+    if let Some(raw) = split {
+        call.outcome = Outcome::Success;
+        gateway::own_error(call, Some(&raw));
+        (call.result, call.result_state) = (Some(raw.into_owned()), PayloadState::Present);
     }
     let Some(body) = trace.get("entity_response").filter(|raw| *raw != "null") else { return };
     let stream = json::string(body).map(|text| jsonrpc::stream_events(&text)).unwrap_or_default();
