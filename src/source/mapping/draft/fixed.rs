@@ -98,7 +98,7 @@ fn columns(lines: &[&[Word<'_>]]) -> Option<(Vec<Group>, Chosen)> {
                 }
                 chosen.add(column, &group.field, false, lines.len());
             }
-            None if constant && !first.nested && !first.value.starts_with('"') && !is_level(first.value) => {
+            None if constant && is_fixed(first) => {
                 group.value = regex::escape(first.value);
                 first.value.trim_end_matches(':').clone_into(&mut label);
             }
@@ -196,6 +196,12 @@ fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Opt
             && text.contains(['_', '/', '.', ':'])
     };
     (!constant && free(&"tool") && all(&identifier)).then_some("tool")
+}
+
+/// Whether a word that all lines have is one that others will have: numbers, days and levels change.
+fn is_fixed(word: &Word<'_>) -> bool {
+    let has_digit = word.value.bytes().any(|byte| byte.is_ascii_digit());
+    !word.nested && !word.value.starts_with('"') && !is_level(word.value) && !has_digit
 }
 
 /// Levels of logging say nothing of calls, and lines of one kind have several. Written small it is an outcome.

@@ -49,7 +49,7 @@ pub(super) fn draft(lines: &[&str], id: &str, envelope: Envelope<'_>) -> Option<
         .or_else(|| fixed::draft(&lines, id, envelope))
 }
 
-/// The time that stands at the start of most of these lines, perhaps in brackets. A text of several lines has it in its first.
+/// The time that stands at the start of many of these lines, perhaps in brackets. A text of several lines has it in its first.
 pub(super) fn start_of(lines: &[&str]) -> Option<Start> {
     TIMES.iter().find_map(|time| {
         let pattern = format!(r"^\[?(?P<time>{time})\]?[,:]?\s*");
@@ -58,8 +58,8 @@ pub(super) fn start_of(lines: &[&str]) -> Option<Start> {
         for found in lines.iter().filter_map(|line| regex.captures(line)?.name("time")) {
             field.add_text(found.as_str());
         }
-        let are_most = field.present * 2 > lines.len();
-        field.time_format().filter(|_| are_most).map(|_| Start { pattern, field })
+        let are_many = field.present * 3 >= lines.len();
+        field.time_format().filter(|_| are_many).map(|_| Start { pattern, field })
     })
 }
 
