@@ -159,6 +159,7 @@ pub fn explain(input: &Input, formats: &Arc<Formats>, shown: usize) -> io::Resul
     let mut framer = Framer::new(input.open(Limits::default())?, 0, blake3::Hasher::new(), None)?;
     let hints = input.hints();
     let mut view = view_of(formats, hints);
+    view.table = framer.table().map(Arc::new);
     let votes = decode::votes(framer.head(), framer.framing(), &view, HEAD_RECORDS);
     view.known = decode::most_votes(&votes);
     let detected = view.known.and_then(|at| formats.get(at).map(|format| (at, format)));
@@ -222,7 +223,7 @@ pub fn understood(input: &Input, records: &[String], mappings: Vec<Mapping>) -> 
 }
 
 fn view_of(formats: &Arc<Formats>, hints: Hints) -> SourceView {
-    SourceView { hints, file: Text::default(), formats: Arc::clone(formats), known: None }
+    SourceView { hints, file: Text::default(), formats: Arc::clone(formats), known: None, table: None }
 }
 
 /// The compression that the first bytes of a file show.
@@ -332,6 +333,9 @@ impl<'a> Reader<'a> {
 
     fn unknown(&mut self, text: &str, out: &mut Explanation) {
         out.scanned.unknown += 1;
+        // A mapping sees the rows of a table as objects.
+        let object = self.view.table.as_ref().and_then(|table| table.object(text));
+        let text = object.as_deref().unwrap_or(text);
         if out.unknown.len() < SAMPLED && self.sampled + text.len() <= SAMPLED_BYTES {
             self.sampled += text.len();
             out.unknown.push(text.to_owned());

@@ -7,6 +7,7 @@ use super::unknown::{is_blank, shape_of};
 use super::{IngestError, Ingester, Progress, digest_of, number_of, reject_id};
 use crate::call::Text;
 use crate::enrich::Enricher;
+use crate::source::frame::csv::Head;
 use crate::source::frame::{Chunk, Framer, MAX_RECORD, Place};
 use crate::source::input::{Bytes, Input, Stat, is_passing, may_be_read_on};
 use crate::source::pairing::Scope;
@@ -99,7 +100,12 @@ impl Ingester<'_> {
         let hints = input.hints();
         // A mapping that is no longer in the configuration leaves the file to whoever knows it.
         let known_format = known.and_then(|row| self.formats.named(row.format.as_deref()?));
-        let format = known_format.or_else(|| self.format_of(&framer, &hints));
+        let table = match start.offset {
+            0 => framer.table(),
+            _ => known.and_then(|row| Head::of(&row.saved.table)),
+        };
+        let table = table.map(Arc::new);
+        let format = known_format.or_else(|| self.format_of(&framer, &hints, table.as_ref()));
         if waits
             && format.is_none()
             && at.is_none()
@@ -115,6 +121,7 @@ impl Ingester<'_> {
         // An unfinished record that was taken back is not in it, also if what it became is still unfinished and is left for later.
         row.digest = digest.to_hex().to_string();
         row.framing = Some(framer.framing());
+        row.saved.table = table.as_ref().map(|table| table.row().to_owned()).unwrap_or_default();
         row.format =
             format.and_then(|at| self.formats.get(at)).map(|f| f.id().to_owned()).or_else(|| row.format.take());
         row.last_read = self.now;
@@ -128,7 +135,8 @@ impl Ingester<'_> {
             (at, self.reject_all(at, input, &mut framer, &shape), false)
         } else {
             let file = Text::from(name.as_str());
-            let view = Arc::new(SourceView { hints, file, formats: Arc::clone(&self.formats), known: format });
+            let formats = Arc::clone(&self.formats);
+            let view = Arc::new(SourceView { hints, file, formats, known: format, table });
             self.pump(at, input, &mut framer, &view)?
         };
         let row = &mut self.sources.rows[at];
@@ -229,9 +237,14 @@ impl Ingester<'_> {
     }
 
     /// The format that most records of the head belong to.
-    fn format_of<R: Read>(&self, framer: &Framer<R>, hints: &crate::source::Hints) -> Option<usize> {
-        let formats = Arc::clone(&self.formats);
-        let view = SourceView { hints: hints.clone(), file: Text::default(), formats, known: None };
+    fn format_of<R: Read>(
+        &self,
+        framer: &Framer<R>,
+        hints: &crate::source::Hints,
+        table: Option<&Arc<Head>>,
+    ) -> Option<usize> {
+        let (formats, table) = (Arc::clone(&self.formats), table.map(Arc::clone));
+        let view = SourceView { hints: hints.clone(), file: Text::default(), formats, known: None, table };
         decode::most_votes(&decode::votes(framer.head(), framer.framing(), &view, HEAD_RECORDS))
     }
 

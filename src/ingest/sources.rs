@@ -74,6 +74,9 @@ pub(super) struct SavedSource {
     /// Tag of the version that was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) etag: Option<String>,
+    /// The first row of a table, which names the columns of those behind it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) table: String,
     /// Where the stream broke off. The reject that says so is void once it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) broke_off: Option<u64>,

@@ -4,7 +4,7 @@
 //! parallel. Lines are the usual record. A file that starts with a JSON value over several lines (pretty-printed exports,
 //! arrays of records) is framed by JSON values instead, and one that starts with the head of a table by rows of CSV.
 
-mod csv;
+pub mod csv;
 pub mod parts;
 
 use super::json;
@@ -138,6 +138,12 @@ impl<R: Read> Framer<R> {
     /// How the stream is cut.
     pub fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// The names of a table's columns, at the start of a stream of rows.
+    pub fn table(&self) -> Option<csv::Head> {
+        let first = self.head().split(|byte| *byte == b'\n').next().filter(|_| self.framing == Framing::Rows)?;
+        csv::Head::of(std::str::from_utf8(first).ok()?)
     }
 
     /// The first bytes, for detection.

@@ -97,6 +97,16 @@ impl<'a> Object<'a> {
     pub fn get(&self, key: &str) -> Option<&'a str> {
         self.members().iter().rev().find(|(k, _)| k == key).map(|(_, v)| *v)
     }
+    /// The member with a name of several parts, also where a collector made objects of them: `a.b` is the member of
+    /// `{"a.b":1}` and of `{"a":{"b":1}}`.
+    pub fn dotted(&self, name: &str) -> Option<&'a str> {
+        self.get(name).or_else(|| {
+            name.match_indices('.').find_map(|(at, _)| {
+                let outer = self.get(&name[..at]).filter(|raw| raw.starts_with('{'))?;
+                Object::trusted(outer).dotted(&name[at + 1..])
+            })
+        })
+    }
     /// Whether the member is there, whatever its value.
     pub fn has(&self, key: &str) -> bool {
         self.members().iter().any(|(k, _)| k == key)

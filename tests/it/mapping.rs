@@ -117,7 +117,7 @@ fn built_in_formats_win_unless_the_mapping_says_otherwise() {
 }
 
 /// Logs that no format knows, and how many calls a drafted mapping must find in each.
-fn unknown_logs() -> [(&'static str, String, u64, Value); 8] {
+fn unknown_logs() -> [(&'static str, String, u64, Value); 13] {
     let json = |at: u32, status: &str| {
         format!(
             "{{\"@timestamp\":\"2026-11-12T09:00:{at:02}.5Z\",\"msg\":\"tool done\",\"toolName\":\"find_{at}\",\"sessionId\":\"s\",\
@@ -170,7 +170,44 @@ fn unknown_logs() -> [(&'static str, String, u64, Value); 8] {
             )
         })
         .collect();
+    // Ids start over in each session.
+    let restarts: String = (1..9)
+        .map(|at| {
+            format!(
+                "{{\"ts\":17944740{at:02},\"event\":\"mcp.request\",\"id\":{},\"sess\":\"s{}\",\"name\":\"find\",\"input\":{{\"n\":{at}}}}}\n\
+                 {{\"ts\":17944740{at:02}.5,\"event\":\"mcp.response\",\"id\":{},\"sess\":\"s{}\",\"status\":\"ok\"}}\n",
+                at % 2, at / 2, at % 2, at / 2
+            )
+        })
+        .collect();
+    let mut table = "at,user,server,tool,arguments,status,duration_ms\n".to_owned();
+    table.extend((1..9).map(|at| {
+        format!(
+            "2026-11-12T09:00:{at:02}Z,lee,crm,find,\"{{\"\"n\"\": {at}}}\",{},{at}\n",
+            if at == 3 { "denied" } else { "ok" }
+        )
+    }));
+    let health: String = (1..9)
+        .map(|at| {
+            format!(
+                "10.0.0.{at} - lee [12/Nov/2026:09:00:{at:02} +0000] \"POST /mcp/crm/tools/find_{at} HTTP/1.1\" 200 51 \"-\" \"bot/1\"\n\
+                 10.0.0.{at} - - [12/Nov/2026:09:00:{at:02} +0000] \"GET /healthz HTTP/1.1\" 200 2 \"-\" \"probe\"\n"
+            )
+        })
+        .collect();
+    let headers: String = (1..9)
+        .map(|at| {
+            format!(
+                "[2026-11-12T09:00:{at:02}.250Z] \"POST /mcp HTTP/1.1\" {} - 120 \"tools/call\" \"find{at}\"\n",
+                if at == 4 { 403 } else { 200 }
+            )
+        })
+        .collect();
+    let traces: String = (1..9)
+        .map(|at| format!("2026-11-{at:02} 09:00:{at:02},120 ERROR call crm.find_{at} {{\"n\": {at}}} failed\n  ValueError: {at}\n"))
+        .collect();
     let want = |outcome: &str, with_time: bool| json!({"calls": 8, "with_arguments": 8, "outcomes": outcome, "timed": with_time});
+    let bare = |outcome: &str| json!({"calls": 8, "with_arguments": 0, "outcomes": outcome, "timed": true});
     [
         ("whole.jsonl", whole, 8, want("denied,success", true)),
         ("halves.jsonl", halves, 8, want("success", true)),
@@ -180,6 +217,11 @@ fn unknown_logs() -> [(&'static str, String, u64, Value); 8] {
         ("wrapped.jsonl", wrapped, 8, want("success", true)),
         ("rpc.jsonl", rpc, 8, want("protocol_error,success", true)),
         ("web.log", web, 8, want("success,transport_error", true)),
+        ("restarts.jsonl", restarts, 8, want("success", true)),
+        ("table.csv", table, 8, want("denied,success", true)),
+        ("health.log", health, 8, bare("success")),
+        ("headers.log", headers, 8, bare("denied,success")),
+        ("traces.log", traces, 8, want("tool_error", true)),
     ]
 }
 

@@ -21,7 +21,8 @@ pub(super) enum Parts<'a> {
 }
 
 /// Members in which collectors and loggers keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash (also as `event.original`), pino and slog, Splunk's HEC, Loki; exports of
-/// CloudWatch, Cloud Logging, Azure Monitor, Elasticsearch and Splunk; GELF; answers of Elasticsearch and Loki.
+/// CloudWatch, Cloud Logging, Azure Monitor, Elasticsearch and Splunk; GELF; answers of Elasticsearch and Loki; lines that Fluent Bit, Filebeat and
+/// Datadog have parsed.
 const LINE_KEYS: &[&str] = &[
     "log",
     "MESSAGE",
@@ -35,7 +36,7 @@ const LINE_KEYS: &[&str] = &[
     "LogMessage",
     "LogEntry",
     "_source",
-    "_raw",
+    EVENT,
     "result",
     "full_message",
     "short_message",
@@ -45,7 +46,12 @@ const LINE_KEYS: &[&str] = &[
     "hits",
     "data",
     "original",
+    "log_processed",
+    "json",
+    "attributes",
 ];
+/// Where Splunk keeps an event as it came.
+const EVENT: &str = "_raw";
 /// Members in which they keep several, each in an object of its own: CloudWatch, Azure, Elasticsearch, Loki.
 const LIST_KEYS: &[&str] = &["logEvents", "events", "records", "hits", "streams", "result", "values"];
 /// Members in which they keep when it was written: Docker and Splunk, Logstash, Loki, Fluent Bit, journald in microseconds, Azure, Splunk.
@@ -107,6 +113,11 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
         return joined(text);
     }
     unprefixed(text).map_or(Parts::None, |text| Parts::OneOf(vec![text]))
+}
+
+/// The event beside the fields that Splunk took out of it.
+pub(super) fn event<'a>(object: &Object<'a>) -> Option<Cow<'a, str>> {
+    object.get(EVENT).and_then(line)
 }
 
 /// When a collector or a runtime wrote the record, and whether its zone was assumed. The file's last change lends its year.
@@ -173,7 +184,10 @@ fn line(raw: &str) -> Option<Cow<'_, str>> {
 fn loki(text: &str) -> Option<(Nanos, Cow<'_, str>)> {
     text.strip_prefix('[').filter(|rest| rest.trim_start().starts_with('"'))?;
     let [time, line, ..] = json::elements(text)[..] else { return None };
-    Some((json::string(time)?.parse().ok()?, json::string(line)?))
+    let text = json::string(line)?;
+    // Elsewhere a line has lost what stands around it when it is cut out of its file.
+    let line = if text.trim_ascii().len() == text.len() { text } else { Cow::Owned(text.trim_ascii().to_owned()) };
+    Some((json::string(time)?.parse().ok()?, line))
 }
 
 /// Objects one after the other on a line: files that were joined without a line end between them.

@@ -12,6 +12,7 @@ use super::unknown::is_tar;
 use crate::call::{Bits, Call, EventKind, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::LogFormat;
+use crate::source::frame::csv::Head;
 use crate::source::frame::{self, Chunk, Framing};
 use crate::source::pairing::Item;
 use crate::source::registry::Formats;
@@ -118,6 +119,8 @@ pub(super) struct SourceView {
     pub(super) formats: Arc<Formats>,
     /// Number of the format of most records; `None`: nobody knows the file.
     pub(super) known: Option<usize>,
+    /// The columns of a table.
+    pub(super) table: Option<Arc<Head>>,
 }
 
 impl SourceView {

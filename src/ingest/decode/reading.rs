@@ -69,6 +69,14 @@ impl Reading<'_> {
             *self.flags = self.flags.union(*flags);
             (text, parsed, broken) = (whole, Some(object), None);
         }
+        // Fields that were taken out of an event stand beside it, their names flattened: the event says more.
+        let event = parsed.as_ref().and_then(around::event).filter(|_| depth < DEPTH);
+        if let Some(event) = event
+            && let Some(known) = self.known(&event, depth, &mut false)
+        {
+            self.stamp(text, parsed.as_ref());
+            return known;
+        }
         let record =
             Record { text, json: parsed.as_ref(), position: self.position, lossy: self.lossy, hints: &source.hints };
         let tolerated = || source.format().is_some_and(|format| format.tolerates(&record));
@@ -88,6 +96,18 @@ impl Reading<'_> {
             return self.decode(at, &record, depth);
         }
         let mut is_noise = false;
+        if depth == 0
+            && !text.starts_with('{')
+            && let Some(table) = &source.table
+        {
+            if text == table.row() {
+                return Known::Noise;
+            }
+            let row = table.object(text);
+            if let Some(known) = row.and_then(|row| self.known(&row, depth, &mut is_noise)) {
+                return known;
+            }
+        }
         let found = match around::parts(text, parsed.as_ref(), is_array) {
             _ if depth >= DEPTH => None,
             Parts::None => None,
@@ -95,9 +115,7 @@ impl Reading<'_> {
             Parts::All(texts) => self.all(&texts, depth),
         };
         if let Some(known) = found {
-            if let Some(time) = around::time(text, parsed.as_ref(), source.hints.mtime) {
-                around::stamp(&mut self.out.events, time);
-            }
+            self.stamp(text, parsed.as_ref());
             return known;
         }
         if is_noise || tolerated() {
@@ -115,6 +133,13 @@ impl Reading<'_> {
             }
             None => "a line of no known format".to_owned(),
         })
+    }
+
+    /// Gives what was found the time of what was around it, where it has none.
+    fn stamp(&mut self, text: &str, json: Option<&Object<'_>>) {
+        if let Some(time) = around::time(text, json, self.source.hints.mtime) {
+            around::stamp(&mut self.out.events, time);
+        }
     }
 
     fn decode(&mut self, at: usize, record: &Record<'_>, depth: usize) -> Known {

@@ -166,7 +166,7 @@ fn large(record: &Value, steps: &[String], out: &mut Vec<String>) {
 fn read(format: &str, lines: &[String], enricher: &Enricher) -> usize {
     let text: String = lines.iter().flat_map(|line| [line.replace('\n', " "), "\n".to_owned()]).collect();
     let formats = Arc::new(Formats::default());
-    let mut view = SourceView { hints: Hints::default(), file: "x.log".into(), formats, known: None };
+    let mut view = SourceView { hints: Hints::default(), file: "x.log".into(), formats, known: None, table: None };
     view.known = view.formats.named(format);
     // Lines, whatever the first one looks like.
     let mut framer = Framer::new(text.as_bytes(), 0, blake3::Hasher::new(), Some(Framing::Lines)).expect("memory");

@@ -63,14 +63,17 @@ impl LogFormat for Agentgateway {
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let (time, fields) = match record.json {
-            Some(line) => (line.str("time").and_then(|text| time::rfc3339(&text)), Fields::of_json(line)),
+            Some(line) => {
+                let time = ["time", "timestamp", "@timestamp"].iter().find_map(|key| time::member(line, key));
+                (time.map(|(nanos, _)| nanos), Fields::of_json(line))
+            }
             None => {
                 let Some(line) = Header::read(record.text) else { return Err(Reject::new("line without a time")) };
                 (time::rfc3339(line.time), Fields::of_text(line.rest))
             }
         };
         let method = fields.text(&["mcp.method.name", "mcp.method", "mcp.methodName"]);
-        if method.is_none() && !fields.has_prefix("mcp.") && !fields.is("protocol", "mcp") {
+        if method.is_none() && !fields.has_part("mcp") && !fields.is("protocol", "mcp") {
             return Ok(());
         }
         let mut call = gateway::gateway_call(ID, method);
@@ -167,9 +170,10 @@ fn outcome(call: &mut Call, fields: &Fields<'_>) {
     if let Some(status) = fields.text(&["http.status"]).and_then(|status| status.parse().ok()) {
         gateway::http_status(call, status);
     }
-    if let Some(code) = fields.text(&["mcp.error.code"]) {
-        gateway::protocol_error(call, code.parse().ok(), message);
-        call.error_type = Some(code);
+    let code = fields.text(&["mcp.error.code"]);
+    if code.is_some() || fields.text(&["mcp.error.message"]).is_some() {
+        gateway::protocol_error(call, code.as_ref().and_then(|code| code.parse().ok()), message);
+        call.error_type = code;
         return;
     }
     if REFUSALS.contains(&reason.as_str()) {
@@ -179,7 +183,8 @@ fn outcome(call: &mut Call, fields: &Fields<'_>) {
         call.outcome = Outcome::Timeout;
     } else if reason == "MCP" {
         gateway::protocol_error(call, None, None);
-    } else if !reason.is_empty() && message.is_some() && call.outcome != Outcome::Denied {
+    } else if message.is_some() && call.outcome != Outcome::Denied {
+        // Older versions give no reason, and a stream that breaks off had begun with status 200.
         call.outcome = Outcome::TransportError;
     }
     if !reason.is_empty() && call.outcome != Outcome::Success {

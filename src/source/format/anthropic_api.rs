@@ -82,7 +82,7 @@ impl LogFormat for AnthropicApi {
             has_body(object)
                 || object.has("messages")
                 || (object.has("role") && object.has("content"))
-                || ["ping", "error"].iter().any(|kind| is(object, "type", kind))
+                || ["ping", "error", "message_stop"].iter().any(|kind| is(object, "type", kind))
         })
     }
 }
@@ -139,12 +139,23 @@ fn decode(object: &Object<'_>, out: &mut Decoded) {
     } else if is_page(object) {
         object.array("data").into_iter().map(Object::trusted).filter(is_event).for_each(|object| event(&object, out));
     } else if is_stream(object) {
+        let from = out.events.len();
         blocks(&[object.get("content_block").unwrap_or_default()], &Exchange::of(object), false, out);
+        out.events[from..].iter_mut().for_each(begun);
     } else if is_response(object) || is_request(object) || is_message(object) {
         body(object, &mut Exchange::default(), out);
     } else {
         let mut exchange = Exchange::of(object);
         bodies(object).iter().for_each(|text| body(&Object::trusted(text), &mut exchange, out));
+    }
+}
+
+/// Where a stream begins a block its input is still empty: it comes in pieces behind it.
+fn begun(event: &mut Event) {
+    if let Event::Request { call, .. } | Event::Call { call, .. } = event
+        && call.arguments.as_deref() == Some("{}")
+    {
+        (call.arguments, call.arguments_state) = (None, PayloadState::NotLogged);
     }
 }
 
@@ -205,8 +216,7 @@ fn request(block: &Object<'_>, server: &str, exchange: &Exchange, replayed: bool
     let url = exchange.url(call.server.as_ref());
     call.more().server_url = url;
     call.arguments_state = PayloadState::NotLogged;
-    // Where a stream begins a block its input is still empty.
-    if let Some(input) = block.get("input").filter(|raw| *raw != "null" && !(block.has("index") && *raw == "{}")) {
+    if let Some(input) = block.get("input").filter(|raw| *raw != "null") {
         call.arguments = Some(input.to_owned());
         call.arguments_state = PayloadState::Present;
     }

@@ -47,7 +47,13 @@ impl LogFormat for CloudflareMcpPortal {
         call.tool_raw.clone_from(&call.tool);
         call.user_id = line.text("UserID").or_else(|| line.text("UserEmail"));
         let error = line.str("Error").filter(|text| !text.is_empty()).map(|text| text.into_owned());
-        call.outcome = match line.bool("Success") {
+        // Tables that logs were loaded into write truth values in several ways.
+        let success = match line.get("Success").unwrap_or_default().trim_matches('"') {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        };
+        call.outcome = match success {
             Some(true) => Outcome::Success,
             // The portal answers for the server in JSON-RPC, whatever went wrong behind it.
             Some(false) => Outcome::ProtocolError,

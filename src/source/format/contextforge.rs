@@ -8,7 +8,7 @@
 mod log;
 mod span;
 
-use super::{LogFormat, shared::gateway};
+use super::{LogFormat, shared::gateway, shared::host};
 use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, Text, TimeSource};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
@@ -138,7 +138,7 @@ fn audit(row: &Object<'_>, out: &mut Decoded) {
         "prompts/get" => call.more().gen_ai_prompt_name = name,
         _ => call.more().mcp_resource_uri = name,
     }
-    let success = row.get("success").map(|raw| matches!(raw, "true" | "1"));
+    let success = row.get("success").map(|raw| matches!(raw.trim_matches('"'), "true" | "1"));
     call.outcome = match success {
         Some(true) => Outcome::Success,
         // The row does not say whether the tool, the protocol or the connection failed.
@@ -156,7 +156,13 @@ fn audit(row: &Object<'_>, out: &mut Decoded) {
         call.server = server.filter(|name| !name.is_empty()).map(|name| Text::from(name.as_ref()));
     });
     user(row, &mut call);
-    call.more().delegation_chain = row.get("delegation_chain").filter(|raw| raw.starts_with('[')).map(str::to_owned);
+    // The gateway puts the server's name in front of the tool's.
+    let bare = |raw: &Text| Some(Text::from(raw.strip_prefix(call.server.as_deref()?)?.strip_prefix('-')?));
+    if let Some(tool) = call.tool_raw.as_ref().and_then(bare).filter(|tool| !tool.is_empty()) {
+        call.tool = Some(tool);
+    }
+    let chain = row.get("delegation_chain").map(|raw| host::container(raw).unwrap_or_else(|| raw.to_owned()));
+    call.more().delegation_chain = chain.filter(|raw| raw.starts_with('['));
     call.more().auth_method = row.text("auth_method");
     out.events.push(Event::Call { lane: Lane::default(), call });
 }

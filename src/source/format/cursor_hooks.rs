@@ -143,8 +143,10 @@ fn named(event: &Object<'_>, time: Option<(Nanos, bool)>) -> Box<Call> {
 }
 
 fn result(call: &mut Call, event: &Object<'_>) {
-    let raw =
-        ["result_json", "tool_output", "result"].iter().find_map(|key| event.get(key)).filter(|raw| *raw != "null");
+    let raw = ["result_json", "tool_output", "result"]
+        .iter()
+        .find_map(|key| event.get(key))
+        .filter(|raw| !matches!(*raw, "null" | "\"\""));
     let Some(raw) = raw else {
         // The hook runs when the call has ended; how, only the result could say.
         call.result_state = PayloadState::NotLogged;

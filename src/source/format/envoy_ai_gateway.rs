@@ -6,7 +6,7 @@
 
 use super::{Decoded, LogFormat, Record, Reject, shared::gateway};
 use crate::call::{Call, EventKind, IdType, Outcome, SessionSource, Text};
-use crate::source::json::Object;
+use crate::source::json::{self, Object};
 use crate::source::{Event, time};
 
 const ID: &str = "envoy_ai_gateway";
@@ -47,7 +47,7 @@ impl LogFormat for EnvoyAiGateway {
     fn claims(&self, record: &Record<'_>) -> bool {
         let keys = || METHOD.iter().chain(SESSION).chain(BACKEND);
         // The log may be told to leave out what is empty, such as the method of a stream.
-        record.json.is_some_and(|line| line.has("response_code") && keys().any(|key| line.has(key)))
+        record.json.is_some_and(|line| line.has("response_code") && keys().any(|key| line.dotted(key).is_some()))
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };
@@ -87,8 +87,11 @@ impl LogFormat for EnvoyAiGateway {
 /// The first of these keys that has a value.
 fn text(line: &Object<'_>, keys: &[&str]) -> Option<Text> {
     let value = |key: &&str| {
-        let raw = line.get(key)?;
-        if raw.starts_with(|first: char| first.is_ascii_digit()) { Some(Text::from(raw)) } else { line.text(key) }
+        let raw = line.dotted(key)?;
+        if raw.starts_with(|first: char| first.is_ascii_digit()) {
+            return Some(Text::from(raw));
+        }
+        json::string(raw).filter(|text| !text.is_empty()).map(|text| Text::from(text.as_ref()))
     };
     keys.iter().filter_map(value).find(|text| text != "-")
 }
@@ -96,7 +99,8 @@ fn text(line: &Object<'_>, keys: &[&str]) -> Option<Text> {
 /// Who asked, from where, in which session, and which server and tool were meant.
 fn parties(call: &mut Call, line: &Object<'_>) {
     call.jsonrpc_request_id = text(line, REQUEST_ID);
-    let number = REQUEST_ID.iter().any(|key| line.get(key).is_some_and(|raw| raw.bytes().all(|b| b.is_ascii_digit())));
+    let number =
+        REQUEST_ID.iter().any(|key| line.dotted(key).is_some_and(|raw| raw.bytes().all(|b| b.is_ascii_digit())));
     // The metadata holds the id as a string, whatever it was.
     call.jsonrpc_id_type = (number && call.jsonrpc_request_id.is_some()).then_some(IdType::Int);
     gateway::mcp_session(call, text(line, SESSION));
@@ -109,6 +113,11 @@ fn parties(call: &mut Call, line: &Object<'_>) {
     call.server_address = text(line, &["upstream_host"]);
     call.tool = text(line, &["mcp.tool.name", "mcp_tool_name", "gen_ai.tool.name"]);
     call.tool_raw.clone_from(&call.tool);
+    // Clients see the tools of all backends, each with its backend's name in front.
+    let bare = |tool: &Text| Some(tool.strip_prefix(call.server.as_deref()?)?.strip_prefix("__")?.into());
+    if let Some(tool) = call.tool.as_ref().and_then(bare).filter(|tool: &Text| !tool.is_empty()) {
+        call.tool = Some(tool);
+    }
     let agent_id = text(line, &["agent.id", "gen_ai.agent.id"]);
     call.agent = text(line, &["agent.name", "gen_ai.agent.name"]).or_else(|| agent_id.clone());
     call.user_id = text(line, &["user.id", "enduser.id"]);

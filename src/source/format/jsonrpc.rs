@@ -6,6 +6,7 @@
 //! every format that carries one.
 
 mod envelope;
+mod flat;
 mod message;
 mod recording;
 
@@ -173,7 +174,11 @@ fn decode_object(object: &Object<'_>, record: &Record<'_>, out: &mut Decoded) ->
         return recording::decode(object, record, out);
     }
     if is_message(object) || is_bare(object) {
-        return spread(object, &envelope(object, record), out);
+        let envelope = envelope(object, record);
+        return match flat::joined(object) {
+            Some(whole) => spread(&Object::trusted(&whole), &envelope, out),
+            None => spread(object, &envelope, out),
+        };
     }
     let envelope = envelope(object, record);
     if let Some((request, response)) = pair(object) {
@@ -345,6 +350,11 @@ fn is_message(object: &Object<'_>) -> bool {
     object.get("jsonrpc") == Some("\"2.0\"")
 }
 
+/// Whether one of the first elements of an array is a message. Other formats' records hold messages, too.
+fn holds_message(array: &str) -> bool {
+    json::elements(array).into_iter().take(BATCH_HEAD).any(|element| is_message(&Object::trusted(element)))
+}
+
 /// An array of messages, wrapped or not: one of its first elements tells.
 fn is_batch(text: &str) -> bool {
     let known = |object: &Object<'_>| is_message(object) || candidate(object).is_some() || is_bare(object);
@@ -415,7 +425,7 @@ fn is_wrapped(raw: &str) -> bool {
         Some(b'{') if near(raw) => {
             raw[1..].trim_start().starts_with("\"jsonrpc\"") || is_message(&Object::trusted(raw))
         }
-        Some(b'[') => raw[1..].trim_start().starts_with('{') && near(raw),
+        Some(b'[') => near(raw) && holds_message(raw),
         // A text is a message if it starts as one, or as an event stream does. Others may speak of JSON-RPC.
         Some(b'"') => {
             let text = raw[1..].trim_start_matches([' ', '\n', '\\', 'n', 'r', 't']);
@@ -423,7 +433,13 @@ fn is_wrapped(raw: &str) -> bool {
                 let first = raw[1..].trim_start();
                 first.starts_with("{\\\"jsonrpc\\\"") || is_message(&Object::trusted(&json::unescape(raw)))
             };
-            STARTS.iter().any(|start| text.starts_with(start)) && near(raw) && (!text.starts_with('{') || message())
+            STARTS.iter().any(|start| text.starts_with(start))
+                && near(raw)
+                && match text.as_bytes().first() {
+                    Some(b'{') => message(),
+                    Some(b'[') => holds_message(&json::unescape(raw)),
+                    _ => true,
+                }
         }
         _ => false,
     }

@@ -91,6 +91,12 @@ fn payload(payload: &Object<'_>, out: &mut Decoded) -> Result<(), Reject> {
         call.tool = mcp.text("name");
         call.tool_raw = mcp.text("namespaced_tool_name").or_else(|| payload.text("mcp_namespaced_tool_name"));
         call.tool_raw = call.tool_raw.take().or_else(|| call.tool.clone());
+        if call.tool.is_none() {
+            // With the server's name in front, as clients see it.
+            let bare =
+                |raw: &Text| Some(Text::from(raw.strip_prefix(call.server.as_deref()?)?.strip_prefix(['-', '/'])?));
+            call.tool = call.tool_raw.as_ref().map(|raw| bare(raw).unwrap_or_else(|| raw.clone()));
+        }
         match mcp.get("arguments") {
             Some(raw) if !matches!(raw, "null" | REDACTED) => host::arguments(&mut call, Some(raw)),
             raw => (call.arguments, call.arguments_state) = logged(raw),

@@ -19,10 +19,11 @@ const ID: &str = "mcp_audit_signed";
 /// Error codes with which the proxy itself refuses a call.
 const RATE_LIMITED: i32 = -32029;
 const POLICY_DENIED: i32 = -32030;
+/// How methods begin that only clients ask for.
+const CLIENT_METHODS: &[&str] =
+    &["tools/", "prompts/", "resources/", "completion/", "logging/", "initialize", "server/"];
 /// Methods that only servers call.
 const SERVER_METHODS: &[&str] = &["sampling/createMessage", "elicitation/create", "roots/list"];
-/// Methods that either side calls: where it is the client who answers, the server has asked.
-const EITHERS: &[&str] = &["ping", "tasks/"];
 
 /// Signed audit entries of mcp-audit.
 pub struct McpAuditSigned;
@@ -53,8 +54,9 @@ impl LogFormat for McpAuditSigned {
             ..Call::default()
         });
         gateway::request_id(&mut call, entry.get("request_id"));
-        let end = entry.str("timestamp").and_then(|text| time::rfc3339(&text));
+        let (end, zone_assumed) = time::member(entry, "timestamp").unzip();
         gateway::ended(&mut call, end, gateway::milliseconds(entry, "duration_ms"));
+        gateway::zone(&mut call, zone_assumed == Some(true));
         request_side(&method, entry.get("params"), &mut call);
         if !entry.has("params") && matches!(method.as_str(), "tools/call" | "prompts/get") {
             call.arguments_state = PayloadState::NotLogged;
@@ -113,8 +115,8 @@ fn kind(entry: &Object<'_>, answered: bool, call: &mut Call) {
         call.result_state = PayloadState::None;
         !from_client
     } else {
-        let is_eithers = EITHERS.iter().any(|start| call.method.starts_with(start));
-        SERVER_METHODS.contains(&call.method.as_str()) || (answered && from_client && is_eithers)
+        let is_clients = CLIENT_METHODS.iter().any(|start| call.method.starts_with(start));
+        SERVER_METHODS.contains(&call.method.as_str()) || (answered && from_client && !is_clients)
     };
     call.initiator = if by_server { Side::Server } else { Side::Client };
 }

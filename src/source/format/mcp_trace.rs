@@ -5,10 +5,11 @@
 //! `tool_arguments`, `tool_response`). A record without `method` is the stream that a client listens on.
 
 use super::jsonrpc::{self, error_side, request_side, result_side};
-use super::{LogFormat, shared::gateway};
+use super::{LogFormat, shared::gateway, shared::host};
 use crate::call::{Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
+use std::borrow::Cow;
 
 const ID: &str = "mcp_trace";
 
@@ -96,7 +97,7 @@ fn request(trace: &Object<'_>, call: &mut Call) {
         call.tool = call.tool.take().or(name);
         call.tool_raw.clone_from(&call.tool);
         if let Some(raw) = trace.get("tool_arguments").filter(|raw| *raw != "null") {
-            (call.arguments, call.arguments_state) = (Some(raw.to_owned()), PayloadState::Present);
+            host::arguments(call, Some(raw));
         } else if params.is_none() {
             call.arguments_state = PayloadState::NotLogged;
         }
@@ -112,9 +113,9 @@ fn response(trace: &Object<'_>, call: &mut Call, out: &mut Decoded) {
         _ => PayloadState::None,
     };
     if let Some(raw) = split_response(trace) {
-        call.is_error = Object::trusted(&raw).bool("isError");
+        call.outcome = Outcome::Success;
+        gateway::own_error(call, Some(&raw));
         (call.result, call.result_state) = (Some(raw), PayloadState::Present);
-        call.outcome = if call.is_error == Some(true) { Outcome::ToolError } else { Outcome::Success };
     }
     let Some(body) = trace.get("entity_response").filter(|raw| *raw != "null") else { return };
     let stream = json::string(body).map(|text| jsonrpc::stream_events(&text)).unwrap_or_default();

@@ -4,10 +4,12 @@
 //! proxy's own `call_tool_*` repeat the call that they pass on, so they are ignored; it puts who was authenticated into the
 //! arguments as `_auth_*`. `session_id` changes with each reconnection, `work_session_id` does not.
 
-use super::{LogFormat, shared::gateway};
+use super::{LogFormat, shared::gateway, shared::host};
 use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text, TimeSource};
+use crate::source::frame::csv;
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
+use std::borrow::Cow;
 
 const ID: &str = "mcpproxy";
 
@@ -70,7 +72,9 @@ impl LogFormat for McpProxy {
                 // The head.
                 return Ok(());
             }
-            return activity(&Object::trusted(&from_row(&fields(record.text)?)?), out);
+            let row =
+                csv::fields(record.text, COLUMNS.len()).ok_or_else(|| Reject::new("csv row with an open quote"))?;
+            return activity(&Object::trusted(&from_row(&row)?), out);
         };
         match page(object) {
             Some(activities) => json::elements(activities).into_iter().map(Object::trusted).try_for_each(|one| {
@@ -179,6 +183,8 @@ fn arguments(record: &Object<'_>, call: &mut Call) {
         call.arguments_state = PayloadState::NotLogged;
         return;
     };
+    let opened = host::container(raw);
+    let raw = opened.as_deref().unwrap_or(raw);
     let all = Object::trusted(raw);
     let (auth, own): (Vec<_>, Vec<_>) = all.members().iter().partition(|(key, _)| key.starts_with("_auth_"));
     call.arguments_state = PayloadState::Present;
@@ -199,7 +205,8 @@ fn arguments(record: &Object<'_>, call: &mut Call) {
 fn response(record: &Object<'_>, call: &mut Call) {
     let cut = record.bool("response_truncated") == Some(true);
     let raw = record.get("response").filter(|raw| !matches!(*raw, "null" | "\"\""));
-    call.result = raw.map(str::to_owned);
+    // The proxy keeps a text, which may be the tool's whole result.
+    call.result = raw.map(|raw| host::container(raw).filter(|_| !cut).unwrap_or_else(|| raw.to_owned()));
     call.result_state = match raw {
         Some(_) if cut => PayloadState::Truncated,
         Some(_) => PayloadState::Present,
@@ -218,7 +225,12 @@ fn outcome(record: &Object<'_>, metadata: &Object<'_>, call: &mut Call) {
         call.error_message.as_ref().is_some_and(|text| words.iter().any(|word| text.contains(word)))
     };
     match record.str("status").unwrap_or_default().as_ref() {
-        "success" => call.outcome = Outcome::Success,
+        "success" => {
+            call.outcome = Outcome::Success;
+            let result = call.result.take();
+            gateway::own_error(call, result.as_deref());
+            call.result = result;
+        }
         "blocked" => {
             (call.outcome, call.approval) = (Outcome::Denied, Approval::PolicyDenied);
             call.error_message = call.error_message.take().or_else(|| reason.map(|reason| reason.into_owned()));
@@ -239,62 +251,37 @@ fn outcome(record: &Object<'_>, metadata: &Object<'_>, call: &mut Call) {
     }
 }
 
-/// Whether a text is a CSV row whose second field is a kind of activity.
+/// Whether a text is a CSV row whose second field is a kind of activity, and of no more columns than are known: those of a
+/// wider table are told by its head.
 fn is_row(text: &str) -> bool {
     let mut fields = text.split(',');
     let [id, kind, origin] = [(); 3].map(|()| fields.next().unwrap_or_default());
     // A ULID, or as much of it as an example shows.
     let written = (4..=26).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_wider = || csv::fields(text, COLUMNS.len() + 1).is_some_and(|fields| fields.len() > COLUMNS.len());
     written
         && ["mcp", "cli", "api", "internal", ""].contains(&origin)
         && (CALLS.contains(&kind) || OTHERS.contains(&kind))
-}
-
-/// The fields of a CSV row.
-fn fields(text: &str) -> Result<Vec<String>, Reject> {
-    let mut fields = Vec::new();
-    let mut rest = text;
-    loop {
-        let mut field = String::new();
-        while let Some(quoted) = rest.strip_prefix('"') {
-            // A quote inside is doubled.
-            let (part, after) = quoted.split_once('"').ok_or_else(|| Reject::new("csv row with an open quote"))?;
-            field.push_str(part);
-            rest = after;
-            if rest.starts_with('"') {
-                field.push('"');
-            }
-        }
-        let end = rest.find(',').unwrap_or(rest.len());
-        field.push_str(&rest[..end]);
-        fields.push(field);
-        match rest.get(end + 1..) {
-            Some(after) if fields.len() <= COLUMNS.len() => rest = after,
-            _ => return Ok(fields),
-        }
-    }
+        && !is_wider()
 }
 
 /// A CSV row as the record it was made of.
-fn from_row(row: &[String]) -> Result<String, Reject> {
-    if row.len() > COLUMNS.len() {
-        return Err(Reject::new("csv row with too many columns"));
-    }
+fn from_row(row: &[Cow<'_, str>]) -> Result<String, Reject> {
     if row.len() + 1 < COLUMNS.len() {
         return Err(Reject::new("csv row with too few columns"));
     }
     let cut = COLUMNS.iter().position(|name| *name == "response_truncated").and_then(|at| row.get(at));
-    if cut.is_some_and(|value| !matches!(value.as_str(), "" | "true" | "false")) {
+    if cut.is_some_and(|value| !matches!(value.as_ref(), "" | "true" | "false")) {
         // The last row of a file that is still being written ends anywhere.
         return Err(Reject::new("csv row with an odd value"));
     }
-    let member = |(name, value): (&&str, &String)| match *name {
+    let member = |(name, value): (&&str, &Cow<'_, str>)| match *name {
         "duration_ms" | "response_truncated" => {
-            let plain = value.parse::<i64>().is_ok() || matches!(value.as_str(), "true" | "false");
+            let plain = value.parse::<i64>().is_ok() || matches!(value.as_ref(), "true" | "false");
             plain.then(|| format!("\"{name}\":{value}"))
         }
         // The row's zero duration is the record's missing one.
-        _ => (!value.is_empty()).then(|| format!("\"{name}\":{}", serde_json::Value::from(value.as_str()))),
+        _ => (!value.is_empty()).then(|| format!("\"{name}\":{}", serde_json::Value::from(value.as_ref()))),
     };
     let columns = COLUMNS.iter().zip(row).filter(|(name, value)| **name != "duration_ms" || *value != "0");
     let members: Vec<String> = columns.filter_map(member).collect();

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 
 const ID: &str = "obot";
 
+const TOOL_CALL: Text = Text::const_new("tools/call");
 const EVENT_TYPES: &[&str] = &["mcp_call", "local_agent_tool_call"];
 
 /// Obot's audit log.
@@ -48,7 +49,10 @@ impl LogFormat for Obot {
             return Ok(());
         }
         let details = event.object("details");
-        let mut call = gateway::gateway_call(ID, event.object("action").text("operation"));
+        let operation = event.object("action").text("operation");
+        // Agents that report what they do have words of their own for it.
+        let operation = operation.filter(|name| !local || name.contains('/')).or(local.then_some(TOOL_CALL));
+        let mut call = gateway::gateway_call(ID, operation);
         times(&mut call, event, &details);
         names(&mut call, &event.object("action"), &target);
         actor(&mut call, &event.object("actor"));

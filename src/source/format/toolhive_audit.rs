@@ -7,7 +7,7 @@
 use super::{LogFormat, shared::gateway};
 use crate::call::{Approval, Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
 use crate::source::json::Object;
-use crate::source::{Decoded, Event, Record, Reject, time};
+use crate::source::{Decoded, Record, Reject, time};
 
 const ID: &str = "toolhive_audit";
 
@@ -67,7 +67,7 @@ impl LogFormat for ToolhiveAudit {
         }
         // Without a session, clients are told apart by where they come from.
         let lane = call.more().client_address.clone().filter(|_| call.session_id.is_none());
-        out.events.push(Event::Call { lane: lane.unwrap_or_default(), call });
+        gateway::push(call, lane.unwrap_or_default(), out);
         Ok(())
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {
@@ -115,9 +115,10 @@ fn outcome(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
 
 /// The event is written when the call has ended.
 fn times(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
-    let logged = |key| event.str(key).and_then(|text| time::rfc3339(&text));
+    let logged = ["logged_at", "time"].iter().find_map(|key| time::member(event, key));
     let duration = gateway::milliseconds(metadata, "duration_ms");
-    gateway::ended(call, logged("logged_at").or_else(|| logged("time")), duration);
+    gateway::ended(call, logged.map(|(nanos, _)| nanos), duration);
+    gateway::zone(call, logged.is_some_and(|(_, is_assumed)| is_assumed));
 }
 
 /// Who asked, on whose behalf, from where, and which server was meant.
@@ -160,7 +161,8 @@ fn parties(call: &mut Call, event: &Object<'_>, metadata: &Object<'_>) {
     more.user_email = user.clone().filter(|user| user.contains('@'));
     more.user_name = user;
     more.delegation_chain = delegation.get("chain").filter(|chain| chain.starts_with('[')).map(str::to_string);
-    more.client_address = source.text("value").filter(|_| source.str("type").is_none_or(|kind| kind == "network"));
+    let address = source.text("value").filter(|_| source.str("type").is_none_or(|kind| kind == "network"));
+    more.client_address = address.map(|address| Text::from(gateway::host(&address)));
     more.user_agent = origin.text("user_agent").or_else(|| metadata.text("user_agent"));
     more.extra_json = Some(format!("{{{}}}", extra.join(",")));
 }

@@ -88,6 +88,13 @@ impl Context {
         fill_empty!(call, self);
     }
 
+    /// Fills what is empty in a request whose response has not been read: who let it happen, the response may say.
+    pub(super) fn fill_request(&self, call: &mut Call) {
+        let approval = call.approval;
+        self.fill(call);
+        call.approval = approval;
+    }
+
     /// Lets a newer one win. What the policy of before meant for each call is over with it.
     pub(super) fn overlay(&mut self, mut newer: Self) {
         let of_policy =

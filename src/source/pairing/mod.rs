@@ -228,8 +228,9 @@ impl Pairing {
         let chain = finish::advance(scope, &call);
         self.memory.note_span(scope.stream, &mut call);
         if let Some(key @ PairKey::Global { .. }) = key {
-            // The end of the source finds both halves. What the lane says by then need not have held when the call was made.
+            // The end of the source finds both halves. What lane and source say by then need not have held when the call was made.
             self.lanes.fill(scope.stream, lane, self.lanes.current(scope.stream, lane), &mut call);
+            scope.source.context(&call.source_format).fill_request(&mut call);
             let half = Half { lane: lane.clone(), ..self.half(scope, call, observables, identity, chain) };
             self.open.put_request(OpenKey::new(scope.stream, key), half);
             return;

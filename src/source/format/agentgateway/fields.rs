@@ -43,7 +43,15 @@ impl<'a> Fields<'a> {
     }
 
     fn raw(&self, key: &str) -> Option<&'a str> {
-        self.members.iter().find(|(k, _)| k == key).map(|(_, raw)| *raw).filter(|raw| *raw != "null")
+        let member = |key: &str| self.members.iter().find(|(k, _)| k == key).map(|(_, raw)| *raw);
+        // Collectors make objects of dotted keys.
+        let nested = || {
+            key.match_indices('.').find_map(|(at, _)| {
+                let outer = member(&key[..at]).filter(|raw| raw.starts_with('{'))?;
+                Object::trusted(outer).dotted(&key[at + 1..])
+            })
+        };
+        member(key).or_else(nested).filter(|raw| *raw != "null")
     }
 
     /// The first of these keys that has a value.
@@ -64,9 +72,11 @@ impl<'a> Fields<'a> {
         self.text(&[key]).is_some_and(|text| text == value)
     }
 
-    /// Whether a key starts so.
-    pub(super) fn has_prefix(&self, prefix: &str) -> bool {
-        self.members.iter().any(|(key, _)| key.starts_with(prefix))
+    /// Whether a key has this first part.
+    pub(super) fn has_part(&self, part: &str) -> bool {
+        self.members
+            .iter()
+            .any(|(key, _)| key.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     }
 
     /// Whether a key stands twice.

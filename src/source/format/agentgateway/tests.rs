@@ -133,3 +133,21 @@ fn claims_its_own_only() {
     assert!(tolerates(r#"{"level":"info","time":"t","scope":"agentgateway","message":"x"}"#));
     assert!(!tolerates("panic at 12"));
 }
+
+#[test]
+fn dotted_keys_that_a_collector_made_objects_of() {
+    let flat = r#""http.status":200,"mcp.method.name":"tools/call","mcp.target":"files","gen_ai.tool.name":"read","mcp.session.id":"s",
+        "mcp.tool.arguments":{"a":{"b":1}},"duration":"500ms","time":"2026-01-01T00:00:01.5Z""#;
+    let nested = r#""http":{"status":200},"mcp":{"method":{"name":"tools/call"},"target":"files","session.id":"s",
+        "tool":{"arguments":{"a":{"b":1}}}},"gen_ai":{"tool":{"name":"read"}},"duration":"500ms","@timestamp":1767225601500"#;
+    let [flat, nested] =
+        [flat, nested].map(|members| decode(&format!(r#"{{"scope":"request","gateway":"g",{members}}}"#)).unwrap());
+    assert_eq!(flat, nested);
+    assert_eq!((flat.tool.as_deref(), flat.arguments.as_deref()), (Some("read"), Some(r#"{"a":{"b":1}}"#)));
+}
+
+#[test]
+fn an_error_without_a_reason_is_none_of_a_call_that_succeeded() {
+    let call = text("http.status=200 protocol=mcp mcp.method.name=tools/call error=\"stream closed\"");
+    assert_eq!((call.outcome, call.error_message.as_deref()), (Outcome::TransportError, Some("stream closed")));
+}

@@ -131,7 +131,7 @@ fn errors_listings_and_arrays() {
 #[test]
 fn streams_name_calls_without_their_arguments() {
     let start = |block: &str| format!(r#"{{"type":"content_block_start","index":0,"content_block":{block}}}"#);
-    let begun = USE.replace(r#"{"id":5}"#, "{}").replace(r#""type""#, r#""index":0,"type""#);
+    let begun = USE.replace(r#"{"id":5}"#, "{}");
     let (requests, _) = halves(&start(&begun));
     assert_eq!(requests[0].1.arguments_state, PayloadState::NotLogged);
     assert_eq!(halves(&start(RESULT)).1.len(), 1);

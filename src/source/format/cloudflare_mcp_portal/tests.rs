@@ -80,3 +80,15 @@ fn claims_its_own_only() {
     assert!(!claims(r#"{"portalid":"p","serverid":"s","method":"x"}"#));
     assert!(!claims("PortalID ServerID Method"));
 }
+
+#[test]
+fn truth_values_as_tables_write_them() {
+    for (success, outcome) in [
+        ("\"true\"", Outcome::Success),
+        ("1", Outcome::Success),
+        ("\"false\"", Outcome::ProtocolError),
+        ("null", Outcome::Unknown),
+    ] {
+        assert_eq!(decode(&format!(r#""Method":"tools/call","Success":{success}"#)).1.outcome, outcome, "{success}");
+    }
+}

@@ -1,3 +1,4 @@
+use super::super::shared::testing::finished;
 use super::*;
 use crate::call::Position;
 use crate::source::Hints;
@@ -199,4 +200,24 @@ fn claims_only_known_types() {
     }
     with_record(r#"{"type":"new_kind","payload":{}}"#, |record| assert!(CodexRollout.tolerates(record)));
     with_record("[1]", |record| assert!(!CodexRollout.tolerates(record)));
+}
+
+#[test]
+fn a_call_belongs_to_the_session_in_which_it_was_made() {
+    let of = |id: &str| line("session_meta", &format!(r#"{{"id":"{id}","cwd":"/{id}","cli_version":"0.120.0"}}"#));
+    let item = |payload: &str| line("response_item", payload);
+    let ended = r#"{"type":"mcp_tool_call_end","call_id":"c-1","invocation":{"server":"s","tool":"t","arguments":{}},
+        "duration":{"secs":0,"nanos":5},"result":{"Ok":{"content":[],"isError":false}}}"#;
+    let lines = [
+        of("one"),
+        item(r#"{"type":"function_call","call_id":"c-1","name":"mcp__s__t","arguments":"{}"}"#),
+        line("event_msg", ended),
+        item(r#"{"type":"function_call_output","call_id":"c-1","output":"{\"content\":[]}"}"#),
+        of("two"),
+    ];
+    let found = finished(&CodexRollout, &lines, &Hints::default());
+    let known: Vec<_> = found.iter().map(|call| (call.session_id.as_deref(), &call.call_id)).collect();
+    assert_eq!(known.len(), 2, "{known:?}");
+    assert_eq!((known[0].0, known[0]), (Some("one"), known[1]), "two views of one call");
+    assert_eq!(found[1].more.as_ref().unwrap().cwd.as_deref(), Some("/one"));
 }

@@ -47,6 +47,8 @@ fn what_ran_is_a_call() {
     assert_eq!((call.time_source, call.transport.as_deref()), (TimeSource::ResponseLine, Some("http")));
     let call = one("afterMCPExecution", r#""tool_name":"find","tool_input":"{\"a\":","result_json":"free as text""#);
     assert_eq!((call.arguments_state, call.result.as_deref()), (PayloadState::Unparsable, Some(r#""free as text""#)));
+    let call = one("afterMCPExecution", r#""tool_name":"find","tool_input":"","result_json":"""#);
+    assert_eq!((call.result, call.result_state, call.outcome), (None, PayloadState::NotLogged, Outcome::Unknown));
     let call = one("afterMCPExecution", r#""tool_name":"find","duration":123.7"#);
     assert_eq!((call.outcome, call.duration_ns), (Outcome::Unknown, Some(123_700_000)));
 }

@@ -88,3 +88,15 @@ fn claims_its_own_only() {
     assert!(tolerates("time=2026-01-01T00:00:00Z level=INFO msg=ready"));
     assert!(!tolerates("hello"));
 }
+
+#[test]
+fn nested_keys_and_the_names_of_backends() {
+    let call = decode(
+        r#""response_code":200,"mcp":{"method":{"name":"tools/call"},"tool":{"name":"github__search"},"provider":{"name":"github"},
+        "session":{"id":"m"}},"jsonrpc":{"request":{"id":"9"}}"#,
+    )
+    .expect("a call");
+    assert_eq!((call.tool.as_deref(), call.tool_raw.as_deref()), (Some("search"), Some("github__search")));
+    assert_eq!((call.server.as_deref(), call.session_id.as_deref()), (Some("github"), Some("m")));
+    assert_eq!(call.jsonrpc_request_id.as_deref(), Some("9"));
+}

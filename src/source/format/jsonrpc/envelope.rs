@@ -64,6 +64,7 @@ const TIME_KEYS: &[&str] = &[
     "createdAt",
     "event_time",
     "eventTime",
+    "_time",
 ];
 
 /// Reads the envelope from the members that a tap puts beside the message.

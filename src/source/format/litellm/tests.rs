@@ -34,6 +34,14 @@ fn a_call_with_who_when_and_what() {
 }
 
 #[test]
+fn a_name_with_the_servers_in_front_is_better_than_none() {
+    let metadata =
+        r#""mcp_tool_call_metadata":{"mcp_server_name":"weather","namespaced_tool_name":"weather-get_weather"}"#;
+    let call = one_call(&LiteLlm, &payload(r#""end_user":"e""#, metadata));
+    assert_eq!((call.tool.as_deref(), call.tool_raw.as_deref()), (Some("get_weather"), Some("weather-get_weather")));
+}
+
+#[test]
 fn spend_logs_keep_metadata_as_text() {
     let metadata = serde_json::Value::from(format!("{{{TOOL}}}")).to_string();
     let line = format!(

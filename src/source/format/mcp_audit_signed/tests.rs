@@ -100,6 +100,9 @@ fn notifications_and_calls_of_the_server() {
     assert_eq!(pinged.initiator, Side::Server);
     let list = entry(&format!(r#""method":"tools/list",{FROM_CLIENT},"tool_name":"""#));
     assert_eq!((list.initiator, list.tool, list.arguments_state), (Side::Client, None, PayloadState::None));
+    // Until 1.2 an entry had the direction of the question.
+    let whole = entry(&format!(r#""method":"tools/call",{FROM_CLIENT},"request_id":7,"result":{{"content":[]}}"#));
+    assert_eq!((whole.initiator, whole.jsonrpc_request_id.as_deref()), (Side::Client, Some("7")));
     let bare = entry(&format!(r#""method":"tools/call",{FROM_CLIENT},"tool_name":"read""#));
     assert_eq!((bare.tool.as_deref(), bare.arguments_state), (Some("read"), PayloadState::NotLogged));
 }

@@ -62,11 +62,17 @@ fn other_records() {
     let old = one_call(&McpTrace, &trace(old));
     assert_eq!((old.tool.as_deref(), old.arguments.as_deref()), (Some("add"), Some(r#"{"a":1}"#)));
     assert_eq!((old.result.as_deref(), old.jsonrpc_request_id.as_deref()), (Some("\"2\""), Some("4")));
-    let both = r#""type":"request","method":"tools/call","request_id":4,"tool_name":"add","tool_response":{"content":[]},
+    let whole = r#""type":"request","method":"tools/call","request_id":4,"tool_name":"add","tool_response":{"content":[]},
         "tool_response_structured":{"sum":2}"#;
+    let whole = one_call(&McpTrace, &trace(whole));
+    assert_eq!(whole.result.as_deref(), Some(r#"{"content":[],"structuredContent":{"sum":2}}"#));
+    assert_eq!((whole.jsonrpc_request_id.as_deref(), whole.jsonrpc_id_type), (Some("4"), Some(IdType::Int)));
+    let both = r#""type":"request","method":"tools/call","request_id":4,"tool_name":"add","tool_arguments":"{\"a\":1}",
+        "tool_response":[{"type":"text","text":"2"}],"tool_response_structured":{"sum":2}"#;
     let both = one_call(&McpTrace, &trace(both));
-    assert_eq!(both.result.as_deref(), Some(r#"{"content":[],"structuredContent":{"sum":2}}"#));
-    assert_eq!((both.jsonrpc_request_id.as_deref(), both.jsonrpc_id_type), (Some("4"), Some(IdType::Int)));
+    assert_eq!((both.jsonrpc_request_id.as_deref(), both.arguments.as_deref()), (Some("4"), Some(r#"{"a":1}"#)));
+    let whole = r#"{"content":[{"type":"text","text":"2"}],"structuredContent":{"sum":2}}"#;
+    assert_eq!((both.result.as_deref(), both.outcome), (Some(whole), Outcome::Success));
     let bare = one_call(&McpTrace, &trace(r#""type":"request","method":"tools/call""#));
     assert_eq!((bare.tool, bare.arguments_state), (None, PayloadState::NotLogged));
     let hello = r#""type":"request","method":"initialize","entity_params":{"protocolVersion":"2025-11-25","capabilities":{},

@@ -35,6 +35,17 @@ fn a_call_with_who_when_and_what() {
 }
 
 #[test]
+fn a_text_that_holds_the_whole_result() {
+    let call = tool_call(
+        r#""status":"success","arguments":"{\"a\":1}","response":"{\"content\":[{\"type\":\"text\",\"text\":\"no\"}],\"isError\":true}""#,
+    );
+    assert_eq!(call.result.as_deref(), Some(r#"{"content":[{"type":"text","text":"no"}],"isError":true}"#));
+    assert_eq!((call.outcome, call.arguments.as_deref()), (Outcome::ToolError, Some(r#"{"a":1}"#)));
+    let cut = tool_call(r#""status":"success","response":"[1]","response_truncated":true"#);
+    assert_eq!((cut.result.as_deref(), cut.result_state), (Some(r#""[1]""#), PayloadState::Truncated));
+}
+
+#[test]
 fn outcomes() {
     let of = |members: &str| {
         let call = tool_call(members);
@@ -98,13 +109,13 @@ fn rows_and_pages() {
     let quick = one_call(&McpProxy, "01KD,tool_call,mcp,gh,t,success,,0,2026-01-15T10:30:00Z,,,false");
     assert_eq!((quick.duration_ns, quick.time_source), (None, TimeSource::Record), "zero is left out of records");
     for (torn, reason) in [
-        (format!("{row},x,y"), "csv row with too many columns"),
         ("01KD,tool_call,mcp,gh,t,error,\"tool failed:".to_owned(), "csv row with an open quote"),
         ("01KD,tool_call,mcp,gh,t,success,,20".to_owned(), "csv row with too few columns"),
         ("01KD,tool_call,mcp,gh,t,success,,0,2026-01-15T10:30:00Z,,,fal".to_owned(), "csv row with an odd value"),
     ] {
         assert_eq!(decoded(&McpProxy, &torn).unwrap().unwrap_err(), reason, "{torn}");
     }
+    assert!(decoded(&McpProxy, &format!("{row},x,y")).is_none(), "of a wider table, whose head says what is what");
     let inside = record(r#""type":"tool_call","server_name":"gh","tool_name":"t","status":"success""#);
     for page in [
         format!(r#"{{"success":true,"data":{{"activities":[{inside},{inside}],"total":2}}}}"#),

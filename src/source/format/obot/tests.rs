@@ -152,3 +152,14 @@ fn claims_its_own_only() {
     assert!(!claims(r#"{"callType":"tools/call"}"#));
     assert!(!claims(r#"["mcp_call"]"#));
 }
+
+#[test]
+fn an_agents_own_word_for_a_call() {
+    let line = r#"{"eventType":"local_agent_tool_call","actor":{"actorType":"device"},"action":{"operation":"tool_use","name":"mcp__gh__get"},
+        "target":{"targetType":"mcp_tool","name":"get","parent":{"targetType":"mcp_server","name":"gh"}},"outcome":{"status":"success"}}"#;
+    let call = decode(line).unwrap().expect("a call");
+    assert_eq!(
+        (call.method.as_str(), call.tool.as_deref(), call.server.as_deref()),
+        ("tools/call", Some("get"), Some("gh"))
+    );
+}

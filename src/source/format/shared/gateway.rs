@@ -207,6 +207,11 @@ pub(in crate::source) fn request_body(call: &mut Call, body: Option<&str>) {
     // Arguments can have such members, too: what a tool asks of a web server has a method and parameters.
     let names_method = message.str("method").is_some_and(|method| method == call.method.as_str());
     let is_message = message.has("jsonrpc") || (names_method && message.has("params"));
+    if let Some(raw) = message.get("id").filter(|raw| is_message && call.jsonrpc_request_id.is_none() && *raw != "null")
+    {
+        let id = jsonrpc::id(raw);
+        (call.jsonrpc_request_id, call.jsonrpc_id_type) = (Some(id.text), Some(id.kind));
+    }
     let params = if is_message { message.get("params") } else { Some(body) };
     let inner = params.map(Object::trusted).unwrap_or_default();
     let is_tool_call = call.method == "tools/call";

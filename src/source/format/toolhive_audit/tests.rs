@@ -1,6 +1,6 @@
 use super::*;
 use crate::call::{Position, TimeSource};
-use crate::source::Hints;
+use crate::source::{Event, Hints};
 
 fn with_record<T>(line: &str, look: impl FnOnce(&Record<'_>) -> T) -> T {
     let json = Object::parse(line).ok();
@@ -149,4 +149,22 @@ fn claims_with_and_without_the_loggers_keys() {
     assert!(!claims(r#"{"audit_id":"a","type":"tool_call","outcome":"success"}"#));
     with_record(r#"{"time":"t","level":"INFO","msg":"started"}"#, |record| assert!(ToolhiveAudit.tolerates(record)));
     with_record(r#"{"level":"INFO"}"#, |record| assert!(!ToolhiveAudit.tolerates(record)));
+}
+
+#[test]
+fn a_logged_body_names_the_id_and_the_server() {
+    let call = decode(
+        r#""type":"mcp_initialize","outcome":"success","target":{"method":"initialize"},"data":{
+        "request":{"jsonrpc":"2.0","id":7,"method":"initialize","params":{}},"response":{"jsonrpc":"2.0","id":7,
+        "result":{"protocolVersion":"2025-11-25","serverInfo":{"name":"files","version":"3"}}}}"#,
+    );
+    assert_eq!((call.jsonrpc_request_id.as_deref(), call.server_info_name.as_deref()), (Some("7"), Some("files")));
+    let line = r#"{"audit_id":"a","type":"mcp_tool_call","outcome":"success","logged_at":"2026-01-01T00:00:01Z",
+        "source":{"type":"network","value":"192.0.2.4:4711"}}"#;
+    with_record(line, |record| {
+        let mut out = Decoded::default();
+        ToolhiveAudit.decode(record, &mut out).unwrap();
+        let Some(Event::Call { lane, .. }) = out.events.pop() else { panic!("no call") };
+        assert_eq!(lane, "192.0.2.4", "a client has another port with each connection");
+    });
 }

@@ -60,6 +60,12 @@ pub(super) fn tool(fields: &[Field]) -> Option<&Field> {
     best("tool", fields, &[]).map(|(field, _)| field).or_else(|| best("method", fields, &[]).map(|(field, _)| field))
 }
 
+/// The field that every call has: the method, where there is one, for not all calls are of tools.
+pub(super) fn anchor(fields: &[Field]) -> Option<&Field> {
+    let tool = tool(fields)?;
+    best("method", fields, &[]).map(|(field, _)| field).filter(|field| field.present >= tool.present).or(Some(tool))
+}
+
 fn best<'f>(column: &str, fields: &'f [Field], taken: &[&str]) -> Option<(&'f Field, Fit)> {
     let is_free = |field: &&Field| !taken.contains(&field.place.as_str()) && !is_envelope(column, field, fields);
     let fits = fields.iter().filter(is_free).filter_map(|field| {

@@ -40,10 +40,10 @@ type Names = (&'static str, &'static [&'static str], &'static [&'static str]);
 const NAMES: &[Names] = &[
     (
         "tool",
-        &["tool", "tool_name", "toolname", "function", "function_name", "mcp_tool"],
+        &["tool", "tool_name", "toolname", "function", "function_name", "mcp_tool", "mcp_name", "http_mcp_name"],
         &["name", "operation", "action", "command"],
     ),
-    ("method", &["method", "rpc_method", "mcp_method"], &[]),
+    ("method", &["method", "rpc_method", "mcp_method", "http_mcp_method"], &[]),
     (
         "server",
         &["server", "server_name", "mcp_server", "upstream", "backend", "mcp_server_name"],
@@ -68,12 +68,23 @@ const NAMES: &[Names] = &[
             "created_at",
             "logged_at",
             "asctime",
+            "time_iso8601",
         ],
         &["when", "t", "created", "received_at"],
     ),
     (
         "duration",
-        &["duration", "latency", "elapsed", "took", "response_time", "elapsed_time", "duration_time"],
+        &[
+            "duration",
+            "dur",
+            "latency",
+            "elapsed",
+            "took",
+            "response_time",
+            "request_time",
+            "elapsed_time",
+            "duration_time",
+        ],
         &["cost", "ms"],
     ),
     (
@@ -111,7 +122,19 @@ const NAMES: &[Names] = &[
     ("span_id", &["span", "span_id", "spanid"], &[]),
     (
         "session_id",
-        &["session", "session_id", "sid", "conversation", "conversation_id", "thread_id", "chat_id", "sessionid"],
+        &[
+            "session",
+            "sess",
+            "session_id",
+            "sid",
+            "conversation",
+            "conversation_id",
+            "thread_id",
+            "chat_id",
+            "sessionid",
+            "http_mcp_session_id",
+            "mcp_session_id",
+        ],
         &["thread", "run_id", "connection_id", "conn"],
     ),
     ("user_email", &["email", "user_email", "mail"], &[]),
@@ -126,6 +149,7 @@ const NAMES: &[Names] = &[
             "login",
             "userid",
             "user_name",
+            "remote_user",
             "authenticated_user_id",
             "user_authenticated_id",
         ],
@@ -258,6 +282,7 @@ impl Field {
                 () if of_list(strong) => Fit::Strong,
                 // `result=SUCCESS`: what it says leaves no doubt.
                 () if of_list(weak) && *column == "outcome" && self.is_plain_outcome() => Fit::Strong,
+                () if of_list(weak) && *column == "http_response_status_code" && self.are_codes() => Fit::Strong,
                 () if of_list(weak) => Fit::Weak,
                 () => continue,
             };
@@ -302,10 +327,12 @@ impl Field {
         match column {
             "time" | "time_end" => self.time_format().is_some(),
             "duration" => all(&|v| number(v) || DurationUnit::Text.read(v).is_some()),
-            "http_response_status_code" => all(&|v| v.parse::<u16>().is_ok_and(|code| (100..600).contains(&code))),
+            "http_response_status_code" => self.are_codes(),
             // Codes of JSON-RPC are negative; others mean something else.
             "rpc_response_status_code" => all(&|v| v.parse::<i32>().is_ok_and(|code| (-32_999..0).contains(&code))),
-            "outcome" | "approval" => short && !self.many && self.values.len() <= FEW && all(&|v| v.len() <= 40),
+            "outcome" | "approval" => {
+                short && !self.are_codes() && !self.many && self.values.len() <= FEW && all(&|v| v.len() <= 40)
+            }
             "arguments" => self.nested * 2 > self.present || (scalar && self.present > 0 && self.booleans == 0),
             "result" => self.nested > 0 || self.values.len() > 4 || !self.is_outcome(),
             "method" => all(&|v| v.contains('/') || matches!(v, "initialize" | "ping")),
@@ -313,6 +340,12 @@ impl Field {
             "error_message" => self.booleans == 0,
             _ => short,
         }
+    }
+
+    /// Whether the values are statuses of HTTP.
+    fn are_codes(&self) -> bool {
+        let is_code = |value: &String| value.parse::<u16>().is_ok_and(|code| (100..600).contains(&code));
+        self.nested == 0 && !self.values.is_empty() && self.values.iter().all(is_code)
     }
 
     /// Whether the values are objects, arrays, or JSON text of such.
@@ -401,7 +434,8 @@ impl Field {
             return ("text", true);
         }
         let fractions = self.values.iter().all(|v| v.contains('.') && v.parse::<f64>().is_ok_and(|v| v < 100.0));
-        (if fractions { "s" } else { "ms" }, false)
+        // nginx counts seconds to the millisecond.
+        (if fractions { "s" } else { "ms" }, fractions && last == "request_time")
     }
 
     /// What separates server and tool in every value, if something does.

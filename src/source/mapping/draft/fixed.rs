@@ -34,9 +34,22 @@ pub(super) fn draft(lines: &[&str], id: &str, envelope: Envelope<'_>) -> Option<
     kinds.sort_by_key(|of_kind| (std::cmp::Reverse(of_kind.len()), of_kind.first().copied()));
     kinds.iter().find_map(|of_kind| {
         let of_kind: Vec<&[Word<'_>]> = of_kind.iter().map(|at| words[*at].as_slice()).collect();
-        let (groups, chosen) = columns(&of_kind)?;
-        Some(table(id, start.as_ref(), groups, chosen, envelope, (lines.len(), of_kind.len())))
+        // A web server has other things to do than to call tools.
+        let calls: Vec<&[Word<'_>]> = of_kind.iter().copied().filter(|words| words.iter().any(names_tool)).collect();
+        let (lines_of, found) = match columns(&of_kind) {
+            Some(found) => (of_kind.len(), found),
+            None if calls.len() > 1 => (calls.len(), columns(&calls)?),
+            None => return None,
+        };
+        Some(table(id, start.as_ref(), found.0, found.1, envelope, (lines.len(), lines_of)))
     })
+}
+
+/// Whether a word is a request over HTTP to a tool.
+fn names_tool(word: &Word<'_>) -> bool {
+    let mut field = Field::new("");
+    field.add_text(word.value);
+    field.path().is_some()
 }
 
 /// The groups of lines of one kind, if one of them is a tool.
@@ -69,15 +82,23 @@ fn columns(lines: &[&[Word<'_>]]) -> Option<(Vec<Group>, Chosen)> {
         let column = if unit.is_some() && is_free("duration") {
             Some("duration")
         } else {
+            let is_behind = |last: &Group| chosen.place("method") == Some(last.field.place.as_str());
             of_access_log(lines, at)
+                .or_else(|| of_header(&field, groups.last().is_some_and(is_behind)))
                 .filter(|column| is_free(column))
                 .or_else(|| column_of(&field, named, constant, &chosen))
         };
         label.clear();
         let mut group = Group { field, before, value: value_of(first), after, optional: false };
         match column {
-            Some(column) => chosen.add(column, &group.field, false, lines.len()),
-            None if constant && !first.nested && !first.value.starts_with('"') && !is_level(first.value) => {
+            Some(column) => {
+                if column == "tool" && group.field.path().is_some() && group.value.starts_with('"') {
+                    // Requests to anything else are no calls.
+                    group.value = r#""[^"]*/tools?/[^"]*""#.to_owned();
+                }
+                chosen.add(column, &group.field, false, lines.len());
+            }
+            None if constant && is_fixed(first) => {
                 group.value = regex::escape(first.value);
                 first.value.trim_end_matches(':').clone_into(&mut label);
             }
@@ -109,6 +130,23 @@ fn of_access_log(lines: &[&[Word<'_>]], at: usize) -> Option<&'static str> {
         1.. if all(&|line| is_request(line.get(at - 1)) && number(&line[at])) => Some("http_response_status_code"),
         _ => None,
     }
+}
+
+/// The headers `Mcp-Method` and `Mcp-Name` of a request, which stand side by side.
+fn of_header(field: &Field, is_behind_method: bool) -> Option<&'static str> {
+    let all = |test: &dyn Fn(&str) -> bool| !field.values.is_empty() && field.values.iter().all(|value| test(value));
+    let is_method = |value: &str| {
+        matches!(value, "initialize" | "ping")
+            || value.split_once('/').is_some_and(|(what, _)| {
+                ["tools", "resources", "prompts", "notifications", "completion", "server", "subscriptions"]
+                    .contains(&what)
+            })
+    };
+    if all(&is_method) {
+        return Some("method");
+    }
+    let is_name = |value: &str| value.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./:-".contains(&b));
+    (is_behind_method && all(&is_name)).then_some("tool")
 }
 
 /// Whether a value looks like one of a column.
@@ -158,6 +196,12 @@ fn column_of(field: &Field, label: &str, constant: bool, chosen: &Chosen) -> Opt
             && text.contains(['_', '/', '.', ':'])
     };
     (!constant && free(&"tool") && all(&identifier)).then_some("tool")
+}
+
+/// Whether a word that all lines have is one that others will have: numbers, days and levels change.
+fn is_fixed(word: &Word<'_>) -> bool {
+    let has_digit = word.value.bytes().any(|byte| byte.is_ascii_digit());
+    !word.nested && !word.value.starts_with('"') && !is_level(word.value) && !has_digit
 }
 
 /// Levels of logging say nothing of calls, and lines of one kind have several. Written small it is an outcome.

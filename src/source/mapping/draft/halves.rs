@@ -75,9 +75,13 @@ fn paired(kind: &Field, fields: &[Field], objects: &[Object<'_>]) -> Option<Halv
     // The tool stands in the start, else these are the starts of something else.
     let started: Vec<Object<'_>> = asked.iter().map(|o| (*o).clone()).collect();
     super::choose::tool(&fields_of(&started))?;
+    // An id may start over in each session.
+    let session = fields.iter().find(|field| field.fits().iter().any(|(column, _)| *column == "session_id"));
+    let session = session.filter(|field| field.present == objects.len());
     let is_id = |field: &&Field| {
-        let ids = |of: &[&Object<'_>]| -> BTreeSet<String> {
-            of.iter().filter_map(|object| value_at(object, &field.place)).collect()
+        let ids = |of: &[&Object<'_>]| -> BTreeSet<(Option<String>, String)> {
+            let within = |object| session.and_then(|session| value_at(object, &session.place));
+            of.iter().filter_map(|object| Some((within(object), value_at(object, &field.place)?))).collect()
         };
         let (asked_ids, answered_ids) = (ids(&asked), ids(&answered));
         let shared = asked_ids.intersection(&answered_ids).count();

@@ -46,7 +46,7 @@ fn of_objects(objects: &[Object<'_>], id: &str) -> Option<String> {
         return halves::draft(objects, id, &halves);
     }
     let all = fields_of(objects);
-    let tool = choose::tool(&all)?;
+    let tool = choose::anchor(&all)?;
     let calls: Vec<Object<'_>> = objects.iter().filter(|object| has(object, &tool.place)).cloned().collect();
     let chosen = Chosen::of(&fields_of(&calls), calls.len());
     // Without these its records would be no calls (members that stand twice hide one another).

@@ -49,16 +49,17 @@ pub(super) fn draft(lines: &[&str], id: &str, envelope: Envelope<'_>) -> Option<
         .or_else(|| fixed::draft(&lines, id, envelope))
 }
 
-/// The time that stands at the start of these lines, perhaps in brackets.
+/// The time that stands at the start of many of these lines, perhaps in brackets. A text of several lines has it in its first.
 pub(super) fn start_of(lines: &[&str]) -> Option<Start> {
     TIMES.iter().find_map(|time| {
         let pattern = format!(r"^\[?(?P<time>{time})\]?[,:]?\s*");
         let regex = Regex::new(&pattern).ok()?;
         let mut field = Field::new("time");
-        for line in lines {
-            field.add_text(regex.captures(line)?.name("time")?.as_str());
+        for found in lines.iter().filter_map(|line| regex.captures(line)?.name("time")) {
+            field.add_text(found.as_str());
         }
-        field.time_format().map(|_| Start { pattern, field })
+        let are_many = field.present * 3 >= lines.len();
+        field.time_format().filter(|_| are_many).map(|_| Start { pattern, field })
     })
 }
 
