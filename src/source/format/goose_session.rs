@@ -10,6 +10,7 @@ use super::{Decoded, LogFormat};
 use crate::call::{Approval, Call, Nanos, Outcome, PayloadState, Prompt, Text, TimeSource};
 use crate::source::json::Object;
 use crate::source::{Event, Hints, Lane, PairKey, Record, Reject, time};
+use std::collections::HashSet;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,12 @@ impl LogFormat for GooseSession {
             for raw in line.array("conversation") {
                 own_message(&Object::trusted(raw), session.clone(), out);
             }
+            // Whose answers these are is known here, and they are no records of their own.
+            let others: HashSet<PairKey> = out.events.iter().filter_map(foreign).cloned().collect();
+            out.events.retain(|event| match event {
+                Event::Foreign { key } | Event::Response { key, .. } => !others.contains(key),
+                _ => true,
+            });
         } else if is_head(line) {
             head(line, session_of_file(record.hints), out);
         } else {
@@ -100,6 +107,10 @@ fn head(line: &Object<'_>, session: Option<Text>, out: &mut Decoded) {
     host::in_session(&mut call, session);
     call.more().cwd = line.text("working_dir");
     out.events.push(context(ID, call));
+}
+
+fn foreign(event: &Event) -> Option<&PairKey> {
+    if let Event::Foreign { key } = event { Some(key) } else { None }
 }
 
 fn own_message(line: &Object<'_>, session: Option<Text>, out: &mut Decoded) {

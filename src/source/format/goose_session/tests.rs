@@ -99,6 +99,9 @@ fn rows_and_exports_say_the_same() {
         message("assistant", 1, &request),
         message("user", 3, answer)
     );
+    let own = export.replace("docks__find_berth", "platform__search");
+    let events = decode_as(&GooseSession, &own, &Hints::default()).unwrap();
+    assert!(matches!(events.as_slice(), [Event::Context { .. }]), "{events:?}");
     let call = finished(&GooseSession, &[export], &Hints::default()).remove(0);
     assert_eq!((call.session_id.as_deref(), call.outcome), (Some("20261112_1"), Outcome::Success));
     let long = row("user", 1, "").replace(r#""content_json":[]"#, r#""content_json":null,"omitted_bytes":99999999"#);
