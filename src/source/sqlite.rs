@@ -1,8 +1,8 @@
 //! A SQLite database as a stream of JSON lines, one a row: `{"table":"cursorDiskKV","key":"…","value":…}`.
 //!
-//! Meant for the key-value databases of VS Code and its relatives (Cursor's `state.vscdb`); reads the tables `cursorDiskKV` and
-//! `ItemTable` and nothing else. A value that is a JSON object or array stands in the line as it is, any other as a string. One
-//! row is held at a time. The file is opened read-only and as if nothing else could change it: no lock, no journal and no
+//! Meant for the databases in which agents keep their conversations: Cursor's `state.vscdb` (tables `cursorDiskKV` and `ItemTable`),
+//! Goose's `sessions.db` (`messages`) and opencode's `opencode.db` (`part`). Nothing else is read. A value that is a JSON
+//! object or array stands in the line as it is, any other as a string. One row is held at a time. The file is opened read-only and as if nothing else could change it: no lock, no journal and no
 //! write-ahead log is touched, so what an application that still runs has not yet moved into the file is not seen.
 
 use rusqlite::types::ValueRef;
@@ -16,9 +16,66 @@ use std::path::Path;
 /// What every SQLite database starts with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// The tables that are read, in this order.
-const TABLES: [&str; 2] = ["cursorDiskKV", "ItemTable"];
+const TABLES: [Table; 4] = [
+    Table {
+        name: "cursorDiskKV",
+        key: "key",
+        beside: &[],
+        value: "value",
+        needs: &[("cursorDiskKV", &["key", "value"])],
+    },
+    Table { name: "ItemTable", key: "key", beside: &[], value: "value", needs: &[("ItemTable", &["key", "value"])] },
+    Table {
+        name: "messages",
+        key: "session_id",
+        beside: &[
+            ("role", "role"),
+            ("created_timestamp", "created_timestamp"),
+            ("metadata_json", "metadata_json"),
+            (
+                "working_dir",
+                "(SELECT CASE WHEN octet_length(s.working_dir) <= 4096 THEN s.working_dir END \
+                 FROM sessions AS s WHERE s.id = messages.session_id)",
+            ),
+        ],
+        value: "content_json",
+        needs: &[
+            ("messages", &["session_id", "role", "created_timestamp", "metadata_json", "content_json"]),
+            ("sessions", &["id", "working_dir"]),
+        ],
+    },
+    Table {
+        name: "part",
+        key: "session_id",
+        beside: &[
+            ("id", "id"),
+            ("message_id", "message_id"),
+            (
+                "message",
+                "(SELECT CASE WHEN octet_length(m.data) <= 16384 THEN m.data END \
+                 FROM message AS m WHERE m.id = part.message_id)",
+            ),
+        ],
+        value: "data",
+        needs: &[("part", &["id", "session_id", "message_id", "data"]), ("message", &["id", "data"])],
+    },
+];
 /// Largest value that is handed on; the framer takes no longer record.
 const MAX_VALUE: i64 = super::frame::MAX_RECORD as i64 - 4096;
+
+/// A table whose rows are read. Other programs have tables of such names, so the columns tell.
+struct Table {
+    name: &'static str,
+    /// The column that comes first in a line, always as a string.
+    key: &'static str,
+    /// What comes next: its name, and where it is from. What many rows say again is short, or the lines of a small file would be
+    /// without end.
+    beside: &'static [(&'static str, &'static str)],
+    /// The column that comes last, and may be long.
+    value: &'static str,
+    /// Tables that must be there, with columns. Others than this one are looked into by the first of them.
+    needs: &'static [(&'static str, &'static [&'static str])],
+}
 
 /// Whether the first bytes are those of a SQLite database.
 pub fn is_sqlite(head: &[u8]) -> bool {
@@ -38,27 +95,45 @@ pub fn open(path: &Path) -> io::Result<Rows> {
     // The schema is the file's, and so not to be trusted: no function of it with side effects, no corrupt page followed.
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;").map_err(damaged)?;
     let mut tables = Vec::new();
-    for table in TABLES {
-        // A view or a virtual table of that name would run what the file says.
-        // A column named after the row's number would hide it.
-        let real = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1 AND sql NOT LIKE 'create virtual%' \
-                    AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) AS c WHERE lower(c.name) = 'rowid')";
-        let found = connection.query_row(real, [table], |_| Ok(())).optional().map_err(damaged)?;
-        tables.extend(found.map(|()| table));
+    for table in &TABLES {
+        let mut found = true;
+        for (name, columns) in table.needs {
+            found = found && has_table(&connection, name, columns, *name != table.name).map_err(damaged)?;
+        }
+        tables.extend(found.then_some(table));
     }
     if tables.is_empty() {
-        let message = format!("a SQLite database with neither of the tables {}", TABLES.join(" and "));
+        let names = TABLES.each_ref().map(|table| table.name).join(", ");
+        let message =
+            format!("a SQLite database with none of the tables that are read ({names}), or without their columns");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
     tables.reverse();
     Ok(Rows { connection, tables, next: Some(i64::MIN), line: Vec::new(), read: 0 })
 }
 
+/// Whether there is a table of this name with these columns, in which a row is found by the first of them.
+fn has_table(connection: &Connection, name: &str, columns: &[&str], by_key: bool) -> rusqlite::Result<bool> {
+    // A view or a virtual table of that name would run what the file says.
+    // A column named after the row's number would hide it.
+    let real = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1 AND sql NOT LIKE 'create virtual%' \
+                AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(?1) AS c WHERE lower(c.name) = 'rowid')";
+    let mut found = connection.query_row(real, [name], |_| Ok(())).optional()?.is_some();
+    for (at, column) in columns.iter().enumerate() {
+        let there = "SELECT pk FROM pragma_table_xinfo(?1) AS c WHERE c.name = ?2 COLLATE NOCASE";
+        let place: Option<i64> = connection.query_row(there, [name, column], |row| row.get(0)).optional()?;
+        // Without an index each row of the one table would mean a walk through the other.
+        let is_fit = place.is_some_and(|place| !by_key || at > 0 || place == 1);
+        found = found && is_fit;
+    }
+    Ok(found)
+}
+
 /// The rows of a database as JSON lines.
 pub struct Rows {
     connection: Connection,
     /// Tables still to be read; the last one is being read.
-    tables: Vec<&'static str>,
+    tables: Vec<&'static Table>,
     /// The lowest number that its next row can have; `None`: there is none.
     next: Option<i64>,
     line: Vec<u8>,
@@ -82,11 +157,13 @@ impl Read for Rows {
 impl Rows {
     /// Makes the line of the next row; says whether there was one.
     fn next_line(&mut self) -> io::Result<bool> {
-        while let Some(table) = self.tables.last() {
+        while let Some(&table) = self.tables.last() {
             // Row by row by number: the order in which they were written, and no statement stays open.
+            let Table { name, key, value, beside, .. } = table;
+            let beside: String = beside.iter().map(|(_, from)| format!(", {from}")).collect();
             let query = format!(
-                "SELECT rowid, key, CASE WHEN octet_length(value) <= {MAX_VALUE} THEN value END, octet_length(value) \
-                 FROM {table} WHERE rowid >= ?1 ORDER BY rowid LIMIT 1"
+                "SELECT rowid, CASE WHEN octet_length({value}) <= {MAX_VALUE} THEN {value} END, octet_length({value}), \
+                 {key}{beside} FROM {name} WHERE rowid >= ?1 ORDER BY rowid LIMIT 1"
             );
             let mut statement = self.connection.prepare_cached(&query).map_err(damaged)?;
             let mut rows = statement.query([self.next]).map_err(damaged)?;
@@ -105,20 +182,17 @@ impl Rows {
     }
 }
 
-fn line(table: &str, row: &Row<'_>) -> rusqlite::Result<String> {
-    let key = text(row.get_ref(1)?);
-    let value = text(row.get_ref(2)?);
-    let length: Option<i64> = row.get(3)?;
+fn line(table: &Table, row: &Row<'_>) -> rusqlite::Result<String> {
+    let value = text(row.get_ref(1)?);
+    let length: Option<i64> = row.get(2)?;
+    let key = text(row.get_ref(3)?);
     let mut line = String::with_capacity(value.as_ref().map_or(0, |value| value.len()) + 64);
-    line.push_str(r#"{"table":""#);
-    line.push_str(table);
-    line.push_str(r#"","key":"#);
+    let _ = write!(line, r#"{{"table":"{}","{}":"#, table.name, table.key);
     push_string(&mut line, key.as_deref().unwrap_or_default());
-    line.push_str(r#","value":"#);
-    match value {
-        Some(value) => push_value(&mut line, &value),
-        None => line.push_str("null"),
+    for (at, (name, _)) in table.beside.iter().enumerate() {
+        push_member(&mut line, name, text(row.get_ref(4 + at)?));
     }
+    push_member(&mut line, table.value, value);
     if let Some(length) = length.filter(|length| *length > MAX_VALUE) {
         let _ = write!(line, r#","omitted_bytes":{length}"#);
     }
@@ -132,6 +206,14 @@ fn text(value: ValueRef<'_>) -> Option<Cow<'_, str>> {
         ValueRef::Integer(number) => Some(number.to_string().into()),
         ValueRef::Real(number) => Some(number.to_string().into()),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes)),
+    }
+}
+
+fn push_member(line: &mut String, name: &str, value: Option<Cow<'_, str>>) {
+    let _ = write!(line, r#","{name}":"#);
+    match value {
+        Some(value) => push_value(line, &value),
+        None => line.push_str("null"),
     }
 }
 
@@ -213,6 +295,37 @@ mod tests {
     }
 
     #[test]
+    fn conversations_of_other_agents_are_read_too() {
+        let (_folder, path) = database(
+            r#"CREATE TABLE sessions (id TEXT PRIMARY KEY, working_dir TEXT NOT NULL, session_type TEXT);
+            CREATE TABLE messages (id INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL, role TEXT NOT NULL,
+                content_json TEXT NOT NULL, created_timestamp INTEGER NOT NULL, metadata_json TEXT);
+            INSERT INTO sessions VALUES ('20261112_1', '/w', 'user');
+            INSERT INTO messages VALUES (7, '20261112_1', 'user', '[{"type":"text"}]', 1794474001, NULL),
+                (8, 'gone', 'assistant', '[', 1794474002, '{}');"#,
+        );
+        assert_eq!(
+            lines(&path),
+            [
+                r#"{"table":"messages","session_id":"20261112_1","role":"user","created_timestamp":"1794474001","metadata_json":null,"working_dir":"/w","content_json":[{"type":"text"}]}"#,
+                r#"{"table":"messages","session_id":"gone","role":"assistant","created_timestamp":"1794474002","metadata_json":{},"working_dir":null,"content_json":"["}"#,
+            ]
+        );
+        let (_folder, path) = database(
+            r#"CREATE TABLE message (id TEXT PRIMARY KEY, session_id TEXT, data TEXT NOT NULL);
+            CREATE TABLE part (id TEXT PRIMARY KEY, message_id TEXT, session_id TEXT, time_created INTEGER, data TEXT NOT NULL);
+            INSERT INTO message VALUES ('msg_1', 'ses_1', '{"role":"user"}');
+            INSERT INTO part VALUES ('prt_1', 'msg_1', 'ses_1', 1, '{"type":"text"}');"#,
+        );
+        assert_eq!(
+            lines(&path),
+            [
+                r#"{"table":"part","session_id":"ses_1","id":"prt_1","message_id":"msg_1","message":{"role":"user"},"data":{"type":"text"}}"#
+            ]
+        );
+    }
+
+    #[test]
     fn the_file_is_not_touched() {
         let (folder, path) = database(SCHEMA);
         let before = std::fs::read(&path).unwrap();
@@ -241,7 +354,18 @@ mod tests {
         );
         let (kind, message) = error(&path);
         assert_eq!(kind, io::ErrorKind::InvalidData);
-        assert!(message.contains("neither of the tables"), "{message}");
+        assert!(message.contains("none of the tables"), "{message}");
+        // Tables of these names that are other programs'.
+        let (_folder, path) = database(
+            "CREATE TABLE messages (session_id TEXT, role TEXT, content TEXT); CREATE TABLE sessions (id TEXT PRIMARY KEY, working_dir);
+            CREATE TABLE part (id TEXT, session_id TEXT, message_id TEXT, data TEXT); CREATE VIEW message AS SELECT 1 AS id, 2 AS data;",
+        );
+        assert!(error(&path).1.contains("without their columns"));
+        let (_folder, path) = database(
+            "CREATE TABLE messages (session_id, role, created_timestamp, metadata_json, content_json);
+            CREATE TABLE sessions (id, working_dir);",
+        );
+        assert!(open(&path).is_err(), "a session cannot be found");
         let text = folder.path().join("text");
         std::fs::write(&text, "not a database at all, but longer than a header would be".repeat(20)).unwrap();
         assert!(error(&text).1.contains("damaged"));

@@ -2,7 +2,7 @@
 //!
 //! A line is `{"timestamp", "type", "payload"}`. Of the events of an MCP call only its end is kept, which holds the call whole;
 //! versions before 2026 kept none, and there the model's own items (`items`) tell of the call. Who the session and the client
-//! are stands in `session_meta` and `turn_context` lines.
+//! are stands in `session_meta` and `turn_context` lines. Until autumn 2025 a line was the payload alone, without a time.
 
 use super::LogFormat;
 use super::shared::host::is_uuid;
@@ -39,6 +39,22 @@ const EXEC: &[(&str, &str)] = &[
     ("item.completed", "item"),
 ];
 
+/// Types of items that were lines of their own, which other programs write alike.
+const BARE: [&str; 8] = [
+    "message",
+    "reasoning",
+    "function_call",
+    "function_call_output",
+    "local_shell_call",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "web_search_call",
+];
+
+/// Members of the first line of such a rollout.
+const HEAD: [&str; 8] =
+    ["id", "timestamp", "instructions", "git", "cwd", "originator", "cli_version", "model_provider"];
+
 /// Codex rollouts and event streams.
 pub struct CodexRollout;
 
@@ -54,7 +70,7 @@ impl LogFormat for CodexRollout {
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         let Some(line) = record.json else { return false };
-        let Some(kind) = line.str("type") else { return false };
+        let Some(kind) = line.str("type") else { return is_bare_head(line) || is_state(line) };
         if line.has("payload") {
             return ROLLOUT.contains(&kind.as_ref());
         }
@@ -65,7 +81,12 @@ impl LogFormat for CodexRollout {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };
         let time = line.str("timestamp").and_then(|text| time::rfc3339(&text));
         let payload = line.object("payload");
+        if is_bare_head(line) {
+            session(line, record.hints, out);
+            return Ok(());
+        }
         match line.str("type").unwrap_or_default().as_ref() {
+            kind if BARE.contains(&kind) => bare(line, kind, record.hints, out),
             "session_meta" => session(&payload, record.hints, out),
             "turn_context" => turn(&payload, out),
             "event_msg" => return event(&payload, time, record.hints, out),
@@ -79,6 +100,35 @@ impl LogFormat for CodexRollout {
     }
     fn tolerates(&self, record: &Record<'_>) -> bool {
         record.json.is_some_and(|line| line.has("type") && line.has("payload"))
+    }
+    fn claims_in_own(&self, record: &Record<'_>) -> bool {
+        record.json.is_some_and(|line| {
+            line.has("record_type") || line.str("type").is_some_and(|kind| BARE.contains(&kind.as_ref()))
+        })
+    }
+}
+
+/// The first line of a rollout until autumn 2025. Nothing but its members tells it from other programs' records.
+fn is_bare_head(line: &Object<'_>) -> bool {
+    line.members().iter().all(|(key, _)| HEAD.contains(&key.as_ref()))
+        && ["instructions", "git", "originator"].iter().any(|key| line.has(key))
+        && line.has("timestamp")
+        && line.str("id").is_some_and(|id| is_uuid(&id))
+}
+
+/// A mark between its items.
+fn is_state(line: &Object<'_>) -> bool {
+    line.members().len() == 1 && line.str("record_type").is_some_and(|kind| kind == "state")
+}
+
+/// A model's item that is a line by itself. No event repeats what the user typed.
+fn bare(item: &Object<'_>, kind: &str, hints: &Hints, out: &mut Decoded) {
+    match kind {
+        "function_call" => items::asked(item, None, hints, out),
+        "function_call_output" => items::answered(item, None, hints, out),
+        "local_shell_call" => items::foreign(item, hints, out),
+        "message" if item.str("role").is_some_and(|role| role == "user") => inputs(item, None, out),
+        _ => {}
     }
 }
 
@@ -352,10 +402,14 @@ fn response_item(payload: &Object<'_>, time: Option<Nanos>, hints: &Hints, out: 
         "local_shell_call" => items::foreign(payload, hints, out),
         _ => {}
     }
-    if payload.has("type") || payload.str("role").is_none_or(|role| role != "user") {
-        return;
+    if !payload.has("type") && payload.str("role").is_some_and(|role| role == "user") {
+        inputs(payload, time, out);
     }
-    for block in payload.array("content") {
+}
+
+/// The texts of a user's message.
+fn inputs(message: &Object<'_>, time: Option<Nanos>, out: &mut Decoded) {
+    for block in message.array("content") {
         let block = Object::trusted(block);
         if block.str("type").is_some_and(|kind| kind == "input_text") {
             prompt(&block.str("text").unwrap_or_default(), None, time, out);

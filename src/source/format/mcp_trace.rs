@@ -9,7 +9,6 @@ use super::{LogFormat, shared::gateway, shared::host};
 use crate::call::{Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
-use std::borrow::Cow;
 
 const ID: &str = "mcp_trace";
 

@@ -8,16 +8,20 @@ pub mod anthropic_api;
 pub mod claude_code_hooks;
 pub mod claude_code_transcript;
 pub mod claude_desktop_log;
+pub mod cline_task;
 pub mod cloudflare_mcp_portal;
 pub mod codex_rollout;
 pub mod contextforge;
 pub mod copilot_cli;
+pub mod cursor_cli;
 pub mod cursor_hooks;
 pub mod cursor_state;
 pub mod cursor_transcript;
 pub mod docker_mcp_gateway;
 pub mod envoy_ai_gateway;
 pub mod gemini_cli;
+pub mod goose_session;
+pub mod har;
 pub mod jaeger;
 pub mod jsonrpc;
 pub mod kong_ai;
@@ -31,6 +35,7 @@ pub mod mcpproxy;
 pub mod obot;
 pub mod ocsf_api_activity;
 pub mod openai_responses;
+pub mod opencode_session;
 pub mod otlp_logs;
 pub mod otlp_traces;
 pub(super) mod shared;
@@ -102,16 +107,21 @@ pub static FORMATS: &[&dyn LogFormat] = &[
     &openai_responses::OpenAiResponses,
     &claude_desktop_log::ClaudeDesktopLog,
     &copilot_cli::CopilotCli,
+    &cursor_cli::CursorCli,
     &cursor_hooks::CursorHooks,
     &cursor_state::CursorState,
     &cursor_transcript::CursorTranscript,
     &gemini_cli::GeminiCli,
+    &cline_task::ClineTask,
+    &goose_session::GooseSession,
+    &opencode_session::OpencodeSession,
     &vscode_chat_session::VscodeChatSession,
     &vscode_mcp_log::VscodeMcpLog,
     &contextforge::ContextForge,
     &litellm::LiteLlm,
     &mcpproxy::McpProxy,
     &ocsf_api_activity::OcsfApiActivity,
+    &har::Har,
     &mcp_trace::McpTrace,
     &mcp_proxy_mixed::McpProxyMixed,
     &mcp_audit_signed::McpAuditSigned,

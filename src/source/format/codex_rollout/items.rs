@@ -39,8 +39,10 @@ pub(super) fn asked(item: &Object<'_>, time: Option<Nanos>, hints: &Hints, out: 
     call.tool_call_id = Some(id.clone());
     call.agent = Some(Text::const_new(AGENT));
     call.outcome = Outcome::NoResponse;
-    call.time = time;
-    call.time_source = time.map_or(TimeSource::default(), |_| TimeSource::RequestLine);
+    host::started_or_file(&mut call, time, hints);
+    if time.is_some() {
+        call.time_source = TimeSource::RequestLine;
+    }
     host::arguments(&mut call, item.get("arguments"));
     out.events.push(Event::Request { key: Some(key(id, hints)), lane: Lane::default(), call });
 }

@@ -221,3 +221,41 @@ fn a_call_belongs_to_the_session_in_which_it_was_made() {
     assert_eq!((known[0].0, known[0]), (Some("one"), known[1]), "two views of one call");
     assert_eq!(found[1].more.as_ref().unwrap().cwd.as_deref(), Some("/one"));
 }
+
+/// Until autumn 2025 lines had no envelope.
+#[test]
+fn bare_items_are_read_in_a_rollout_only() {
+    let head = r#"{"id":"70850541-cbd6-4ab1-96c6-76fb64eab5c4","timestamp":"2025-06-12T10:00:00.000Z","instructions":null,"git":{"branch":"main"}}"#;
+    let events = decode(head);
+    let [Event::Context { whole_source: true, call, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(call.session_id.as_deref(), Some("70850541-cbd6-4ab1-96c6-76fb64eab5c4"));
+    assert!(decode(r#"{"record_type":"state"}"#).is_empty());
+    let read = |line: &str| {
+        with_record(line, |record| {
+            assert!(!CodexRollout.claims(record) && CodexRollout.claims_in_own(record), "{line}");
+            let mut out = Decoded::default();
+            CodexRollout.decode(record, &mut out).unwrap();
+            out.events
+        })
+    };
+    let asked = read(r#"{"type":"function_call","name":"apps__fetch_pr","arguments":"{\"q\":1}","call_id":"call_1"}"#);
+    let [Event::Request { key: Some(asked), call, .. }] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!((call.server.as_deref(), call.arguments.as_deref()), (Some("apps"), Some(r#"{"q":1}"#)));
+    let answered =
+        read(r#"{"type":"function_call_output","call_id":"call_1","output":"{\"content\":[],\"is_error\":true}"}"#);
+    let [Event::Response { key, call, .. }] = answered.as_slice() else { panic!("{answered:?}") };
+    assert_eq!((key, call.outcome), (asked, Outcome::ToolError));
+    let typed = read(r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"Review"}]}"#);
+    assert!(matches!(typed.as_slice(), [Event::Prompt(prompt)] if prompt.text == "Review"));
+    assert!(read(r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"x"}]}"#).is_empty());
+    let uuid = "70850541-cbd6-4ab1-96c6-76fb64eab5c4";
+    for foreign in [
+        r#"{"id":"x","timestamp":"t","instructions":""}"#.to_owned(),
+        r#"{"record_type":"state","a":1}"#.to_owned(),
+        format!(r#"{{"id":"{uuid}","timestamp":"t","cwd":"/w"}}"#),
+        format!(r#"{{"id":"{uuid}","timestamp":"t","git":{{}},"level":"info"}}"#),
+    ] {
+        let foreign = foreign.as_str();
+        with_record(foreign, |record| assert!(!CodexRollout.claims(record), "{foreign}"));
+    }
+}
