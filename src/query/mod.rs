@@ -60,6 +60,9 @@ use steps::SharedSteps;
 /// like before the range is what a change in the range is judged by.
 const RANGED: &[&str] = &["calls", "observables", "prompts", "flows"];
 
+/// What a query means besides its text: the version of the program, and a hash of the views, functions and libraries that it was built with.
+pub const ENGINE: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("CALLTRAIL_ENGINE"));
+
 const CATALOG: &str = "calltrail";
 const SCHEMA: &str = "public";
 const STORED: &str = "stored";
