@@ -134,7 +134,8 @@ async fn keep_locked(
         marks.extend(mark.map(|mark| (id, mark)));
     }
     for (id, why) in gone(lake, rules, by_rule.values().flat_map(BTreeMap::values)).await? {
-        for alert in by_rule.get_mut(&id).into_iter().flat_map(BTreeMap::values_mut).filter(|alert| alert.is_current()) {
+        for alert in by_rule.get_mut(&id).into_iter().flat_map(BTreeMap::values_mut).filter(|alert| alert.is_current())
+        {
             alert.resolved = Some(why.to_owned());
             stored.settled.resolved += 1;
             stored.settled.changed.insert(alert.alert_id.clone());

@@ -107,7 +107,8 @@ async fn a_join_that_hides_its_keys_is_refused_with_its_line() {
         assert!(results.iter().all(|result| result.failure.as_ref().is_some_and(|why| why.contains("JOIN"))), "{join}");
     }
     // What names its keys is found, also where nothing else in the text does.
-    let using = with("JOIN calls AS w USING (session_id)").replace("$minutes > 0", "$minutes > 0 AND w.tool = 'http_post' AND r.tool = 'read_file'");
+    let using = with("JOIN calls AS w USING (session_id)")
+        .replace("$minutes > 0", "$minutes > 0 AND w.tool = 'http_post' AND r.tool = 'read_file'");
     let cases = CASES.split("[[case]]\nname = \"a quarter").next().expect("the first case");
     let folder = folder(&[("g/secret_then_egress.sql", &using), ("g/secret_then_egress.test.toml", cases)]);
     for result in rules(&folder).test().await {

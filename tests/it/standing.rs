@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-const BY_SESSION: &str = "SELECT session_id, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id) AS call_ids
+const BY_SESSION: &str =
+    "SELECT session_id, min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id) AS call_ids
 FROM calls WHERE event_kind = 'call' GROUP BY session_id";
 
 fn rule(place: &Place, id: &str, having: &str) {
@@ -54,12 +55,7 @@ fn rules(place: &Place) -> RuleSet {
     RuleSet::load(&[place.path("rules")], false).expect("rules")
 }
 
-fn run(
-    place: &Place,
-    detectors: &[Arc<dyn Detector>],
-    range: TimeRange,
-    suppressions: &[Suppression],
-) -> Detected {
+fn run(place: &Place, detectors: &[Arc<dyn Detector>], range: TimeRange, suppressions: &[Suppression]) -> Detected {
     let request = Request {
         range,
         full: false,
@@ -232,7 +228,10 @@ fn a_rule_that_is_gone_or_switched_off_has_no_current_alerts() {
     rule(&place, "other", "");
     let detected = detect(&[]);
     assert_eq!((&detected["resolved"], &detected["new_alerts"]), (&2.into(), &2.into()), "{detected}");
-    assert_eq!((current(), why("renamed")), (vec!["dropped".into(), "kept".into(), "other".into()], "its rule is no longer there".into()));
+    assert_eq!(
+        (current(), why("renamed")),
+        (vec!["dropped".into(), "kept".into(), "other".into()], "its rule is no longer there".into())
+    );
     // A folder that is not named this time is another matter.
     config("", "");
     assert_eq!(detect(&[])["resolved"], 0);

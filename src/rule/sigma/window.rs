@@ -88,8 +88,10 @@ impl Query<'_> {
                 names.extend(["source_file", "source_line"].map(str::to_owned));
                 columns.extend(["source_file", "source_line"].map(str::to_owned));
             }
-            let calls =
-                format!("    SELECT {}\n    FROM calls\n    WHERE time IS NOT NULL AND {condition}", columns.join(", "));
+            let calls = format!(
+                "    SELECT {}\n    FROM calls\n    WHERE time IS NOT NULL AND {condition}",
+                columns.join(", ")
+            );
             // One list after the other: several at once would go side by side.
             lists.iter().fold(calls, |rows, list| {
                 let column = |name: &String| match name == list {

@@ -206,9 +206,10 @@ async fn a_call_belongs_to_the_group_of_each_element_of_a_list() {
 {"at":"2s","tool":"mail","arguments":{"to":"zed","about":["y","z"]}}
 {"at":"3s","tool":"mail","arguments":{"to":[],"about":["w"]}}
 "#;
-    for (kind, condition, count, value) in
-        [("event_count", "{gte: 3}", "event_count", 3), ("value_count", "{field: arguments.about, gte: 3}", "value_count", 3)]
-    {
+    for (kind, condition, count, value) in [
+        ("event_count", "{gte: 3}", "event_count", 3),
+        ("value_count", "{field: arguments.about, gte: 3}", "value_count", 3),
+    ] {
         let (_dir, rules) = folder(&[("x.yml", &text(kind, condition))]);
         let rule = rules.get("x").expect("the rule");
         let found = found(rule, calls).await;
