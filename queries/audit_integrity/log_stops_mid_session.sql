@@ -41,7 +41,7 @@ SELECT CASE WHEN count(DISTINCT o.session_id) = 1 THEN min(o.session_id) END AS 
        CASE WHEN count(DISTINCT o.server) = 1 THEN min(o.server) END AS server, min(o.time) AS first_seen, max(o.log_ends_at) AS last_seen,
        array_agg(o.call_id ORDER BY o.time, o.call_id) AS call_ids,
        CASE WHEN count(DISTINCT o.session_id) > 1 OR sum(coalesce(c.same_agent, 0)) > 0 THEN 'high' ELSE 'medium' END AS level,
-       o.source_file || ' ends with ' || concat_ws('/', first_value(o.server ORDER BY o.time DESC), first_value(o.tool ORDER BY o.time DESC)) || ', which has no answer; nothing of its session stands elsewhere, and other files go on'
+       o.source_file || ' ends with ' || concat_ws('/', first_value(o.server ORDER BY o.time DESC, o.call_id), first_value(o.tool ORDER BY o.time DESC, o.call_id)) || ', which has no answer; nothing of its session stands elsewhere, and other files go on'
            || CASE WHEN sum(coalesce(c.same_agent, 0)) > 0 THEN ', also of this agent' ELSE '' END AS message,
        o.source_file, count(*) AS open_requests, sum(coalesce(c.same_agent, 0)) AS later_calls_of_agent
 FROM open o

@@ -40,8 +40,8 @@ asked AS (
     SELECT session_id, server, tool, arguments_hash, min(agent) AS agent, min(user_id) AS user_id,
            min(time) FILTER (WHERE answer = 'denied') AS first_denied, max(time) FILTER (WHERE answer = 'denied') AS last_denied,
            count(*) FILTER (WHERE answer = 'denied') AS denials, max(time) FILTER (WHERE answer = 'allowed') AS allowed_at,
-           first_value(approval_wait_ns ORDER BY time) FILTER (WHERE answer = 'denied') AS first_wait,
-           first_value(approval_wait_ns ORDER BY time DESC) FILTER (WHERE answer = 'allowed') AS last_wait,
+           first_value(approval_wait_ns ORDER BY time, call_id) FILTER (WHERE answer = 'denied') AS first_wait,
+           first_value(approval_wait_ns ORDER BY time DESC, call_id) FILTER (WHERE answer = 'allowed') AS last_wait,
            bool_or(array_has_any(capabilities, make_array('destructive', 'egress', 'pays', 'executes', 'credentials'))) AS sensitive,
            array_agg(call_id ORDER BY time, call_id) AS call_ids
     FROM answered

@@ -31,7 +31,11 @@ WITH whole AS (                  -- arguments that are a path, also a bare file 
       AND (NOT regexp_like(path, '\s') OR regexp_like(path, '^([/\\~]|\.\.?[/\\]|[A-Za-z]:)'))
       -- Looking for a name, or talking of it, is not reading it.
       AND NOT coalesce(regexp_like(arguments, '"(q|query|search[a-z_]*|pattern|regex|glob|filter|text|content|message|body|title|comment)"\s*:\s*"'
-                                              || regexp_replace(path, '[^A-Za-z0-9]', '.', 'g') || '"', 'i'), false)
+                                              || regexp_replace(path, '[^A-Za-z0-9]', '.', 'g') || '"', 'i')
+                       -- Reading it and talking of it as well is reading it.
+                       AND NOT regexp_like(regexp_replace(arguments, '"(q|query|search[a-z_]*|pattern|regex|glob|filter|text|content|message|body|title|comment)"\s*:\s*"'
+                                                          || regexp_replace(path, '[^A-Za-z0-9]', '.', 'g') || '"', '', 'gi'),
+                                           '"' || regexp_replace(path, '[^A-Za-z0-9]', '.', 'g') || '"', 'i'), false)
 ),
 mentioned AS (                   -- a path inside a longer text is read only by a command
     SELECT call_id, value AS path FROM observables WHERE type = 'file_path' AND origin = 'argument' AND is_credential_path(value)

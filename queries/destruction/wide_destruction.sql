@@ -7,15 +7,15 @@
 --   bare wildcard, disks and file systems, a database or schema, all indices of a search engine, a key that other data is encrypted with, a table without a condition, a cluster's namespace, an infrastructure; by command, by statement, or by a tool whose name says so.
 --   high: it worked. medium: it failed or was cut off; or a tool for it removed a repository, project or collection, or a statement changed every row.
 --   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told, or when the target, its server or
---   database, or what the user spoke of is called test, tmp, scratch, staging, sandbox, preview or dev. Whether somebody approved it
---   is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out,
+--   database, or what the user spoke of is called test, tmp, scratch, staging, sandbox, preview or dev, or when an argument dry_run is set. Where the tool's schema offers that argument,
+--   the call only says what it would do, and is left out. Whether somebody approved it is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out,
 --   and so are find with a name, age or size, a bucket's objects of one pattern (--include), and an infrastructure's single resources (-target).
 --   A program whose own code deletes is not seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi05", "atlas.AML.T0101", "attack.T1485", "attack.T1561"]
 -- falsepositives = ["throw-away test databases and environments"]
 -- needs = ["argument_sizes", "arguments"]
--- helps = ["prompts"]
+-- helps = ["prompts", "definitions"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH written AS (
@@ -49,7 +49,6 @@ hit AS (
           || '|\bcurl\s[^|;&"]*(-X\s*|--request[=\s]+)[''\\]*DELETE[^|;&"]*https?://[^\s/"]+/(_all|\*|[\w.-]*\*)[\s''"\\?]|\bcurl\s[^|;&"]*https?://[^\s/"]+/(_all|\*|[\w.-]*\*)[''\\]*\s[^|;&"]*(-X\s*|--request[=\s]+)[''\\]*DELETE|\b_delete_by_query\b[^|;]*match_all'
           || '|\baws\s+kms\s+(schedule-key-deletion|disable-key)\b|\bgcloud\s+kms\s+keys\s+versions\s+destroy|\baz\s+keyvault\s+(key\s+)?(delete|purge)\b'
           || '|\bFLUSH(ALL|DB)\b|\bdropDatabase\s*\(|\bdeleteMany\s*\(\s*\{\s*\}\s*\)', 'i')
-      AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false)
       AND NOT command_mentions(arguments)
     UNION ALL                    -- a tool whose own work it is, and a change of every row
     SELECT call_id, session_id, agent, server, tool, time, outcome, tool || ' ' || left(arguments, 200), CASE WHEN wide OR by_flush THEN 3 ELSE 2 END, arguments
@@ -63,15 +62,25 @@ hit AS (
                  regexp_like(tool, '(delete|remove|purge|wipe)[_.-]?(many|all|documents|records|rows|entries|items|objects)$', 'i')
                      AND regexp_like(arguments, '"(filter|query|where|selector)"\s*:\s*(\{\s*\}|"\s*(\{\s*\})?\s*")') AS by_filter,
                  regexp_like(arguments, '("\w*(sql|query|statement)"\s*:\s*"|\b(psql|mysql|mariadb|sqlite3)\s[^|&]*[''"]\s*)\s*update\s+[\w.`]+\s+set\s+[\w.`]+\s*=', 'i')
-                     AND NOT regexp_like(arguments, '\b(where|limit|join|from)\b', 'i') AS by_update,
+                     AND NOT regexp_like(arguments, '\bupdate\s+[\w.`]+\s+set\s([^"\\]|\\.)*\b(where|limit|join|from)\b', 'i') AS by_update,
                  regexp_like(arguments, '"(command|cmd|commands)"\s*:\s*\[?\s*"\s*flush(all|db)\b', 'i')
                      OR (regexp_like(arguments, '"(method|verb)"\s*:\s*"DELETE"', 'i') AND regexp_like(arguments, '"(url|uri|path|endpoint)"\s*:\s*"([^"?]*/)?(_all|\*|[\w.-]*\*)["?]', 'i')) AS by_flush
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error')
             AND arguments_bytes <= $max_bytes AND (array_has_any(capabilities, make_array('executes', 'destructive', 'writes')) OR regexp_like(arguments, '"(flush|delete")', 'i'))
-            AND (regexp_like(tool, 'delete|drop|remove|destroy|purge|wipe', 'i') OR regexp_like(arguments, 'update\s|flush|"delete"', 'i'))
-            AND NOT coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false))
+            AND (regexp_like(tool, 'delete|drop|remove|destroy|purge|wipe', 'i') OR regexp_like(arguments, 'update\s|flush|"delete"', 'i')))
     WHERE by_name OR by_kind OR by_filter OR by_update OR by_flush
+),
+offered AS (                     -- tools that only say what they would do if they are asked to
+    SELECT DISTINCT server, tool
+    FROM tool_definitions
+    WHERE json_contains(input_schema, 'properties', 'dry_run') OR json_contains(input_schema, 'properties', 'dryRun')
+),
+asked AS (
+    SELECT h.*
+    FROM (SELECT *, coalesce(json_get_bool(arguments, 'dry_run'), json_get_bool(arguments, 'dryRun'), false) AS dry FROM hit) h
+    LEFT JOIN offered o ON o.server = h.server AND o.tool = h.tool
+    WHERE NOT (h.dry AND o.tool IS NOT NULL)
 ),
 graded AS (
     SELECT h.call_id, min(h.session_id) AS session_id, min(h.agent) AS agent, min(h.server) AS server, min(h.tool) AS tool, min(h.time) AS time, min(h.what) AS what,
@@ -85,8 +94,9 @@ graded AS (
                                             || '[''\\"]{0,2}([^\s"|;&]*[^a-zA-Z\s"|;&/])?(tests?|scratch|staging|stg|sandbox|preview|ephemeral|dev|development)([^a-zA-Z]|$)', 'i')
                 OR regexp_like(h.arguments, '\bcd\s+\S*\b(build|dist|target|tmp|out)/?[\w.-]*\s*(&&|;)\s*rm\s|\bcd\s+([^\s;&|"]*[^a-zA-Z\s;&|"])?(tests?|scratch|staging|stg|sandbox|preview|ephemeral|dev)([^a-zA-Z\s][^\s;&|"]*)?\s*(&&|;)[^"]*\b(terraform|tofu|pulumi)\s')) THEN 1 ELSE 0 END
            -- A table that is only there to be filled again.
-           - CASE WHEN bool_and(regexp_like(h.arguments, '\b(truncate|drop|delete\s+from)\s+(table\s+)?(if\s+exists\s+)?[\w.\\"`]*(^|[^a-zA-Z])(tmp|temp|staging|stg|scratch)[\d_]*([\s;"\\`'',)]|$)', 'i') AND NOT regexp_like(h.arguments, ';\s*\w', 'i')) THEN 1 ELSE 0 END AS grade
-    FROM hit h
+           - CASE WHEN bool_and(regexp_like(h.arguments, '\b(truncate|drop|delete\s+from)\s+(table\s+)?(if\s+exists\s+)?[\w.\\"`]*(^|[^a-zA-Z])(tmp|temp|staging|stg|scratch)[\d_]*([\s;"\\`'',)]|$)', 'i') AND NOT regexp_like(h.arguments, ';\s*\w', 'i')) THEN 1 ELSE 0 END AS grade,
+           CASE WHEN bool_or(h.dry) THEN 1 ELSE 0 END AS dry
+    FROM asked h
     LEFT JOIN prompts q ON q.session_id = h.session_id AND q.time <= h.time
          AND (is_other_language(q.text)
               OR regexp_like(q.text, '\b(destroy|tear ?down|wipe|drop|truncate|rm -r\w*|format|flush|purge|clean|free|reset the (database|cluster|environment)|(delete|remove) (all|every\w*|(\w+ ){0,3}(database|namespace|bucket|cluster|environment|table|repo\w*|project|schema|collection)s?))\b', 'i')
@@ -96,7 +106,7 @@ graded AS (
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server,
        min(time) AS first_seen, max(time) AS last_seen, array_agg(call_id ORDER BY time, call_id) AS call_ids,
-       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
+       CASE max(greatest(1, grade - dry)) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        min(concat_ws('/', server, tool)) || CASE WHEN bool_or(worked) THEN ' destroyed: ' ELSE ' tried to destroy: ' END
            || array_to_string(array_slice(array_sort(array_agg(DISTINCT left(what, 120))), 1, 3), '; ') AS message,
        array_sort(array_agg(DISTINCT left(what, 300))) AS statements

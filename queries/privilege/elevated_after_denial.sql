@@ -37,9 +37,9 @@ elevated AS (
 SELECT session_id, min(agent) AS agent, min(server) AS server, min(refused_at) AS first_seen, max(time) AS last_seen,
        array_slice(array_sort(array_distinct(array_concat(array_agg(refused_id), array_agg(call_id)))), 1, 40) AS call_ids,
        CASE WHEN bool_or(outcome = 'success' AND approval <> 'user_allowed') THEN 'high' WHEN bool_or(outcome <> 'success') THEN 'medium' ELSE 'low' END AS level,
-       first_value(concat_ws('/', server, refused_tool) ORDER BY refused_at) || ' was refused, then ' || first_value(tool ORDER BY time) || ' was called with ' || left(first_value(flag ORDER BY time), 80)
+       first_value(concat_ws('/', server, refused_tool) ORDER BY refused_at, refused_id) || ' was refused, then ' || first_value(tool ORDER BY time, call_id) || ' was called with ' || left(first_value(flag ORDER BY time, call_id), 80)
            || CASE WHEN bool_or(outcome = 'success') THEN ' and worked' ELSE ' and was refused too' END AS message,
-       left(first_value(flag ORDER BY time), 120) AS flag
+       left(first_value(flag ORDER BY time, call_id), 120) AS flag
 FROM elevated
 WHERE flag IS NOT NULL AND strpos(coalesce(refused_arguments, ''), flag) = 0
 GROUP BY session_id

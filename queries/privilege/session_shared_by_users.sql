@@ -43,7 +43,7 @@ SELECT c.session_id, min(c.agent) AS agent, min(c.time_before) AS first_seen, ma
        array_slice(array_sort(array_distinct(array_concat(array_agg(c.call_before), array_agg(c.call_id)))), 1, 40) AS call_ids,
        CASE WHEN bool_and(a.one_person) THEN 'low'
             WHEN bool_or(c.matters) AND (max(a.changes) >= 2 OR bool_or(a.moved)) THEN 'high' ELSE 'medium' END AS level,
-       'The session was used for ' || first_value(c.principal_before ORDER BY c.time) || ' and for ' || first_value(c.principal ORDER BY c.time)
+       'The session was used for ' || first_value(c.principal_before ORDER BY c.time, c.call_id) || ' and for ' || first_value(c.principal ORDER BY c.time, c.call_id)
            || CASE WHEN max(a.changes) >= 2 THEN ', ' || CAST(max(a.changes) AS VARCHAR) || ' times in turn' WHEN bool_or(a.moved) THEN ', within minutes from another address' ELSE '' END AS message,
        max(a.changes) AS changes, count(DISTINCT c.principal) AS later_users
 FROM changed c JOIN alike a ON a.session_id = c.session_id

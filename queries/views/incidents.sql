@@ -31,7 +31,8 @@ parts AS (
         incident_id,
         max(weight) AS risk_level,
         8.0 * least(3, count(DISTINCT rule_group) - 1) AS risk_groups,
-        3.0 * least(3, count(DISTINCT rule_id) - count(DISTINCT rule_group)) AS risk_rules,
+        -- A rule that was moved has alerts of two kinds until it runs again.
+        3.0 * greatest(0, least(3, count(DISTINCT rule_id) - count(DISTINCT rule_group))) AS risk_rules,
         round(12.0 * max(rarity), 1) AS risk_rarity,
         max(rank) AS rank,
         first_value(rule_title ORDER BY weight DESC, last_seen DESC, alert_id) AS title,

@@ -38,7 +38,7 @@ impl Patterns {
         &self.0
     }
 
-    /// Whether everything fits.
+    /// Whether one of them says nothing of what it lets through.
     pub fn is_any(&self) -> bool {
         self.0.iter().any(Wildcard::is_any)
     }
@@ -216,18 +216,23 @@ impl Value<'_> {
 }
 
 /// The alert's values for one field of the entity: the entity's own, else those of its calls.
+///
+/// Of several agents or users in a session a rule names one, often the first in the alphabet. That this one is known says nothing of the others, so
+/// those of the calls count too.
 fn values(alert: &Alert, field: usize) -> Option<Vec<&str>> {
-    if let Some(value) = alert.finding.entity.fields()[field].1 {
-        return Some(vec![value]);
+    let of_calls = alert
+        .calls
+        .iter()
+        .map(|call| [&call.session_id, &call.agent, &call.user_id, &call.server, &call.tool][field].as_deref());
+    let (name, own) = alert.finding.entity.fields()[field];
+    if let Some(own) = own {
+        let others = of_calls.flatten().filter(|_| matches!(name, "agent" | "user_id"));
+        return Some(std::iter::once(own).chain(others).collect());
     }
     if alert.calls.len() as u64 != alert.calls_total {
         return None;
     }
-    let of_call = alert
-        .calls
-        .iter()
-        .map(|call| [&call.session_id, &call.agent, &call.user_id, &call.server, &call.tool][field].as_deref());
-    of_call.collect()
+    of_calls.collect()
 }
 
 /// The alert's tools with their servers.

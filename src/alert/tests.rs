@@ -169,6 +169,24 @@ fn wildcards() {
     ] {
         assert_eq!(Wildcard::new(pattern).matches(text), fits, "{pattern} {text}");
     }
+    for (pattern, is_any) in [
+        ("*", true),
+        ("**", true),
+        ("?*", true),
+        ("*?", true),
+        ("??", true),
+        ("*.*", true),
+        ("*/?*", true),
+        ("*@*", true),
+        ("", false),
+        ("-", false),
+        ("a*", false),
+        ("*é*", false),
+        ("🤖*", false),
+        ("*.7", false),
+    ] {
+        assert_eq!(Wildcard::new(pattern).is_any(), is_any, "{pattern}");
+    }
     let hostile = "a".repeat(100_000);
     assert!(!Wildcard::new("*a*a*a*b").matches(&hostile));
 }
@@ -240,6 +258,12 @@ fn an_allow_list_hides_what_it_covers_whole() {
     assert!(!allowed(patterns(&tools[..1])).fits(&alert), "the other tool is not allowed");
     assert!(allowed(patterns(&pairs.iter().map(String::as_str).collect::<Vec<_>>())).fits(&alert));
     assert!(!allowed(patterns(&["elsewhere/*"])).fits(&alert));
+    // Of two agents the rule names one, and only that one is allowed.
+    let by_agent = Suppression { agent: patterns(&["notes-agent"]), ..allowed(None) };
+    assert!(by_agent.fits(&alert));
+    let mut two = alert.clone();
+    two.calls[1].agent = Some("zebra-agent".into());
+    assert!(!by_agent.fits(&two), "the other agent is not allowed");
     // A tool that calls itself `server/tool` is not that server's tool.
     let mut hostile = alert.clone();
     hostile.finding.entity.server = Some("evil".into());

@@ -19,9 +19,10 @@ impl Wildcard {
         &self.0
     }
 
-    /// Whether the pattern lets everything through.
+    /// Whether the pattern says nothing of what it lets through: besides wildcards it has nothing but what parts names (`?*`, `*.*`, `*/*`, `*@*`).
     pub fn is_any(&self) -> bool {
-        !self.0.is_empty() && self.0.bytes().all(|b| b == b'*')
+        let parts = |c: char| c.is_ascii_punctuation() || c.is_whitespace();
+        self.0.contains(['*', '?']) && self.0.chars().all(parts)
     }
 
     /// Whether the whole text fits. Takes time in proportion to pattern × text at worst, whatever the text.

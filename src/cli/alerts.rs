@@ -7,9 +7,8 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat};
 use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
-use crate::detect::{Proof, RuleFrom, incidents, replay, stored};
+use crate::detect::{Proof, RuleFrom, incidents_of, replay, stored};
 use crate::lake::Lake;
-use crate::query::SessionOptions;
 use crate::sink::encode::{OcsfVersion, Options, json_text};
 use crate::sink::{self, Encoding};
 use clap::{Args, Subcommand};
@@ -145,8 +144,10 @@ pub(super) fn run(context: &Context, command: &AlertsCommand) -> Result<u8, Comm
 fn list_incidents(context: &Context, args: &IncidentArgs) -> Result<u8, CommandError> {
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json, OutputFormat::Jsonl])?;
     let lake = context.open_lake()?;
-    let session = context.session(&lake)?;
-    let mut found = context.runtime.block_on(incidents(&session))?;
+    let mut alerts = context.runtime.block_on(stored(&lake))?;
+    alerts.retain(Alert::is_current);
+    crate::alert::suppress(&suppress::all(context, &lake)?, &mut alerts, super::ui::now());
+    let mut found = context.runtime.block_on(incidents_of(&lake, context.session_options(), &alerts))?;
     found.retain(|incident| incident.risk >= args.min_risk);
     let mut data = context.ui.data();
     match format {
@@ -157,15 +158,9 @@ fn list_incidents(context: &Context, args: &IncidentArgs) -> Result<u8, CommandE
         }
         OutputFormat::Json => writeln!(data, "{}", json_text(&found)?)?,
         _ => {
-            let mut alerts = Vec::new();
-            if args.alerts {
-                alerts = context.runtime.block_on(stored(&lake))?;
-                alerts.retain(|alert| {
-                    alert.is_current()
-                        && alert.suppressed_by.is_none()
-                        && found.iter().any(|incident| incident.incident_id == alert.incident_id)
-                });
-            }
+            let shown: std::collections::BTreeSet<&str> =
+                found.iter().map(|incident| incident.incident_id.as_str()).filter(|_| args.alerts).collect();
+            alerts.retain(|alert| alert.suppressed_by.is_none() && shown.contains(alert.incident_id.as_str()));
             let text = sink::encode::incident::encode(&found, &alerts, style(context), args.alerts);
             data.write_all(text.as_bytes())?;
         }
@@ -178,11 +173,7 @@ fn list_incidents(context: &Context, args: &IncidentArgs) -> Result<u8, CommandE
 fn prove(context: &Context, lake: &Lake, alert: &Alert) -> Result<u8, CommandError> {
     let format = context.format(&[OutputFormat::Table, OutputFormat::Json])?;
     let rules = load(&context.config.detect.rules)?;
-    let options = SessionOptions {
-        memory_limit: usize::try_from(context.config.query.memory_limit).ok(),
-        ..SessionOptions::default()
-    };
-    let replay = context.runtime.block_on(replay(lake, &rules, options, alert))?;
+    let replay = context.runtime.block_on(replay(lake, &rules, context.session_options(), alert))?;
     let mut data = context.ui.data();
     if format == OutputFormat::Json {
         writeln!(data, "{}", json_text(&replay)?)?;
@@ -196,6 +187,10 @@ fn prove(context: &Context, lake: &Lake, alert: &Alert) -> Result<u8, CommandErr
         };
         writeln!(data, "rule     {} {} ({text})", visible(&replay.rule_id), visible(&replay.rule_version))?;
         writeln!(data, "lake     {}", visible(&versions.join(", ")))?;
+        if replay.engine.as_deref() != Some(replay.engine_now) {
+            let was = replay.engine.as_deref().unwrap_or("not known");
+            writeln!(data, "program  {}; today {}", visible(was), replay.engine_now)?;
+        }
         match &replay.result {
             Proof::Same => writeln!(data, "proved   the finding comes out the same")?,
             Proof::NotFound => writeln!(data, "refuted  the rule does not find it in the lake as it was")?,

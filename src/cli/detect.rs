@@ -4,7 +4,9 @@ use super::exit::CommandError;
 use super::{Context, OutputFormat, score, settings, ship, ui};
 use crate::alert::{Alert, Level, visible};
 use crate::config::units::When;
-use crate::detect::{Detected, Effort, MODEL_RULE, ModelDetector, Profile, Request, detect, incidents, rule_detectors};
+use crate::detect::{
+    Detected, Effort, MODEL_RULE, ModelDetector, Profile, Request, Standing, detect, incidents, rule_detectors,
+};
 use crate::lake::Patience;
 use crate::model::{Budget, Model, builtin_id, update};
 use crate::query::{SessionOptions, TimeLimit, TimeRange};
@@ -103,9 +105,12 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs, stop: &Stop) -> R
     if !problems.is_empty() {
         return Err(CommandError::usage(problems.join("\n")));
     }
+    let is_on = |id: &str| config.rules.get(id).is_none_or(|setting| setting.enabled);
+    let ids = rules.rules().iter().map(|rule| rule.header.id.clone());
+    let (on, off): (BTreeSet<String>, BTreeSet<String>) = ids.partition(|id| is_on(id));
     let rules = rules.filtered(|rule| {
         let id = &rule.header.id;
-        config.rules.get(id).is_none_or(|setting| setting.enabled) && (args.only.is_empty() || args.only.contains(id))
+        is_on(id) && (args.only.is_empty() || args.only.contains(id))
     });
     let levels = config.rules.iter().filter_map(|(id, setting)| Some((id.clone(), setting.level?))).collect();
     let mut detectors = rule_detectors(&rules, &params, &levels);
@@ -119,6 +124,7 @@ pub(super) fn detect_now(context: &Context, args: &DetectArgs, stop: &Stop) -> R
     let request = Request {
         range,
         full: args.full,
+        rules: args.only.is_empty().then_some(Standing { on: &on, off: &off, dirs: &dirs }),
         session: SessionOptions {
             memory_limit: usize::try_from(config.query.memory_limit).ok(),
             rule_time: Some(TimeLimit { limit: config.detect.rule_timeout, clock: ui::clock }),

@@ -243,9 +243,13 @@ impl Context {
     /// A session over the lake as it is now.
     fn session(&self, lake: &Lake) -> Result<Session, CommandError> {
         let providers = self.runtime.block_on(lake.providers())?;
+        Ok(self.runtime.block_on(Session::new(providers, self.session_options()))?)
+    }
+
+    /// What queries may use, as configured.
+    fn session_options(&self) -> SessionOptions {
         let memory_limit = usize::try_from(self.config.query.memory_limit).ok();
-        let options = SessionOptions { memory_limit, ..SessionOptions::default() };
-        Ok(self.runtime.block_on(Session::new(providers, options))?)
+        SessionOptions { memory_limit, ..SessionOptions::default() }
     }
 
     /// The range of `--since` and `--until`. One that ends before it begins is a slip: all would be quiet in it.

@@ -43,7 +43,7 @@ impl Check<'_> {
                 if text.trim().is_empty() {
                     self.faults.push((Some(written.span()), format!("`{key}.{name}`: a pattern is empty")));
                 } else if pattern.is_any() {
-                    let message = format!("`{key}.{name}`: `{text}` allows everything; name what is known");
+                    let message = format!("`{key}.{name}`: `{text}` allows everything, or nearly; name what is known");
                     self.faults.push((Some(written.span()), message));
                 }
                 patterns.push(pattern);
@@ -125,7 +125,7 @@ impl Check<'_> {
                 .iter()
                 .any(|matcher| matcher.as_ref().is_some_and(|m| !m.is_any()));
         if rule.as_ref().is_some_and(Wildcard::is_any) && !narrow {
-            let message = "the suppression hides every alert; name a rule, an agent, a server or the like";
+            let message = "the suppression hides every alert, or nearly; name a rule, an agent, a server or the like";
             self.faults.push((rule_span, message.to_owned()));
         }
         Some(Suppression {

@@ -241,12 +241,16 @@ expires = 2027-01-01
         config.places.located("rules.secret_then_egress.params.min_byte", "no such parameter"),
         "calltrail.toml:6: rules.secret_then_egress.params.min_byte: no such parameter"
     );
-    let wrong = problems("[allow]\ntools = [\"*\", \" \"]\nhosts = []\n[rules.x.allow]\nagents = [\"**\"]\n");
+    let wrong = problems(
+        "[allow]\ntools = [\"*\", \" \", \"*/?*\"]\nhosts = []\n[rules.x.allow]\nagents = [\"**\", \"?*\", \"-\"]\n",
+    );
     let expected = [
         ("2: ", "`*` allows everything"),
         ("2: ", "a pattern is empty"),
+        ("2: ", "`*/?*` allows everything"),
         ("3: ", "unknown field `hosts`"),
         ("5: ", "`**` allows everything"),
+        ("5: ", "`?*` allows everything"),
     ];
     assert_eq!(wrong.len(), expected.len(), "{wrong:#?}");
     for ((line, message), found) in expected.iter().zip(&wrong) {

@@ -12,13 +12,14 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// The last run of one rule over everything new.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mark {
     pub rule_id: String,
     pub rule_version: String,
-    /// JSON object: parameters, level.
+    /// JSON object: parameters, level, the rule's folder, and what SQL means to the program.
     pub settings: String,
     /// Stored tables that the rule reads.
     #[serde(default)]
@@ -71,6 +72,11 @@ impl Mark {
     pub(super) fn with_cost(self, seconds: f64, cost: &Cost, findings: usize) -> Self {
         let rows_read = i64::try_from(cost.rows_read).unwrap_or(i64::MAX);
         Self { seconds, rows_read, findings: findings as i64, ..self }
+    }
+
+    /// What it saw no longer counts: the rule runs again, whether or not there is news.
+    pub(super) fn reopen(&mut self) {
+        "{}".clone_into(&mut self.lake_versions);
     }
 
     /// Versions that it saw.
@@ -129,6 +135,23 @@ pub async fn rule_text(lake: &Lake, version: &str) -> Result<Option<RuleText>, L
     Ok(read::<RuleText>(lake, "rule_versions").await?.into_iter().find(|rule| rule.rule_version == version))
 }
 
+/// Where each rule stood whose text the lake keeps.
+///
+/// # Errors
+/// The table cannot be read.
+pub(super) async fn rule_paths(lake: &Lake) -> Result<BTreeMap<String, BTreeSet<PathBuf>>, LakeError> {
+    #[derive(Deserialize)]
+    struct Place {
+        rule_id: String,
+        path: PathBuf,
+    }
+    let mut paths: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+    for Place { rule_id, path } in read(lake, "rule_versions").await? {
+        paths.entry(rule_id).or_default().insert(path);
+    }
+    Ok(paths)
+}
+
 /// Replaces the rows of `rule_runs`.
 pub(super) async fn replace(
     lake: &Lake,
@@ -138,6 +161,9 @@ pub(super) async fn replace(
 ) -> Result<(), LakeError> {
     for file in lake.files("rule_runs").await? {
         transaction.remove("rule_runs", &file, now_ms);
+    }
+    if marks.is_empty() {
+        return Ok(());
     }
     add(lake, "rule_runs", &marks.values().collect::<Vec<_>>(), transaction, now_ms)
 }

@@ -20,7 +20,8 @@ fn one(mut same: Vec<Finding>) -> Option<Finding> {
     if same.len() > 1 {
         same.sort_by_cached_key(|finding| {
             let evidence = Value::Object(finding.evidence.clone()).to_string();
-            (Reverse(finding.level), finding.message.clone(), evidence)
+            // The bits of a number have its order, or one that is as good.
+            (Reverse(finding.level), finding.message.clone(), evidence, Reverse(finding.score.map(f64::to_bits)))
         });
     }
     same.into_iter().reduce(joined)
@@ -71,9 +72,13 @@ mod tests {
             finding.evidence = serde_json::Map::new();
             finding.evidence.insert("destination".to_owned(), place.into());
             finding.evidence.insert("bytes".to_owned(), bytes.into());
+            finding.score = Some(bytes as f64);
             finding
         };
+        let mut twin = row(Level::High, "c.example", 5, &["y", "x"]);
+        twin.score = Some(6.0);
         let rows = [
+            twin,
             row(Level::Low, "a.example", 7, &["x", "y"]),
             row(Level::High, "c.example", 5, &["y", "x"]),
             row(Level::Low, "b.example", 9, &["x", "y"]),
@@ -85,6 +90,6 @@ mod tests {
         let both = found.iter().find(|finding| finding.call_ids.len() == 2).expect("one of the two");
         assert_eq!((both.level, both.message.as_deref()), (Level::High, Some("sent to c.example")));
         assert_eq!(both.evidence["destination"], json!(["a.example", "b.example", "c.example"]));
-        assert_eq!(both.evidence["bytes"], json!(5));
+        assert_eq!((&both.evidence["bytes"], both.score), (&json!(5), Some(6.0)), "whichever row came first");
     }
 }

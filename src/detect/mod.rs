@@ -5,6 +5,7 @@
 //! nothing is new does not run. See `docs/detect.md`.
 
 mod evidence;
+mod gone;
 mod incidents;
 mod marks;
 mod merge;
@@ -14,21 +15,21 @@ mod rules;
 mod settle;
 mod store;
 
-pub use incidents::incidents;
+pub use gone::Standing;
+pub use incidents::{incidents, incidents_of};
 pub use marks::{Mark, RuleText, marks, rule_text};
 pub use model::{MODEL_RULE, ModelDetector};
 pub use replay::{Difference, Proof, Replay, RuleFrom, replay};
 pub use rules::{RuleDetector, rule_detectors};
 pub use store::{remark, stored};
 
-use crate::alert::{Alert, Finding, Suppression, SuppressionUse};
+use crate::alert::{Alert, Finding, Suppression, SuppressionUse, suppress};
 use crate::lake::{Lake, LakeError, Patience};
 use crate::query::{Cost, QueryError, Session, SessionOptions, TimeRange};
 use crate::rule::RuleError;
 use crate::visible::visible;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
-use evidence::Evidence;
 use futures::StreamExt as _;
 use settle::Scope;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -68,15 +69,19 @@ pub trait Detector: Send + Sync {
 pub struct Stamp {
     /// Hash of the rule's text or the model's file.
     pub version: String,
-    /// Parameters, and the user's level.
+    /// Parameters, the user's level, and what SQL means to this program.
     pub settings: serde_json::Map<String, serde_json::Value>,
+    /// The folder that the rule stands in.
+    pub group: String,
     /// Title, path and text, if an old version is to be run again.
     pub source: Option<[String; 3]>,
 }
 
 impl Stamp {
     fn text(&self) -> String {
-        serde_json::Value::Object(self.settings.clone()).to_string()
+        let mut all = self.settings.clone();
+        all.insert("group".to_owned(), self.group.clone().into());
+        serde_json::Value::Object(all).to_string()
     }
 }
 
@@ -96,6 +101,8 @@ pub struct Request<'a> {
     pub range: TimeRange,
     /// Every detector runs, whether there is something new for it or not.
     pub full: bool,
+    /// Which rules there are: alerts of others are taken back. `None` where only some rules were asked for, which says nothing of the others.
+    pub rules: Option<Standing<'a>>,
     pub session: SessionOptions,
     pub suppressions: &'a [Suppression],
     pub now: DateTime<Utc>,
@@ -249,16 +256,17 @@ pub async fn detect(
         }
         answered.sort_by(|a, b| a.0.id().cmp(b.0.id()));
         detected.failed.sort_by(|a, b| a.rule_id.cmp(&b.rule_id));
-        let findings: Vec<Finding> = answered.iter().flat_map(|(_, answer, _)| &answer.findings).cloned().collect();
-        let evidence = Evidence::of(&session, &findings).await?;
+        let findings: Vec<Vec<Finding>> =
+            answered.iter_mut().map(|(_, answer, _)| std::mem::take(&mut answer.findings)).collect();
+        let counts: Vec<usize> = findings.iter().map(Vec::len).collect();
+        let made = evidence::alerts(&session, findings, &range, &moment.versions).await?;
         let kept_from = lake.kept_from()?.map(midnight);
-        for (detector, answer, effort) in answered {
+        for (((detector, answer, effort), alerts), found) in answered.into_iter().zip(made).zip(counts) {
             let stamp = detector.stamp();
-            let found = answer.findings.len();
             let mark = Mark::new(detector.id(), &stamp, &answer.reads, &moment.versions, request.now);
             answers.push(Answered {
                 id: detector.id().to_owned(),
-                found: alerts(answer.findings, &evidence, &request.range, &moment.versions),
+                found: alerts,
                 scope: match whole {
                     _ if !detector.takes_back() => Scope::Kept,
                     true => Scope::Everything { since: kept_from.map(|day| day.saturating_add(detector.window())) },
@@ -270,8 +278,10 @@ pub async fn detect(
         }
     }
 
-    let found: Vec<Alert> = answers.iter().flat_map(|answer| &answer.found).cloned().collect();
-    let stored = store::keep(lake, patience, answers, request.suppressions, request.now).await?;
+    let of_range = answers.iter().filter(|_| !whole).flat_map(|answer| &answer.found);
+    let found: Vec<Alert> = of_range.cloned().collect();
+    let rules = request.rules.filter(|_| whole);
+    let stored = store::keep(lake, patience, answers, rules, request.suppressions, request.now).await?;
     detected.new = stored.settled.new;
     detected.superseded = stored.settled.superseded;
     detected.resolved = stored.settled.resolved;
@@ -283,6 +293,8 @@ pub async fn detect(
     } else {
         let known = |alert: Alert| stored.alerts.get(&alert.alert_id).cloned().unwrap_or(alert);
         detected.alerts = found.into_iter().map(known).collect();
+        // What is a part of a known alert is not in the lake, and what is over is not marked there.
+        suppress(request.suppressions, &mut detected.alerts, request.now);
     }
     detected.alerts.sort_by(|a, b| (a.time(), &a.alert_id).cmp(&(b.time(), &b.alert_id)));
     for (detector, _) in detectors.iter().zip(&pending).filter(|(_, pending)| !**pending) {
@@ -324,23 +336,6 @@ fn note(
         }
         Err(error) => detected.failed.push(error),
     }
-}
-
-/// Makes alerts of findings, each once.
-fn alerts(
-    findings: Vec<Finding>,
-    evidence: &Evidence,
-    range: &TimeRange,
-    versions: &BTreeMap<String, i64>,
-) -> Vec<Alert> {
-    let made = merge::merged(findings).into_iter().map(|mut finding| {
-        for (name, bound) in [("since", range.since), ("until", range.until)] {
-            finding.settings.extend(bound.map(|micros| (name.to_owned(), micros.into())));
-        }
-        let (calls, observables) = evidence.for_finding(&finding);
-        Alert::new(finding, calls, observables, versions.clone())
-    });
-    made.collect()
 }
 
 impl RuleText {

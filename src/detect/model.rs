@@ -71,7 +71,7 @@ impl Detector for ModelDetector {
         settings.insert("false_alarms_per_day".to_owned(), self.budget.per_day.into());
         settings.insert("false_discovery_rate".to_owned(), self.budget.false_discovery_rate.into());
         settings.insert("false_alarm_rate".to_owned(), self.budget.rate.into());
-        Stamp { version: self.model_id.clone(), settings, source: None }
+        Stamp { version: self.model_id.clone(), settings, group: "behaviour".to_owned(), source: None }
     }
 
     fn window(&self) -> i64 {

@@ -1,10 +1,10 @@
 //! Proves an alert again: the rule of its hash, with the parameters of its run, over the lake as it was.
 
-use super::evidence::Evidence;
-use super::{DetectError, Detector as _, RuleDetector, alerts, rule_text};
+use super::evidence::alerts;
+use super::{DetectError, Detector as _, RuleDetector, rule_text};
 use crate::alert::{Alert, Kind, Level};
 use crate::lake::{Lake, Lost};
-use crate::query::{Session, SessionOptions, TimeRange};
+use crate::query::{ENGINE, Session, SessionOptions, TimeRange};
 use crate::rule::{Params, Rule, RuleError, RuleSet};
 use serde::Serialize;
 use serde_json::Value;
@@ -18,6 +18,10 @@ pub struct Replay {
     pub rule_version: String,
     /// Where the rule's text was taken from.
     pub rule_from: RuleFrom,
+    /// What SQL meant to the program that found it; `None` if the alert is of a version that did not keep it.
+    pub engine: Option<String>,
+    /// What it means to this program.
+    pub engine_now: &'static str,
     /// Versions of the tables that the rule read.
     pub lake_versions: std::collections::BTreeMap<String, i64>,
     pub result: Proof,
@@ -73,6 +77,8 @@ pub async fn replay(
         rule_id: finding.rule_id.clone(),
         rule_version: finding.rule_version.clone(),
         rule_from: RuleFrom::Missing,
+        engine: finding.settings.get("engine").and_then(Value::as_str).map(str::to_owned),
+        engine_now: ENGINE,
         lake_versions: alert.lake_versions.clone(),
         result: Proof::NotFound,
     };
@@ -115,9 +121,8 @@ pub async fn replay(
     if !gone.is_empty() {
         return impossible(done, gone);
     }
-    let evidence = Evidence::of(&session, &answer.findings).await?;
-    let found = alerts(answer.findings, &evidence, &range, &alert.lake_versions);
-    if let Some(again) = found.iter().find(|found| found.alert_id == alert.alert_id) {
+    let found = alerts(&session, vec![answer.findings], &range, &alert.lake_versions).await?;
+    if let Some(again) = found.iter().flatten().find(|found| found.alert_id == alert.alert_id) {
         let mut differences = Vec::new();
         let (was, is) = (columns(alert), columns(again));
         for (column, was) in was {
@@ -133,7 +138,23 @@ pub async fn replay(
         }
         done.result = if differences.is_empty() { Proof::Same } else { Proof::Differs { differences } };
     }
-    Ok(done)
+    if done.engine.as_deref() == Some(ENGINE) {
+        return Ok(done);
+    }
+    // The same text may mean something else today: that refutes nothing.
+    let outcome = match &done.result {
+        Proof::Differs { differences } => {
+            let columns: Vec<&str> = differences.iter().map(|difference| difference.column.as_str()).collect();
+            format!("it comes out otherwise ({})", columns.join(", "))
+        }
+        Proof::NotFound => "it is not found".to_owned(),
+        Proof::Same | Proof::Impossible { .. } => return Ok(done),
+    };
+    let by = done.engine.as_deref().map_or_else(|| "a version that did not keep them".to_owned(), str::to_owned);
+    let reason = format!(
+        "it was found with other views and functions of SQL ({by}) than those of this program ({ENGINE}), with which {outcome}"
+    );
+    impossible(done, vec![reason])
 }
 
 /// The rule as the lake keeps it.
@@ -183,6 +204,10 @@ fn columns(alert: &Alert) -> serde_json::Map<String, Value> {
         _ => serde_json::Map::new(),
     };
     let value = |value| serde_json::to_value(value).unwrap_or_default();
+    // With what it was found is compared on its own.
+    if let Some(Value::Object(settings)) = columns.get_mut("settings") {
+        settings.remove("engine");
+    }
     columns.insert("calls".to_owned(), value(&alert.calls));
     columns.insert("observables".to_owned(), serde_json::to_value(&alert.observables).unwrap_or_default());
     columns

@@ -2,7 +2,7 @@
 
 use super::{Answer, Detector, Stamp};
 use crate::alert::{Finding, Kind, Level};
-use crate::query::{Session, TimeRange};
+use crate::query::{ENGINE, Session, TimeRange};
 use crate::rule::{Params, RawFinding, Rule, RuleError, RuleSet, measured};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -60,9 +60,11 @@ impl Detector for RuleDetector {
         if let Some(level) = self.level {
             settings.insert("level".to_owned(), level.as_str().into());
         }
+        // The text means what the views and functions make of it.
+        settings.insert("engine".to_owned(), ENGINE.into());
         let path = self.rule.path.to_string_lossy().into_owned();
         let source = Some([self.rule.header.title.clone(), path, self.rule.sql.clone()]);
-        Stamp { version: self.rule.version_hash.clone(), settings, source }
+        Stamp { version: self.rule.version_hash.clone(), settings, group: self.rule.group().to_owned(), source }
     }
 
     fn window(&self) -> i64 {

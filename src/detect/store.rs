@@ -1,5 +1,6 @@
 //! Alerts in the lake: read, brought in line with what a run found, and committed with the marks of the run in one change.
 
+use super::gone::{Standing, gone};
 use super::marks::{self, Mark, RuleText};
 use super::settle::{Scope, Settled, settle};
 use crate::alert::{Alert, Suppression, SuppressionUse, alerts_from_batch, alerts_to_batch, suppress};
@@ -61,26 +62,28 @@ pub async fn remark(
     suppressions: &[Suppression],
     now: DateTime<Utc>,
 ) -> Result<SuppressionUse, LakeError> {
-    Ok(keep(lake, patience, Vec::new(), suppressions, now).await?.suppressions)
+    Ok(keep(lake, patience, Vec::new(), None, suppressions, now).await?.suppressions)
 }
 
-/// Keeps what a run found. Without answers it only looks whether suppressions have changed.
+/// Keeps what a run found. Without answers it only looks whether suppressions, or the rules that there are, have changed.
 pub(super) async fn keep(
     lake: &Lake,
     patience: &Patience<'_>,
     answers: Vec<Answered>,
+    rules: Option<Standing<'_>>,
     suppressions: &[Suppression],
     now: DateTime<Utc>,
 ) -> Result<Stored, LakeError> {
     if answers.is_empty() {
         let mut stored = Stored { alerts: by_id(files(lake).await?), ..Stored::default() };
+        let gone = gone(lake, rules, stored.alerts.values()).await?;
         let marked = mark_suppressed(&mut stored, suppressions, now);
-        if marked.is_empty() {
+        if marked.is_empty() && gone.is_empty() {
             return Ok(stored);
         }
     }
     let lock = lake.lock(patience).await?;
-    let stored = keep_locked(lake, answers, suppressions, now).await?;
+    let stored = keep_locked(lake, answers, rules, suppressions, now).await?;
     lock.release()?;
     Ok(stored)
 }
@@ -88,6 +91,7 @@ pub(super) async fn keep(
 async fn keep_locked(
     lake: &Lake,
     answers: Vec<Answered>,
+    rules: Option<Standing<'_>>,
     suppressions: &[Suppression],
     now: DateTime<Utc>,
 ) -> Result<Stored, LakeError> {
@@ -114,6 +118,13 @@ async fn keep_locked(
             continue;
         }
         let settled = settle(by_rule.entry(id.clone()).or_default(), found, scope);
+        if scope == Scope::Part && !settled.changed.is_empty() {
+            // What only a part of the lake shows has to be held against the whole of it.
+            if let Some(mark) = marks.get_mut(&id) {
+                mark.reopen();
+                marked = true;
+            }
+        }
         stored.settled.new.extend(settled.new);
         stored.settled.changed.extend(settled.changed);
         stored.settled.superseded += settled.superseded;
@@ -121,6 +132,16 @@ async fn keep_locked(
         texts.extend(text);
         marked |= mark.is_some();
         marks.extend(mark.map(|mark| (id, mark)));
+    }
+    for (id, why) in gone(lake, rules, by_rule.values().flat_map(BTreeMap::values)).await? {
+        for alert in by_rule.get_mut(&id).into_iter().flat_map(BTreeMap::values_mut).filter(|alert| alert.is_current())
+        {
+            alert.resolved = Some(why.to_owned());
+            stored.settled.resolved += 1;
+            stored.settled.changed.insert(alert.alert_id.clone());
+        }
+        // If it comes back, it looks at everything again.
+        marked |= marks.remove(&id).is_some();
     }
     stored.alerts = by_rule.into_values().flatten().collect();
     let suppressed = mark_suppressed(&mut stored, suppressions, now);

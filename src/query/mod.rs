@@ -6,6 +6,7 @@
 
 mod deadline;
 mod error;
+mod joins;
 mod mapped;
 mod meter;
 mod names;
@@ -58,6 +59,9 @@ use steps::SharedSteps;
 /// Stored tables whose rows a session's range limits. Definitions and connections stay whole: what a tool looked
 /// like before the range is what a change in the range is judged by.
 const RANGED: &[&str] = &["calls", "observables", "prompts", "flows"];
+
+/// What a query means besides its text: the version of the program, and a hash of the views, functions and libraries that it was built with.
+pub const ENGINE: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("CALLTRAIL_ENGINE"));
 
 const CATALOG: &str = "calltrail";
 const SCHEMA: &str = "public";
@@ -303,6 +307,12 @@ impl Session {
 
     /// Plans one query, with values for its `$name` parameters.
     pub(crate) async fn plan(&self, text: &str, params: Option<ParamValues>) -> Result<DataFrame, QueryError> {
+        if self.options.deterministic {
+            // What cannot be read is told of below.
+            let state = self.context.state();
+            let read = state.sql_to_statement(text, &state.config_options().sql_parser.dialect);
+            read.map_or(Ok(()), |statement| joins::allowed(&statement))?;
+        }
         let planned = self.context.sql_with_options(text, read_only()).await;
         self.completed(planned.map_err(|error| self.explain(error))?, params)
     }
@@ -312,6 +322,7 @@ impl Session {
         let state = self.context.state();
         let dialect = state.config_options().sql_parser.dialect;
         let statement = state.sql_to_statement(text, &dialect)?;
+        joins::allowed(&statement)?;
         let names = self.context.catalog(CATALOG).and_then(|catalog| catalog.schema(SCHEMA));
         let names = names.ok_or_else(|| QueryError::internal("the catalog is missing"))?;
         let narrow = Narrow::new(text, &statement, &self.tables, names, self.options);

@@ -83,6 +83,40 @@ async fn a_good_rule_passes_its_check_and_its_cases() {
 }
 
 #[tokio::test]
+async fn a_join_that_hides_its_keys_is_refused_with_its_line() {
+    let with = |join: &str| {
+        let from = RULE.find("FROM calls AS r").expect("the query");
+        format!(
+            "{}FROM calls AS r\n{join}\nWHERE w.arguments_bytes >= $min_bytes AND $minutes > 0\n",
+            RULE[..from].replace("r.session_id", "session_id")
+        )
+    };
+    for (join, line, message) in [
+        ("NATURAL JOIN calls AS w", 17, "NATURAL JOIN does not say by which columns"),
+        ("JOIN (flows AS f\n NATURAL JOIN calls AS w) ON f.sink_call_id = r.call_id", 18, "NATURAL JOIN"),
+        ("RIGHT JOIN calls AS w USING (session_id)", 17, "RIGHT JOIN with USING: `session_id` would be NULL"),
+        ("FULL JOIN calls AS w USING (session_id)", 17, "FULL JOIN with USING"),
+    ] {
+        let files = [("g/secret_then_egress.sql", with(join)), ("g/secret_then_egress.test.toml", CASES.to_owned())];
+        let files = files.each_ref().map(|(name, text)| (*name, text.as_str()));
+        let found = problems(&files).await;
+        let place = format!("g/secret_then_egress.sql:{line}: ");
+        assert!(found.iter().any(|found| found.starts_with(&place) && found.contains(message)), "{join}: {found:#?}");
+        // Nor does it run.
+        let results = rules(&folder(&files)).test().await;
+        assert!(results.iter().all(|result| result.failure.as_ref().is_some_and(|why| why.contains("JOIN"))), "{join}");
+    }
+    // What names its keys is found, also where nothing else in the text does.
+    let using = with("JOIN calls AS w USING (session_id)")
+        .replace("$minutes > 0", "$minutes > 0 AND w.tool = 'http_post' AND r.tool = 'read_file'");
+    let cases = CASES.split("[[case]]\nname = \"a quarter").next().expect("the first case");
+    let folder = folder(&[("g/secret_then_egress.sql", &using), ("g/secret_then_egress.test.toml", cases)]);
+    for result in rules(&folder).test().await {
+        assert_eq!(result.failure, None, "{}", result.name);
+    }
+}
+
+#[tokio::test]
 async fn a_failing_case_says_what_was_found() {
     let cases = CASES
         .replacen("fires = 1", "fires = 2", 1)

@@ -82,6 +82,7 @@ fn detect_in(
     let request = Request {
         range: TimeRange::default(),
         full,
+        rules: None,
         session,
         suppressions: &[],
         cancelled,

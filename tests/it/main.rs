@@ -38,5 +38,6 @@ mod shipping; // what these share
 mod sigma; // Sigma rules are rules like others
 mod silences; // suppressions and allow-lists hide what they say, and nothing is lost
 mod sql; // SQL functions as written down
+mod standing; // which alerts are current after a range, without a rule, with another program
 mod turns; // two ingesters of one lake
 mod verify; // tampering with any file shows

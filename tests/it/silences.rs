@@ -91,6 +91,12 @@ fn what_is_silenced_is_kept_marked_and_counted() {
     assert!(table.stderr.contains("2 have expired, 1 never matched"), "{}", table.stderr);
     let line = place.run(0, ["--config", "allow.toml", "detect", "--rules", "rules", "--rule", "posted"]).stderr;
     assert!(line.contains("allow.tools") && line.contains("suppression `old` has expired"), "{line}");
+    // Incidents follow what holds now, not what held when rules last ran.
+    for config in ["allow.toml", "none.toml"] {
+        let incidents = place.run(0, ["--config", config, "alerts", "incidents", "--format", "jsonl"]).lines();
+        let counted: u64 = incidents.iter().filter_map(|incident| incident["alerts"].as_u64()).sum();
+        assert_eq!(counted, list(config).len() as u64, "{config}");
+    }
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod is_other_language;
 mod json_path;
 mod json_strings;
 mod json_text_at;
+mod json_texts_at;
 mod mad;
 mod path_escapes;
 mod regex;
@@ -71,6 +72,7 @@ pub fn all() -> Vec<ScalarUDF> {
         is_other_language::udf(),
         json_strings::udf(),
         json_text_at::udf(),
+        json_texts_at::udf(),
         path_escapes::udf(),
         registrable_domain::udf(),
         result_text::udf(),

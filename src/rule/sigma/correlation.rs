@@ -119,7 +119,7 @@ pub(super) fn convert(library: &Library, document: &Document, rule: &Correlation
         for part in parts {
             match column(library, rule, part.name, name) {
                 Ok(field) => {
-                    part.columns.push(field.value());
+                    part.columns.push(field.values());
                     demand.push(Demand::of_field(&field_name(rule, library, part.name, name)));
                 }
                 Err(message) => problems.push(document.value_problem(keys, name, message)),

@@ -47,6 +47,14 @@ pub(super) enum Shape {
     Path(String),
 }
 
+/// What calls are grouped or counted by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Values {
+    pub(super) sql: String,
+    /// It is a list, every element of which counts.
+    pub(super) is_list: bool,
+}
+
 /// One name that a rule can use, with the column that it stands for.
 struct Known {
     name: String,
@@ -162,6 +170,16 @@ impl Field {
         match &self.shape {
             Shape::Path(_) => self.text().unwrap_or_else(|| self.sql()),
             _ => self.sql(),
+        }
+    }
+
+    /// All that the field holds: there may be several values at a path into JSON.
+    pub(super) fn values(&self) -> Values {
+        match &self.shape {
+            Shape::Path(path) if JSON.contains(&self.column.as_str()) => {
+                Values { sql: format!("json_texts_at({}, {})", self.sql(), literal(path)), is_list: true }
+            }
+            _ => Values { sql: self.value(), is_list: false },
         }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! A window ends at each matching call and reaches the time span back from it. Windows in which the condition holds
 //! and which overlap are one finding, or a burst of a hundred calls would be ninety findings. A call whose group is not
-//! known belongs to none.
+//! known belongs to none, and one with several values for it, in a list, to the group of each.
 
-use super::field::{Shape, resolve};
+use super::field::{Shape, Values, resolve};
 use super::sql::{joined, quoted};
 use rsigma_parser::CorrelationType;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ pub(super) struct Part<'a> {
     pub(super) name: &'a str,
     pub(super) condition: &'a str,
     /// The group's keys, then the field that is counted.
-    pub(super) columns: Vec<String>,
+    pub(super) columns: Vec<Values>,
 }
 
 fn symbol_of(name: &str) -> &'static str {
@@ -66,23 +66,41 @@ impl Query<'_> {
     /// The calls that any of the rules matches. With `parts` each of them once for each rule.
     fn matched(&self, sql: &mut String, parts: bool) {
         let select = |part: &Part<'_>, at: usize, condition: &str| {
-            let mut columns: Vec<String> =
+            let mut names: Vec<String> =
                 ["call_id", "time", "session_id", "agent", "user_id", "server", "tool"].map(str::to_owned).to_vec();
-            let mut values = part.columns.iter();
+            let mut columns = names.clone();
             if self.keys.is_empty() {
+                names.push("key_0".to_owned());
                 columns.push("1 AS key_0".to_owned());
             }
-            for name in self.names().iter().take(self.keys.len()) {
-                columns.extend(values.next().map(|value| format!("{value} AS {name}")));
+            let named = self.names().into_iter().take(self.keys.len()).chain(["value".to_owned()]);
+            let mut lists = Vec::new();
+            for (name, values) in named.zip(&part.columns) {
+                columns.push(format!("{} AS {name}", values.sql));
+                lists.extend(values.is_list.then(|| name.clone()));
+                names.push(name);
             }
-            columns.extend(values.next().map(|value| format!("{value} AS value")));
             if parts {
+                names.push("part".to_owned());
                 columns.push(format!("{at} AS part"));
             }
             if self.kind == CorrelationType::TemporalOrdered {
+                names.extend(["source_file", "source_line"].map(str::to_owned));
                 columns.extend(["source_file", "source_line"].map(str::to_owned));
             }
-            format!("    SELECT {}\n    FROM calls\n    WHERE time IS NOT NULL AND {condition}", columns.join(", "))
+            let calls = format!(
+                "    SELECT {}\n    FROM calls\n    WHERE time IS NOT NULL AND {condition}",
+                columns.join(", ")
+            );
+            // One list after the other: several at once would go side by side.
+            lists.iter().fold(calls, |rows, list| {
+                let column = |name: &String| match name == list {
+                    true => format!("unnest({name}) AS {name}"),
+                    false => name.clone(),
+                };
+                let columns: Vec<String> = names.iter().map(column).collect();
+                format!("    SELECT {}\n    FROM (\n{rows}\n    ) AS rows_{list}", columns.join(", "))
+            })
         };
         let same_columns = self.parts.iter().all(|part| part.columns == self.parts[0].columns);
         let selects: Vec<String> = if parts || !same_columns {

@@ -12,7 +12,14 @@ struct Event {
     at: u32,
     session: u8,
     tool: &'static str,
-    value: u8,
+    /// As bits: none, one, or several.
+    values: u8,
+}
+
+impl Event {
+    fn values(&self) -> impl Iterator<Item = u8> {
+        (0..3).filter(move |value| (self.values >> value) & 1 == 1)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +71,7 @@ impl Correlation {
         let within: Vec<&&Event> = events.iter().filter(|e| (start..=end).contains(&i64::from(e.at))).collect();
         let holds = match self.kind {
             "event_count" => self.holds(within.len()),
-            "value_count" => self.holds(within.iter().map(|event| event.value).collect::<BTreeSet<_>>().len()),
+            "value_count" => self.holds(within.iter().flat_map(|event| event.values()).collect::<BTreeSet<_>>().len()),
             "temporal" => self.rules.iter().all(|rule| within.iter().any(|event| event.tool == *rule)),
             _ => {
                 // The shortest sequence that ends here: the last event of each rule before the next one's.
@@ -88,8 +95,12 @@ impl Correlation {
     fn expected(&self, log: &[Event]) -> Vec<(u8, usize)> {
         let mut findings = Vec::new();
         for session in 0..2 {
-            let events: Vec<&Event> =
-                log.iter().filter(|event| event.session == session && self.rules.contains(&event.tool)).collect();
+            let is_meant = |event: &&Event| {
+                event.session == session
+                    && self.rules.contains(&event.tool)
+                    && (self.kind != "value_count" || event.values > 0)
+            };
+            let events: Vec<&Event> = log.iter().filter(is_meant).collect();
             let mut windows: Vec<(i64, i64)> = Vec::new();
             for last in 0..events.len() {
                 let Some(opened) = self.opened(&events, last) else { continue };
@@ -108,13 +119,13 @@ impl Correlation {
 }
 
 fn log() -> impl Strategy<Value = Vec<Event>> {
-    let event = (0..9_u32, 0..2_u8, select(vec!["a", "b", "c", "d"]), 0..3_u8);
+    let event = (0..9_u32, 0..2_u8, select(vec!["a", "b", "c", "d"]), select(vec![0_u8, 1, 2, 4, 1, 2, 4, 3, 6, 7]));
     prop::collection::vec(event, 4..24).prop_map(|events| {
         let mut at = 0;
-        let with_time = |(pause, session, tool, value): (u32, u8, &'static str, u8)| {
+        let with_time = |(pause, session, tool, values): (u32, u8, &'static str, u8)| {
             // Some calls of one second, and now and then a long silence.
             at += if pause == 8 { 70 } else { pause };
-            Event { at, session, tool, value }
+            Event { at, session, tool, values }
         };
         events.into_iter().map(with_time).collect()
     })
@@ -142,8 +153,14 @@ async fn compare(log: &[Event], correlation: &Correlation) -> Result<(), TestCas
         .iter()
         .enumerate()
         .map(|(number, event)| {
-            let Event { at, session, tool, value } = event;
-            format!("{{\"at\":\"{at}s\",\"session_id\":\"{session}\",\"tool\":\"{tool}\",\"arguments\":{{\"v\":\"v{value}\",\"n\":{number}}}}}\n")
+            let Event { at, session, tool, .. } = event;
+            let values: Vec<String> = event.values().map(|value| format!("\"v{value}\"")).collect();
+            // One value now and then without a list, and more than once in one.
+            let list = match values.as_slice() {
+                [one] if number % 2 == 0 => one.clone(),
+                _ => format!("[{}]", [&values[..], &values[..]].concat().join(",")),
+            };
+            format!("{{\"at\":\"{at}s\",\"session_id\":\"{session}\",\"tool\":\"{tool}\",\"arguments\":{{\"v\":{list},\"n\":{number}}}}}\n")
         })
         .collect();
     let mut found: Vec<(u8, usize)> = found(rule, &calls)
@@ -173,4 +190,31 @@ fn correlations_find_what_their_definition_says() {
     proptest!(config, |(log in log(), correlation in correlation())| {
         runtime.block_on(compare(&log, &correlation))?;
     });
+}
+
+#[tokio::test]
+async fn a_call_belongs_to_the_group_of_each_element_of_a_list() {
+    let text = |kind: &str, condition: &str| {
+        format!(
+            "title: m\nname: m\nlogsource: {{product: mcp}}\ndetection: {{sel: {{tool: mail}}, condition: sel}}\n---\n\
+             title: X\nlevel: low\ncorrelation: {{type: {kind}, rules: [m], timespan: 10m, group-by: arguments.to, condition: {condition}}}\n"
+        )
+    };
+    let calls = r#"
+{"at":"0s","tool":"mail","arguments":{"to":["ana","zed"],"about":["x"]}}
+{"at":"1s","tool":"mail","arguments":{"to":["bob","zed","zed"],"about":["x","y"]}}
+{"at":"2s","tool":"mail","arguments":{"to":"zed","about":["y","z"]}}
+{"at":"3s","tool":"mail","arguments":{"to":[],"about":["w"]}}
+"#;
+    for (kind, condition, count, value) in [
+        ("event_count", "{gte: 3}", "event_count", 3),
+        ("value_count", "{field: arguments.about, gte: 3}", "value_count", 3),
+    ] {
+        let (_dir, rules) = folder(&[("x.yml", &text(kind, condition))]);
+        let rule = rules.get("x").expect("the rule");
+        let found = found(rule, calls).await;
+        assert_eq!(found.len(), 1, "{kind}: {found:?}\n{}", rule.sql);
+        assert_eq!((&found[0].evidence["arguments.to"], found[0].call_ids.len()), (&"zed".into(), 3), "{found:?}");
+        assert_eq!(found[0].evidence[count], value, "{found:?}");
+    }
 }
