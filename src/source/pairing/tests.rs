@@ -6,6 +6,8 @@ use crate::source::json::Object;
 use crate::source::registry::Formats;
 use crate::source::{Decoded, Hints, Position, Record};
 
+mod late;
+
 /// Reads lines as a capture and gives the finished calls in order, then those still open.
 struct Log {
     pairing: Pairing,
