@@ -2,8 +2,8 @@
 //! response is given to one request, and no more wait than may.
 
 use crate::call::{Call, Outcome, PayloadState, Position, Text};
-use crate::source::format::jsonrpc::JsonRpc;
 use crate::source::format::LogFormat as _;
+use crate::source::format::jsonrpc::JsonRpc;
 use crate::source::json::Object;
 use crate::source::pairing::{Item, Pairing, PairingOptions, Row, Saved, Scope, SourceContext};
 use crate::source::{Decoded, Event, Hints, PairKey, Record};
@@ -60,8 +60,8 @@ impl Log {
         let number = self.count;
         let id = ["1", "2", "\"1\"", "3"][usize::from(how & 3)];
         let lane = ["", "\"session_id\":\"a\",", "\"session_id\":\"b\",", "\"pid\":7,"][usize::from(how >> 2 & 3)];
-        let direction =
-            ["", "\"direction\":\"client_to_server\",", "\"direction\":\"server_to_client\",", ""][usize::from(how >> 4 & 3)];
+        let direction = ["", "\"direction\":\"client_to_server\",", "\"direction\":\"server_to_client\",", ""]
+            [usize::from(how >> 4 & 3)];
         // Time stands still, passes, is long, or is missing; now and then it runs backwards.
         let time = match how >> 6 {
             0 => String::new(),
@@ -88,7 +88,9 @@ impl Log {
                 self.responses.insert(format!("a{number}"));
                 format!(r#""id":{id},"error":{{"code":-1,"message":"no","data":"a{number}"}}"#)
             }
-            7 => format!(r#""id":{id},"method":"initialize","params":{{"protocolVersion":"2025-06-18","clientInfo":{{"name":"c"}}}}"#),
+            7 => format!(
+                r#""id":{id},"method":"initialize","params":{{"protocolVersion":"2025-06-18","clientInfo":{{"name":"c"}}}}"#
+            ),
             8 => format!(r#""id":{id},"result":{{"protocolVersion":"2025-06-18","serverInfo":{{"name":"s"}}}}"#),
             9 => format!(r#""method":"notifications/cancelled","params":{{"requestId":{id}}}"#),
             10 => format!(r#""id":{id},"method":"tools/list""#),
@@ -135,23 +137,45 @@ impl Log {
         let event = match how >> 4 & 7 {
             0 => {
                 let tool = format!("g{number}");
-                let call = Box::new(Call { tool: Some(tool.into()), tool_call_id: Some(number.to_string().into()), outcome: Outcome::NoResponse, ..*call });
+                let call = Box::new(Call {
+                    tool: Some(tool.into()),
+                    tool_call_id: Some(number.to_string().into()),
+                    outcome: Outcome::NoResponse,
+                    ..*call
+                });
                 Event::Request { key: Some(key), lane, call }
             }
             1 => {
                 let result = Some(format!("[\"h{number}\"]"));
-                let call = Box::new(Call { result, result_state: PayloadState::Present, outcome: Outcome::Success, ..Call::default() });
+                let call = Box::new(Call {
+                    result,
+                    result_state: PayloadState::Present,
+                    outcome: Outcome::Success,
+                    ..Call::default()
+                });
                 Event::Response { key, lane, call, maybe_foreign: how & 0x80 != 0 }
             }
-            2 => Event::Amend { key, call: Box::new(Call { server: Some("amended".into()), time: Some(self.time), ..Call::default() }) },
+            2 => Event::Amend {
+                key,
+                call: Box::new(Call { server: Some("amended".into()), time: Some(self.time), ..Call::default() }),
+            },
             3 => Event::Foreign { key },
             4 => Event::Connection { lane, opens: how & 0x80 != 0, time: None },
-            5 => Event::Context { lane, whole_source: how & 0x80 != 0, call: Box::new(Call { agent: Some("agent".into()), ..Call::default() }) },
+            5 => Event::Context {
+                lane,
+                whole_source: how & 0x80 != 0,
+                call: Box::new(Call { agent: Some("agent".into()), ..Call::default() }),
+            },
             6 => Event::Trace { trace_id: "t".into(), session_id: "s".into(), agent: None },
             _ => {
                 let tool = format!("q{number}");
                 self.requests.insert(tool.clone());
-                let call = Box::new(Call { tool: Some(tool.into()), time: Some(self.time), trace_id: (how & 0x80 != 0).then(|| "t".into()), ..*call });
+                let call = Box::new(Call {
+                    tool: Some(tool.into()),
+                    time: Some(self.time),
+                    trace_id: (how & 0x80 != 0).then(|| "t".into()),
+                    ..*call
+                });
                 Event::Call { lane, call }
             }
         };
@@ -197,19 +221,28 @@ impl Log {
     fn take(&mut self, rows: Vec<Row>) {
         for row in rows {
             match row {
-                Row::Retract(id) => drop(self.lake.remove(&id)),
+                Row::Retract(row) => drop(self.lake.remove(&row.call_id)),
                 Row::Call { call, .. } => {
                     assert_eq!(call.call_id.len(), 32);
                     let asked = call.tool.as_ref().map(|tool| tool.to_string());
                     let answered = call.result.as_deref().and_then(mark);
-                    let is_other = |known: &Option<String>, new: &Option<String>| known.is_some() && new.is_some() && known != new;
+                    let is_other =
+                        |known: &Option<String>, new: &Option<String>| known.is_some() && new.is_some() && known != new;
                     let known = self.lake.entry(call.call_id.clone()).or_default();
                     if is_other(&known.0, &asked) || is_other(&known.1, &answered) {
                         // Sources that begin alike, without times, are told apart by nothing.
-                        let is_copy = |mark: &Option<String>| mark.as_ref().is_some_and(|mark| is_copied_untimed(&self.repeated, mark));
+                        let is_copy = |mark: &Option<String>| {
+                            mark.as_ref().is_some_and(|mark| is_copied_untimed(&self.repeated, mark))
+                        };
                         // `initialize` and `tools/list` have no mark: a copy of one may be given what waits without a time.
-                        let is_unmarked = asked.is_none() && known.0.is_none() && self.repeated.iter().any(|line| !line.contains("\"q"));
-                        assert!(is_unmarked || [&asked, &known.0, &answered, &known.1].into_iter().any(is_copy), "{known:?} is lost to {asked:?}, {answered:?}\n{}", self.lines.join("\n"));
+                        let is_unmarked = asked.is_none()
+                            && known.0.is_none()
+                            && self.repeated.iter().any(|line| !line.contains("\"q"));
+                        assert!(
+                            is_unmarked || [&asked, &known.0, &answered, &known.1].into_iter().any(is_copy),
+                            "{known:?} is lost to {asked:?}, {answered:?}\n{}",
+                            self.lines.join("\n")
+                        );
                         self.count += 1;
                         let apart = Text::from(format!("{}/{}", call.call_id, self.count));
                         self.lake.insert(apart, (asked, answered));
@@ -224,7 +257,8 @@ impl Log {
 
     fn judge(&self, max_open: usize) {
         let asked = |mark: &String| self.lake.values().filter(|(asked, _)| asked.as_ref() == Some(mark)).count();
-        let answered = |mark: &String| self.lake.values().filter(|(_, answered)| answered.as_ref() == Some(mark)).count();
+        let answered =
+            |mark: &String| self.lake.values().filter(|(_, answered)| answered.as_ref() == Some(mark)).count();
         let fine = |mark: &String, rows: usize| {
             let again = self.repeated.iter().any(|line| line.contains(&format!("\"{mark}\"")));
             rows == 1 || rows > 1 && again
@@ -238,10 +272,15 @@ impl Log {
             assert!(fine(mark, rows), "the response {mark} is in {rows} rows\n{}", self.lines.join("\n"));
         }
         let state = serde_json::to_value(&self.pairing).expect("state is plain data");
-        let waiting: usize = state["open"].as_array().into_iter().flatten().map(|entry| {
-            let halves = |name: &str| entry[1][name].as_array().map_or(0, Vec::len);
-            halves("requests") + halves("responses")
-        }).sum();
+        let waiting: usize = state["open"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|entry| {
+                let halves = |name: &str| entry[1][name].as_array().map_or(0, Vec::len);
+                halves("requests") + halves("responses")
+            })
+            .sum();
         assert!(waiting <= max_open, "{waiting} halves wait");
     }
 }

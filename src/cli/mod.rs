@@ -56,7 +56,7 @@ Exit codes: 0 done; 1 our failure; 2 usage, configuration or rule; 3 no input ma
 #[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Folder or URL (s3://, gs://, az://) of the lake [default: ./lake, or what calltrail.toml says]
-    #[arg(long, global = true, env = "CALLTRAIL_LAKE", value_name = "URI")]
+    #[arg(long, global = true, env = "CALLTRAIL_LAKE", value_name = "URI", value_parser = parse_lake)]
     lake: Option<String>,
     /// Configuration [default: calltrail.toml in this folder, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -278,6 +278,14 @@ impl Context {
             known.iter().filter_map(|f| f.to_possible_value()).map(|v| v.get_name().to_owned()).collect();
         Err(CommandError::usage(format!("this command writes {}; choose one with --format", names.join(", "))))
     }
+}
+
+/// The place of a lake. A variable that a script has left empty must not mean the folder that the program is in.
+fn parse_lake(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty: name a folder or a URL, or leave --lake out and CALLTRAIL_LAKE unset".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Runs the program.

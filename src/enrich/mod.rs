@@ -14,6 +14,7 @@ mod cap;
 pub mod capability;
 mod finds;
 mod marker;
+mod names;
 mod observable;
 mod payload;
 mod redact;
@@ -84,6 +85,7 @@ pub struct Enricher {
     options: EnrichOptions,
     fingerprint: Fingerprint,
     capabilities: capability::Cache,
+    names: names::Names,
 }
 
 thread_local! {
@@ -93,7 +95,8 @@ thread_local! {
 impl Enricher {
     /// An enricher with these options.
     pub fn new(options: EnrichOptions) -> Self {
-        Self { fingerprint: Fingerprint::new(&options.key), capabilities: capability::Cache::default(), options }
+        let fingerprint = Fingerprint::new(&options.key);
+        Self { fingerprint, capabilities: capability::Cache::default(), names: names::Names::default(), options }
     }
 
     /// Enriches one call, or the half of it that is known: replaces the payloads by what is stored and fills what
@@ -126,16 +129,9 @@ impl Enricher {
         out
     }
 
-    /// Redacts the texts of a record that fills or amends calls and has no payloads: commands and addresses of servers.
+    /// Redacts the texts of a record that fills or amends calls and has no payloads: names, commands and addresses of servers.
     pub fn context(&self, call: &mut Call) {
         self.other_texts(call, &mut Enriched::default(), &[]);
-    }
-
-    /// Redacts the name of a server, if it is the server's address.
-    pub fn server(&self, name: &mut Option<crate::call::Text>) {
-        if let Some(name) = name.as_mut().filter(|name| name.contains("://")) {
-            *name = self.process(name.to_string(), false, "", false).text.into();
-        }
     }
 
     /// Redacts and caps JSON text that stands beside a payload.
@@ -227,7 +223,6 @@ impl Enricher {
                 }
             }
         }
-        self.server(&mut call.server);
         if let Some(more) = &mut call.more {
             let More {
                 server_command,
@@ -256,6 +251,7 @@ impl Enricher {
                 }
             }
         }
+        redacted |= self.names(call, &mut out.observables);
         if redacted {
             call.flag(Flag::SecretRedacted);
         }

@@ -9,8 +9,6 @@ use std::collections::{HashMap, HashSet};
 
 /// A call's id as a number.
 pub(super) type Id = u128;
-/// Ids that are looked up for every call.
-pub(super) type Ids = HashSet<Id, ahash::RandomState>;
 
 /// One data file of `calls`, in the lake or still to be added.
 #[derive(Debug)]
@@ -34,6 +32,10 @@ pub(super) struct Summary {
     pub(super) observer: Observer,
     pub(super) measured: bool,
     pub(super) approval: bool,
+    /// It is known when it ended.
+    pub(super) ended: bool,
+    /// Its `time`.
+    pub(super) time: Option<Nanos>,
 }
 
 pub(super) const SUMMARY_COLUMNS: &[&str] = &[
@@ -42,6 +44,8 @@ pub(super) const SUMMARY_COLUMNS: &[&str] = &[
     "result_state",
     "outcome",
     "session_source",
+    "time",
+    "time_end",
     "time_source",
     "trace_observer",
     "duration_source",
@@ -58,6 +62,8 @@ pub(super) fn summary(call: &Call) -> Summary {
         observer: call.observer,
         measured: call.duration_source == Some(crate::call::DurationSource::Measured),
         approval: call.approval != crate::call::Approval::Unknown,
+        ended: call.time_end.is_some(),
+        time: call.time,
     }
 }
 
@@ -71,6 +77,7 @@ pub(super) fn improves(old: &Summary, call: &Call) -> bool {
         || (old.observer != Observer::Several && new.observer != old.observer)
         || (new.measured && !old.measured)
         || (new.approval && !old.approval)
+        || (new.ended && !old.ended)
 }
 
 /// Responses without a request that are about to be written, by id, time and payload.

@@ -8,6 +8,7 @@
 //! what was not committed is still in memory.
 
 use super::one_input::{Left, ReadError, Start, Tail};
+use super::sources::hash;
 use super::stream::Stream;
 use super::watched::{Item, Seen, Watched};
 use super::{IngestError, Ingester, Progress, Summary};
@@ -190,9 +191,16 @@ impl Ingester<'_> {
                     && !self.may_be_known_now(at)
                 {
                     self.sources.rename(at, &name);
-                    self.reopen_tail(at);
-                    let start = Start { offset: live.place.offset, digest: live.place.digest.clone() };
-                    let reader = item.reader(live.place.offset)?;
+                    let mut start = Start { offset: live.place.offset, digest: live.place.digest.clone() };
+                    let row = &self.sources.rows[at];
+                    if let Some(cut) = &row.saved.cut
+                        && item.byte(row.counts.bytes)?.is_some_and(|next| !cut.goes_on(next))
+                    {
+                        hash(&mut item.reader(start.offset)?, cut.length, &mut start.digest)?;
+                        start.offset += cut.length;
+                    }
+                    self.reopen_tail(at, start.offset);
+                    let reader = item.reader(start.offset)?;
                     match self.read_on(&item.input, &item.stat, Some(at), reader, start, item.tail) {
                         Err(ReadError::Overtaken) => {}
                         read => return read.map(Some),

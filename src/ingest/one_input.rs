@@ -69,7 +69,7 @@ impl Ingester<'_> {
             }
             Recognised::Continues { row, offset, reader, digest } => {
                 self.sources.rename(row, &name);
-                self.reopen_tail(row);
+                self.reopen_tail(row, offset);
                 (Some(row), reader, Start { offset, digest: *digest })
             }
             Recognised::New(reader) => (None, reader, Start::default()),
@@ -140,7 +140,7 @@ impl Ingester<'_> {
             self.pump(at, input, &mut framer, &view)?
         };
         let row = &mut self.sources.rows[at];
-        let place = framer.place(row.saved.open_tail.is_some());
+        let place = framer.place(row.saved.tail() > 0);
         if !(is_cut || waits && place.is_unfinished || failed.as_ref().is_some_and(may_be_read_on)) {
             row.stat(stat);
         }
@@ -212,7 +212,8 @@ impl Ingester<'_> {
             self.reject_rest(at, cause);
         }
         let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: &mut context };
-        self.pairing.end_source(&mut scope, &mut self.out);
+        let cut = self.sources.rows[at].saved.cut.as_ref().map(|cut| cut.undo.offset());
+        self.pairing.end_source_but(&mut scope, cut, &mut self.out);
         self.pairing.leave_source(&scope);
         self.sources.rows[at].saved.keep(&context);
         self.drain(at, Some(view))?;
@@ -282,10 +283,22 @@ impl Ingester<'_> {
         self.sources.insert(row)
     }
 
-    /// The unfinished last record of an earlier read has grown on: its reject is void and it is read again.
-    pub(super) fn reopen_tail(&mut self, at: usize) {
+    /// The unfinished last record of an earlier read has grown on: its reject, or what came of it, is void and it is read again. Reading
+    /// goes on at an offset.
+    pub(super) fn reopen_tail(&mut self, at: usize, offset: u64) {
         self.mend(at);
         let row = &mut self.sources.rows[at];
+        if let Some(cut) = row.saved.cut.take()
+            && offset < row.counts.bytes
+        {
+            row.counts.bytes -= cut.length;
+            row.counts.lines -= cut.lines;
+            row.counts.bytes_calls = row.counts.bytes_calls.saturating_sub(cut.length);
+            row.saved.unterminated = None;
+            let mut context = row.saved.context.take().map(|context| *context).unwrap_or_default();
+            self.pairing.take_back(number_of(&row.source_id), cut.undo, &mut context, &mut self.out);
+            row.saved.keep(&context);
+        }
         if let Some(tail) = row.saved.open_tail.take() {
             row.counts.bytes -= tail.length;
             row.counts.lines -= tail.lines;

@@ -1,11 +1,11 @@
 //! The small tables' rows, and their batches.
 
 use super::call_file::{Id, parse_id};
-use crate::call::{Call, Marker, Nanos, Observable, Text, hex};
+use crate::call::{Call, Marker, Nanos, Observable, Text, hex, partition_day};
 use crate::lake::{LakeError, tables};
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Array, Date32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
-    TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+    Array as _, ArrayRef, AsArray as _, BooleanBuilder, Date32Array, Date32Builder, Int64Builder, ListBuilder,
+    RecordBatch, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field};
 use std::sync::Arc;
@@ -122,6 +122,29 @@ fn column(rows: &[Vec<Value>], at: usize, field: &Field) -> ArrayRef {
     }
 }
 
+/// What an observable repeats of its call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    session_id: Option<Text>,
+    server: Option<Text>,
+    tool: Option<Text>,
+    /// Microseconds, as the lake keeps them.
+    pub(super) time: Option<i64>,
+    pub(super) day: Option<i32>,
+}
+
+impl Place {
+    pub(super) fn of(call: &Call) -> Self {
+        Self {
+            session_id: call.session_id.clone(),
+            server: call.server.clone(),
+            tool: call.tool.clone(),
+            time: call.time.map(|time| time.div_euclid(1000)),
+            day: partition_day(call.time),
+        }
+    }
+}
+
 /// Rows of `observables` of one day. There are ten times as many as calls, so they go straight into columns.
 #[derive(Debug, Default)]
 pub(super) struct ObservableRows {
@@ -137,23 +160,41 @@ impl ObservableRows {
             return;
         }
         let time = call.time.map(|t| t.div_euclid(1000));
-        let rows = observables.len();
-        let [call_id, session_id, server, tool, origin, kind, value, path] = &mut self.texts;
-        call_id.append_value_n(&call.call_id, rows);
-        for (column, text) in [(session_id, &call.session_id), (server, &call.server), (tool, &call.tool)] {
+        self.of_call(&call.call_id, [&call.session_id, &call.server, &call.tool], time, observables.len());
+        for found in observables {
+            let origin = if found.in_arguments { "argument" } else { "result" };
+            self.found([origin, &found.kind, &found.value, &found.path]);
+        }
+    }
+
+    /// What so many rows repeat of their call.
+    fn of_call(&mut self, id: &str, of_call: [&Option<Text>; 3], time: Option<i64>, rows: usize) {
+        let [call_id, session_id, server, tool, ..] = &mut self.texts;
+        call_id.append_value_n(id, rows);
+        for (column, text) in [session_id, server, tool].into_iter().zip(of_call) {
             match text {
                 Some(text) => column.append_value_n(text, rows),
                 None => column.append_nulls(rows),
             }
         }
         self.times.extend(std::iter::repeat_n(time, rows));
-        for found in observables {
-            origin.append_value(if found.in_arguments { "argument" } else { "result" });
-            kind.append_value(&found.kind);
-            value.append_value(&found.value);
-            path.append_value(&found.path);
-            self.bytes += 160 + found.value.len() + found.path.len();
-        }
+    }
+
+    /// Origin, type, value and path of one row.
+    fn found(&mut self, texts: [&str; 4]) {
+        let [_, _, value, path] = texts;
+        self.bytes += 160 + value.len() + path.len();
+        self.texts[4..].iter_mut().zip(texts).for_each(|(column, text)| column.append_value(text));
+    }
+
+    /// Adds rows that the table has, as those of a call that is now in another place.
+    pub(super) fn move_in(&mut self, batch: &RecordBatch, row: usize, to: &Place) {
+        let text = |name: &str| {
+            let column = batch.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
+            column.filter(|column| column.is_valid(row)).map_or("", |column| column.value(row))
+        };
+        self.of_call(text("call_id"), [&to.session_id, &to.server, &to.tool], to.time, 1);
+        self.found(["origin", "type", "value", "path"].map(text));
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,21 +1,24 @@
 //! What has been read of each input, and how an input is recognised again: unchanged, grown, renamed, copied.
 
+mod files;
+
+pub(super) use files::{Rows, chain_of, ends_of};
+
 use super::decode::Counts;
 use crate::call::Nanos;
 use crate::lake::{Lake, LakeError, data_file, tables};
 use crate::source::frame::Framing;
 use crate::source::input::{Broken, Bytes, Input, Limits, Stat};
-use crate::source::pairing::SourceContext;
+use crate::source::pairing::{SourceContext, Undo};
 use arrow::array::{ArrayRef, AsArray as _, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use deltalake::kernel::Add;
+use files::Files;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Seek as _};
 use std::sync::Arc;
 
-/// Rows of one batch: what is kept of a source may reach 100 KB.
-const BATCH_ROWS: usize = 8192;
 /// Bytes of the head by which candidates are found.
 const HEAD: usize = 1024;
 
@@ -34,7 +37,7 @@ pub(super) struct SourceRow {
     pub(super) prompts: i64,
     /// BLAKE3 of the decompressed bytes read so far.
     pub(super) digest: String,
-    /// Digest over this row's digest and the one before it: which sources were read, in which order.
+    /// Digest over this row's digest and the chain of the row before it in the file.
     pub(super) chain: String,
     /// Digest of the first bytes, and how many they are.
     pub(super) head: String,
@@ -66,6 +69,9 @@ pub(super) struct SavedSource {
     pub(super) unterminated: Option<bool>,
     /// The last record was unfinished: how long it was, and its reject, which is void once the record is whole.
     pub(super) open_tail: Option<OpenTail>,
+    /// The last line had no end yet, was read as it stands, and may have been a part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cut: Option<Cut>,
     /// Nobody knew the file: the formats that were asked, and where each refused piece of it starts.
     #[serde(default)]
     pub(super) unknown_to: String,
@@ -87,6 +93,28 @@ impl SavedSource {
     pub(super) fn keep(&mut self, context: &SourceContext) {
         self.context = (*context != SourceContext::default()).then(|| Box::new(context.clone()));
     }
+
+    /// Bytes of a last record that is read again when it has grown.
+    pub(super) fn tail(&self) -> u64 {
+        let cut = self.cut.as_ref().map(|cut| cut.length);
+        self.open_tail.as_ref().map(|tail| tail.length).or(cut).unwrap_or(0)
+    }
+}
+
+/// A last record that was read and may go on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Cut {
+    pub(super) length: u64,
+    pub(super) lines: u64,
+    /// What it did.
+    pub(super) undo: Undo,
+}
+
+impl Cut {
+    /// Whether the record goes on with this byte: a line end shows that it was whole.
+    pub(super) fn goes_on(&self, next: u8) -> bool {
+        !matches!(next, b'\n' | b'\r')
+    }
 }
 
 /// An unfinished last record.
@@ -101,13 +129,14 @@ pub(super) struct OpenTail {
 /// Every known source.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    pub(super) rows: Vec<SourceRow>,
+    pub(super) rows: Rows,
     by_path: HashMap<String, usize>,
+    by_id: HashMap<String, usize>,
     by_head: HashMap<String, Vec<usize>>,
     /// Lengths of the heads.
     head_lengths: BTreeSet<usize>,
     /// Files of the table that hold them.
-    pub(super) files: Vec<Add>,
+    files: Files,
 }
 
 /// How an input relates to what is known.
@@ -122,18 +151,30 @@ pub(super) enum Recognised {
 
 impl Sources {
     pub(super) async fn load(lake: &Lake) -> Result<Self, LakeError> {
-        let mut sources = Self { files: lake.files("sources").await?, ..Self::default() };
-        let mut rows = read_files(lake, &sources.files)?;
-        rows.sort_by(|a: &SourceRow, b| (a.first_read, &a.source_id).cmp(&(b.first_read, &b.source_id)));
-        for row in rows {
-            sources.insert(row);
+        let mut sources = Self::default();
+        let adds = lake.files("sources").await?;
+        let mut files: Vec<_> = adds.iter().map(|_| (BTreeSet::new(), Vec::new())).collect();
+        let mut rows = Vec::new();
+        for (file, add) in adds.iter().enumerate() {
+            let of_file = read_file(lake, add)?;
+            // Where the chain is broken, `lake verify` says so as long as the file is there.
+            files[file].1 = ends_of(&of_file).unwrap_or_default();
+            rows.extend(of_file.into_iter().map(|row| (file, row)));
         }
+        rows.sort_by(|(_, a), (_, b)| (a.first_read, &a.source_id).cmp(&(b.first_read, &b.source_id)));
+        for (file, row) in rows {
+            files[file].0.insert(sources.insert(row));
+        }
+        for (add, (rows, ends)) in adds.into_iter().zip(files) {
+            sources.files.push(add, rows, ends);
+        }
+        sources.rows.are_stored();
         Ok(sources)
     }
 
-    /// All rows in the order in which they were written.
-    pub(super) async fn stored(lake: &Lake) -> Result<Vec<SourceRow>, LakeError> {
-        read_files(lake, &lake.files("sources").await?)
+    /// The rows of each file in the order in which they were written.
+    pub(super) async fn stored(lake: &Lake) -> Result<Vec<Vec<SourceRow>>, LakeError> {
+        lake.files("sources").await?.iter().map(|add| read_file(lake, add)).collect()
     }
 
     /// The source at this path.
@@ -143,13 +184,14 @@ impl Sources {
 
     /// The source with this id.
     pub(super) fn with_id(&self, id: &str) -> Option<usize> {
-        self.rows.iter().rposition(|row| row.source_id == id)
+        self.by_id.get(id).copied()
     }
 
     /// Adds a source; gives its index.
     pub(super) fn insert(&mut self, row: SourceRow) -> usize {
         let at = self.rows.len();
         self.by_path.insert(row.path.clone(), at);
+        self.by_id.insert(row.source_id.clone(), at);
         self.head_lengths.extend(row.head.rsplit_once(':').and_then(|(_, length)| length.parse::<usize>().ok()));
         self.by_head.entry(row.head.clone()).or_default().push(at);
         self.rows.push(row);
@@ -158,7 +200,9 @@ impl Sources {
 
     /// Notes that a source is now found under another path.
     pub(super) fn rename(&mut self, at: usize, path: &str) {
-        path.clone_into(&mut self.rows[at].path);
+        if self.rows[at].path != path {
+            path.clone_into(&mut self.rows[at].path);
+        }
         self.by_path.insert(path.to_owned(), at);
     }
 
@@ -206,7 +250,7 @@ impl Sources {
     /// Whether the stream starts with all bytes of a known source.
     fn matches(&self, at: usize, mut stream: Bytes) -> io::Result<Result<Recognised, Bytes>> {
         let row = &self.rows[at];
-        let tail = row.saved.open_tail.as_ref().map_or(0, |tail| tail.length);
+        let tail = row.saved.tail();
         let mut digest = blake3::Hasher::new();
         let until_tail = row.counts.bytes - tail;
         if hash(&mut stream, until_tail, &mut digest)? < until_tail {
@@ -223,33 +267,26 @@ impl Sources {
         if stream.read(&mut next)? == 0 {
             return Ok(Ok(Recognised::Unchanged(at)));
         }
+        if row.saved.cut.as_ref().is_some_and(|cut| !cut.goes_on(next[0])) {
+            let reader = Box::new(io::Cursor::new(next).chain(stream));
+            return Ok(Ok(Recognised::Continues { row: at, offset: row.counts.bytes, reader, digest: Box::new(full) }));
+        }
         tail_bytes.push(next[0]);
         let reader = Box::new(io::Cursor::new(tail_bytes).chain(stream));
         Ok(Ok(Recognised::Continues { row: at, offset: until_tail, reader, digest: Box::new(digest) }))
     }
-
-    /// All rows; in several batches, because a column of one holds 2 GiB at most.
-    pub(super) fn batches(&self) -> Result<Vec<RecordBatch>, LakeError> {
-        if self.rows.is_empty() {
-            return Ok(vec![batch_of(&[])?]);
-        }
-        self.rows.chunks(BATCH_ROWS).map(batch_of).collect()
-    }
 }
 
-fn read_files(lake: &Lake, files: &[Add]) -> Result<Vec<SourceRow>, LakeError> {
-    let table = lake.table_path("sources");
+fn read_file(lake: &Lake, file: &Add) -> Result<Vec<SourceRow>, LakeError> {
     let mut rows = Vec::new();
-    for file in files {
-        data_file::read(&table, file, &[], |batch| {
-            read_rows(&batch, &mut rows);
-            Ok(())
-        })?;
-    }
+    data_file::read(&lake.table_path("sources"), file, &[], |batch| {
+        read_rows(&batch, &mut rows);
+        Ok(())
+    })?;
     Ok(rows)
 }
 
-fn batch_of(rows: &[SourceRow]) -> Result<RecordBatch, LakeError> {
+fn batch_of(rows: &[&SourceRow]) -> Result<RecordBatch, LakeError> {
     let schema = tables::table("sources").expect("sources is a table").schema();
     let columns = schema.fields().iter().map(|field| match field.data_type() {
         DataType::Utf8 => {
@@ -277,7 +314,7 @@ pub(super) fn head_key(head: &[u8]) -> String {
     format!("{}:{}", &blake3::hash(head).to_hex()[..32], head.len())
 }
 
-fn hash(stream: &mut dyn Read, bytes: u64, digest: &mut blake3::Hasher) -> io::Result<u64> {
+pub(super) fn hash(stream: &mut dyn Read, bytes: u64, digest: &mut blake3::Hasher) -> io::Result<u64> {
     let mut buffer = vec![0; 1 << 20];
     let mut left = bytes;
     while left > 0 {

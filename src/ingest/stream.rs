@@ -74,7 +74,9 @@ impl Stream {
     /// Takes what has come; gives the bytes that wait if something is new.
     pub(super) fn news(&mut self) -> Option<usize> {
         let before = self.pending.len();
-        while !self.ended && self.pending.len() < Self::MUCH {
+        // A record may be longer than that: what was seen and still waits is its start, and without its end nothing would be read any more.
+        let room = if self.seen >= Self::MUCH { self.seen + Self::MUCH } else { Self::MUCH };
+        while !self.ended && self.pending.len() < room {
             match self.receive.try_recv() {
                 Ok(Ok(bytes)) => Arc::make_mut(&mut self.pending).extend_from_slice(&bytes),
                 Ok(Err(cause)) => {
@@ -191,5 +193,29 @@ impl Read for Waiting {
         buffer[..read].copy_from_slice(&rest[..read]);
         self.at += read;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_record_longer_than_what_is_kept_at_once_does_not_stop_the_stream() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("long.jsonl");
+        std::fs::write(&path, vec![b'x'; Stream::MUCH + (4 << 20)]).expect("written");
+        let mut stream = Stream::open(Input::File(path));
+        let began = Instant::now();
+        while !stream.has_ended() {
+            assert!(began.elapsed() < Duration::from_secs(60), "{} bytes wait", stream.pending.len());
+            stream.news();
+            // Nothing of it can be read before its end is there.
+            drop(stream.begin(Tail::Waits));
+            stream.committed(None);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(stream.pending.len(), Stream::MUCH + (4 << 20));
     }
 }

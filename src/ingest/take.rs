@@ -1,10 +1,11 @@
 //! What a decoded chunk held goes through pairing and to the writer, and is counted.
 
-use super::decode::{DecodedChunk, SourceView, Unfinished};
-use super::sources::OpenTail;
+use super::decode::{CutRecord, DecodedChunk, SourceView, Unfinished};
+use super::sources::{Cut, OpenTail};
 use super::{IngestError, Ingester, number_of, reject_id};
 use crate::call::Call;
-use crate::source::pairing::{Row, Scope, SourceContext};
+use crate::source::Event;
+use crate::source::pairing::{Item, Row, Scope, SourceContext};
 
 impl Ingester<'_> {
     pub(super) fn take_chunk(
@@ -16,10 +17,11 @@ impl Ingester<'_> {
         decoded: DecodedChunk,
     ) -> Result<(), IngestError> {
         let DecodedChunk {
-            items,
+            mut items,
             rejects,
             mut counts,
             open_tail,
+            cut,
             digest,
             line_end,
             unterminated,
@@ -36,24 +38,15 @@ impl Ingester<'_> {
         let first_line = self.sources.rows[at].counts.lines as i64 + 1;
         let number = number_of(&self.sources.rows[at].source_id);
         let mut scope = Scope { number, stream, mtime: view.hints.mtime, source: context };
-        for mut item in items {
-            use crate::source::Event;
-            match &mut item.event {
-                Event::Request { call, .. }
-                | Event::Response { call, .. }
-                | Event::Call { call, .. }
-                | Event::Begins { call, .. }
-                | Event::Ends { call, .. } => {
-                    call.source.line += first_line;
-                    if let Some(response) = call.response.as_mut() {
-                        response.line += first_line;
-                    }
-                }
-                Event::Prompt(prompt) => prompt.source.line += first_line,
-                _ => {}
-            }
-            self.pairing.accept(&mut scope, item, &mut self.out);
-        }
+        let last = cut.map(|cut| (cut, items.split_off(cut.first_item)));
+        self.accept(items, first_line, &mut scope);
+        let cut = last.and_then(|(CutRecord { offset, bytes: length, lines, .. }, items)| {
+            let before = self.out.len();
+            self.pairing.begin_undo(&scope, offset);
+            self.accept(items, first_line, &mut scope);
+            let undo = self.pairing.end_undo(&self.out[before..])?;
+            Some(Cut { length, lines, undo })
+        });
         let (foreign, foreign_bytes) = self.pairing.take_foreign();
         self.summary.ignored += foreign;
         self.sources.rows[at].counts.ignored += foreign;
@@ -71,6 +64,7 @@ impl Ingester<'_> {
             row.counts.lines += 1;
         }
         row.saved.unterminated = unterminated;
+        row.saved.cut = cut;
         row.saved.open_tail = open_tail.map(|Unfinished { bytes: length, lines, is_rejected }| OpenTail {
             length,
             lines,
@@ -85,6 +79,27 @@ impl Ingester<'_> {
         Ok(())
     }
 
+    /// Takes events into pairing; their lines count from the start of the source.
+    fn accept(&mut self, items: Vec<Item>, first_line: i64, scope: &mut Scope<'_>) {
+        for mut item in items {
+            match &mut item.event {
+                Event::Request { call, .. }
+                | Event::Response { call, .. }
+                | Event::Call { call, .. }
+                | Event::Begins { call, .. }
+                | Event::Ends { call, .. } => {
+                    call.source.line += first_line;
+                    if let Some(response) = call.response.as_mut() {
+                        response.line += first_line;
+                    }
+                }
+                Event::Prompt(prompt) => prompt.source.line += first_line,
+                _ => {}
+            }
+            self.pairing.accept(scope, item, &mut self.out);
+        }
+    }
+
     /// Hands finished rows to the writer.
     pub(super) fn drain(&mut self, at: usize, view: Option<&SourceView>) -> Result<(), IngestError> {
         for row in std::mem::take(&mut self.out) {
@@ -97,11 +112,13 @@ impl Ingester<'_> {
                     self.enricher.capabilities(&mut call);
                     self.connection(&call);
                     if self.writer.call(call, observables, at) {
-                        let pairing = &self.pairing;
-                        self.writer.flush(&|call: &mut Call| pairing.resolve_trace(call))?;
+                        let (pairing, enricher) = (&self.pairing, &self.enricher);
+                        let resolve = |call: &mut Call| pairing.resolve_trace(call);
+                        self.writer.flush(&resolve, &|call: &mut Call| enricher.capabilities(call))?;
                     }
                 }
-                Row::Retract(id) => self.writer.retract(&id),
+                Row::Retract(row) => self.writer.retract(&row),
+                Row::Amend { row, said } => self.writer.amend(&row, *said),
                 Row::Prompt(prompt) => self.prompt(at, *prompt, view),
                 Row::Tool { tool, time, connection } => self.tool(*tool, time, connection, view),
                 Row::Instructions { server, time, text, connection } => {

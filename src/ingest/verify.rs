@@ -1,10 +1,10 @@
-//! Whether the rows of `sources` are those that the ingests wrote, in their order: each row's `chain` holds that of the row before.
+//! Whether the rows of `sources` are those that the ingests wrote, in their order: each row's `chain` holds that of the row before in its
+//! file, and the lake's chain of changes holds where the files end.
 
-use super::digest_of;
-use super::sources::Sources;
+use super::sources::{Sources, chain_of, ends_of};
 use crate::lake::{Lake, LakeError, Problem};
 
-/// Follows the column `chain`. `expected`: what the lake's chain of changes has of its last row.
+/// Follows the column `chain`. `expected`: what the lake's chain of changes has of it.
 ///
 /// # Errors
 /// The table cannot be read.
@@ -15,12 +15,13 @@ pub async fn verify_sources(lake: &Lake, expected: Option<&str>) -> Result<Optio
         expected: format!("chain {expected}"),
         found: found.to_owned(),
     };
-    let mut last = String::new();
-    for row in Sources::stored(lake).await? {
-        last = digest_of(&[Some(&last), Some(&row.source_id), Some(&row.digest)]);
-        if last != row.chain {
-            return Ok(Some(problem(Some(&row.source_id), &last, &row.chain)));
+    let mut ends = Vec::new();
+    for rows in Sources::stored(lake).await? {
+        match ends_of(&rows) {
+            Ok(of_file) => ends.extend(of_file),
+            Err((at, expected)) => return Ok(Some(problem(Some(&rows[at].source_id), &expected, &rows[at].chain))),
         }
     }
-    Ok(expected.filter(|expected| *expected != last).map(|expected| problem(None, expected, &last)))
+    let found = chain_of(ends.iter().map(String::as_str));
+    Ok(expected.filter(|expected| *expected != found).map(|expected| problem(None, expected, &found)))
 }

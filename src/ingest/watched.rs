@@ -87,8 +87,8 @@ pub(super) struct Watched {
 impl Live {
     /// Whether the source is still where this file was left.
     pub(super) fn is_at(&self, row: &SourceRow) -> bool {
-        let tail = row.saved.open_tail.as_ref().map_or(0, |tail| tail.length);
-        row.counts.bytes == self.bytes && row.digest == self.digest && self.place.offset == self.bytes - tail
+        let is_same = row.counts.bytes == self.bytes && row.digest == self.digest;
+        is_same && self.place.offset == self.bytes - row.saved.tail()
     }
 }
 
@@ -101,6 +101,11 @@ impl Item {
             _ => return Err(io::Error::other("no file")),
         };
         Ok(Box::new(From { file, offset }))
+    }
+
+    /// The byte at a place; `None` behind the last one.
+    pub(super) fn byte(&self, offset: u64) -> io::Result<Option<u8>> {
+        self.reader(offset)?.bytes().next().transpose()
     }
 
     /// The file's content from its start, as [`Input::open`] gives it.

@@ -4,15 +4,18 @@
 //! something, and written as Parquet on other threads. Nothing becomes visible before [`Writer::stage`]'s transaction commits.
 
 mod known;
+mod moved;
 
 pub(super) use known::Match;
 
-use super::call_file::{CallFile, Id, Ids, id_column, ids_of, parse_id, rewrite_without};
+use super::call_file::{CallFile, Id, id_column, ids_of, parse_id, rewrite_without};
 use super::rows::{ObservableRows, Rows, Value};
-use crate::call::{Call, CallBatchBuilder, Nanos, Observable, Text, merge, partition_day, payload_seen};
+use crate::call::{Call, CallBatchBuilder, Nanos, Observable, merge, partition_day, payload_seen};
 use crate::lake::{DataFile, Lake, LakeError, TablePath, Transaction, data_file};
+use crate::source::pairing::{RowRef, amend, amend_row};
 use arrow::array::RecordBatch;
 use deltalake::kernel::Add;
+use moved::AllMoved;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -43,6 +46,23 @@ struct Pending {
     call: Box<Call>,
     observables: Vec<Observable>,
     source: usize,
+    /// It was retracted before it was written.
+    is_void: bool,
+}
+
+/// What a record says of a row that it does not know.
+struct Amendment {
+    /// Of the row, in microseconds.
+    time: Option<i64>,
+    said: Call,
+}
+
+/// A file that is written and not in a transaction yet.
+struct Staged {
+    table: &'static str,
+    add: Add,
+    /// Files are numbered in the order in which their rows were complete.
+    number: u64,
 }
 
 /// Where a waiting call stands.
@@ -57,10 +77,13 @@ pub(super) struct Writer<'a> {
     by_id: ById,
     pending_bytes: usize,
     files: Vec<CallFile>,
-    retracted: Ids,
+    /// Rows to remove, and their times in microseconds.
+    retracted: HashMap<Id, Option<i64>, ahash::RandomState>,
+    amended: HashMap<Id, Amendment, ahash::RandomState>,
+    moved: AllMoved,
     observables: BTreeMap<Option<i32>, ObservableRows>,
     small: BTreeMap<&'static str, Rows>,
-    staged: Vec<(&'static str, Add)>,
+    staged: Vec<Staged>,
     encoding: Vec<Encoding>,
     sequence: u64,
     /// New rows and duplicates per source since the last [`Writer::take_counts`].
@@ -74,6 +97,7 @@ pub(super) struct Writer<'a> {
 /// A file that another thread is writing.
 struct Encoding {
     table: &'static str,
+    number: u64,
     /// Ids of its rows, for a file of `calls`.
     ids: Vec<Id>,
     written: mpsc::Receiver<Result<DataFile, LakeError>>,
@@ -89,7 +113,9 @@ impl<'a> Writer<'a> {
             by_id: ById::default(),
             pending_bytes: 0,
             files: Vec::new(),
-            retracted: Ids::default(),
+            retracted: HashMap::default(),
+            amended: HashMap::default(),
+            moved: AllMoved::default(),
             observables: BTreeMap::new(),
             small: BTreeMap::new(),
             staged: Vec::new(),
@@ -132,6 +158,8 @@ impl<'a> Writer<'a> {
         self.by_id.clear();
         self.pending_bytes = 0;
         self.retracted.clear();
+        self.amended.clear();
+        self.moved.clear();
         self.observables.clear();
         self.small.clear();
         self.staged.clear();
@@ -157,14 +185,32 @@ impl<'a> Writer<'a> {
             }
         } else {
             self.by_id.insert(id, self.pending.len());
-            self.pending.push(Pending { id, call, observables, source });
+            self.pending.push(Pending { id, call, observables, source, is_void: false });
         }
         self.pending_bytes >= FLUSH_BYTES || self.pending.len() >= FLUSH_ROWS
     }
 
-    /// Removes the row with this id, wherever it is.
-    pub(super) fn retract(&mut self, call_id: &Text) {
-        self.retracted.insert(parse_id(call_id));
+    /// Removes a row, wherever it is. One with the same id that comes later is another.
+    pub(super) fn retract(&mut self, row: &RowRef) {
+        let id = parse_id(&row.call_id);
+        if let Some(at) = self.by_id.remove(&id) {
+            self.pending[at].is_void = true;
+        }
+        self.amended.remove(&id);
+        let time = micros(row.time);
+        self.retracted.entry(id).and_modify(|known| *known = known.filter(|_| *known == time)).or_insert(time);
+    }
+
+    /// Changes a row, wherever it is.
+    pub(super) fn amend(&mut self, row: &RowRef, said: Call) {
+        let id = parse_id(&row.call_id);
+        if let Some(&at) = self.by_id.get(&id) {
+            return amend_row(&mut self.pending[at].call, said);
+        }
+        match self.amended.get_mut(&id) {
+            Some(known) => amend(&mut known.said, said),
+            None => drop(self.amended.insert(id, Amendment { time: micros(row.time), said })),
+        }
     }
 
     /// Adds a row to a small table unless a row with its id (the first column) exists.
@@ -204,9 +250,9 @@ impl<'a> Writer<'a> {
         std::mem::take(&mut self.counts)
     }
 
-    /// Writes what is pending.
-    pub(super) fn flush(&mut self, resolve: &dyn Fn(&mut Call)) -> Result<(), LakeError> {
-        if self.pending.is_empty() && self.retracted.is_empty() {
+    /// Writes what is pending. `resolve` is asked last about each call, `complete` about rows that were amended.
+    pub(super) fn flush(&mut self, resolve: &dyn Fn(&mut Call), complete: &dyn Fn(&mut Call)) -> Result<(), LakeError> {
+        if self.pending.is_empty() && self.retracted.is_empty() && self.amended.is_empty() {
             return Ok(());
         }
         let mut pending = std::mem::take(&mut self.pending);
@@ -215,7 +261,7 @@ impl<'a> Writer<'a> {
         for waiting in &mut pending {
             resolve(&mut waiting.call);
         }
-        let skip = self.match_known(&mut pending, &by_id)?;
+        let skip = self.match_known(&mut pending, &by_id, complete)?;
         let mut days: BTreeMap<Option<i32>, Vec<Pending>> = BTreeMap::new();
         for (at, waiting) in pending.into_iter().enumerate() {
             let count = self.counts.entry(waiting.source).or_default();
@@ -288,6 +334,7 @@ impl<'a> Writer<'a> {
         }
         let (send, written) = mpsc::sync_channel(1);
         let (path, name) = (self.lake.table_path(table), self.next_name());
+        let number = self.sequence;
         let partition = crate::lake::tables::table(table).filter(|t| t.by_day).map(|_| day);
         let now_ms = self.now / 1_000_000;
         rayon::spawn(move || {
@@ -295,7 +342,7 @@ impl<'a> Writer<'a> {
             // The receiver is gone only if the ingest has failed already.
             let _ = send.send(file);
         });
-        self.encoding.push(Encoding { table, ids, written });
+        self.encoding.push(Encoding { table, number, ids, written });
         Ok(())
     }
 
@@ -305,7 +352,7 @@ impl<'a> Writer<'a> {
     }
 
     fn collect_one(&mut self) -> Result<(), LakeError> {
-        let Encoding { table, ids, written } = self.encoding.remove(0);
+        let Encoding { table, number, ids, written } = self.encoding.remove(0);
         let file = written.recv().map_err(|_| LakeError::Damaged {
             path: PathBuf::from("(encoder)"),
             cause: "an encoder thread stopped without a result".to_owned(),
@@ -314,7 +361,7 @@ impl<'a> Writer<'a> {
             let (add, times) = (file.add, file.times);
             self.files.push(CallFile { add, times, committed: false, ids: Some(ids), dropped: HashSet::new() });
         } else {
-            self.staged.push((table, file.add));
+            self.staged.push(Staged { table, add: file.add, number });
         }
         Ok(())
     }
@@ -327,12 +374,21 @@ impl<'a> Writer<'a> {
     }
 
     /// Finishes all files and puts them into a transaction.
-    pub(super) async fn stage(&mut self, resolve: &dyn Fn(&mut Call)) -> Result<Transaction, LakeError> {
-        self.flush(resolve)?;
+    pub(super) async fn stage(
+        &mut self,
+        resolve: &dyn Fn(&mut Call),
+        complete: &dyn Fn(&mut Call),
+    ) -> Result<Transaction, LakeError> {
+        self.flush(resolve, complete)?;
         self.flush_observables()?;
         self.flush_small(|_, _| true)?;
         self.collect_all()?;
         let mut transaction = Transaction::default();
+        if !self.moved.is_empty() {
+            self.move_observables(&mut transaction).await?;
+            self.flush_observables()?;
+            self.collect_all()?;
+        }
         let now_ms = self.now / 1_000_000;
         let path = self.lake.table_path("calls");
         for at in 0..self.files.len() {
@@ -351,7 +407,7 @@ impl<'a> Writer<'a> {
         // A record is refused once in a turn; what was refused before is not read again.
         self.known.remove("rejects");
         self.files.retain(|file| !file.add.path.is_empty());
-        for (table, add) in std::mem::take(&mut self.staged) {
+        for Staged { table, add, .. } in std::mem::take(&mut self.staged) {
             transaction.add(table, add);
         }
         for (table, gone) in std::mem::take(&mut self.void) {
@@ -433,6 +489,10 @@ fn batch_of(calls: &[Pending], ingest_id: &str, now: Nanos) -> Result<RecordBatc
     let mut builder = CallBatchBuilder::with_capacity(ingest_id, now, calls.len(), payloads);
     calls.iter().for_each(|waiting| builder.append(&waiting.call));
     Ok(builder.finish()?)
+}
+
+fn micros(time: Option<Nanos>) -> Option<i64> {
+    time.map(|time| time.div_euclid(1000))
 }
 
 /// Adds the observables of a second view where the first had no payload.

@@ -138,6 +138,9 @@ pub(super) fn append(lake: &Lake, number: i64, done: Done) -> Result<(), LakeErr
             }
         }
     }
+    // Delta's own log does not wait for the disk, and the link that names a commit does.
+    let delta: Vec<String> = link.files.keys().filter(|path| !path.starts_with(OWN)).cloned().collect();
+    store.sync_files(&delta)?;
     link.erased = done.erased;
     link.changed = done.changed;
     link.sources = done.sources;
@@ -148,6 +151,7 @@ fn write(lake: &Lake, link: Link) -> Result<(), LakeError> {
     let (number, path) = (link.number, link_path(link.number));
     lake.store.make(&own(FOLDER))?;
     lake.store.create(&path, link.seal(lake.signer.as_ref()).as_bytes())?;
+    lake.store.sync_folders(&BTreeSet::from([own(FOLDER)]))?;
     // In an object store whoever took over may have been first.
     read(&lake.store, number).map(drop)
 }

@@ -55,7 +55,7 @@ pub(super) struct Link {
     /// the change would take the only trace of it away.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) changed: BTreeMap<String, Option<FileDigest>>,
-    /// `chain` of the last row of `sources`, if the change wrote that table.
+    /// One digest for the rows of `sources`, if the change may have written that table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sources: Option<String>,
     /// Public key of the signature, where there is one.

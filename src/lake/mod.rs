@@ -216,6 +216,7 @@ impl Lake {
             kept_from: None,
         };
         identity.write(&store)?;
+        store.sync_folders(&[String::new(), OWN.to_owned()].into())?;
         Self::open_store(store)
     }
 

@@ -11,7 +11,7 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, MetadataExt as _, Remove, StructField, StructType, Transaction as Txn};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, BufWriter};
 
 /// `appId` of our Delta `txn` actions.
@@ -75,7 +75,7 @@ pub struct Transaction {
     /// Files that it replaces, removes or erases although they are not as the chain has them, as they were found.
     #[serde(default)]
     changed: BTreeMap<String, Option<FileDigest>>,
-    /// `chain` of the last row of `sources`, if that table changes.
+    /// One digest for the rows of `sources`, if that table may have changed.
     #[serde(default)]
     sources: Option<String>,
     /// Data files that it removes, as their `add` actions have them.
@@ -158,7 +158,7 @@ impl Transaction {
         self.state = Some(state);
     }
 
-    /// Ties what was read of the sources into the chain: `chain` of their last row.
+    /// Ties what was read of the sources into the chain.
     pub fn set_sources(&mut self, chain: String) {
         self.sources = Some(chain);
     }
@@ -224,7 +224,20 @@ impl Transaction {
             tracing::error!(change = self.number, file = %lake.store.name(path).display(), "the file is not as the chain of changes has it, and this change replaces or removes it: `lake verify` names it from now on");
         }
         let change = serde_json::to_vec(self).expect("actions are JSON");
+        // What is written down names them.
+        lake.store.sync_folders(&self.folders_of_adds())?;
         lake.store.begin(change, state)
+    }
+
+    /// Folders in which the files stand that it adds, and those in which such folders may be new.
+    fn folders_of_adds(&self) -> BTreeSet<String> {
+        let mut folders = BTreeSet::new();
+        for (table, change) in self.tables.iter().filter(|(_, change)| !change.adds.is_empty()) {
+            let partitions = change.adds.iter().filter_map(|add| add.path.rsplit_once('/'));
+            folders.extend(partitions.map(|(folder, _)| format!("{table}/{folder}")));
+            folders.insert(table.clone());
+        }
+        folders
     }
 
     /// The files that it replaces, removes or erases and that are not as the chain has them.
@@ -439,6 +452,32 @@ mod tests {
     use super::*;
     use crate::lake::{Location, Patience};
     use std::time::Duration;
+
+    /// After a loss of power, what a change stands on must be there before the change is, and before what it is told by is removed.
+    #[tokio::test]
+    async fn names_are_synced_before_they_are_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("lake");
+        let patience = Patience::silent("test", Duration::from_secs(60));
+        let lake = Lake::open_or_create(&Location::from(&*root.to_string_lossy()), &patience).await.unwrap();
+        let _lock = lake.lock(&patience).await.unwrap();
+        let schema = tables::table("rejects").unwrap().schema();
+        let batch = arrow::array::RecordBatch::new_empty(schema);
+        let mut change = Transaction::default();
+        for name in ["a", "b"] {
+            let file = crate::lake::data_file::write(&lake.table_path("rejects"), name, None, &[batch.clone()], 0);
+            change.add("rejects", file.unwrap().add);
+        }
+        change.set_state(State::of(&"kept").unwrap());
+        let synced = &crate::lake::store::folder::SYNCED;
+        synced.take();
+        change.commit(&lake).await.unwrap();
+        let paths = synced.take().into_iter().map(|path| path.strip_prefix(&root).unwrap().display().to_string());
+        let folders: Vec<String> = paths.filter(|path| !path.ends_with(".json")).collect();
+        let expected =
+            ["rejects", "_calltrail", "rejects/_delta_log", "sources/_delta_log", "_calltrail/chain", "_calltrail"];
+        assert_eq!(folders, expected);
+    }
 
     #[tokio::test]
     async fn a_change_that_was_begun_and_is_written_down_no_more_is_not_taken_for_the_next() {

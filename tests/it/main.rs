@@ -22,6 +22,7 @@ mod formats; // every format on its sample logs
 mod growth; // grown, rotated, copied, piped, sliced logs
 mod hostile; // input that nobody should write, lakes that cannot be used, a full disk
 mod keep; // compaction and retention change nothing that remains
+mod late; // what changes rows that stand
 mod mapping;
 mod model; // formats that a user describes, and what is said of unknown files
 mod object_store; // logs and lakes in an object store

@@ -131,6 +131,9 @@ const PLACES: &[&str] = &[
     "prompt",
     "reject",
     "open_tail",
+    "tool",
+    "client",
+    "server_info",
 ];
 
 /// One secret as a log holds it, and the pieces of it that must not be found.
@@ -167,10 +170,10 @@ fn capture(shape: &Shape) -> String {
     let request = |id: u32, arguments: serde_json::Value| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "post", "arguments": arguments}});
     let result = |id: u32, text: String| json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}]}});
     line(
-        json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}}),
+        json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": s("client"), "version": "1"}}}),
     );
     line(
-        json!({"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}, "instructions": format!("sign in with {} first", s("instructions"))}}),
+        json!({"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": s("server_info"), "version": "1"}, "instructions": format!("sign in with {} first", s("instructions"))}}),
     );
     line(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
     line(
@@ -187,6 +190,7 @@ fn capture(shape: &Shape) -> String {
         json!({"jsonrpc": "2.0", "id": 4, "error": {"code": -32000, "message": format!("refused: {} is not valid", s("error")), "data": {"seen": s("stderr")}}}),
     );
     line(request(5, json!({s("key"): "value"})));
+    line(json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call", "params": {"name": s("tool"), "arguments": {}}}));
     writeln!(
         log,
         "{{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"tools/call\",\"params\":{{\"name\": {}",

@@ -16,7 +16,7 @@ use crate::source::frame::csv::Head;
 use crate::source::frame::{self, Chunk, Framing};
 use crate::source::pairing::Item;
 use crate::source::registry::Formats;
-use crate::source::{Decoded, Event, Hints};
+use crate::source::{Decoded, Event, Hints, PairKey};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -39,6 +39,8 @@ pub(super) struct DecodedChunk {
     pub(super) counts: Counts,
     /// The last record of the stream has no end and said nothing so far.
     pub(super) open_tail: Option<Unfinished>,
+    /// The last record of the stream was read as it stands, and may go on.
+    pub(super) cut: Option<CutRecord>,
     /// Bytes of the line end that it begins with.
     pub(super) line_end: u64,
     /// Verdicts on signed records.
@@ -58,6 +60,17 @@ pub(super) struct Unfinished {
     pub(super) lines: u64,
     /// Else: noise.
     pub(super) is_rejected: bool,
+}
+
+/// A last record without a line end that was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CutRecord {
+    /// In the stream.
+    pub(super) offset: i64,
+    pub(super) bytes: u64,
+    pub(super) lines: u64,
+    /// Its first item among those of the chunk.
+    pub(super) first_item: usize,
 }
 
 /// Where the bytes of a source went.
@@ -202,8 +215,21 @@ impl Work<'_> {
                 known = Known::Rejected("a line in parts, of which the last is missing".to_owned());
             }
         }
+        let before = (self.out.items.len(), self.out.rejects.len(), self.out.counts.bytes_calls);
         self.take(piece, position, known, text.is_empty(), flags);
         self.decoded.clear();
+        let (first_item, rejects, bytes_calls) = before;
+        let has_calls = self.out.counts.bytes_calls > bytes_calls && self.out.rejects.len() == rejects;
+        let is_last = self.chunk.ends_open && piece.end == self.chunk.bytes.len() && piece.parts.is_none();
+        if is_last && has_calls && !is_whole(&text) {
+            let Unfinished { bytes, lines, .. } = self.unfinished(piece, false);
+            self.out.cut = Some(CutRecord { offset: position.offset, bytes, lines, first_item });
+        }
+    }
+
+    fn unfinished(&self, piece: &Piece, is_rejected: bool) -> Unfinished {
+        let lines = self.chunk.bytes[piece.start..].split_inclusive(|byte| *byte == b'\n').count();
+        Unfinished { bytes: piece.bytes(), lines: lines as u64, is_rejected }
     }
 
     fn one(&mut self, text: &str, lossy: bool, position: Position, flags: &mut Bits) -> Known {
@@ -221,12 +247,9 @@ impl Work<'_> {
     }
 
     fn take(&mut self, piece: &Piece, position: Position, known: Known, is_blank: bool, flags: Bits) {
-        let (out, decoded) = (&mut self.out, &mut self.decoded);
-        let (bytes, is_last) = (piece.bytes(), self.chunk.ends_open && piece.end == self.chunk.bytes.len());
-        let unfinished = |is_rejected| {
-            let lines = self.chunk.bytes[piece.start..].split_inclusive(|byte| *byte == b'\n').count();
-            Unfinished { bytes, lines: lines as u64, is_rejected }
-        };
+        let is_last = self.chunk.ends_open && piece.end == self.chunk.bytes.len();
+        let tail = is_last.then(|| self.unfinished(piece, matches!(known, Known::Rejected(_))));
+        let (out, decoded, bytes) = (&mut self.out, &mut self.decoded, piece.bytes());
         if is_last && (piece.parts.is_none() || !self.chunk.bytes.ends_with(b"\n")) {
             out.unterminated = Some(matches!(known, Known::Events));
         }
@@ -254,17 +277,23 @@ impl Work<'_> {
                 out.counts.ignored += u64::from(!is_blank);
                 if is_last && !is_blank {
                     out.unterminated = None;
-                    out.open_tail = Some(unfinished(false));
+                    out.open_tail = tail;
                 }
             }
             Known::Rejected(reason) => {
-                out.open_tail = is_last.then(|| unfinished(true));
+                out.open_tail = tail;
                 let reason = if is_last { format!("unfinished last record: {reason}") } else { reason };
                 out.unterminated = None;
                 out.reject(position, reason, &self.chunk.bytes[piece.start..piece.end], bytes);
             }
         }
     }
+}
+
+/// Whether nothing can be missing at the end of a record: it ends as its JSON does. Other text may stop anywhere.
+fn is_whole(text: &str) -> bool {
+    let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    text.find('{').is_some_and(|start| is_json(&text[start..])) || text.starts_with('[') && is_json(text)
 }
 
 /// Records per format among the first records of a stream, so many of them at most.
@@ -303,6 +332,7 @@ impl DecodedChunk {
 /// Adds position, source and everything that can be told of the payload by itself.
 pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &SourceView, enricher: &Enricher) -> Item {
     let mut item = Item { event, observables: Vec::new(), identity: None, origin: 0 };
+    redact_keys(&mut item.event, enricher);
     let place = |call: &mut Call| {
         call.source = position;
         call.source_file = Some(source.file.clone());
@@ -331,17 +361,26 @@ pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &Sou
         Event::Context { call, .. } | Event::Amend { call, .. } => enricher.context(call),
         Event::Prompt(prompt) => {
             prompt.source = position;
+            [&mut prompt.session_id, &mut prompt.agent, &mut prompt.client_name]
+                .into_iter()
+                .flatten()
+                .for_each(|name| enricher.name(name));
             let enriched = enricher.text(&prompt.text, "prompt");
             prompt.text = enriched.text;
             item.observables = enriched.observables;
         }
-        Event::Tools { tools, .. } => {
+        Event::Trace { session_id, agent, .. } => {
+            enricher.name(session_id);
+            agent.iter_mut().for_each(|name| enricher.name(name));
+        }
+        Event::Tools { tools, session, .. } => {
+            session.iter_mut().for_each(|name| enricher.name(name));
             for tool in tools {
                 enrich_tool(tool, enricher);
             }
         }
-        Event::Instructions { text, server, .. } => {
-            enricher.server(server);
+        Event::Instructions { text, server, session, .. } => {
+            [server, session].into_iter().flatten().for_each(|name| enricher.name(name));
             *text = enricher.text(text, "instructions").text;
         }
         _ => {}
@@ -349,9 +388,30 @@ pub(super) fn enrich(event: Event, position: Position, flags: Bits, source: &Sou
     item
 }
 
+/// Redacts what halves find each other by, which is kept with them while they wait: names of sessions mostly.
+fn redact_keys(event: &mut Event, enricher: &Enricher) {
+    let (key, lane) = match event {
+        Event::Request { key, lane, .. } => (key.as_mut(), Some(lane)),
+        Event::Response { key, lane, .. } => (Some(key), Some(lane)),
+        Event::Begins { key, .. }
+        | Event::Ends { key, .. }
+        | Event::Amend { key, .. }
+        | Event::Foreign { key }
+        | Event::Cancel { key, .. } => (Some(key), None),
+        Event::Call { lane, .. }
+        | Event::Context { lane, .. }
+        | Event::Connection { lane, .. }
+        | Event::Tools { lane, .. }
+        | Event::Instructions { lane, .. } => (None, Some(lane)),
+        Event::Trace { .. } | Event::Turns { .. } | Event::Turn { .. } | Event::Prompt(_) => (None, None),
+    };
+    let of_key = key.map(|(PairKey::JsonRpc { lane, .. } | PairKey::Global { session: lane, .. })| lane);
+    lane.into_iter().chain(of_key).for_each(|name| enricher.name(name));
+}
+
 /// Redacts, hashes and reads a tool definition.
 fn enrich_tool(tool: &mut ToolDefinition, enricher: &Enricher) {
-    enricher.server(&mut tool.server);
+    tool.server.iter_mut().chain([&mut tool.tool]).for_each(|name| enricher.name(name));
     let mut call = Call {
         arguments: Some(std::mem::take(&mut tool.definition)),
         arguments_state: crate::call::PayloadState::Present,

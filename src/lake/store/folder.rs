@@ -1,6 +1,7 @@
 //! A lake's bytes in a folder.
 
 use crate::lake::LakeError;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -25,6 +26,48 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LakeError> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(failed("read", path)(cause)),
     }
+}
+
+/// Makes a file's bytes, or the names in a folder, outlast a loss of power.
+fn sync(path: &Path) -> Result<(), LakeError> {
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_path_buf()));
+    File::open(path).and_then(|file| file.sync_all()).map_err(failed("sync", path))
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What this thread has asked the system to keep.
+    pub(in crate::lake) static SYNCED: std::cell::RefCell<Vec<std::path::PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Makes new and renamed files of a folder outlast a loss of power: where only the file itself is synced, its name may be lost.
+pub(super) fn sync_folder(path: &Path) -> Result<(), LakeError> {
+    match sync(path) {
+        // Some file systems know no such thing for folders, and keep names in their own way.
+        Err(LakeError::Io { cause, .. })
+            if matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+        {
+            Ok(())
+        }
+        // Elsewhere folders cannot be opened.
+        Err(_) if cfg!(not(unix)) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Makes files that somebody else has written outlast a loss of power, with their names.
+pub(super) fn sync_files(root: &Path, paths: &[String]) -> Result<(), LakeError> {
+    let mut folders = BTreeSet::new();
+    for path in paths.iter().map(|path| root.join(path)) {
+        match sync(&path) {
+            // Elsewhere a file must be open for writing.
+            Err(_) if cfg!(not(unix)) => {}
+            synced => synced?,
+        }
+        folders.extend(path.parent().map(Path::to_path_buf));
+    }
+    folders.iter().try_for_each(|folder| sync_folder(folder))
 }
 
 /// Replaces a file as a whole: readers see the old or the new text, never a part.
@@ -139,7 +182,8 @@ pub(super) fn begin(own: &Path, change: &[u8], state: Option<&[u8]>) -> Result<(
     if let Some(state) = state {
         replace(&own.join(NEXT_STATE), state)?;
     }
-    replace(&own.join(INTENT), change)
+    replace(&own.join(INTENT), change)?;
+    sync_folder(own)
 }
 
 /// The change is in every table: its state becomes the state.
@@ -151,6 +195,8 @@ pub(super) fn done(own: &Path, has_state: bool) -> Result<(), LakeError> {
             _ => {}
         }
     }
+    // Whoever finds no intent takes what is there for what it brought.
+    sync_folder(own)?;
     let path = own.join(INTENT);
     std::fs::remove_file(&path).map_err(failed("remove", &path))
 }

@@ -104,6 +104,7 @@ impl Location {
     pub(super) fn place(&self) -> Result<Place, LakeError> {
         let scheme = || LakeError::Scheme(shown_text(&self.text));
         match self.text.split_once("://") {
+            None if self.text.trim().is_empty() => Err(scheme()),
             None => Ok(Place::Folder(PathBuf::from(&self.text))),
             Some(("file", _)) => {
                 let path = Url::parse(&self.text).ok().and_then(|url| url.to_file_path().ok());
@@ -225,7 +226,7 @@ mod tests {
         }
         assert!(matches!(place("file:///var/lake"), Ok(Place::Folder(path)) if path.as_os_str() == "/var/lake"));
         assert!(matches!(place("./lake"), Ok(Place::Folder(_))));
-        for text in ["ftp://host/lake", "https://host/lake", "s3://", "s3:///lake", "s3://bucket/lake?a=b"] {
+        for text in ["", " ", "ftp://host/lake", "https://host/lake", "s3://", "s3:///lake", "s3://bucket/lake?a=b"] {
             assert!(matches!(place(text), Err(LakeError::Scheme(_))), "{text}");
         }
         let hidden = shown(&Url::parse("https://user:word@host/a/b.jsonl?sig=secret#x").unwrap());

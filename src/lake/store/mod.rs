@@ -6,7 +6,7 @@
 mod bucket;
 mod claim;
 mod fault;
-mod folder;
+pub(super) mod folder;
 mod lease;
 mod location;
 mod reader;
@@ -268,6 +268,22 @@ impl Store {
             Self::Bucket(bucket) => {
                 Lease::take(bucket, patience).await.map(|(lease, clean)| (Lock::Bucket(lease), clean))
             }
+        }
+    }
+
+    /// Makes the names in some folders outlast a loss of power. What an object store has acknowledged does.
+    pub(super) fn sync_folders(&self, folders: &BTreeSet<String>) -> Result<(), LakeError> {
+        match self {
+            Self::Folder(root) => folders.iter().try_for_each(|path| folder::sync_folder(&root.join(path))),
+            Self::Bucket(_) => Ok(()),
+        }
+    }
+
+    /// Makes files that were not written by us outlast a loss of power, with their names.
+    pub(super) fn sync_files(&self, paths: &[String]) -> Result<(), LakeError> {
+        match self {
+            Self::Folder(root) => folder::sync_files(root, paths),
+            Self::Bucket(_) => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Calls that one record holds whole, perhaps after another one told of their beginning. What was begun when the program was ended
 //! is a call without an answer.
 
+use super::connection::Living;
 use super::context::fill_from_half;
 use super::half::OpenKey;
 use super::{Pairing, Row, Scope, finish};
@@ -45,12 +46,13 @@ impl Pairing {
         mut call: Box<Call>,
         observables: Vec<Observable>,
         identity: Option<[u8; 32]>,
+        out: &mut Vec<Row>,
     ) {
         let chain = finish::advance(scope, &call);
         // Now: when it is given up, another source may be the one that is read.
         scope.source.context(&call.source_format).fill(&mut call);
         let half = self.half(scope, call, observables, identity, chain);
-        self.open.put_request(OpenKey::new(scope.stream, key), half);
+        self.put_request(OpenKey::new(scope.stream, key), half, out);
     }
 
     /// A call that one record holds, of which another one may have told the beginning.
@@ -64,9 +66,11 @@ impl Pairing {
         out: &mut Vec<Row>,
     ) {
         let mut ended = self.half(scope, call, observables, identity, None);
-        let Some(begun) = self.open.take_request(&OpenKey::new(scope.stream, key), &ended, Vec::new) else {
+        let key = OpenKey::new(scope.stream, key);
+        let Some(begun) = self.open.take_request(&key, &ended, Living::default) else {
             return self.whole(scope, ended.lane, ended.call, ended.observables, identity, out);
         };
+        self.note_found(&key, &begun);
         finish::advance(scope, &ended.call);
         let call = &mut ended.call;
         call.response = Some(std::mem::replace(&mut call.source, begun.call.source));
@@ -78,7 +82,7 @@ impl Pairing {
         call.flags = call.flags.union(begun.call.flags);
         fill_from_half(call, &begun.call);
         self.finish(scope, &ended.lane, 0, call, begun.identity, begun.chain);
-        out.extend(begun.published.filter(|id| *id != call.call_id).map(Row::Retract));
+        out.extend(begun.row().filter(|row| row.call_id != call.call_id).map(Row::Retract));
         out.push(Row::Call { call: ended.call, observables: ended.observables });
     }
 }

@@ -26,6 +26,13 @@ impl Answered {
         request.is_some_and(|digest| self.answers.contains_key(&digest))
     }
 
+    /// The answer is taken back.
+    pub(super) fn forget(&mut self, request: u64) {
+        if self.answers.remove(&request).is_some() {
+            self.order.retain(|known| *known != request);
+        }
+    }
+
     /// Notes an answered request; gives whether the same one had another answer before.
     pub(super) fn note(&mut self, request: u64, answer: &Call) -> bool {
         let digest = digest_of_answer(answer);

@@ -50,6 +50,18 @@ pub(super) struct Lane {
     clock: u64,
     opened_at: u64,
     touched: u64,
+    /// The record with which a connection ended last: requests of before it are answered only if nothing else could be meant.
+    #[serde(default)]
+    ended_at: u64,
+}
+
+/// Which requests of a lane may still be answered.
+#[derive(Debug, Default)]
+pub(super) struct Living {
+    /// Connections in use; without any all are.
+    pub(super) connections: Vec<u32>,
+    /// Requests of before this record are of connections that have ended.
+    pub(super) since: u64,
 }
 
 /// All lanes of all streams.
@@ -174,15 +186,12 @@ impl Lanes {
         connection.number
     }
 
-    /// Connections of the lane that are in use: those with a record since the newest one opened, and the newest.
-    pub(super) fn alive(&self, stream: u64, lane: &Text) -> Vec<u32> {
-        let Some(lane) = self.known(stream, lane) else { return Vec::new() };
+    /// What is in use of the lane: connections with a record since the newest one opened, and the newest.
+    pub(super) fn alive(&self, stream: u64, lane: &Text) -> Living {
+        let Some(lane) = self.known(stream, lane) else { return Living::default() };
         let newest = lane.connections.back().map(|c| c.number);
-        lane.connections
-            .iter()
-            .filter(|c| Some(c.number) == newest || (!c.closed && c.last_used >= lane.opened_at))
-            .map(|c| c.number)
-            .collect()
+        let in_use = |c: &&Connection| Some(c.number) == newest || (!c.closed && c.last_used >= lane.opened_at);
+        Living { connections: lane.connections.iter().filter(in_use).map(|c| c.number).collect(), since: lane.ended_at }
     }
 
     /// The lane's newest connection; 0 if it has none.
@@ -190,14 +199,17 @@ impl Lanes {
         self.known(stream, lane).and_then(|lane| lane.connections.back()).map_or(0, |c| c.number)
     }
 
-    /// A line of the log says that a connection starts or ends.
-    pub(super) fn life_cycle(&mut self, stream: u64, lane: &Text, opens: bool) {
+    /// The record with this number says that a connection starts or ends.
+    pub(super) fn life_cycle(&mut self, stream: u64, lane: &Text, opens: bool, sequence: u64) {
         let lane = self.lane(stream, lane);
         if opens {
             if lane.connections.back().is_none_or(|c| !c.id.is_empty() || c.closed) {
                 lane.open();
             }
-        } else if let Some(connection) = lane.connections.iter_mut().find(|c| !c.closed && !c.id.is_empty()) {
+            return;
+        }
+        lane.ended_at = sequence;
+        if let Some(connection) = lane.connections.iter_mut().find(|c| !c.closed && !c.id.is_empty()) {
             // Two connections in one lane: the log does not say whose transport closed; the older one goes first.
             connection.closed = true;
         }

@@ -59,7 +59,7 @@ pub(super) fn complete(request: &mut Call, mut response: Call) {
 }
 
 /// Applies what a third record measured: it wins over what the halves derive.
-pub(super) fn amend(call: &mut Call, amend: Call) {
+pub fn amend(call: &mut Call, amend: Call) {
     macro_rules! win {
         ($($field:ident),*) => { $( if amend.$field.is_some() { call.$field = amend.$field; } )* };
     }
@@ -94,6 +94,15 @@ pub(super) fn amend(call: &mut Call, amend: Call) {
         more.approval_source = theirs.approval_source.or_else(|| more.approval_source.take());
         more.approval_wait_ns = theirs.approval_wait_ns.or(more.approval_wait_ns);
     }
+}
+
+/// The same for a call that is a row already: what was derived from its halves is derived anew.
+pub fn amend_row(call: &mut Call, said: Call) {
+    if call.duration_source == Some(DurationSource::Derived) {
+        (call.duration_ns, call.duration_source) = (None, None);
+    }
+    amend(call, said);
+    defaults(call);
 }
 
 /// What can be said once everything is known.

@@ -1,6 +1,6 @@
 //! One half of a call, the key under which it waits, and what waits under one key.
 
-use crate::call::{Call, EventKind, Flag, Nanos, Observable, Text};
+use crate::call::{Call, EventKind, Flag, Nanos, Observable, Text, TimeSource};
 use crate::source::PairKey;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -34,8 +34,24 @@ impl OpenKey {
     }
 }
 
+/// A row of the lake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowRef {
+    pub call_id: Text,
+    /// Its `time`; `None`: not known, or that of its file, which another view of the call corrects.
+    pub time: Option<Nanos>,
+}
+
+impl RowRef {
+    /// The row that a finished call becomes.
+    pub(super) fn of(call: &Call) -> Self {
+        let time = call.time.filter(|_| call.time_source != TimeSource::FileMtime);
+        Self { call_id: call.call_id.clone(), time }
+    }
+}
+
 /// One half of a call, enriched.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Half {
     pub(super) call: Box<Call>,
     pub(super) observables: Vec<Observable>,
@@ -48,6 +64,9 @@ pub(super) struct Half {
     pub(super) source: u64,
     /// The id of the row under which the half stands in the lake.
     pub(super) published: Option<Text>,
+    /// The row's time.
+    #[serde(default)]
+    pub(super) published_time: Option<Nanos>,
     pub(super) maybe_foreign: bool,
     /// Of a request: what tells it from others ([`super::answered`]).
     #[serde(default)]
@@ -65,6 +84,11 @@ impl Half {
         payload(&self.call.arguments) + payload(&self.call.result) + observables
     }
 
+    /// The row under which it stands in the lake.
+    pub(super) fn row(&self) -> Option<RowRef> {
+        Some(RowRef { call_id: self.published.clone()?, time: self.published_time })
+    }
+
     /// By how much a response is stamped before this request.
     pub(super) fn nanos_after(&self, response: &Self) -> Nanos {
         let times = self.call.time.zip(response.call.time_end);
@@ -78,8 +102,6 @@ pub(super) struct Entry {
     pub(super) requests: VecDeque<Half>,
     pub(super) responses: VecDeque<Half>,
     pub(super) amend: Option<Box<Call>>,
-    /// Connections that ended: their requests are answered only if nothing else could be meant.
-    pub(super) stale_below: u64,
     pub(super) foreign: bool,
 }
 
@@ -87,10 +109,6 @@ impl Entry {
     /// Nothing waits: at most something is said about halves to come.
     pub(super) fn is_note(&self) -> bool {
         self.requests.is_empty() && self.responses.is_empty()
-    }
-
-    pub(super) fn weight(&self) -> usize {
-        self.requests.iter().chain(&self.responses).map(Half::weight).sum()
     }
 
     /// Both halves of a call with an id of its own are there.

@@ -10,24 +10,31 @@ mod answered;
 mod connection;
 mod context;
 mod finish;
+mod finished;
 mod half;
 mod memory;
 mod open;
 mod options;
+mod room;
 mod saved;
+mod tally;
+mod undo;
 
-pub use finish::{connection_key, prompt_id};
+pub use finish::{amend, amend_row, connection_key, prompt_id};
+pub use half::RowRef;
 pub use options::PairingOptions;
 pub use saved::Saved;
+pub use undo::Undo;
 
 use super::{Event, Id, PairKey, Turn};
 use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
 use answered::{Answered, digest_of_request};
-use connection::Lanes;
+use connection::{Lanes, Living};
 use context::Context;
+use finished::Finished;
 use half::{Half, OpenKey};
 use memory::Memory;
-use open::Open;
+use open::{Complete, Open};
 use serde::{Deserialize, Serialize};
 
 /// One event with what enrichment found in its payload.
@@ -72,8 +79,10 @@ pub struct Scope<'a> {
 pub enum Row {
     /// A call, whole or (at the end of a run) still open.
     Call { call: Box<Call>, observables: Vec<Observable> },
-    /// The row with this id is no longer true: the orphan found its request.
-    Retract(Text),
+    /// The row is no longer true: the orphan found its request. A row with the same id that follows is another.
+    Retract(RowRef),
+    /// What a record says of a call that is a row already; see [`amend_row`].
+    Amend { row: RowRef, said: Box<Call> },
     /// What the user asked; session and agent filled.
     Prompt(Box<Prompt>),
     /// A tool as a server offered it.
@@ -98,6 +107,9 @@ pub struct Pairing {
     lanes: Lanes,
     memory: Memory,
     answered: Answered,
+    finished: Finished,
+    /// What the record does that is being read, if that is to be noted.
+    undo: Option<Undo>,
     /// Counts records; orders halves.
     sequence: u64,
     /// Records and bytes that turned out to be none of ours since [`Pairing::take_foreign`].
@@ -113,6 +125,8 @@ impl Pairing {
             lanes: Lanes::restore(saved.lanes),
             memory: Memory::restore(saved.memory),
             answered: saved.answered,
+            finished: saved.finished,
+            undo: None,
             sequence: saved.sequence,
             foreign: (0, 0),
         }
@@ -131,14 +145,14 @@ impl Pairing {
                 self.response(scope, key, &lane, call, observables, identity, maybe_foreign, out);
             }
             Event::Call { lane, call } => self.whole(scope, lane, call, observables, identity, out),
-            Event::Begins { key, call } => self.begins(scope, key, call, observables, identity),
+            Event::Begins { key, call } => self.begins(scope, key, call, observables, identity, out),
             Event::Ends { key, call } => self.ends(scope, key, call, observables, identity, out),
-            Event::Amend { key, call } => self.open.amend(OpenKey::new(scope.stream, key), call),
+            Event::Amend { key, call } => self.amend(OpenKey::new(scope.stream, key), call, out),
             Event::Foreign { key } => {
                 let dropped = self.open.foreign(OpenKey::new(scope.stream, key));
                 self.count_foreign(dropped);
             }
-            Event::Cancel { key, time, outcome } => self.open.cancel(&OpenKey::new(scope.stream, key), time, outcome),
+            Event::Cancel { key, time, outcome } => self.cancel(&OpenKey::new(scope.stream, key), time, outcome, out),
             Event::Context { lane, whole_source, call } => {
                 if whole_source {
                     scope.source.add_context((*call).into());
@@ -152,10 +166,7 @@ impl Pairing {
             Event::Turns { from, turns } => scope.source.set_turns(from, turns),
             Event::Turn { at, turn } => scope.source.change_turn(at, turn),
             Event::Connection { lane, opens, .. } => {
-                if !opens {
-                    self.open.mark_stale(scope.stream, &lane);
-                }
-                self.lanes.life_cycle(scope.stream, &lane, opens);
+                self.lanes.life_cycle(scope.stream, &lane, opens, self.sequence);
             }
             Event::Prompt(mut prompt) => {
                 let context = scope.source.context(&prompt.source_format);
@@ -208,6 +219,7 @@ impl Pairing {
             sequence: self.sequence,
             source: scope.number,
             published: None,
+            published_time: None,
             maybe_foreign: false,
             digest: None,
             copy: false,
@@ -232,7 +244,7 @@ impl Pairing {
             self.lanes.fill(scope.stream, lane, self.lanes.current(scope.stream, lane), &mut call);
             scope.source.context(&call.source_format).fill_request(&mut call);
             let half = Half { lane: lane.clone(), ..self.half(scope, call, observables, identity, chain) };
-            self.open.put_request(OpenKey::new(scope.stream, key), half);
+            self.put_request(OpenKey::new(scope.stream, key), half, out);
             return;
         }
         let seed = || finish::seed(&call, identity, chain);
@@ -247,11 +259,12 @@ impl Pairing {
         let half = Half { lane: lane.clone(), connection, digest, copy: self.answered.knows(digest), ..half };
         let key = OpenKey::new(scope.stream, key);
         if let Some(response) = self.open.waiting_response(&key, &half) {
+            self.note_found(&key, &response);
             // Which of two files is read first says nothing of the log.
             let flag = (half.source == response.source).then_some(Flag::ResponseBeforeRequest);
             self.pair(scope, half, response, flag, out);
         } else {
-            self.open.put_request(key, half);
+            self.put_request(key, half, out);
         }
     }
 
@@ -273,43 +286,49 @@ impl Pairing {
         let connection = self.lanes.current(scope.stream, lane);
         let half = Half { lane: lane.clone(), connection, maybe_foreign, ..half };
         if let PairKey::Global { .. } = key.key {
-            let dropped = self.open.put_response(key, half);
-            self.count_foreign(dropped);
+            let put = self.open.put_response(key, half);
+            self.count_foreign(put.foreign);
             return;
         }
         let alive = || self.lanes.alive(scope.stream, lane);
-        let found = self.open.take_request(&key, &half, alive).or_else(|| {
+        let found = self.open.take_request(&key, &half, alive).map(|request| (None, request)).or_else(|| {
             // Without a direction in the log the asking side was a guess.
             let other = key.other_side()?;
-            self.open.take_request(&other, &half, alive)
+            let request = self.open.take_request(&other, &half, alive)?;
+            Some((Some(other), request))
         });
         let found = found.or_else(|| {
             // A server names the session in its answer to `initialize`, which was asked before there was one.
             let before = key.before_session(&half.call)?;
-            self.open.waits(&before, "initialize").then(|| self.open.take_request(&before, &half, Vec::new))?
+            let waits = self.open.waits(&before, "initialize");
+            let request = waits.then(|| self.open.take_request(&before, &half, Living::default))??;
+            Some((Some(before), request))
         });
         match found {
-            Some(request) => {
+            Some((other, request)) => {
+                self.note_found(other.as_ref().unwrap_or(&key), &request);
                 let flag = (request.nanos_after(&half) > 0).then_some(Flag::ResponseBeforeRequest);
                 self.pair(scope, request, half, flag, out);
             }
             None => {
-                self.open.put_response(key, half);
+                if let Some(oldest) = self.open.put_response(key, half).given_up {
+                    self.give_up(oldest, out);
+                }
             }
         }
     }
 
     /// Both halves of a JSON-RPC call are there.
     fn pair(&mut self, scope: &mut Scope<'_>, request: Half, response: Half, flag: Option<Flag>, out: &mut Vec<Row>) {
-        if let Some(orphan) = response.published {
-            out.push(Row::Retract(orphan));
-        }
+        out.extend(response.row().map(Row::Retract));
         // The same response may wait as an orphan of another export, which began after the request.
         if let Some(orphan) = self.open.take_orphan(&response.call) {
-            out.extend(orphan.published.map(Row::Retract));
+            out.extend(orphan.row().map(Row::Retract));
         }
-        let Half { mut call, mut observables, identity, chain, lane, connection, published, digest, .. } = request;
+        let published = request.row();
+        let Half { mut call, mut observables, identity, chain, lane, connection, digest, .. } = request;
         let another = digest.is_some_and(|request| self.answered.note(request, &response.call));
+        self.note_answered(digest);
         let given_up = Some(call.outcome).filter(|outcome| matches!(outcome, Outcome::Cancelled | Outcome::Timeout));
         let session_lane = (call.method == "initialize" && response.lane != lane).then(|| response.lane.clone());
         finish::complete(&mut call, *response.call);
@@ -329,7 +348,7 @@ impl Pairing {
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
         // What was learned since the request stood alone may have changed what it is told by. As a copy it had the id of the first, whose row stays.
-        out.extend(published.filter(|id| *id != call.call_id).map(Row::Retract));
+        out.extend(published.filter(|row| row.call_id != call.call_id).map(Row::Retract));
         if another {
             call.call_id = finish::call_id_of_another(&call);
         }
@@ -371,36 +390,44 @@ impl Pairing {
     /// The end of one source: calls that are paired by their own ids are complete now, and records without times can no
     /// longer be told apart by order.
     pub fn end_source(&mut self, scope: &mut Scope<'_>, out: &mut Vec<Row>) {
+        self.end_source_but(scope, None, out);
+    }
+
+    /// The same, but the record at an offset may go on: the call of which it is a half becomes a row, and stays open.
+    pub fn end_source_but(&mut self, scope: &mut Scope<'_>, offset: Option<i64>, out: &mut Vec<Row>) {
         for (stream, request, response) in self.open.take_untimed(scope.number) {
             let scope = &mut Scope { number: scope.number, stream, mtime: scope.mtime, source: &mut *scope.source };
             self.pair(scope, request, response, None, out);
         }
-        for (request, response, amend) in self.open.take_complete(scope.number, u64::MAX) {
-            self.publish_global(scope, request, Some(response), amend, out);
+        for complete in self.open.take_complete(scope.number, u64::MAX, offset) {
+            self.publish_global(scope, complete, out);
+        }
+        for complete in offset.map(|offset| self.open.complete_of(scope.number, offset)).unwrap_or_default() {
+            let (key, sequence) = (complete.key.clone(), complete.request.sequence);
+            let row = self.publish_global(scope, complete, out);
+            self.open.published(&key, sequence, row);
         }
     }
 
     fn publish_global(
         &mut self,
         scope: &mut Scope<'_>,
-        request: Half,
-        response: Option<Half>,
-        amend: Option<Box<Call>>,
+        Complete { key, request, response, amend }: Complete,
         out: &mut Vec<Row>,
-    ) {
-        let Half { mut call, mut observables, identity, chain, lane, connection, published, .. } = request;
-        let mut published = vec![published];
-        if let Some(response) = response {
-            finish::complete(&mut call, *response.call);
-            observables.extend(response.observables);
-            published.push(response.published);
-        }
+    ) -> RowRef {
+        let published = [request.row(), response.row()];
+        let Half { mut call, mut observables, identity, chain, lane, connection, .. } = request;
+        finish::complete(&mut call, *response.call);
+        observables.extend(response.observables);
         if let Some(amend) = amend {
             finish::amend(&mut call, *amend);
         }
         self.finish(scope, &lane, connection, &mut call, identity, chain);
-        out.extend(published.into_iter().flatten().filter(|id| *id != call.call_id).map(Row::Retract));
+        out.extend(published.into_iter().flatten().filter(|row| row.call_id != call.call_id).map(Row::Retract));
+        let row = RowRef::of(&call);
+        self.finished.note(&key, row.clone());
         out.push(Row::Call { call, observables });
+        row
     }
 
     /// Records so far.
@@ -422,7 +449,7 @@ impl Pairing {
             half.as_row();
             let lane = half.lane.clone();
             self.finish(&scope, &lane, half.connection, &mut half.call, half.identity, half.chain);
-            self.open.published(&half.key, half.sequence, half.call.call_id.clone());
+            self.open.published(&half.key, half.sequence, RowRef::of(&half.call));
             out.push(Row::Call { call: half.call, observables: half.observables });
         }
     }
@@ -448,32 +475,6 @@ impl Pairing {
     /// Records (and their bytes) read since the last call that turned out to be no calls: results of built-in tools.
     pub fn take_foreign(&mut self) -> (u64, u64) {
         std::mem::take(&mut self.foreign)
-    }
-
-    fn is_full(&self) -> bool {
-        self.open.len() > self.options.max_open || self.open.bytes() > self.options.max_open_bytes
-    }
-
-    /// Makes room. Calls of which both halves are there wait only for what else may be said of them; without such, the oldest halves
-    /// are given up.
-    fn evict(&mut self, scope: &mut Scope<'_>, out: &mut Vec<Row>) {
-        let share = self.open.len() / 10;
-        let until = self.sequence.saturating_sub(share as u64);
-        for (request, response, amend) in self.open.take_complete(scope.number, until) {
-            self.publish_global(scope, request, Some(response), amend, out);
-        }
-        if !self.is_full() {
-            return;
-        }
-        let mut nowhere = SourceContext::default();
-        for mut half in self.open.evict(share) {
-            let scope = Scope { number: 0, stream: half.stream, mtime: half.mtime, source: &mut nowhere };
-            half.call.flag(Flag::EvictedOpen);
-            half.as_row();
-            let lane = half.lane.clone();
-            self.finish(&scope, &lane, half.connection, &mut half.call, half.identity, half.chain);
-            out.push(Row::Call { call: half.call, observables: half.observables });
-        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Halves that wait for their other half.
 
-use super::half::{Entry, Half, OpenKey, Unpublished};
+use super::connection::Living;
+use super::half::{Entry, Half, OpenKey, RowRef, Unpublished};
+use super::tally::Tally;
 use crate::call::{Call, Flag, Nanos, Outcome, Text, partition_day};
 use crate::source::PairKey;
-use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 
 /// Records between a response and its request that may stand in the wrong order when neither has a time.
 const UNTIMED_REACH: u64 = 64;
@@ -12,31 +15,50 @@ const UNTIMED_REACH: u64 = 64;
 /// a clock of its own, and clocks are set. More would let a log whose lines are shuffled pair a used-again id with the wrong answer.
 const SKEW: Nanos = 1_000_000_000;
 
+/// Halves of one kind that wait under one key at most. Where nobody answers ids start over, but not so often.
+const MAX_SAME: usize = 256;
+
 /// Notes about halves to come that are kept for a later run.
 const SAVED_NOTES: usize = 1000;
 
 /// All open halves.
 #[derive(Debug, Default)]
 pub(super) struct Open {
-    entries: HashMap<OpenKey, Entry, ahash::RandomState>,
-    halves: usize,
-    /// Bytes that they carry.
-    bytes: usize,
+    pub(super) entries: HashMap<OpenKey, Entry, ahash::RandomState>,
+    pub(super) tally: Tally,
     /// Responses that wait, by what they are wherever they stand.
-    orphans: Orphans,
+    pub(super) orphans: Orphans,
 }
 
-type Orphans = HashMap<Fingerprint, OpenKey, ahash::RandomState>;
+/// Both halves of a call with an id of its own, and what else is said of it.
+#[derive(Debug)]
+pub(super) struct Complete {
+    pub(super) key: OpenKey,
+    pub(super) request: Half,
+    pub(super) response: Half,
+    pub(super) amend: Option<Box<Call>>,
+}
+
+/// What came of a response that was put.
+#[derive(Default)]
+pub(super) struct Put {
+    /// Its bytes, if it is known to be none of ours.
+    pub(super) foreign: Option<i64>,
+    /// The oldest of too many under its key.
+    pub(super) given_up: Option<Unpublished>,
+}
+
+pub(super) type Orphans = HashMap<Fingerprint, OpenKey, ahash::RandomState>;
 
 /// Id, time and payload of a response: the same in every export.
-type Fingerprint = (Text, Nanos, [u8; 32]);
+pub(super) type Fingerprint = (Text, Nanos, [u8; 32]);
 
-fn fingerprint(response: &Call) -> Option<Fingerprint> {
+pub(super) fn fingerprint(response: &Call) -> Option<Fingerprint> {
     Some((response.jsonrpc_request_id.clone()?, response.time_end?, response.result_hash?))
 }
 
 /// A response no longer waits under this key.
-fn forget_orphan(orphans: &mut Orphans, key: &OpenKey, response: &Half) {
+pub(super) fn forget_orphan(orphans: &mut Orphans, key: &OpenKey, response: &Half) {
     if let Some(fingerprint) = fingerprint(&response.call)
         && orphans.get(&fingerprint) == Some(key)
     {
@@ -46,11 +68,11 @@ fn forget_orphan(orphans: &mut Orphans, key: &OpenKey, response: &Half) {
 
 impl Open {
     pub(super) fn restore(saved: Vec<(OpenKey, Entry)>) -> Self {
-        let halves = saved.iter().map(|(_, e)| e.requests.len() + e.responses.len()).sum();
-        let bytes = saved.iter().map(|(_, e)| e.weight()).sum();
+        let mut tally = Tally::default();
+        saved.iter().flat_map(|(_, e)| e.requests.iter().chain(&e.responses)).for_each(|half| tally.count(half));
         let waiting = saved.iter().flat_map(|(key, e)| e.responses.iter().map(move |half| (key, half)));
         let orphans = waiting.filter_map(|(key, half)| Some((fingerprint(&half.call)?, key.clone()))).collect();
-        Self { entries: saved.into_iter().collect(), halves, bytes, orphans }
+        Self { entries: saved.into_iter().collect(), tally, orphans }
     }
 
     /// What [`Open::restore`] takes, without notes about halves to come if there are many: most of those never come.
@@ -65,11 +87,39 @@ impl Open {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.halves
+        self.tally.halves
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.tally.bytes
+    }
+
+    /// Keys under which something of a source waits. At the end of a source that was read in one go only its own keys are looked at.
+    pub(super) fn keys_of(&self, source: u64) -> Vec<OpenKey> {
+        let count = self.tally.of(source);
+        if count == 0 {
+            return Vec::new();
+        }
+        let halves =
+            |entry: &Entry| entry.requests.iter().chain(&entry.responses).filter(|half| half.source == source).count();
+        let mut found = HashSet::with_hasher(ahash::RandomState::default());
+        let mut known = 0;
+        for key in self.tally.keys_of(source) {
+            let here = self.entries.get(key).map_or(0, halves);
+            if here > 0 && found.insert(key) {
+                known += here;
+            }
+        }
+        if known == count {
+            return found.into_iter().cloned().collect();
+        }
+        self.entries.iter().filter(|(_, entry)| halves(entry) > 0).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Drops keys of the source that is being read under which nothing waits any more.
+    fn look_at_keys(&mut self) {
+        let entries = &self.entries;
+        self.tally.retain(|key| entries.get(key).is_some_and(|entry| !entry.is_note()));
     }
 
     /// Keys about which something is known, be it a half or a note about one to come.
@@ -88,44 +138,66 @@ impl Open {
         self.entries.retain(|_, e| !e.is_note());
     }
 
-    /// Keeps a request. With an id that is unique by itself a second one is another export of the same record.
-    pub(super) fn put_request(&mut self, key: OpenKey, half: Half) {
+    /// Keeps a request. With an id that is unique by itself a second one is another export of the same record. Gives the oldest one
+    /// back if too many have the key.
+    pub(super) fn put_request(&mut self, key: OpenKey, mut half: Half) -> Option<Unpublished> {
         let global = matches!(key.key, PairKey::Global { .. });
-        let weight = half.weight();
-        let entry = self.entries.entry(key).or_default();
-        if !entry.requests.is_empty() {
-            if global {
-                return;
-            }
-            let mut half = half;
-            half.call.flag(Flag::IdReused);
-            entry.requests.push_back(half);
-        } else {
+        let mut slot = match self.entries.entry(key) {
+            Slot::Occupied(slot) => slot,
+            Slot::Vacant(slot) => slot.insert_entry(Entry::default()),
+        };
+        let requests = &mut slot.get_mut().requests;
+        if requests.is_empty() {
             // One is the rule, and there are many entries.
-            entry.requests.reserve_exact(1);
-            entry.requests.push_back(half);
+            requests.reserve_exact(1);
+        } else if global {
+            return None;
+        } else {
+            half.call.flag(Flag::IdReused);
         }
-        self.halves += 1;
-        self.bytes += weight;
+        requests.push_back(half);
+        let oldest = if requests.len() > MAX_SAME { requests.pop_front() } else { None };
+        let are_many = self.tally.add(slot.key(), slot.get().requests.back()?);
+        let given_up = oldest.map(|oldest| (slot.key().clone(), oldest));
+        if are_many {
+            self.look_at_keys();
+        }
+        let (key, oldest) = given_up?;
+        self.given_up(&key, oldest, false)
     }
 
-    /// Keeps a response whose request was not seen yet; gives its bytes back if it is known to be none of ours.
-    pub(super) fn put_response(&mut self, key: OpenKey, half: Half) -> Option<i64> {
+    /// Keeps a response whose request was not seen yet.
+    pub(super) fn put_response(&mut self, key: OpenKey, half: Half) -> Put {
         let global = matches!(key.key, PairKey::Global { .. });
         let entry = self.entries.entry(key.clone()).or_default();
-        if entry.foreign {
+        if entry.foreign && entry.requests.is_empty() {
             self.entries.remove(&key);
-            return Some(half.call.source.length);
+            return Put { foreign: Some(half.call.source.length), given_up: None };
         }
-        if !global || entry.responses.is_empty() {
-            if let Some(fingerprint) = fingerprint(&half.call) {
-                self.orphans.insert(fingerprint, key);
-            }
-            self.bytes += half.weight();
-            entry.responses.push_back(half);
-            self.halves += 1;
+        if global && !entry.responses.is_empty() {
+            return Put::default();
         }
-        None
+        let are_many = self.tally.add(&key, &half);
+        let fingerprint = fingerprint(&half.call);
+        entry.responses.push_back(half);
+        let oldest = if entry.responses.len() > MAX_SAME { entry.responses.pop_front() } else { None };
+        let given_up = oldest.and_then(|oldest| {
+            forget_orphan(&mut self.orphans, &key, &oldest);
+            self.given_up(&key, oldest, true)
+        });
+        if let Some(fingerprint) = fingerprint {
+            self.orphans.insert(fingerprint, key);
+        }
+        if are_many {
+            self.look_at_keys();
+        }
+        Put { foreign: None, given_up }
+    }
+
+    /// A half that was taken out; `None` if it stands in the lake, or may be none of ours.
+    fn given_up(&mut self, key: &OpenKey, half: Half, orphan: bool) -> Option<Unpublished> {
+        self.forget(&half);
+        (half.published.is_none() && !half.maybe_foreign).then(|| Unpublished::of(key, half, orphan))
     }
 
     /// Keeps what a third record says about a call.
@@ -140,6 +212,10 @@ impl Open {
     /// Forgets the response to something that is no call of ours, or the one to come; gives the bytes of what it forgot.
     pub(super) fn foreign(&mut self, key: OpenKey) -> Option<i64> {
         let entry = self.entries.entry(key.clone()).or_default();
+        if !entry.requests.is_empty() {
+            // Somebody has called one of ours by the same id.
+            return None;
+        }
         let Some(response) = entry.responses.pop_front() else {
             entry.foreign = true;
             return None;
@@ -150,21 +226,25 @@ impl Open {
         Some(response.call.source.length)
     }
 
-    /// Marks the request as given up by its sender.
-    pub(super) fn cancel(&mut self, key: &OpenKey, time: Option<Nanos>, outcome: Outcome) {
-        if let Some(half) = self.entries.get_mut(key).and_then(|e| e.requests.back_mut()) {
-            half.call.outcome = outcome;
-            half.call.time_end = half.call.time_end.or(time);
-        }
+    /// Marks the request as given up by its sender; gives its row, if it has one.
+    pub(super) fn cancel(&mut self, key: &OpenKey, time: Option<Nanos>, outcome: Outcome) -> Option<RowRef> {
+        let half = self.entries.get_mut(key)?.requests.back_mut()?;
+        half.call.outcome = outcome;
+        half.call.time_end = half.call.time_end.or(time);
+        half.row()
     }
 
-    /// A connection of the lane ended; its open requests step back behind later ones with the same id.
-    pub(super) fn mark_stale(&mut self, stream: u64, lane: &Text) {
-        for (key, entry) in &mut self.entries {
-            if key.stream == stream && matches!(&key.key, PairKey::JsonRpc { lane: l, .. } if l == lane) {
-                entry.stale_below = entry.requests.back().map_or(entry.stale_below, |half| half.sequence + 1);
-            }
-        }
+    /// The row under which the request of a call with an id of its own stands in the lake, before it gets this time.
+    pub(super) fn amend_published(&mut self, key: &OpenKey, time: Option<Nanos>) -> Option<RowRef> {
+        let request = self.entries.get_mut(key)?.requests.front_mut()?;
+        let row = request.row()?;
+        request.published_time = time.or(request.published_time);
+        Some(row)
+    }
+
+    /// Whether something waits under the key.
+    pub(super) fn has_halves(&self, key: &OpenKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| !entry.is_note())
     }
 
     /// Whether a request of this method waits.
@@ -172,23 +252,23 @@ impl Open {
         self.entries.get(key).is_some_and(|entry| entry.requests.iter().any(|half| half.call.method == method))
     }
 
-    /// The request that a response answers. `alive` tells which connections of the lane are in use; it is asked only if several
-    /// requests could be meant.
+    /// The request that a response answers. `alive` tells what of the lane is in use; it is asked only if several requests could be
+    /// meant.
     pub(super) fn take_request(
         &mut self,
         key: &OpenKey,
         response: &Half,
-        alive: impl FnOnce() -> Vec<u32>,
+        alive: impl FnOnce() -> Living,
     ) -> Option<Half> {
         let entry = self.entries.get_mut(key)?;
-        let alive = if entry.requests.len() > 1 { alive() } else { Vec::new() };
+        let alive = if entry.requests.len() > 1 { alive() } else { Living::default() };
         let in_time = |half: &Half| half.nanos_after(response) == 0;
         let may = |half: &Half| in_time(half) || (half.source == response.source && half.nanos_after(response) <= SKEW);
         // In time, no copy, what kind of result it is (told by its members), a live connection, then first come first served.
         let method = &response.call.method;
         let fits = |half: &Half| method.is_empty() || half.call.method == *method;
-        let lives =
-            |half: &Half| half.sequence >= entry.stale_below && (alive.is_empty() || alive.contains(&half.connection));
+        let is_in_use = |half: &Half| alive.connections.is_empty() || alive.connections.contains(&half.connection);
+        let lives = |half: &Half| half.sequence >= alive.since && is_in_use(half);
         let at = entry
             .requests
             .iter()
@@ -233,11 +313,10 @@ impl Open {
 
     /// A half waits no longer.
     fn forget(&mut self, half: &Half) {
-        self.halves -= 1;
-        self.bytes = self.bytes.saturating_sub(half.weight());
+        self.tally.sub(half);
     }
 
-    fn drop_if_empty(&mut self, key: &OpenKey) {
+    pub(super) fn drop_if_empty(&mut self, key: &OpenKey) {
         if self.entries.get(key).is_some_and(|e| e.requests.is_empty() && e.responses.is_empty() && e.amend.is_none()) {
             self.entries.remove(key);
         }
@@ -248,8 +327,8 @@ impl Open {
     pub(super) fn take_untimed(&mut self, source: u64) -> Vec<(u64, Half, Half)> {
         let mut pairs = Vec::new();
         let untimed = |half: &Half| half.chain.is_some();
-        let of_source = |entry: &Entry| entry.requests.iter().chain(&entry.responses).any(|half| half.source == source);
-        for (key, entry) in self.entries.iter_mut().filter(|(key, entry)| key.stream != 0 && of_source(entry)) {
+        for key in self.keys_of(source).into_iter().filter(|key| key.stream != 0) {
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
             while let (Some(request), Some(response)) =
                 (entry.requests.iter().position(untimed), entry.responses.iter().position(untimed))
                 && entry.requests[request].call.source_file != entry.responses[response].call.source_file
@@ -264,30 +343,28 @@ impl Open {
     }
 
     /// Calls paired by ids of their own that have both halves, one of them from this source. (More may be said of others by their
-    /// sources, which somebody is in the middle of.) Both stand before the record `until`, or are it.
-    pub(super) fn take_complete(&mut self, source: u64, until: u64) -> Vec<(Half, Half, Option<Box<Call>>)> {
-        let complete: Vec<_> = self
-            .entries
-            .iter()
-            .filter(|(key, e)| {
-                let mut halves = e.requests.iter().chain(&e.responses);
-                e.is_complete(key)
+    /// sources, which somebody is in the middle of.) Both stand before the record `until`, or are it; neither is the one at offset `but`.
+    pub(super) fn take_complete(&mut self, source: u64, until: u64, but: Option<i64>) -> Vec<Complete> {
+        let is_due = |key: &OpenKey| {
+            self.entries.get(key).is_some_and(|entry| {
+                let mut halves = entry.requests.iter().chain(&entry.responses);
+                entry.is_complete(key)
                     && halves.clone().all(|half| half.sequence <= until)
-                    && halves.any(|half| half.source == source)
+                    && !halves.any(|half| half.source == source && Some(half.call.source.offset) == but)
             })
-            .map(|(key, _)| key.clone())
-            .collect();
+        };
+        let complete: Vec<OpenKey> = self.keys_of(source).into_iter().filter(is_due).collect();
         let mut taken: Vec<_> = complete
-            .iter()
+            .into_iter()
             .filter_map(|key| {
-                let mut entry = self.entries.remove(key)?;
+                let mut entry = self.entries.remove(&key)?;
                 let (request, response) = (entry.requests.pop_front()?, entry.responses.pop_front()?);
-                forget_orphan(&mut self.orphans, key, &response);
-                Some((request, response, entry.amend))
+                forget_orphan(&mut self.orphans, &key, &response);
+                Some(Complete { key, request, response, amend: entry.amend })
             })
             .collect();
-        taken.iter().flat_map(|(request, response, _)| [request, response]).for_each(|half| self.forget(half));
-        taken.sort_by_key(|(request, ..)| request.sequence);
+        taken.iter().flat_map(|taken| [&taken.request, &taken.response]).for_each(|half| self.forget(half));
+        taken.sort_by_key(|taken| taken.request.sequence);
         taken
     }
 
@@ -324,17 +401,17 @@ impl Open {
     }
 
     /// Notes that a half stands in the lake.
-    pub(super) fn published(&mut self, key: &OpenKey, sequence: u64, call_id: Text) {
+    pub(super) fn published(&mut self, key: &OpenKey, sequence: u64, row: RowRef) {
         if let Some(entry) = self.entries.get_mut(key)
             && let Some(half) = entry.requests.iter_mut().chain(&mut entry.responses).find(|h| h.sequence == sequence)
         {
-            half.published = Some(call_id);
+            (half.published, half.published_time) = (Some(row.call_id), row.time);
         }
     }
 
     /// Drops halves of before a day; gives how many.
     pub(super) fn forget_before(&mut self, day: i32) -> usize {
-        let before = self.halves;
+        let before = self.tally.halves;
         for entry in self.entries.values_mut() {
             for halves in [&mut entry.requests, &mut entry.responses] {
                 halves.retain(|half| {
@@ -343,16 +420,21 @@ impl Open {
                 });
             }
         }
-        self.halves = self.entries.values().map(|entry| entry.requests.len() + entry.responses.len()).sum();
-        self.bytes = self.entries.values().map(Entry::weight).sum();
+        let mut tally = Tally::default();
+        let rest = self.entries.values().flat_map(|entry| entry.requests.iter().chain(&entry.responses));
+        rest.for_each(|half| tally.count(half));
+        self.tally = tally;
         self.forget_notes();
-        before - self.halves
+        before - self.tally.halves
     }
 
     /// Every half that came from one source.
     pub(super) fn each_of(&mut self, source: u64, mut change: impl FnMut(&mut Half)) {
-        for entry in self.entries.values_mut() {
-            entry.requests.iter_mut().chain(&mut entry.responses).filter(|h| h.source == source).for_each(&mut change);
+        for key in self.keys_of(source) {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                let halves = entry.requests.iter_mut().chain(&mut entry.responses);
+                halves.filter(|half| half.source == source).for_each(&mut change);
+            }
         }
     }
 
@@ -367,8 +449,7 @@ impl Open {
             for (halves, orphan) in [(&mut entry.requests, false), (&mut entry.responses, true)] {
                 while let Some(half) = halves.front().filter(|half| half.sequence <= limit).cloned() {
                     halves.pop_front();
-                    self.halves -= 1;
-                    self.bytes = self.bytes.saturating_sub(half.weight());
+                    self.tally.sub(&half);
                     if orphan {
                         forget_orphan(&mut self.orphans, key, &half);
                     }

@@ -3,6 +3,7 @@
 use super::Pairing;
 use super::answered::Answered;
 use super::connection::Lane;
+use super::finished::Finished;
 use super::half::{Entry, OpenKey};
 use super::memory::SavedMemory;
 use super::open::Open;
@@ -19,6 +20,8 @@ pub struct Saved {
     pub(super) memory: SavedMemory,
     #[serde(default)]
     pub(super) answered: Answered,
+    #[serde(default)]
+    pub(super) finished: Finished,
     pub(super) sequence: u64,
 }
 
@@ -30,6 +33,7 @@ impl Serialize for Pairing {
         map.serialize_entry("lanes", &Each(|| self.lanes.saved()))?;
         self.memory.serialize_into(&mut map)?;
         map.serialize_entry("answered", &self.answered)?;
+        map.serialize_entry("finished", &self.finished)?;
         map.serialize_entry("sequence", &self.sequence)?;
         map.end()
     }

@@ -7,6 +7,7 @@ use crate::source::registry::Formats;
 use crate::source::{Decoded, Hints, Position, Record};
 
 mod lanes;
+mod late;
 
 /// Reads lines as a capture and gives the finished calls in order, then those still open.
 struct Log {
