@@ -68,7 +68,6 @@ fn a_grown_log_is_read_on() {
         ("vmcp.jsonl", std::fs::read(repository("sample-logs/toolhive_audit/vmcp_audit.jsonl")).expect("sample")),
         ("pod.log", in_parts(&capture(9)).into_bytes()),
         ("activity.csv", std::fs::read(repository("tests/data/logs/activity_rows.csv")).expect("sample")),
-        ("portal.csv", std::fs::read(repository("tests/data/logs/portal_rows.csv")).expect("sample")),
     ];
     for (name, bytes) in logs {
         let whole = Place::new();

@@ -156,11 +156,6 @@ fn audit(row: &Object<'_>, out: &mut Decoded) {
         call.server = server.filter(|name| !name.is_empty()).map(|name| Text::from(name.as_ref()));
     });
     user(row, &mut call);
-    // The gateway puts the server's name in front of the tool's.
-    let bare = |raw: &Text| Some(Text::from(raw.strip_prefix(call.server.as_deref()?)?.strip_prefix('-')?));
-    if let Some(tool) = call.tool_raw.as_ref().and_then(bare).filter(|tool| !tool.is_empty()) {
-        call.tool = Some(tool);
-    }
     let chain = row.get("delegation_chain").map(|raw| host::container(raw).unwrap_or_else(|| raw.to_owned()));
     call.more().delegation_chain = chain.filter(|raw| raw.starts_with('['));
     call.more().auth_method = row.text("auth_method");

@@ -20,8 +20,7 @@ fn audit(members: &str) -> String {
 fn executions_in_the_audit_trail() {
     let context = r#""action":"EXECUTE","success":true,"delegation_chain":"[{\"sub\":\"a\"}]","context":"{\"details\":{\"arguments\":{\"p\":1},\"gateway_name\":\"files\"}}""#;
     let call = one_call(&ContextForge, &audit(context));
-    assert_eq!((call.method.as_str(), call.tool.as_deref()), ("tools/call", Some("read")));
-    assert_eq!(call.tool_raw.as_deref(), Some("files-read"));
+    assert_eq!((call.method.as_str(), call.tool.as_deref()), ("tools/call", Some("files-read")));
     assert_eq!((call.server.as_deref(), call.arguments.as_deref()), (Some("files"), Some(r#"{"p":1}"#)));
     assert_eq!((call.outcome, call.user_id.as_deref()), (Outcome::Success, Some("u-1")));
     let more = call.more.unwrap();
