@@ -13,6 +13,7 @@ mod expected;
 mod facts;
 mod identifier;
 mod idf;
+mod other_languages;
 mod score;
 mod strength;
 mod text;
