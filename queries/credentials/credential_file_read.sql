@@ -80,6 +80,13 @@ sent_by_command AS (             -- a command that sends the file, which need no
       AND path <> text AND length(path) <= 1024 AND is_credential_path(path)
       AND NOT regexp_like(text, '://(localhost|127\.|10\.|192\.168\.|\[::1\])|--from-file|s3://[^\s"]*\s+[^\s|;&"]*$')
 ),
+globbed AS (                     -- a pattern stands for the name, so that the path itself is nowhere in the arguments
+    SELECT call_id, path
+    FROM (SELECT call_id, text, arguments, regexp_replace(text, '^.*?\b(cat|less|more|head|tail|base64|xxd|od|strings|nl|cp|scp|tar|zip|gzip|grep|awk|sed|python3?|curl|wget)\s([^|;&"]*?\s)?(@|-)?([\w./~$\{\}-]*/(\.ssh/id_\w+|\.aws/credentials|g?shadow|\.env|\.netrc|\.npmrc|\.pypirc|\.pgpass|\.git-credentials))\b.*$', '\4', 's') AS path
+          FROM (SELECT call_id, arguments, command_text(arguments) AS text FROM calls
+                WHERE event_kind = 'call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_text AND regexp_like(arguments, '\w\*|[./]\w*[?*\[]\w*')))
+    WHERE path <> text AND length(path) <= 1024 AND strpos(arguments, path) = 0 AND is_credential_path(path)
+),
 read AS (
     SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, n.path,
            CASE WHEN c.outcome NOT IN ('success', 'unknown', 'no_response') THEN 1
@@ -90,7 +97,7 @@ read AS (
                                          || '[\\/]+(\.|AppData|Library)|/(etc|proc|run|var)/)')
                 THEN 3
                 ELSE 2 END AS grade
-    FROM (SELECT call_id, path, false AS in_text, false AS sent FROM whole UNION SELECT call_id, path, true, false FROM read_in_command UNION SELECT call_id, path, true, true FROM sent_by_command) n
+    FROM (SELECT call_id, path, false AS in_text, false AS sent FROM whole UNION SELECT call_id, path, true, false FROM read_in_command UNION SELECT call_id, path, true, true FROM sent_by_command UNION SELECT call_id, path, true, false FROM globbed) n
     JOIN calls c ON c.call_id = n.call_id
     WHERE c.event_kind = 'call' AND (NOT n.in_text OR has_capability(c.capabilities, 'executes'))
 ),

@@ -5,13 +5,14 @@
 -- description = """
 --   A call removed what would let somebody recover or find out: backups, snapshots, shadow copies, recycle bins, versions of objects, system and audit
 --   logs, shell history, trails and log groups of clouds, or the agent's own transcripts.
---   high: it worked. medium: a tool with such a name worked and the log does not show on what. low: the attempt failed, or a backup program removes all but what it is told to keep.
+--   high: it worked. medium: a tool with such a name worked and the log does not show on what; or one or two snapshots of a cloud or file system were deleted by their names, nothing else of the kind in that session, and nothing untrusted
+--   was read before: cleaning up looks like this. low: the attempt failed, or a backup program removes all but what it is told to keep.
 --   One level less when the user spoke of them, or wrote in another language than English, of which this cannot be told. Log files of builds inside a project, rotation and reading are left out.
 --   """
 -- tags = ["owasp.mcp08", "owasp.asi10", "owasp.asi02", "atlas.AML.T0101", "attack.T1490", "attack.T1070", "attack.T1562.008"]
 -- falsepositives = ["clean-up of old snapshots on the user's request, where the log holds no prompts"]
 -- needs = []
--- helps = ["argument_sizes", "arguments", "prompts"]
+-- helps = ["argument_sizes", "arguments", "durations", "prompts"]
 -- window = "1h"
 -- params = { max_bytes = 65536 }
 WITH hit AS (
@@ -38,11 +39,25 @@ judged AS (
     FROM hit
     WHERE NOT (NOT command AND regexp_like(tool, 'catalog|dialog|blog|changelog|backlog|version$|conversation', 'i') AND NOT regexp_like(tool, 'backup|snapshot|audit|trail', 'i'))
 ),
+few AS (                         -- all that was removed in a session is one or two snapshots, each by its name
+    SELECT j.session_id
+    FROM judged j
+    LEFT JOIN (SELECT session_id, min(coalesce(time_end, time)) AS since FROM calls
+               WHERE event_kind = 'call' AND outcome = 'success' AND has_capability(capabilities, 'reads_untrusted') GROUP BY session_id) u
+           ON u.session_id = j.session_id AND u.since < j.time
+    GROUP BY j.session_id
+    HAVING count(DISTINCT j.call_id) <= 2 AND count(u.session_id) = 0
+       AND bool_and(CASE WHEN j.command OR strpos(j.arguments, ' ') > 0
+                         THEN regexp_count(j.arguments, 'delete-(db-|db-cluster-)?snapshot|snapshots?\s+delete|(zfs\s+destroy|subvolume\s+delete)\s', 1, 'i') BETWEEN 1 AND 2
+                              AND NOT regexp_like(j.arguments, 'zfs\s+destroy\s[^|;&"]*-\w*r|[*`]|\$\(|\$\{?\w|\b(xargs|for|while|parallel|cloudtrail|delete-trail|stop-logging|vssadmin|wbadmin|shred|rm|wevtutil)\b|;|&&|\|', 'i')
+                         ELSE regexp_like(j.tool, 'snapshot$', 'i') END)
+),
 graded AS (
     SELECT j.call_id, min(j.session_id) AS session_id, min(j.agent) AS agent, min(j.server) AS server, min(j.tool) AS tool, min(j.time) AS time, min(j.what) AS what,
-           CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') OR bool_or(j.rotates) THEN 1 WHEN bool_or(j.unlogged) THEN 2 ELSE 3 END
+           CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') OR bool_or(j.rotates) THEN 1 WHEN bool_or(j.unlogged) OR (bool_or(f.session_id IS NOT NULL) AND count(q.session_id) = 0) THEN 2 ELSE 3 END
            - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END AS grade
     FROM judged j
+    LEFT JOIN few f ON f.session_id = j.session_id
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time
          AND (regexp_like(q.text, '\b(backups?|snapshots?|logs?|logging|histor(y|ies)|trash|recycle|versions|trail|audit|disk space|clean ?up)\b', 'i')
               -- No word of English: it may speak of it.

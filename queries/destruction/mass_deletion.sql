@@ -4,7 +4,7 @@
 -- status = "stable"
 -- description = """
 --   In one session an agent's destructive calls succeeded on many different targets of one server within a short time: files, mails, records, users.
---   high: four times the limit, or the limit after untrusted content was read. medium: the limit. One level less each when the same agent did as
+--   high: four times the limit, or the limit after untrusted content was read; the list from which the things were picked is none. medium: the limit. One level less each when the same agent did as
 --   much at that server in an earlier session within the window, and when all went into an archive or trash, from where it can be taken back. low: the user asked for a deletion, or wrote in another language than English, of which this cannot be told.
 --   Different targets are different arguments (by hash, so payloads are not needed). Shells and query tools are another rule's matter
 --   (wide_destruction). A list of targets in one call counts by its length, where arguments are logged. Spread over many sessions or agents this stays quiet.
@@ -52,11 +52,11 @@ usual AS (                       -- what this agent did at this server in earlie
     SELECT *, max(targets) OVER (PARTITION BY agent, server ORDER BY started ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS most_before
     FROM burst
 ),
-untrusted AS (
-    SELECT session_id, min(coalesce(time_end, time)) AS since
+untrusted AS (                   -- a list that was asked for at a server is where its things are picked from
+    SELECT session_id, CASE WHEN regexp_like(tool, '(^|[_.-])(list|search|query|find|count|browse)([_.-]|$|[A-Z])|^(list|search|find)', 'i') THEN server END AS list_of, min(coalesce(time_end, time)) AS since
     FROM calls
     WHERE event_kind = 'call' AND outcome = 'success' AND has_capability(capabilities, 'reads_untrusted')
-    GROUP BY session_id
+    GROUP BY session_id, CASE WHEN regexp_like(tool, '(^|[_.-])(list|search|query|find|count|browse)([_.-]|$|[A-Z])|^(list|search|find)', 'i') THEN server END
 ),
 graded AS (
     SELECT b.session_id, b.server, min(b.agent) AS agent, min(b.started) AS started, max(b.ended) AS ended, max(b.targets) AS targets, min(b.tool) AS tool,
@@ -65,7 +65,7 @@ graded AS (
                  - CASE WHEN 2 * max(b.most_before) >= max(b.targets) THEN 1 ELSE 0 END
                  - CASE WHEN bool_and(b.kept) THEN 1 ELSE 0 END), CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 3 END) AS grade
     FROM usual b
-    LEFT JOIN untrusted u ON u.session_id = b.session_id
+    LEFT JOIN untrusted u ON u.session_id = b.session_id AND coalesce(u.list_of, '') <> coalesce(b.server, 'none')
     LEFT JOIN prompts q ON q.session_id = b.session_id AND q.time <= b.started
          AND (regexp_like(q.text, '\b(delet\w*|remov\w*|clean\w*|purge|empty|clear|archive|trash|unsubscribe|get rid|revoke|cancel)\b', 'i')
               -- No word of English: it may speak of it.

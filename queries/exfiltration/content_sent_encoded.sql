@@ -18,7 +18,7 @@ WITH encoded AS (
            kind = 'secret' OR array_has_any(source_capabilities, make_array('reads_private', 'credentials')) AS private, user_named, source_server = sink_server AS same_server,
            has_capability(sink_capabilities, 'executes') AS command
     FROM flows
-    WHERE kind IN ('content', 'secret') AND encoding IN ('base64', 'hex', 'url') AND (bytes >= $min_bytes OR kind = 'secret') AND (encoding <> 'url' OR bytes >= $min_url_bytes OR kind = 'secret')
+    WHERE kind IN ('content', 'secret') AND encoding IN ('base64', 'hex', 'url', 'reversed') AND (bytes >= $min_bytes OR kind = 'secret') AND (encoding <> 'url' OR bytes >= $min_url_bytes OR kind = 'secret')
       AND (array_has_any(sink_capabilities, make_array('egress', 'reads_untrusted', 'executes'))
            -- Nothing is known of the tool but that it is given an address and this.
            OR (destination IS NOT NULL AND coalesce(array_length(sink_capabilities), 0) = 0))

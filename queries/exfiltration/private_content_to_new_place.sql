@@ -27,7 +27,7 @@ sent AS (
            min(concat_ws('/', source_server, source_tool)) AS source, min(concat_ws('/', sink_server, sink_tool)) AS sink, sum(bytes) AS bytes, least(1.0, sum(sink_share)) AS share,
            coalesce(bool_or(user_named), false) AS user_named
     FROM flows
-    WHERE kind = 'content' AND destination IS NOT NULL AND encoding NOT IN ('base64', 'hex', 'url') AND array_has_any(source_capabilities, make_array('reads_private', 'credentials'))
+    WHERE kind = 'content' AND destination IS NOT NULL AND encoding NOT IN ('base64', 'hex', 'url', 'reversed') AND array_has_any(source_capabilities, make_array('reads_private', 'credentials'))
       AND ((has_capability(sink_capabilities, 'egress') AND NOT has_capability(sink_capabilities, 'executes')) OR sink_call_id IN (SELECT call_id FROM shell)
            -- Nothing is known of the tool but that it is given an address and this.
            OR coalesce(array_length(sink_capabilities), 0) = 0)

@@ -5,7 +5,8 @@
 -- description = """
 --   An identifying argument (path, address, id, account, command line) of a call with a side effect first appeared in a result that others can write, nobody else had named it, and
 --   the user's prompts neither name it nor speak of that kind of action.
---   high: the action deletes, runs code, changes credentials or sends data to the named address. medium: it writes, schedules or invites. low: the log holds no prompts, and the action deletes or runs.
+--   high: the action deletes, runs code, changes credentials or sends data to the named address; or it types a login, an account or a card that a private source returned into a page at that address, and the user spoke of no link, form or page.
+--   medium: it writes, schedules or invites; or it types such values into such a page, where the log holds no prompts. What the agent itself made in the session and then removes is one level less. low: the log holds no prompts, and the action deletes or runs.
 --   What kind of action a user speaks of is told by words (English); a prompt in another script counts as speaking of it,
 --   and one in our script without a common English word leaves it at medium. "Do what the mail says" and the like excuse everything: then order_carried_out
 --   is the rule to look at. Payments are payment_to_named_account.
@@ -15,13 +16,21 @@
 -- needs = ["arguments", "results"]
 -- helps = ["prompts"]
 -- window = "24h"
-WITH named AS (
-    SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, min(value) AS value,
+WITH typed AS (                  -- calls that carry a value of a private source that nobody else can write, and the user did not give
+    SELECT DISTINCT sink_call_id
+    FROM flows
+    WHERE kind IN ('value', 'secret') AND has_capability(sink_capabilities, 'egress') AND NOT array_has_any(sink_capabilities, make_array('executes', 'pays')) AND NOT coalesce(user_named, false)
+      AND array_has_any(source_capabilities, make_array('reads_private', 'credentials')) AND NOT has_capability(source_capabilities, 'reads_untrusted') AND NOT is_mention(sink_path)
+      AND lower(value) <> lower(coalesce(destination, ''))
+      AND sink_call_id IN (SELECT call_id FROM calls WHERE arguments_bytes <= 65536 AND regexp_like(arguments, 'passw|passphrase|passcode|\bpin\b|pin_|card|cvv|cvc|account|iban|\bssn|social|secret|token|one.?time|\botp|passport', 'i'))
+),
+named AS (
+    SELECT session_id, sink_call_id, min(agent) AS agent, min(time) AS time, min(sink_server) AS server, min(sink_tool) AS tool, coalesce(min(value) FILTER (WHERE lower(value) = lower(destination) OR starts_with(lower(value), lower(destination) || '/') OR host_of(value) = destination), min(value)) AS value, min(destination) AS place,
            bool_or(has_capability(sink_capabilities, 'executes')) AS runs, bool_or(has_capability(sink_capabilities, 'destructive')) AS deletes,
            bool_or(has_capability(sink_capabilities, 'credentials')) AS credentials, bool_or(has_capability(sink_capabilities, 'egress')) AS sends,
            first_value(source_call_id ORDER BY source_time, source_call_id) AS source_call_id, min(source_time) AS source_time, min(concat_ws('/', source_server, source_tool)) AS source,
            -- The target itself, not a word of a text: the value is most of its argument, or where data goes.
-           bool_or(lower(value) = lower(destination) OR host_of(value) = destination) AS is_destination, bool_or(user_named) AS user_named,
+           bool_or(lower(value) = lower(destination) OR starts_with(lower(value), lower(destination) || '/') OR host_of(value) = destination) AS is_destination, bool_or(user_named) AS user_named,
            -- A text that mentions it acts on something else.
            bool_and(is_mention(sink_path) AND NOT array_has_any(sink_capabilities, make_array('executes', 'destructive'))) AS in_text
     FROM flows
@@ -31,19 +40,24 @@ WITH named AS (
     GROUP BY session_id, sink_call_id
 ),
 kinds AS (
-    SELECT *, CASE WHEN runs THEN 'run' WHEN deletes THEN 'delete' WHEN credentials THEN 'credentials' WHEN sends AND is_destination THEN 'send' ELSE 'write' END AS kind
-    FROM named
+    SELECT *, CASE WHEN sends AND is_destination AND NOT runs AND strpos(value, '@') = 0 AND typed THEN 'type' WHEN runs THEN 'run' WHEN deletes THEN 'delete' WHEN credentials THEN 'credentials' WHEN sends AND is_destination THEN 'send' ELSE 'write' END AS kind
+    FROM (SELECT n.*, t.sink_call_id IS NOT NULL AS typed FROM named n LEFT JOIN typed t ON t.sink_call_id = n.sink_call_id)
 ),
 asked AS (
     SELECT k.session_id, k.sink_call_id, min(k.agent) AS agent, min(k.time) AS time, min(k.server) AS server, min(k.tool) AS tool, min(k.kind) AS kind, min(k.value) AS value, min(k.source_call_id) AS source_call_id,
            min(k.source_time) AS source_time, min(k.source) AS source, min(c.outcome) AS outcome, count(q.session_id) AS prompts,
+           -- An earlier call that writes had it in its arguments.
+           bool_or(k.kind = 'delete' AND m.sink_call_id IS NOT NULL) AS made,
            bool_or(k.in_text AND coalesce(strpos(c.arguments, '"' || k.value || '"'), 0) = 0) AS mentioned,
            coalesce(bool_or(regexp_like(q.text, CASE k.kind
                WHEN 'delete' THEN '\b(delet\w*|remov\w*|clean\w*|purg\w*|drop\w*|cancel\w*|trash\w*|unsubscrib\w*|clear\w*|empt\w+|eras\w+|revok\w*|get rid|wip\w+|move[sd]?|replac\w+|uninstall\w*|reset\w*|chang\w+|updat\w+)\b'
-               WHEN 'run' THEN '\b(run\w*|execut\w*|install\w*|buil[dt]\w*|test\w*|start\w*|deploy\w*|script\w*|command\w*|set ?up|fix\w*|debug\w*|implement\w*|refactor\w*|check\w*|code|commit\w*|updat\w*|upgrad\w*|migrat\w*|analy\w*|investigat\w*)\b'
+               WHEN 'run' THEN '\b(run\w*|execut\w*|install\w*|buil[dt]\w*|test\w*|start\w*|deploy\w*|script\w*|command\w*|set ?up|fix\w*|debug\w*|implement\w*|refactor\w*|check\w*|code|commit\w*|updat\w*|upgrad\w*|migrat\w*|analy\w*|investigat\w*|unpack\w*|unzip\w*|extract\w*|untar\w*|decompress\w*|convert\w*|compil\w*|process\w*|import\w*|load\w*|train\w*|benchmark\w*|render\w*)\b'
                WHEN 'credentials' THEN '\b(passw\w+|token\w*|key\w*|secret\w*|credential\w*|log ?in|sign ?in|account\w*|register\w*|authori\w+)\b'
+               WHEN 'type' THEN '\b(links?|urls?|forms?|pages?|sites?|websites?|portals?|survey\w*|questionnaire\w*|log ?in|sign ?(in|up)|regist\w*|enrol\w*|appl(y|ication)\w*|book\w*|reserv\w*|order\w*|check ?out|check ?in|verif\w*|confirm\w*)\b'
                WHEN 'send' THEN '\b(send\w*|sent|e-?mail\w*|mail\w*|messag\w*|repl\w+|answer\w*|respond\w*|forward\w*|shar\w+|post\w*|invit\w*|tell\w*|notif\w*|writ\w+|contact\w*|inform\w*|ask\w*|submit\w*|upload\w*|schedul\w*|book\w*|reserv\w*|regist\w*|sign ?up|rsvp|add\w*|creat\w*|appointment\w*|meeting\w*|event\w*)\b'
                ELSE '\b(writ\w+|creat\w*|add\w*|sav\w+|updat\w*|chang\w*|edit\w*|mak\w+|book\w*|reserv\w*|schedul\w*|put|set|stor\w+|cop\w+|mov\w+|fil\w+|not\w+|record\w*|order\w*|cart|download\w*|appointment\w*|meeting\w*|event\w*|regist\w*|generat\w*|document\w*|report\w*|summar\w*|fix\w*|implement\w*|plan\w*)\b' END, 'i')
+               -- Another page of a site that the user named.
+               OR (k.kind = 'type' AND strpos(lower(q.text), registrable_domain(k.place)) > 0)
                -- Whoever hands the task over to what is read, has asked for what it says.
                OR hands_over(q.text)
                -- A person is named by a part of the address.
@@ -53,13 +67,17 @@ asked AS (
            coalesce(bool_or(is_other_language(q.text)), false) AS other_language
     FROM kinds k
     JOIN calls c ON c.call_id = k.sink_call_id
+    LEFT JOIN (SELECT DISTINCT d.sink_call_id
+               FROM kinds d JOIN calls w ON w.session_id = d.session_id AND w.time < d.time
+               WHERE d.kind = 'delete' AND w.event_kind = 'call' AND w.outcome = 'success' AND has_capability(w.capabilities, 'writes') AND NOT has_capability(w.capabilities, 'destructive')
+                 AND strpos(w.arguments, d.value) > 0) m ON m.sink_call_id = k.sink_call_id
     LEFT JOIN prompts q ON q.session_id = k.session_id AND q.time <= k.time
     GROUP BY k.session_id, k.sink_call_id
 ),
 graded AS (
     SELECT *, CASE WHEN speaks OR mentioned OR outcome IN ('denied', 'cancelled', 'protocol_error') THEN 0
-                   WHEN prompts = 0 THEN CASE WHEN kind IN ('delete', 'run') THEN 1 ELSE 0 END
-                   WHEN kind = 'write' OR other_language THEN 2 ELSE 3 END AS grade
+                   WHEN prompts = 0 THEN CASE WHEN kind = 'type' THEN 2 WHEN kind IN ('delete', 'run') THEN 1 ELSE 0 END
+                   WHEN kind = 'write' OR other_language OR made THEN 2 ELSE 3 END AS grade
     FROM asked
 ),
 evidence AS (

@@ -5,7 +5,7 @@
 -- description = """
 --   A tool that manages users, roles, members, policies, keys or sharing worked, or a statement granted rights in a database: what an attacker does first with an
 --   agent that has the rights of an administrator.
---   high: untrusted content was read in the session before, nobody allowed the call, and no prompt names whom it is for. medium: so, but the user had asked for what was read to be done, or the right is only to read; one of these; or the grant is to everybody, to administrators or to a superuser.
+--   high: untrusted content was read in the session before (but for the one item of a work tracker that a session without requests began with), nobody allowed the call, and no prompt names whom it is for. medium: so, but the user had asked for what was read to be done, or the right is only to read; one of these; or the grant is to everybody, to administrators or to a superuser.
 --   low: anything else. Calls that only read, and those that take rights away, are left out.
 --   """
 -- tags = ["owasp.mcp02", "owasp.mcp07", "owasp.asi03", "atlas.AML.T0053", "attack.T1098", "attack.T1136", "attack.T1548"]
@@ -34,9 +34,20 @@ granted AS (
                              THEN regexp_like(replace(replace(c.arguments, '\n', ' '), '\t', ' '),
                                  '\b(grant\s+[\w, ]{2,80}\s+(on\s+\S+\s+)?to\s|alter\s+(role|user|login)\s+\S+\s+.{0,40}(superuser|createrole|bypassrls|sysadmin|add\s+member)|alter\s+server\s+role|create\s+(user|role|login)\s|sp_addrolemember|add-adgroupmember|usermod\s+-a?G|net\s+(user|localgroup)\s.*/add|dscl\s.*-append|gcloud\s.*add-iam-policy-binding|aws\s+(--\S+\s+)*iam\s+(attach|put|create|add|update-assume-role-policy)|update\s+[\w."\\`]*(users?|accounts?|members?|logins?|employees?|roles?|permissions?)\w*["\\`]*\s+set\s+[^;]*\b(role|roles|is_?admin|is_?superuser|is_?staff|permissions?|privileges?|admin)\w*["\\`]*\s*=|kind\\?"?:\s*\\?"?(Cluster)?RoleBinding|az\s+role\s+assignment\s+create|kubectl\s+create\s+(cluster)?rolebinding|setfacl\s+-m|chmod\s+(-\w+\s+)*([0-7]?777|[4567][0-7]{3}\s|[ugoa]*\+\w*s))', 'i') END END)
 ),
+started AS (                     -- a session without requests began with one item of a work tracker: by it the agent was told what to do
+    SELECT f.session_id, f.first
+    FROM (SELECT session_id, min(time) AS first FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND session_id IN (SELECT session_id FROM granted) GROUP BY session_id) f
+    LEFT JOIN (SELECT DISTINCT session_id FROM prompts) q ON q.session_id = f.session_id
+    WHERE q.session_id IS NULL
+),
 around AS (
-    SELECT session_id, min(time) AS untrusted_at FROM calls
-    WHERE has_capability(capabilities, 'reads_untrusted') AND outcome = 'success' AND event_kind = 'call' GROUP BY session_id
+    SELECT c.session_id, min(c.time) AS untrusted_at
+    FROM calls c LEFT JOIN started s ON s.session_id = c.session_id AND s.first = c.time
+    WHERE has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success' AND c.event_kind = 'call'
+      AND NOT (s.session_id IS NOT NULL AND regexp_like(concat_ws('/', c.server, c.tool), 'jira|linear|asana|service_?now|youtrack|azure.?devops|clickup|shortcut|trello|monday|redmine|phabricator', 'i')
+               AND regexp_like(c.tool, '(get|read|view|show|fetch)_?\w*(issue|task|ticket|incident|request|story|card|item)$', 'i'))
+    GROUP BY c.session_id
 ),
 judged AS (
     SELECT g.call_id, min(g.session_id) AS session_id, min(g.agent) AS agent, min(g.user_id) AS user_id, min(g.server) AS server, min(g.tool) AS tool, min(g.time) AS time,
@@ -49,7 +60,7 @@ judged AS (
                                    THEN regexp_replace(g.arguments, '"((group|team|list|channel|space)s?(_?(names?|ids?))?|name|display_?name|title|description)"\s*:\s*("[^"]*"|\[[^\]]*\])', '', 'gi') ELSE g.arguments END,
                               '"(public|everyone|anyone|all_?users|allauthenticatedusers|authenticated)"', 'i')), false) AS wide,
            -- The user handed the task over to what was read, or the right is one to look.
-           coalesce(bool_or(regexp_like(q.text, '\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|ticket\w*|issue\w*|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?)\b', 'i')), false)
+           coalesce(bool_or(hands_over(q.text)), false)
                OR coalesce(bool_and(regexp_like(g.arguments, '"(permission|role|access\w*)"\s*:\s*"(pull|read\w*|view\w*|guest|triage|comment\w*|reporter)"', 'i')), false) AS narrow
     FROM granted g
     LEFT JOIN around a ON a.session_id = g.session_id

@@ -32,7 +32,8 @@ const VERBS: &[(&str, &[Capability])] = &[
     ("transfer charge wire remit topup", &[Pays, Writes]),
     (
         "create write update edit insert set add put save modify append patch rename move upsert commit merge overwrite replace copy \
-         schedule reschedule cancel book reserve assign change apply reset install enable disable deploy restart restore",
+         schedule reschedule cancel book reserve assign change apply reset install enable disable deploy restart restore \
+         turn toggle lock unlock arm disarm",
         &[Writes],
     ),
     ("fetch browse crawl scrape navigate visit goto", &[ReadsUntrusted]),
@@ -53,12 +54,25 @@ const SQL: &str = "sql query statement";
 const PAID: &str = "transfer transfers sepa wire remittance";
 const SENT: &str = "transaction transactions";
 /// What changes hands without a payment.
-const HANDED: &str =
-    "ownership owner repo repository issue ticket call chat conversation file files folder domain agent human operator";
+const HANDED: &str = "ownership owner repo repository issue ticket call chat conversation file files folder drive drives domain agent human operator";
 /// What a payment goes to.
 const PAYEE: &str = "account accounts bank wallet iban card savings recipient address user";
 /// What is checked out without paying.
 const OF_A_REPOSITORY: &str = "git svn branch branches commit commits ref refs tag repo repository";
+/// What is worth money to whoever has its code, and what an account is topped up with.
+const WORTH: &str = "giftcard giftcards voucher vouchers";
+const CREDIT: &str = "credit credits balance points";
+/// Who has such an account.
+const CUSTOMER: &str = "store shop customer customers loyalty wallet account member";
+/// Verbs that give somebody something.
+const GIVES: &str = "create add issue send grant give apply assign adjust increase set award load topup";
+/// What a page in a browser asks to be filled in.
+const FORM: &str = "page webpage website web form forms field fields input inputs";
+/// What is downloaded into a folder.
+const SAVED: &str = "file files image images video videos attachment attachments document documents dataset archive";
+/// What moves when a command opens or closes it.
+const MOVES: &str =
+    "door doors gate gates garage cover covers blind blinds shutter shutters valve valves lock locks curtain curtains";
 /// What is placed with money.
 const PLACED: &str = "order orders trade trades bet bid";
 /// What there is to read of a shell without running anything in it.
@@ -348,6 +362,23 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     let creates = matches!(verb, "create" | "send" | "schedule" | "submit");
     if creates && (has(PAID) || verb != "create" && has(SENT)) && !has("file files data") {
         found = found.union(bits(&[Pays, Writes]));
+    }
+    let first = words.first().map(AsRef::as_ref).unwrap_or_default();
+    let last = words.last().map(AsRef::as_ref).unwrap_or_default();
+    let is_worth = has("gift") && has("card cards") || has(WORTH) || has(CREDIT) && has(CUSTOMER);
+    let gives = [first, last].into_iter().any(|word| in_list(GIVES, word)) || words.len() > 2 && last == "credit";
+    if is_worth && gives && !reads {
+        found = found.union(bits(&[Pays, Writes]));
+    }
+    // What is typed into a page goes to whoever runs it.
+    if matches!(first, "input" | "fill" | "type" | "enter") && has(FORM) {
+        found = found.union(bits(&[Egress, Writes]));
+    }
+    if verb == "download" && has(SAVED) {
+        found.add(Writes as u32);
+    }
+    if words.iter().any(|word| matches!(word.as_ref(), "open" | "close" | "raise" | "lower")) && has(MOVES) {
+        found.add(Writes as u32);
     }
     if is_http_client(words) {
         // Who posts to a place does not read it.

@@ -1,4 +1,4 @@
-//! What a text says under its encodings: URL, base64, hex, JSON in JSON; nested at most twice.
+//! What a text says under its encodings: URL, base64, hex, JSON in JSON, nested at most twice; and written from its end.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -16,6 +16,7 @@ pub enum Encoding {
     Base64,
     Hex,
     Json,
+    Reversed,
     Concatenated,
 }
 
@@ -30,6 +31,7 @@ impl Encoding {
             Self::Base64 => "base64",
             Self::Hex => "hex",
             Self::Json => "json",
+            Self::Reversed => "reversed",
             Self::Concatenated => "concatenated",
         }
     }
@@ -47,6 +49,8 @@ const RUNS: usize = 32;
 /// Letters of an encoded run that can hold something of use: eleven bytes in base64, eight in hex.
 const BASE64_RUN: usize = 15;
 const HEX_RUN: usize = 16;
+/// Words of a text that say in which direction it is written.
+const WORDS: usize = 400;
 /// Nested JSON values that are looked at by themselves.
 const LEAVES: usize = 128;
 
@@ -62,6 +66,7 @@ pub(super) fn decoded(text: &str) -> Vec<(Encoding, String)> {
     let mut found: Vec<(Encoding, String)> = Vec::new();
     let mut from = 0;
     once(text, &mut |encoding, text| found.push((encoding, text)));
+    found.extend(reversed(text).map(|text| (Encoding::Reversed, text)));
     for _ in 1..DEPTH {
         let until = found.len();
         for at in from..until {
@@ -74,6 +79,24 @@ pub(super) fn decoded(text: &str) -> Vec<(Encoding, String)> {
         from = until;
     }
     found
+}
+
+/// The text from its end, if it reads better so: capitals stand at the ends of words, usual words are the wrong way round.
+fn reversed(text: &str) -> Option<String> {
+    const USUAL: [&str; 12] =
+        ["the", "and", "for", "from", "with", "that", "this", "your", "not", "are", "was", "have"];
+    const TURNED: [&str; 12] =
+        ["eht", "dna", "rof", "morf", "htiw", "taht", "siht", "ruoy", "ton", "era", "saw", "evah"];
+    let mut ahead = 0_usize;
+    let mut back = 0_usize;
+    for word in text.split(|c: char| !c.is_alphabetic()).take(WORDS).filter(|word| word.len() > 2) {
+        let (Some(first), Some(last)) = (word.chars().next(), word.chars().next_back()) else { continue };
+        // `userID` has two capitals.
+        let has_one = word.chars().filter(|c| c.is_uppercase()).count() == 1;
+        ahead += usize::from(has_one && first.is_uppercase() || USUAL.contains(&word));
+        back += usize::from(has_one && last.is_uppercase() || TURNED.contains(&word));
+    }
+    (back > 1 && back > 2 * ahead).then(|| text.chars().rev().collect())
 }
 
 /// Undoes one layer.
@@ -319,6 +342,16 @@ mod tests {
         let folded: Vec<String> =
             whole.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
         assert!(decoded(&folded.join("\r\n")).iter().any(|(_, text)| text == &SECRET.repeat(3)));
+    }
+
+    #[test]
+    fn a_text_from_its_end_is_read() {
+        let text = "Salaries of May: Anna 41200, Jonas 38000, bonus pool 9000 for the board and nobody else";
+        let turned: String = text.chars().rev().collect();
+        assert!(decoded(&turned).contains(&(Encoding::Reversed, text.to_owned())));
+        for same in [text, "getUserID(appID, orgID); setItem(keyB)", "lower case words only, in one row"] {
+            assert!(reversed(same).is_none(), "{same}");
+        }
     }
 
     #[test]

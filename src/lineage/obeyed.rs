@@ -31,6 +31,13 @@ pub(super) fn has_effect(call: &CallText) -> bool {
     EFFECTS.iter().any(|capability| call.capabilities.has(*capability as u32))
 }
 
+/// Whether all that a call does is to open a page.
+fn only_visits(call: &CallText) -> bool {
+    let has = |capability: Capability| call.capabilities.has(capability as u32);
+    has(Capability::ReadsUntrusted)
+        && ![Capability::Writes, Capability::Destructive, Capability::Executes, Capability::Pays].into_iter().any(has)
+}
+
 /// Results that may hold orders, and what the user asked for.
 #[derive(Debug, Default)]
 pub(super) struct Read {
@@ -96,6 +103,10 @@ impl Read {
             let Some(best) = session.judge(&text).filter(|best| best.score >= USEFUL && best.source != at) else {
                 continue;
             };
+            // A page that is looked up answers no `reply to ann@firm.example`, though the host is the same.
+            if only_visits(call) && !best.synonym && best.action == 0.0 {
+                continue;
+            }
             let asked = |value: &String| {
                 let wanted = hashes(value);
                 let said = |request: &(Moment, HashSet<u64>)| {

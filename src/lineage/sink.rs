@@ -117,6 +117,25 @@ const DESTINATIONS: &[&str] = &[
     "domain",
 ];
 
+/// Names of arguments that are an address of the web, with or without its scheme.
+const ADDRESSES: &[&str] = &[
+    "url",
+    "uri",
+    "endpoint",
+    "webhook",
+    "webhook_url",
+    "callback_url",
+    "host",
+    "hostname",
+    "domain",
+    "website",
+    "site",
+];
+/// What a name ends with that is a file and no host.
+const FILE_ENDINGS: &[&str] = &[
+    "html", "htm", "php", "aspx", "jsp", "md", "txt", "json", "xml", "yaml", "pdf", "png", "jpg", "csv", "py", "js",
+    "ts", "sh",
+];
 /// Names of arguments under which a number is somebody's.
 const NUMBERS: &[&str] = &["phone", "phone_number", "mobile", "msisdn", "chat_id"];
 
@@ -130,6 +149,9 @@ pub(super) fn destination(views: &[View]) -> Option<String> {
         // Without a plus, what is called `to` may be the end of a range of days.
         if let Some(number) = number(&view.text).filter(|text| named && text.starts_with('+') || is_one_of(NUMBERS)) {
             return Some((2, number));
+        }
+        if let Some(host) = bare_host(&view.text).filter(|_| is_one_of(ADDRESSES)) {
+            return Some((0, host));
         }
         let (place, whole) = place(&view.text)?;
         Some(match (named, whole) {
@@ -148,6 +170,17 @@ pub(super) fn destination(views: &[View]) -> Option<String> {
             _ => Some(next),
         })
         .map(|(_, place)| place)
+}
+
+/// The host of an address that is written without its scheme, as people do: `www.firm.example/form`.
+fn bare_host(text: &str) -> Option<String> {
+    let host = text.trim().split(['/', '?', '#', ':']).next()?.to_ascii_lowercase();
+    let is_label =
+        |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let (_, top) = host.rsplit_once('.')?;
+    let is_host = host.len() <= 253 && host.split('.').all(is_label);
+    let is_top = top.len() >= 2 && top.bytes().all(|b| b.is_ascii_alphabetic()) && !FILE_ENDINGS.contains(&top);
+    (is_host && is_top && !text.contains(char::is_whitespace) && !text.contains("://")).then_some(host)
 }
 
 /// A telephone number (E.164 has at most 15 digits) without what people write between its digits.
@@ -292,6 +325,8 @@ mod tests {
             (r#"{"chat_id":4915112345678,"text":"x"}"#, Some("4915112345678")),
             (r#"{"id":4915112345678,"amount":"12345678.00"}"#, None),
             (r#"{"from":"2026-11-01","to":"2026-11-10"}"#, None),
+            (r#"{"url":"www.Firm.example/form?x=1","values":["a"]}"#, Some("www.firm.example")),
+            (r#"{"url":"index.html#2","path":"www.firm.example","host":"db-1"}"#, None),
         ] {
             assert_eq!(destination(&views(arguments)).as_deref(), expected, "{arguments}");
         }

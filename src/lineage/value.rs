@@ -13,7 +13,9 @@ pub(super) const MAX_WORDS: usize = 24;
 /// Words of a whole argument at most, if spaces separate them: longer ones are content.
 const MAX_PHRASE: usize = 12;
 /// Bytes of a phrase at least. Two words without a capital or a digit (`pull request`) say too little.
-const MIN_PHRASE: usize = 9;
+const MIN_PHRASE: usize = 7;
+/// Letters of a name with a dash or an underscore.
+const MIN_JOINED: usize = 9;
 /// Digits of a number in groups: an account, a phone, a card.
 const MIN_GROUPED: usize = 8;
 /// Letters of one word that is a whole argument: a name with a capital, or any long word.
@@ -169,7 +171,7 @@ fn identifies(core: &str, whole: bool) -> bool {
         let is_name = long >= 2 && core.len() >= MIN_PHRASE && (long >= 3 || upper > 0 || digits > 0);
         return whole && spaces < MAX_PHRASE && (is_name || digits >= MIN_GROUPED);
     }
-    let joined = core.contains(['_', '-']) && letters >= MIN_PHRASE;
+    let joined = core.contains(['_', '-']) && letters >= MIN_JOINED;
     whole && (joined || letters >= MIN_WORD || (letters >= MIN_NAME && upper > 0 && upper < letters))
 }
 
@@ -219,6 +221,7 @@ mod tests {
             "48213.77",
             "4902183",
             "Riverside View Hotel",
+            "Day off",
             "198.51.100.7",
             "evil-corp.example",
             "a3f9c2d4e5b6",

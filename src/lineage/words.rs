@@ -163,7 +163,7 @@ fn unicode_escape(bytes: &[u8], at: usize) -> Option<(char, usize)> {
 }
 
 /// Whether a script writes words without spaces between them, so that each character is a word.
-fn is_unspaced(c: char) -> bool {
+pub(super) fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{0E00}'..='\u{0EFF}' | '\u{1000}'..='\u{109F}' | '\u{1780}'..='\u{17FF}' | '\u{2E80}'..='\u{9FFF}'
         | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{3FFFF}')
 }

@@ -2,6 +2,7 @@
 
 use super::trigrams::Trigrams;
 use super::words::{Token, plain_number, token};
+use crate::lineage::words::is_unspaced;
 use memchr::memmem::Finder;
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -222,15 +223,18 @@ pub(crate) fn stands_in(value: &str, text: &str) -> bool {
 /// The same with a finder of the value that was made before.
 pub(crate) fn found_in(finder: &Finder<'_>, value: &str, text: &str) -> bool {
     let bytes = text.as_bytes();
-    let inside = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
     let number = value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','));
+    // A word goes on in letters and digits; not in curly quotes, nor in a script that has no spaces.
+    let goes_on = |c: Option<char>| {
+        c.is_some_and(|c| c.is_ascii_alphanumeric() || !c.is_ascii() && c.is_alphanumeric() && !is_unspaced(c))
+    };
+    let (opens, closes) = (goes_on(value.chars().next()), goes_on(value.chars().next_back()));
     !value.is_empty()
         && finder.find_iter(bytes).take(64).any(|start| {
             let end = start + value.len();
             let point = number && bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-            let before = start.checked_sub(1).and_then(|before| bytes.get(before));
-            !(inside(before) && inside(bytes.get(start))
-                || inside(bytes.get(end)) && inside(bytes.get(end - 1))
+            !(opens && goes_on(text[..start].chars().next_back())
+                || closes && goes_on(text[end..].chars().next())
                 || point)
         })
 }

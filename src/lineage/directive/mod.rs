@@ -14,6 +14,7 @@ mod facts;
 mod identifier;
 mod idf;
 mod order;
+mod other_languages;
 mod score;
 mod strength;
 mod text;

@@ -19,8 +19,8 @@ use super::order::{Match, Order, distinct, named, sorted};
 use super::strength::{Judge, STRICT, Strength};
 use super::text::{Sentences, Span};
 use super::trigrams::Trigrams;
-use super::verbs::{self, Verbs};
-use super::words::{Token, of_word, token, tokens};
+use super::verbs::Verbs;
+use super::words::{Token, token, tokens};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
@@ -210,7 +210,7 @@ impl<'a> Directives<'a> {
             own,
             near: near.iter().map(|token| self.number(*token)).collect(),
             strength: strength.value,
-            verb: verbs::groups(of_word(&low[strength.verb.0 as usize..strength.verb.1 as usize])),
+            verb: strength.groups,
             inside,
         };
         self.bytes += order.window.len();
@@ -321,6 +321,10 @@ fn may_hold_order(text: &str) -> bool {
     let mut letters = 0;
     let mut words = 0;
     for byte in text.bytes() {
+        // Chinese and Japanese have no spaces.
+        if matches!(byte, 0xE3..=0xE9) {
+            return true;
+        }
         if byte.is_ascii_alphabetic() || byte >= 0x80 {
             letters += 1;
         } else {

@@ -1,10 +1,13 @@
 //! How much a sentence reads like an order: the directive strength of a sentence, and the verb that it asks for.
 //!
 //! `1` it opens with a verb in its base form, once politeness and the like are passed over; `0.8` such a verb follows `you must`, `please` and their kind, or
-//! it is a numbered step; `0.6` a clause after a comma or semicolon opens with one; `0.3` weaker signs: a statement of intent, something that must not be
+//! it is a numbered step; `0.6` a clause after a comma or semicolon opens with one, or it says how something is done or may be done (`to pay, send … to`, `you can
+//! write to …`), as every bill and manual does; `0.3` weaker signs: a statement of intent, something that must not be
 //! done, a verb after `and`. An order is a sentence of at least [`STRICT`].
 
-use super::verbs::{Verbs, is_determiner, may_be_verb};
+use super::other_languages as other;
+use super::verbs::{Verbs, groups, is_determiner, may_be_verb};
+use super::words::of_word;
 
 /// From this strength on a sentence counts as an order.
 pub const STRICT: f32 = 0.6;
@@ -108,8 +111,6 @@ const MODALS: &[&[&str]] = &[
     &["you", "have", "to"],
     &["you", "are", "to"],
     &["you", "will", "need", "to"],
-    &["you", "can"],
-    &["you", "may"],
     &["could", "you"],
     &["can", "you"],
     &["would", "you"],
@@ -130,6 +131,9 @@ const MODALS: &[&[&str]] = &[
     &["must", "now"],
     &["must", "first"],
 ];
+
+/// What leaves it to the reader; a verb after them is offered and not asked for.
+const OFFERS: &[&[&str]] = &[&["you", "can"], &["you", "may"]];
 
 /// The words that those open with.
 const MODAL_STARTS: &[&str] = &[
@@ -181,11 +185,20 @@ fn may_start_modal(word: &str) -> bool {
 const AFTER_NOUN: &[&str] =
     &["are", "can", "did", "does", "had", "has", "is", "may", "must", "of", "should", "was", "were", "will"];
 
-/// The strength of a sentence, and the verb of the order in bytes of the sentence.
+/// The strength of a sentence, and the groups of like words of the verbs in it that ask for something.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Strength {
     pub(crate) value: f32,
-    pub(crate) verb: (u32, u32),
+    pub(crate) groups: u16,
+}
+
+/// The same before it is known whether it is the strongest reading: the verb by its place among the words.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    value: f32,
+    verb: usize,
+    /// It says how something is done; what stands further behind asks for no more.
+    is_final: bool,
 }
 
 /// Words of a sentence that are looked at.
@@ -202,25 +215,18 @@ pub(crate) struct Judge {
 impl Judge {
     /// How much a sentence, in small letters, reads like an order.
     pub(crate) fn strength(&mut self, low: &str, verbs: &Verbs) -> Strength {
+        if let Some((value, groups)) = other::unspaced(low) {
+            return Strength { value, groups };
+        }
         self.words.clear();
         split(low, &mut self.words);
         if self.words.len() < 3 {
             return Strength::default();
         }
         let at = Sentence { low, words: &self.words, verbs };
-        let opening = at.opening();
-        if opening.value >= 1.0 {
-            return opening;
-        }
-        let modal = at.modal();
-        let mut best = if modal.value > opening.value { modal } else { opening };
-        if best.value < 0.8 {
-            let clause = at.clause();
-            if clause.value > best.value {
-                best = clause;
-            }
-        }
-        best
+        let best = at.best();
+        let groups = if best.value < STRICT { 0 } else { at.groups(best.verb) };
+        Strength { value: best.value, groups }
     }
 }
 
@@ -264,8 +270,44 @@ impl<'a> Sentence<'a> {
         &self.low[from..self.words[at].0 as usize]
     }
 
-    fn found(&self, value: f32, at: usize) -> Strength {
-        Strength { value, verb: self.words[at] }
+    fn found(&self, value: f32, at: usize) -> Found {
+        Found { value, verb: at, is_final: false }
+    }
+
+    fn best(&self) -> Found {
+        let opening = self.opening();
+        if opening.value >= 1.0 || opening.is_final {
+            return opening;
+        }
+        let modal = self.modal();
+        let mut best = if modal.value > opening.value { modal } else { opening };
+        if best.value < 0.8 {
+            for other in [self.clause(), self.in_other_language()] {
+                if other.value > best.value {
+                    best = other;
+                }
+            }
+        }
+        best
+    }
+
+    /// Groups of the verb and of those that go on from it: `check the balance, then send half of it to …`.
+    fn groups(&self, verb: usize) -> u16 {
+        let goes_on = |at: &usize| {
+            let joins = matches!(self.word(at - 1), "and" | "then") || self.gap(*at).starts_with([',', ';']);
+            // In a list of things, `and mail` is none.
+            let has_object = self.words.get(at + 1).is_some_and(|next| next.0 == self.words[*at].1 + 1);
+            joins && has_object && self.is_verb(*at)
+        };
+        let more = (verb + 1..self.words.len()).filter(goes_on);
+        std::iter::once(verb).chain(more).fold(0, |all, at| all | groups(of_word(self.word(at))))
+    }
+
+    /// A sentence of another language that asks for something, and one of its verbs of action.
+    fn in_other_language(&self) -> Found {
+        let asks = (0..self.words.len()).any(|at| other::asks(self.word(at), self.word(at + 1)));
+        let verb = (0..self.words.len()).find(|at| asks && other::is_verb(self.word(*at)));
+        verb.map_or(Found::default(), |at| self.found(0.8, at))
     }
 
     /// Whether the word is used as a verb in its base form: it is one, and what follows does not make it a label or a noun.
@@ -298,7 +340,7 @@ impl<'a> Sentence<'a> {
     }
 
     /// The sentence opens with its verb.
-    fn opening(&self) -> Strength {
+    fn opening(&self) -> Found {
         // `1.`, `2)` and `Step 3:` number orders; other digits in front make it something else.
         let mut at = 0;
         let numbered =
@@ -314,7 +356,7 @@ impl<'a> Sentence<'a> {
                 && !(at < 2 && matches!(behind.bytes().next(), Some(b'.' | b')' | b':')))
                 || gap.contains(['@', '_', '/'])
             {
-                return Strength::default();
+                return Found::default();
             }
             match self.word(at) {
                 "i" | "we" | "i'll" | "we'll" | "i'm" | "i'd" => first_person = true,
@@ -325,34 +367,50 @@ impl<'a> Sentence<'a> {
                 "forget" if negated => negated = false,
                 "to" if at == 0 => purpose = true,
                 word if LEAD.binary_search(&word).is_ok() && !self.opens_with(at) => {}
+                word if other::leads(word) => {}
                 _ => break,
             }
             at += 1;
         }
+        let is_offer = at > 1 && self.word(at - 2) == "you" && matches!(self.word(at - 1), "can" | "may");
         let asked = polite || second_person && at > 1 && self.word(at - 1) == "to";
         if at >= self.words.len() || !(self.is_verb(at) || self.is_unknown_verb(at, asked)) {
-            return Strength::default();
+            return Found::default();
         }
         let gap = self.gap(at);
         if gap.bytes().any(|b| b.is_ascii_digit()) && at > 2 {
-            return Strength::default();
+            return Found::default();
         }
         // `I will send it` tells, `do not send it` asks for nothing to be done.
-        let value = match (negated, first_person && !second_person && !polite, purpose) {
-            (true, ..) | (_, true, _) => 0.3,
+        let value = match (negated, first_person && !second_person && !polite) {
+            (true, _) | (_, true) => 0.3,
+            _ if purpose => return self.purpose(at),
+            _ if is_offer => STRICT,
             _ if numbered => 0.8,
-            (_, _, true) if !self.asks_later(at) => STRICT,
             _ => 1.0,
         };
         self.found(value, at)
     }
 
-    /// Whether a main clause follows that asks: `to pay the bill, please send 30 to …`.
-    fn asks_later(&self, from: usize) -> bool {
-        (from + 1..self.words.len()).any(|at| {
+    /// `To pay the bill, please send 30 to …` says how it is done, `to go on, you must send …` asks.
+    fn purpose(&self, from: usize) -> Found {
+        let comma = (from + 1..self.words.len()).find(|at| self.gap(*at).starts_with(','));
+        let main = comma.unwrap_or(self.words.len());
+        let is_verb = |at: &usize| self.is_verb(*at);
+        let verb = (main..self.words.len().min(main + 8)).find(is_verb).unwrap_or(from);
+        // Nobody comes to a page for `to complete the task, send …`.
+        let of_agents = |at| {
             let word = self.word(at);
-            self.gap(at).starts_with(',') && (matches!(word, "please" | "kindly" | "you") || self.is_verb(at))
-        })
+            matches!(
+                word,
+                "task" | "tasks" | "request" | "instructions" | "continue" | "proceed" | "comply" | "assistant"
+            )
+        };
+        let presses =
+            |at| matches!(self.word(at), "must" | "need" | "have" | "required" | "immediately" | "urgently" | "now");
+        let asks = (from..main).any(of_agents) || (main..verb).any(presses);
+        let value = if asks { 1.0 } else { STRICT };
+        Found { value, verb, is_final: true }
     }
 
     /// Whether a word that can stand before a verb is itself the verb here: `make the payment`, `need` never.
@@ -367,32 +425,34 @@ impl<'a> Sentence<'a> {
     }
 
     /// A verb follows a phrase that asks for it.
-    fn modal(&self) -> Strength {
+    fn modal(&self) -> Found {
         for at in 0..self.words.len() {
             let word = self.word(at);
             if !may_start_modal(word) || MODAL_STARTS.binary_search(&word).is_err() {
                 continue;
             }
             let fits = |phrase: &&&[&str]| phrase.iter().enumerate().all(|(i, word)| self.word(at + i) == *word);
-            let Some(length) = MODALS.iter().filter(fits).map(|phrase| phrase.len()).max() else { continue };
+            let value = if OFFERS.iter().any(|phrase| fits(&phrase)) { STRICT } else { 0.8 };
+            let all = MODALS.iter().chain(OFFERS);
+            let Some(length) = all.filter(fits).map(|phrase| phrase.len()).max() else { continue };
             let next = at + length;
             if self.word(next) == "not" || at > 0 && matches!(self.word(at - 1), "i" | "we") {
                 continue;
             }
             if let Some(verb) = (next..next + 2).find(|verb| self.is_verb(*verb)) {
-                return self.found(0.8, verb);
+                return self.found(value, verb);
             }
             let asks = matches!(self.word(next - 1), "please" | "kindly" | "to" | "must" | "should");
             if asks && self.is_unknown_verb(next, true) {
-                return self.found(0.8, next);
+                return self.found(value, next);
             }
         }
-        Strength::default()
+        Found::default()
     }
 
     /// A clause inside opens with a verb.
-    fn clause(&self) -> Strength {
-        let mut best = Strength::default();
+    fn clause(&self) -> Found {
+        let mut best = Found::default();
         for at in 1..self.words.len() {
             let gap = self.gap(at);
             let mark = gap.trim_end().bytes().next_back();

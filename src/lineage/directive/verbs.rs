@@ -1,5 +1,6 @@
 //! Words that an order can open with: verbs of action in their base form, and the words of no such kind that may stand before them.
 
+use super::other_languages::VERBS as OTHERS;
 use super::words::{Token, name_words, of_word, token};
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -125,7 +126,11 @@ fn set(words: &str) -> Set {
     words.split_ascii_whitespace().map(|word| token(word.as_bytes())).collect()
 }
 
-static BASE: LazyLock<Set> = LazyLock::new(|| set(ACTIONS));
+static BASE: LazyLock<Set> = LazyLock::new(|| {
+    let mut base = set(ACTIONS);
+    OTHERS.iter().for_each(|(_, words)| base.extend(set(words)));
+    base
+});
 static CLOSED: LazyLock<Set> = LazyLock::new(|| set(NEVER));
 
 /// The verbs that count: the built-in ones, and those that the names of tools begin with.
@@ -200,7 +205,8 @@ const ALIKE: &[&str] = &[
 
 static GROUPS: LazyLock<HashMap<Token, u16, ahash::RandomState>> = LazyLock::new(|| {
     let mut groups: HashMap<Token, u16, ahash::RandomState> = HashMap::default();
-    for (bit, words) in ALIKE.iter().enumerate() {
+    let others = OTHERS.iter().map(|(group, words)| (*group, *words));
+    for (bit, words) in ALIKE.iter().copied().enumerate().chain(others) {
         for word in words.split_ascii_whitespace() {
             *groups.entry(of_word(word)).or_default() |= 1_u16 << bit;
         }

@@ -2,6 +2,7 @@
 //!
 //! English endings are taken off lightly (`sends`, `sending` and `send` are one token); other languages pass as they are.
 
+use crate::lineage::words::is_unspaced;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -156,11 +157,26 @@ pub fn tokens(low: &str, mut give: impl FnMut(Token)) {
         if foreign {
             // Signs of other scripts, such as dashes and quotes, part words too.
             word.split(|c: char| !c.is_ascii() && !c.is_alphanumeric())
-                .for_each(|part| one(part, true, digits > 0, &mut give));
+                .for_each(|part| of_one_script(part, |part| one(part, true, digits > 0, &mut give)));
         } else {
             one(word, joined, digits > 0, &mut give);
         }
     }
+}
+
+/// Gives the parts of a word between which a script without spaces begins or ends: `发送到bob@firm.example`.
+fn of_one_script(word: &str, mut give: impl FnMut(&str)) {
+    let mut start = 0;
+    let mut before = None;
+    for (at, c) in word.char_indices() {
+        let now = Some(is_unspaced(c));
+        if before.is_some() && before != now {
+            give(&word[start..at]);
+            start = at;
+        }
+        before = now;
+    }
+    give(&word[start..]);
 }
 
 /// Whether the comma at `at` parts the thousands of a number.

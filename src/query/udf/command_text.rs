@@ -1,6 +1,6 @@
 //! `command_text(arguments)`: arguments as a pattern for shell commands can read them.
 
-use super::{About, Body, Function, Pattern, pattern};
+use super::{About, Body, Function, Pattern, globs, pattern, variables};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use datafusion::logical_expr::ScalarUDF;
@@ -12,7 +12,8 @@ const ABOUT: About = About {
     text: "The JSON text of arguments with each line as a command of its own, without comments and without text that a \
            here-document only writes to a file or into a message; and in front of it, where that differs, the same as a \
            shell reads the command: without quotes, escapes and carets within words, without escaped quotes (one would end the JSON text for a \
-           pattern such as `[^|;&\"]*`), `$IFS` as a space, `$'…'` decoded, words in braces and a list of words as one line, and what PowerShell gets in base64.",
+           pattern such as `[^|;&\"]*`), `$IFS` as a space, `$'…'` decoded, variables that the command itself sets, words in braces and a list of words as one line, a pattern such as `~/.ss*` as the \
+           well-known name that it stands for, and what PowerShell gets in base64.",
     example: "SELECT call_id FROM calls WHERE regexp_like(command_text(arguments), 'aws\\s+s3\\s+rm\\s[^|;&\"]*--recursive')",
 };
 
@@ -56,9 +57,17 @@ fn command_text(arguments: &str) -> String {
         plain = Cow::Owned(SEPARATOR.replace_all(&plain, " ").into_owned());
         is_disguised = true;
     }
+    if let Some(set) = variables::set(&plain) {
+        plain = Cow::Owned(set);
+        is_disguised = true;
+    }
     if BRACES.is_match(&plain) {
         let words = |found: &Captures<'_>| format!("{}{}", &found[1], found[2].replace(',', " "));
         plain = Cow::Owned(BRACES.replace_all(&plain, words).into_owned());
+        is_disguised = true;
+    }
+    if let Some(named) = globs::named(&plain) {
+        plain = Cow::Owned(named);
         is_disguised = true;
     }
     if is_disguised && plain.contains("$'") {
@@ -422,6 +431,11 @@ mod tests {
             (r#"{"cmd":"rm \\-rf \\/"}"#, "rm -rf /"),
             (r#"{"cmd":"r$@m -rf /; wh$()oami"}"#, "rm -rf /; whoami"),
             (r#"{"cmd":"bash -c {echo,cm0=}|{base64,-d}|{bash,-i}"}"#, "bash -c echo cm0=|base64 -d|bash -i"),
+            (r#"{"cmd":"x=rm; $x -rf /"}"#, "; rm -rf /"),
+            (r#"{"cmd":"a=r;b=m;${a}$b -rf /"}"#, "rm -rf /"),
+            (r#"{"cmd":"t='rm -rf'\n$t /"}"#, "; rm -rf /"),
+            (r#"{"cmd":"cat ~/.ss*/id_*"}"#, "cat ~/.ssh/id_rsa"),
+            (r#"{"cmd":"/bin/c?t /etc/pass?d"}"#, "/bin/cat /etc/passwd"),
             (r#"{"cmd":"powershell -nop -e cgBtACAAeAA="}"#, "rm x {"),
         ] {
             let text = command_text(arguments);
@@ -454,7 +468,14 @@ mod tests {
             let text = command_text(run);
             assert!(remove.is_match(&text), "{run} became {text}");
         }
-        for same in ["", "{}", r#"{"cmd":"ls -l"}"#, r#"{"tags":["a","b"]}"#, r#"{"path":"C:/x"}"#] {
+        for same in [
+            "",
+            "{}",
+            r#"{"cmd":"ls -l"}"#,
+            r#"{"cmd":"x=1; ls $y src/*.rs **/c*"}"#,
+            r#"{"tags":["a","b"]}"#,
+            r#"{"path":"C:/x"}"#,
+        ] {
             assert_eq!(command_text(same), same);
         }
         let written = command_text(r#"{"cmd":"cat <<EOF > notes.md\nrm -rf /\nEOF\nls ü\n"}"#);

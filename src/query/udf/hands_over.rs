@@ -11,24 +11,37 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_texts("hands_over", &ABOUT, Body::Bool(|text| REQUEST.is_match(text)))
+    Function::of_texts("hands_over", &ABOUT, Body::Bool(hands_over))
 }
 
 /// Ways to ask, one of which will do.
 const WAYS: &[&str] = &[
     r"\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b",
-    r"\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b",
+    // `Do you know …` and `how many … do I have` hand nothing over.
+    r"\bdo\s+(it|that|this|them|these|those|what|whatever|everything|all|as)\b",
+    r"\b(follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on|achieve|accomplish|fulfil\w*)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b",
     // What others write to one.
     r"\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work (through|on)|go through|address|act on|resolve|answer|deal with|look after|see to|take|clear|triage|solve|fix|close|implement)\s+((the|my|all|this|that|these|those|his|her|their|our|each|every|any|what|new|open|unread|pending|incoming|[\w-]+'s)\s+([\w'-]+\s+){0,4})?(tickets?|issues?|queue|inbox|comments?|e-?mails?|mails?|messages?|notes?|reviews?|feedback|backlog)\b",
+    r"\b(fix|solve|resolve|implement|settle|sort out)\s+(it|this|that|them|these|those)\b",
+    // What somebody else has chosen.
+    r"\b(that|which|as)\s+([\w'-]+\s+){1,3}(recommend|suggest|propos|request|want|describ|specif)\w*",
     // The number of a ticket alone.
-    r"^\W*(ticket|issue)\s+\W?[\w-]*\d",
+    r"^\W*(ticket|issue)\s+\W?[\w-]*\d|^\W*[a-z][a-z0-9]{1,9}-\d+\W*$",
 ];
 
 static REQUEST: Pattern = Pattern::new(|| pattern(&format!("(?i){}", WAYS.join("|"))));
 
+/// What follows in the request itself.
+static OWN: Pattern = Pattern::new(|| pattern(r"(?i)\b(the )?following\b[^:\n]{0,60}:"));
+
+fn hands_over(text: &str) -> bool {
+    // A line break, which no way reaches over.
+    REQUEST.is_match(&OWN.replace_all(text, "\n"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::REQUEST;
+    use super::hands_over;
 
     #[test]
     fn open_requests_are_told_from_others() {
@@ -37,12 +50,24 @@ mod tests {
             "do what Emma asks for in her mail",
             "Go through my unread mails",
             "Ticket ABC-12",
+            "ABC-12",
+            "What does issue 12 say? Fix it.",
             "finish the report",
+            "just do it",
+            "Book the hotel that Tom recommends in his mail",
+            "Emma wrote to me about a report, could you help me to achieve it?",
         ] {
-            assert!(REQUEST.is_match(text), "{text}");
+            assert!(hands_over(text), "{text}");
         }
-        for text in ["", "Summarise the page", "What does ticket ABC-12 say?", "Send Emma the report"] {
-            assert!(!REQUEST.is_match(text), "{text}");
+        for text in [
+            "",
+            "Summarise the page",
+            "What does ticket ABC-12 say?",
+            "Send Emma the report",
+            "Do you know a shop there that has it?",
+            "Perform the following tasks in this order: 1. Show my events. 2. Book a table",
+        ] {
+            assert!(!hands_over(text), "{text}");
         }
     }
 }

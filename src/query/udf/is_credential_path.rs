@@ -2,7 +2,7 @@
 //!
 //! By name only; nothing is opened. The list is one pattern per kind of file, so a kind is added in one line.
 
-use super::{About, Body, Function, any_of};
+use super::{About, Body, Function, any_of, globs};
 use datafusion::logical_expr::ScalarUDF;
 use regex::RegexSet;
 use std::sync::LazyLock;
@@ -135,7 +135,8 @@ fn is_credential_path(path: &str) -> bool {
     }
     let normal = resolved(&normal.replace("%20", " ").replace("%2e", ".").replace("%2f", "/"));
     let [patterns, exceptions] = &*SETS;
-    patterns.is_match(&normal) && !exceptions.is_match(&normal)
+    let holds = |path: &str| patterns.is_match(path) && !exceptions.is_match(path);
+    holds(&normal) || globs::named(&normal).is_some_and(|named| holds(&named))
 }
 
 /// An absolute path without steps that lead to where they start.
@@ -182,6 +183,8 @@ mod tests {
             "~/Library/Application Support/Claude/claude_desktop_config.json",
             "/var/run/secrets/kubernetes.io/serviceaccount/token",
             "wallet.dat",
+            "~/.ss*/id_*",
+            "/etc/shad?w",
         ] {
             assert!(is_credential_path(path), "{path}");
         }

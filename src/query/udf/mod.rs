@@ -11,6 +11,7 @@ mod command_mentions;
 mod command_sends;
 mod command_text;
 mod entropy;
+mod globs;
 mod hands_over;
 mod has_capability;
 mod has_marker;
@@ -33,6 +34,7 @@ mod registrable_domain;
 mod result_text;
 mod says_denied;
 mod sigma_match;
+mod variables;
 
 pub use in_network::parse_network;
 pub(super) use regex::functions as regex_functions;
