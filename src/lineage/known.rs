@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Grows with each change to what flows are found; then all are found anew.
-const RULES: u64 = 4;
+const RULES: u64 = 5;
 /// Rows that say nothing new, per row that counts, after which the table is written anew.
 const STALE: usize = 2;
 const COLUMNS: [&str; 6] = ["step", "session", "digest", "flows", "calls_version", "prompts_version"];

@@ -102,7 +102,7 @@ fn asked(text: &str, time: Option<Nanos>, approval: Approval, out: &mut Decoded)
     // A call before it that has no answer was refused or given up: it gets none, and must not take that of this one.
     out.events.push(Event::Cancel { key: key(), time: None, outcome: Outcome::Cancelled });
     out.events.push(Event::Connection { lane: lane(), opens: false, time });
-    out.events.push(Event::Request { key: Some(key()), lane: Lane::default(), call });
+    out.events.push(Event::Request { key: Some(key()), lane: lane(), call });
     Ok(())
 }
 
@@ -131,7 +131,7 @@ fn ended(mut call: Box<Call>, time: Option<Nanos>, out: &mut Decoded) {
     call.time_end = time;
     // The time of a question is that at which it was asked.
     call.more().duration_includes_approval = true;
-    out.events.push(Event::Response { key: key(), lane: Lane::default(), call, maybe_foreign: false });
+    out.events.push(Event::Response { key: key(), lane: lane(), call, maybe_foreign: false });
 }
 
 fn prompt(text: &str, time: Option<Nanos>, out: &mut Decoded) {
