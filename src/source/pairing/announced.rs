@@ -1,7 +1,6 @@
 //! Calls that one record holds whole, perhaps after another one told of their beginning. What was begun when the program was ended
 //! is a call without an answer.
 
-use super::connection::Living;
 use super::context::fill_from_half;
 use super::half::OpenKey;
 use super::{Pairing, Row, Scope, finish};
@@ -67,7 +66,8 @@ impl Pairing {
     ) {
         let mut ended = self.half(scope, call, observables, identity, None);
         let key = OpenKey::new(scope.stream, key);
-        let Some(begun) = self.open.take_request(&key, &ended, Living::default) else {
+        let Some(begun) = self.open.take_request(&key, &ended, || self.lanes.of_any_connection(key.stream, &key.key))
+        else {
             return self.whole(scope, ended.lane, ended.call, ended.observables, identity, out);
         };
         self.note_found(&key, &begun);

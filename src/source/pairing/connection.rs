@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::{ConnectionInfo, PairingOptions, Scope, finish};
 use crate::call::{Call, IdType, Nanos, SessionSource, Side, Text, ToolDefinition};
+use crate::source::PairKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -187,11 +188,21 @@ impl Lanes {
     }
 
     /// What is in use of the lane: connections with a record since the newest one opened, and the newest.
-    pub(super) fn alive(&self, stream: u64, lane: &Text) -> Living {
-        let Some(lane) = self.known(stream, lane) else { return Living::default() };
+    pub(super) fn alive(&self, stream: u64, lane: &Text, key: &PairKey) -> Living {
+        let living = self.of_any_connection(stream, key);
+        let Some(lane) = self.known(stream, lane) else { return living };
         let newest = lane.connections.back().map(|c| c.number);
         let in_use = |c: &&Connection| Some(c.number) == newest || (!c.closed && c.last_used >= lane.opened_at);
-        Living { connections: lane.connections.iter().filter(in_use).map(|c| c.number).collect(), since: lane.ended_at }
+        Living { connections: lane.connections.iter().filter(in_use).map(|c| c.number).collect(), ..living }
+    }
+
+    /// The same where nothing says whose connection it is. A key may have a finer lane than its record, with ends of its own.
+    pub(super) fn of_any_connection(&self, stream: u64, key: &PairKey) -> Living {
+        let lane = match key {
+            PairKey::JsonRpc { lane, .. } => self.known(stream, lane),
+            PairKey::Global { .. } => None,
+        };
+        Living { connections: Vec::new(), since: lane.map_or(0, |lane| lane.ended_at) }
     }
 
     /// The lane's newest connection; 0 if it has none.

@@ -29,7 +29,7 @@ pub use undo::Undo;
 use super::{Event, Id, PairKey, Turn};
 use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
 use answered::{Answered, digest_of_request};
-use connection::{Lanes, Living};
+use connection::Lanes;
 use context::Context;
 use finished::Finished;
 use half::{Half, OpenKey};
@@ -290,18 +290,20 @@ impl Pairing {
             self.count_foreign(put.foreign);
             return;
         }
-        let alive = || self.lanes.alive(scope.stream, lane);
-        let found = self.open.take_request(&key, &half, alive).map(|request| (None, request)).or_else(|| {
+        let alive = |key: &OpenKey| self.lanes.alive(scope.stream, lane, &key.key);
+        let found = self.open.take_request(&key, &half, || alive(&key)).map(|request| (None, request)).or_else(|| {
             // Without a direction in the log the asking side was a guess.
             let other = key.other_side()?;
-            let request = self.open.take_request(&other, &half, alive)?;
+            let request = self.open.take_request(&other, &half, || alive(&other))?;
             Some((Some(other), request))
         });
         let found = found.or_else(|| {
             // A server names the session in its answer to `initialize`, which was asked before there was one.
             let before = key.before_session(&half.call)?;
             let waits = self.open.waits(&before, "initialize");
-            let request = waits.then(|| self.open.take_request(&before, &half, Living::default))??;
+            let request = waits.then(|| {
+                self.open.take_request(&before, &half, || self.lanes.of_any_connection(scope.stream, &before.key))
+            })??;
             Some((Some(before), request))
         });
         match found {
