@@ -20,8 +20,8 @@ fn said(place: &Place) -> Vec<Value> {
 fn assert_observables_follow(place: &Place) {
     let astray = place.rows(
         "SELECT o.call_id, o.value, o.session_id, c.session_id AS of_call FROM observables o LEFT JOIN calls c ON c.call_id = o.call_id \
-         WHERE c.call_id IS NULL OR o.session_id IS DISTINCT FROM c.session_id OR o.time IS DISTINCT FROM c.time \
-         OR o.server IS DISTINCT FROM c.server OR o.tool IS DISTINCT FROM c.tool",
+         WHERE c.call_id IS NULL OR (o.session_id IS DISTINCT FROM c.session_id) OR (o.time IS DISTINCT FROM c.time) \
+         OR (o.server IS DISTINCT FROM c.server) OR (o.tool IS DISTINCT FROM c.tool)",
     );
     assert!(astray.is_empty(), "{astray:#?}");
 }

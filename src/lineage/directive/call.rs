@@ -31,6 +31,8 @@ pub struct ToolText {
     pub(crate) name: Vec<Token>,
     /// Groups of like words that the name belongs to.
     pub(crate) groups: u16,
+    /// Groups of the first word of the name that belongs to any: what the tool does, mostly.
+    pub(crate) verb: u16,
     /// Weight of each token of name (three times), description and argument names; of length 1.
     vector: HashMap<Token, f64, ahash::RandomState>,
 }
@@ -61,7 +63,8 @@ impl ToolText {
         let vector =
             vector.into_iter().map(|(token, weight)| (token, weight / length.max(f64::MIN_POSITIVE))).collect();
         let groups = name.iter().fold(0, |groups, token| groups | verbs::groups(*token));
-        Self { name, groups, vector }
+        let verb = name.iter().map(|token| verbs::groups(*token)).find(|groups| *groups != 0).unwrap_or_default();
+        Self { name, groups, verb, vector }
     }
 
     /// The words of name, description and argument names, each with its weight.

@@ -87,7 +87,8 @@ impl<'a> Facts<'a> {
                 Some(action) => *action,
                 None => self.call.tool.cosine_of(&order.own, order.length),
             },
-            synonym: order.verb & self.call.tool.groups != 0,
+            // Of what the order asks for besides, the tool's name has to say that it does that: `files` in it does not add.
+            synonym: order.verb & self.call.tool.groups != 0 || order.more & self.call.tool.verb != 0,
             ..Parts::default()
         };
         if parts.sum(order) <= least {

@@ -62,6 +62,8 @@ pub(super) struct Order {
     pub(super) near: Box<[u32]>,
     pub(super) strength: f32,
     pub(super) verb: u16,
+    /// Groups of the verbs that go on from it.
+    pub(super) more: u16,
 }
 
 /// The distinct tokens of a text, sorted.

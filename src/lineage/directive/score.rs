@@ -211,6 +211,7 @@ impl<'a> Directives<'a> {
             near: near.iter().map(|token| self.number(*token)).collect(),
             strength: strength.value,
             verb: strength.groups,
+            more: strength.more,
             inside,
         };
         self.bytes += order.window.len();

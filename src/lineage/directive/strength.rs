@@ -185,11 +185,13 @@ fn may_start_modal(word: &str) -> bool {
 const AFTER_NOUN: &[&str] =
     &["are", "can", "did", "does", "had", "has", "is", "may", "must", "of", "should", "was", "were", "will"];
 
-/// The strength of a sentence, and the groups of like words of the verbs in it that ask for something.
+/// The strength of a sentence, and the groups of like words of the verb in it that asks for something.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Strength {
     pub(crate) value: f32,
     pub(crate) groups: u16,
+    /// Groups of the verbs that go on from it.
+    pub(crate) more: u16,
 }
 
 /// The same before it is known whether it is the strongest reading: the verb by its place among the words.
@@ -216,7 +218,7 @@ impl Judge {
     /// How much a sentence, in small letters, reads like an order.
     pub(crate) fn strength(&mut self, low: &str, verbs: &Verbs) -> Strength {
         if let Some((value, groups)) = other::unspaced(low) {
-            return Strength { value, groups };
+            return Strength { value, groups, more: 0 };
         }
         self.words.clear();
         split(low, &mut self.words);
@@ -225,8 +227,10 @@ impl Judge {
         }
         let at = Sentence { low, words: &self.words, verbs };
         let best = at.best();
-        let groups = if best.value < STRICT { 0 } else { at.groups(best.verb) };
-        Strength { value: best.value, groups }
+        if best.value < STRICT {
+            return Strength { value: best.value, ..Strength::default() };
+        }
+        Strength { value: best.value, groups: groups(of_word(at.word(best.verb))), more: at.more(best.verb) }
     }
 }
 
@@ -291,16 +295,15 @@ impl<'a> Sentence<'a> {
         best
     }
 
-    /// Groups of the verb and of those that go on from it: `check the balance, then send half of it to …`.
-    fn groups(&self, verb: usize) -> u16 {
+    /// Groups of the verbs that go on from one: `check the balance, then send half of it to …`.
+    fn more(&self, verb: usize) -> u16 {
         let goes_on = |at: &usize| {
             let joins = matches!(self.word(at - 1), "and" | "then") || self.gap(*at).starts_with([',', ';']);
             // In a list of things, `and mail` is none.
             let has_object = self.words.get(at + 1).is_some_and(|next| next.0 == self.words[*at].1 + 1);
             joins && has_object && self.is_verb(*at)
         };
-        let more = (verb + 1..self.words.len()).filter(goes_on);
-        std::iter::once(verb).chain(more).fold(0, |all, at| all | groups(of_word(self.word(at))))
+        (verb + 1..self.words.len()).filter(goes_on).fold(0, |all, at| all | groups(of_word(self.word(at))))
     }
 
     /// A sentence of another language that asks for something, and one of its verbs of action.
