@@ -210,8 +210,10 @@ impl Sources {
     pub(super) fn untouched(&self, path: &str, stat: &Stat) -> Option<usize> {
         let at = *self.by_path.get(path)?;
         let row = &self.rows[at];
-        // Times of object stores are whole seconds; the tag tells versions of the same second apart.
-        let same = row.size == stat.size as i64 && row.mtime == stat.mtime && row.saved.etag == stat.etag;
+        // The table keeps microseconds. Times of object stores are whole seconds; the tag tells versions of the same second apart.
+        let micros = |time: Option<Nanos>| time.map(|nanos| nanos.div_euclid(1000));
+        let same =
+            row.size == stat.size as i64 && micros(row.mtime) == micros(stat.mtime) && row.saved.etag == stat.etag;
         (same && row.mtime.is_some()).then_some(at)
     }
 

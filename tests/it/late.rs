@@ -142,6 +142,9 @@ fn one_source_among_many_that_grows_leaves_the_others_rows_where_they_are() {
     };
     place.ingest_here([place.path("logs")]);
     let before = files();
+    // What is as it was is passed over, and there is nothing to write down.
+    place.ingest_here([place.path("logs")]);
+    assert_eq!(files(), before);
     let grown = place.path("logs/0007.jsonl");
     for more in 1..3 {
         let mut file = std::fs::File::options().append(true).open(&grown).expect("a log");
