@@ -105,7 +105,9 @@ impl Item {
 
     /// The byte at a place; `None` behind the last one.
     pub(super) fn byte(&self, offset: u64) -> io::Result<Option<u8>> {
-        self.reader(offset)?.bytes().next().transpose()
+        let mut next = Vec::new();
+        self.reader(offset)?.take(1).read_to_end(&mut next)?;
+        Ok(next.first().copied())
     }
 
     /// The file's content from its start, as [`Input::open`] gives it.

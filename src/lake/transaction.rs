@@ -465,7 +465,8 @@ mod tests {
         let batch = arrow::array::RecordBatch::new_empty(schema);
         let mut change = Transaction::default();
         for name in ["a", "b"] {
-            let file = crate::lake::data_file::write(&lake.table_path("rejects"), name, None, &[batch.clone()], 0);
+            let file =
+                crate::lake::data_file::write(&lake.table_path("rejects"), name, None, std::slice::from_ref(&batch), 0);
             change.add("rejects", file.unwrap().add);
         }
         change.set_state(State::of(&"kept").unwrap());
