@@ -17,7 +17,7 @@ static ENRICHER: LazyLock<Enricher> = LazyLock::new(|| Enricher::new(EnrichOptio
 pub fn check(data: &[u8]) {
     let mut framer = Framer::new(data, 0, blake3::Hasher::new(), None).expect("bytes can be read");
     let formats = Arc::new(Formats::default());
-    let mut source = SourceView { hints: Default::default(), file: "x.log".into(), formats, known: None };
+    let mut source = SourceView { hints: Default::default(), file: "x.log".into(), formats, known: None, table: None };
     let votes = decode::votes(framer.head(), framer.framing(), &source, 100);
     source.known = decode::most_votes(&votes);
 

@@ -1,15 +1,11 @@
 //! Files that nobody knows: what can be said of them without repeating what they hold.
 
+use super::decode::is_tar;
 use crate::source::json::Object;
 
 /// Nothing but white space and a byte-order mark: nothing to be unknown.
 pub(super) fn is_blank(head: &[u8]) -> bool {
     head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii().is_empty()
-}
-
-/// Whether an archive begins (POSIX ustar): what its first file holds would look like that file's lines.
-pub(super) fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
 }
 
 /// Whether the head is a message of the Collector's file exporter: its length in four bytes, then a first field that has a length itself.

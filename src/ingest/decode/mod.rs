@@ -8,7 +8,6 @@ mod repair;
 pub(super) use pieces::{Piece, pieces};
 pub(super) use reading::{Known, one};
 
-use super::unknown::is_tar;
 use crate::call::{Bits, Call, EventKind, Flag, Position, ToolDefinition};
 use crate::enrich::Enricher;
 use crate::source::format::LogFormat;
@@ -294,6 +293,11 @@ impl Work<'_> {
 fn is_whole(text: &str) -> bool {
     let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     text.find('{').is_some_and(|start| is_json(&text[start..])) || text.starts_with('[') && is_json(text)
+}
+
+/// Whether an archive begins (POSIX ustar): what its first file holds would look like that file's lines.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar")
 }
 
 /// Records per format among the first records of a stream, so many of them at most.
