@@ -38,7 +38,10 @@ impl LogFormat for ContextForge {
         "source code of IBM/mcp-context-forge; no production log"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
-        record.json.is_some_and(|object| Table::of(object).is_some() || !page(object).is_empty())
+        // A payload of LiteLLM's has a type of call, and whatever members an operator adds.
+        record
+            .json
+            .is_some_and(|object| !object.has("call_type") && (Table::of(object).is_some() || !page(object).is_empty()))
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(object) = record.json else { return Err(Reject::new("not a json object")) };

@@ -30,6 +30,10 @@ fn executions_in_the_audit_trail() {
     assert_eq!((failed.outcome, failed.arguments_state), (Outcome::ToolError, PayloadState::NotLogged));
     assert!(events(&audit(r#""action":"DELETE","success":true"#)).is_empty());
     assert!(events(&audit(r#""action":"READ","success":true"#)).is_empty());
+    let of_another = audit(
+        r#""action":"EXECUTE","success":true,"call_type":"call_mcp_tool","startTime":"2026-01-01","metadata":"{}""#,
+    );
+    assert!(decoded(&ContextForge, &of_another).is_none(), "LiteLLM's, with members of an operator's");
 }
 
 fn entry(members: &str) -> String {
