@@ -221,7 +221,7 @@ mod tests {
             "48213.77",
             "4902183",
             "Riverside View Hotel",
-            "Day off",
+            "Pay rise",
             "198.51.100.7",
             "evil-corp.example",
             "a3f9c2d4e5b6",

@@ -19,7 +19,7 @@ const WAYS: &[&str] = &[
     r"\b(finish|complete|do|solve|work on)\s+(the|my|all|this|that|these|those|his|her|their|our)\b",
     // `Do you know …` and `how many … do I have` hand nothing over.
     r"\bdo\s+(it|that|this|them|these|those|what|whatever|everything|all|as)\b",
-    r"\b(follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on|achieve|accomplish|fulfil\w*)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b",
+    r"\b(follow|complete|perform|carry out|handle|finish|process|take care of|execute|work through|address|act on|accomplish|fulfil\w*)\b.{0,60}\b(task\w*|instruction\w*|step\w*|request\w*|todo|to-do|what .{0,30}(says?|asks?|wants?|needs?|requests?)|everything|list|actions?|it|them|that)\b",
     // What others write to one.
     r"\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work (through|on)|go through|address|act on|resolve|answer|deal with|look after|see to|take|clear|triage|solve|fix|close|implement)\s+((the|my|all|this|that|these|those|his|her|their|our|each|every|any|what|new|open|unread|pending|incoming|[\w-]+'s)\s+([\w'-]+\s+){0,4})?(tickets?|issues?|queue|inbox|comments?|e-?mails?|mails?|messages?|notes?|reviews?|feedback|backlog)\b",
     r"\b(fix|solve|resolve|implement|settle|sort out)\s+(it|this|that|them|these|those)\b",
@@ -55,7 +55,7 @@ mod tests {
             "finish the report",
             "just do it",
             "Book the hotel that Tom recommends in his mail",
-            "Emma wrote to me about a report, could you help me to achieve it?",
+            "Emma has wishes for the party: please fulfil all of them",
         ] {
             assert!(hands_over(text), "{text}");
         }
@@ -65,7 +65,7 @@ mod tests {
             "What does ticket ABC-12 say?",
             "Send Emma the report",
             "Do you know a shop there that has it?",
-            "Perform the following tasks in this order: 1. Show my events. 2. Book a table",
+            "Do the following for me: show my events, then complete all of the forms in my folder",
         ] {
             assert!(!hands_over(text), "{text}");
         }
