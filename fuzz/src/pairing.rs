@@ -22,8 +22,12 @@ struct Log {
     requests: HashSet<String>,
     responses: HashSet<String>,
     lines: Vec<String>,
+    /// The stream that each of them stood in.
+    streams: Vec<u64>,
     /// Lines that were read twice: without a time, a copy is another call, or in another source the same one with another answer.
     repeated: Vec<String>,
+    /// Those of them in another stream than the first time: the same request at the same moment is one call, whoever answers it.
+    elsewhere: Vec<String>,
 }
 
 /// The first byte sets the bound, each further pair of bytes is a message or an event of the run.
@@ -42,7 +46,9 @@ pub fn check(data: &[u8]) {
         requests: HashSet::new(),
         responses: HashSet::new(),
         lines: Vec::new(),
+        streams: Vec::new(),
         repeated: Vec::new(),
+        elsewhere: Vec::new(),
     };
     for step in rest.chunks_exact(2).take(300) {
         log.step(step[0], step[1], options);
@@ -98,8 +104,12 @@ impl Log {
             12 => return self.event(how, number),
             13 => {
                 // The same line again, as another export has it.
-                let Some(line) = self.lines.get(usize::from(how) % self.lines.len().max(1)).cloned() else { return };
+                let at = usize::from(how) % self.lines.len().max(1);
+                let Some(line) = self.lines.get(at).cloned() else { return };
                 self.repeated.push(line.clone());
+                if self.streams[at] != self.stream {
+                    self.elsewhere.push(line.clone());
+                }
                 self.line(&line);
                 return;
             }
@@ -115,6 +125,7 @@ impl Log {
         let line = format!(r#"{{{time}{lane}{direction}"message":{{"jsonrpc":"2.0",{message}}}}}"#);
         self.line(&line);
         self.lines.push(line);
+        self.streams.push(self.stream);
     }
 
     fn line(&mut self, text: &str) {
@@ -232,7 +243,10 @@ impl Log {
                     if is_other(&known.0, &asked) || is_other(&known.1, &answered) {
                         // Sources that begin alike, without times, are told apart by nothing.
                         let is_copy = |mark: &Option<String>| {
-                            mark.as_ref().is_some_and(|mark| is_copied_untimed(&self.repeated, mark))
+                            mark.as_ref().is_some_and(|mark| {
+                                is_copied_untimed(&self.repeated, mark)
+                                    || self.elsewhere.iter().any(|line| line.contains(&format!("\"{mark}\"")))
+                            })
                         };
                         // `initialize` and `tools/list` have no mark: a copy of one may be given what waits without a time.
                         let is_unmarked = asked.is_none()
