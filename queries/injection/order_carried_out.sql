@@ -67,11 +67,10 @@ grave AS (                       -- what nobody asks for by handing a task over
 ),
 item AS (                        -- the first call of a session read one item of a work tracker: by it the agent was told what to do
     SELECT session_id, call_id
-    FROM (SELECT session_id, call_id, concat_ws('/', server, tool) AS operation, tool, row_number() OVER (PARTITION BY session_id ORDER BY time, call_id) AS nth
+    FROM (SELECT session_id, call_id, concat_ws('/', server, tool) AS operation, row_number() OVER (PARTITION BY session_id ORDER BY time, call_id) AS nth
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND session_id IN (SELECT session_id FROM obeyed WHERE NOT requests))
-    WHERE nth = 1 AND regexp_like(operation, 'jira|linear|asana|service_?now|youtrack|azure.?devops|clickup|shortcut|trello|monday|redmine|phabricator', 'i')
-      AND regexp_like(tool, '(get|read|view|show|fetch)_?\w*(issue|task|ticket|incident|request|story|card|item)$', 'i')
+    WHERE nth = 1 AND is_work_item(operation)
 ),
 own AS (                         -- the order says in the user's words what the user had asked for
     SELECT sink_call_id

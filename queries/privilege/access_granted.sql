@@ -45,8 +45,7 @@ around AS (
     SELECT c.session_id, min(c.time) AS untrusted_at
     FROM calls c LEFT JOIN started s ON s.session_id = c.session_id AND s.first = c.time
     WHERE has_capability(c.capabilities, 'reads_untrusted') AND c.outcome = 'success' AND c.event_kind = 'call'
-      AND NOT (s.session_id IS NOT NULL AND regexp_like(concat_ws('/', c.server, c.tool), 'jira|linear|asana|service_?now|youtrack|azure.?devops|clickup|shortcut|trello|monday|redmine|phabricator', 'i')
-               AND regexp_like(c.tool, '(get|read|view|show|fetch)_?\w*(issue|task|ticket|incident|request|story|card|item)$', 'i'))
+      AND NOT (s.session_id IS NOT NULL AND is_work_item(concat_ws('/', c.server, c.tool)))
     GROUP BY c.session_id
 ),
 judged AS (

@@ -23,6 +23,7 @@ mod is_link_signature;
 mod is_mention;
 mod is_metadata_address;
 mod is_other_language;
+mod is_work_item;
 mod json_path;
 mod json_strings;
 mod json_text_at;
@@ -72,6 +73,7 @@ pub fn all() -> Vec<ScalarUDF> {
         is_mention::udf(),
         is_metadata_address::udf(),
         is_other_language::udf(),
+        is_work_item::udf(),
         json_strings::udf(),
         json_text_at::udf(),
         json_texts_at::udf(),
