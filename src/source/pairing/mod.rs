@@ -16,6 +16,7 @@ mod memory;
 mod open;
 mod options;
 mod room;
+mod row;
 mod saved;
 mod tally;
 mod undo;
@@ -23,11 +24,12 @@ mod undo;
 pub use finish::{amend, amend_row, connection_key, prompt_id};
 pub use half::RowRef;
 pub use options::PairingOptions;
+pub use row::{ConnectionInfo, Row};
 pub use saved::Saved;
 pub use undo::Undo;
 
 use super::{Event, Id, PairKey, Turn};
-use crate::call::{Call, Flag, Nanos, Observable, Outcome, Prompt, Side, Text, TimeSource, ToolDefinition};
+use crate::call::{Call, Flag, Nanos, Observable, Outcome, Side, Text, TimeSource};
 use answered::{Answered, digest_of_request};
 use connection::Lanes;
 use context::Context;
@@ -72,31 +74,6 @@ pub struct Scope<'a> {
     /// Modification time of the file, for records without a time.
     pub mtime: Option<Nanos>,
     pub source: &'a mut SourceContext,
-}
-
-/// A finished row.
-#[derive(Debug)]
-pub enum Row {
-    /// A call, whole or (at the end of a run) still open.
-    Call { call: Box<Call>, observables: Vec<Observable> },
-    /// The row is no longer true: the orphan found its request. A row with the same id that follows is another.
-    Retract(RowRef),
-    /// What a record says of a call that is a row already; see [`amend_row`].
-    Amend { row: RowRef, said: Box<Call> },
-    /// What the user asked; session and agent filled.
-    Prompt(Box<Prompt>),
-    /// A tool as a server offered it.
-    Tool { tool: Box<ToolDefinition>, time: Option<Nanos>, connection: ConnectionInfo },
-    /// Instructions of a server.
-    Instructions { server: Option<Text>, time: Option<Nanos>, text: String, connection: ConnectionInfo },
-}
-
-/// Identity of the connection that a row belongs to.
-#[derive(Clone, Debug, Default)]
-pub struct ConnectionInfo {
-    pub connection_id: Text,
-    pub session_id: Option<Text>,
-    pub server: Option<Text>,
 }
 
 /// The pairing stage.

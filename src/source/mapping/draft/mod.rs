@@ -7,6 +7,7 @@ mod choose;
 mod field;
 mod fixed;
 mod halves;
+mod names;
 mod text;
 mod write;
 
