@@ -65,7 +65,7 @@ mod tests {
             "What does ticket ABC-12 say?",
             "Send Emma the report",
             "Do you know a shop there that has it?",
-            "Do the following for me: show my events, then complete all of the forms in my folder",
+            "Carry out the following for me: show my events, then book a table",
         ] {
             assert!(!hands_over(text), "{text}");
         }
