@@ -15,16 +15,28 @@
 -- needs = ["approvals|results", "argument_sizes"]
 -- helps = ["approval_times", "errors", "prompts", "users"]
 -- params = { min_denials = 2, within = "1 hour" }
-WITH told AS (                    -- refused by a person, by the text of the answer, where the log has no approvals
-    SELECT call_id
+WITH turned_down AS (                 -- in words: by an error, or by a short answer that begins with it, of a server that does not mark its errors. A step of its own, in the same words in each rule: computed once for all
+    SELECT DISTINCT call_id, outcome, concat_ws(' ', error_message, left(result_text, 400)) AS words
     FROM calls
-    WHERE event_kind = 'call' AND outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled') AND approval IN ('unknown', 'not_required')
-      AND regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
+    WHERE event_kind = 'call'
+      -- Words without which nothing below is found: cheaper than to read the JSON of each short result.
+      AND (outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
+           OR (result_bytes <= 600 AND regexp_like(lower(result), '401|403|authori|denied|eacces|eperm|forbidden|permi|insufficient|blocked|rejected|refused|prohibited|disabled|outside|allow|access|approval|privilege|right')))
+      AND CASE WHEN outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
+               THEN says_denied(concat_ws(' ', error_message, left(result_text, 400)))
+                 OR regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
+               WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600 THEN begins_denied(left(result_text, 400)) END
+),
+told AS (                        -- refused by a person, by the text of the answer, where the log has no approvals
+    SELECT w.call_id
+    FROM turned_down w JOIN calls c ON c.call_id = w.call_id
+    WHERE w.outcome NOT IN ('success', 'unknown') AND c.approval IN ('unknown', 'not_required') AND regexp_like(w.words, '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
 ),
 denied AS (                      -- of these few
     SELECT session_id, server, tool, arguments_hash, bool_or(approval = 'user_denied') AS recorded
-    FROM calls
-    WHERE event_kind = 'call' AND arguments_hash IS NOT NULL AND (approval = 'user_denied' OR call_id IN (SELECT call_id FROM told))
+    FROM (SELECT call_id FROM calls WHERE event_kind = 'call' AND approval = 'user_denied' UNION SELECT call_id FROM told) d
+    JOIN calls c ON c.call_id = d.call_id
+    WHERE arguments_hash IS NOT NULL
     GROUP BY session_id, server, tool, arguments_hash
     HAVING count(*) >= $min_denials
 ),

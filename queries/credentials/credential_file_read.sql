@@ -27,8 +27,8 @@ WITH whole AS (                  -- arguments that are a path, also a bare file 
                OR (method = 'tools/call' AND arguments_bytes <= $max_bytes AND NOT has_capability(capabilities, 'executes')
                    AND (array_has_any(capabilities, make_array('reads_private', 'egress', 'credentials'))
                         OR NOT array_has_any(capabilities, make_array('writes', 'destructive'))))))
-    WHERE length(path) <= 1024 AND regexp_like(path, '[./\\]') AND is_credential_path(path)
-      AND (NOT regexp_like(path, '\s') OR regexp_like(path, '^([/\\~]|\.\.?[/\\]|[A-Za-z]:)'))
+    WHERE CASE WHEN length(path) <= 1024 AND regexp_like(path, '[./\\]') AND (NOT regexp_like(path, '\s') OR regexp_like(path, '^([/\\~]|\.\.?[/\\]|[A-Za-z]:)'))
+               THEN is_credential_path(path) ELSE false END
       -- Looking for a name, or talking of it, is not reading it.
       AND NOT coalesce(regexp_like(arguments, '"(q|query|search[a-z_]*|pattern|regex|glob|filter|text|content|message|body|title|comment)"\s*:\s*"'
                                               || regexp_replace(path, '[^A-Za-z0-9]', '.', 'g') || '"', 'i')

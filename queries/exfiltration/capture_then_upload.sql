@@ -33,38 +33,56 @@ shell AS (                       -- commands that send, also of tools that are o
     WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND outcome NOT IN ('denied', 'protocol_error', 'cancelled')
       AND session_id IN (SELECT session_id FROM captured) AND command_sends(command_text(arguments))
 ),
-kept AS (                        -- a picture's file is often named by the result alone
-    SELECT call_id, min(regexp_replace(value, '^.*[/\\]', '')) AS file FROM observables
-    WHERE type = 'file_path' AND origin = 'result' AND call_id IN (SELECT call_id FROM captured) GROUP BY call_id
+sending AS (                     -- calls of these sessions that send
+    SELECT DISTINCT call_id
+    FROM (SELECT call_id FROM calls
+          WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'egress') AND outcome NOT IN ('denied', 'cancelled', 'protocol_error') AND session_id IN (SELECT session_id FROM captured)
+          UNION ALL SELECT call_id FROM shell UNION ALL SELECT call_id FROM captured WHERE both_in_one)
+),
+sink AS (                        -- and the places that they name
+    SELECT e.call_id, min(e.session_id) AS session_id, min(e.agent) AS agent, min(e.time) AS time, min(concat_ws('/', e.server, e.tool)) AS sink, bool_or(has_capability(e.capabilities, 'reads_untrusted')) AS reads,
+           CASE o.type WHEN 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place
+    FROM sending s
+    JOIN calls e ON e.call_id = s.call_id
+    JOIN observables o ON o.call_id = s.call_id
+    WHERE e.outcome NOT IN ('denied', 'cancelled', 'protocol_error') AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email')
+      -- What a text mentions is no place that data goes to.
+      AND (has_capability(e.capabilities, 'executes') OR NOT is_mention(o.path)) AND NOT coalesce(is_internal_address(o.value), false)
+    GROUP BY e.call_id, CASE o.type WHEN 'url' THEN host_of(o.value) ELSE lower(o.value) END
 ),
 sent AS (
-    SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page,
-           -- A dump that goes to a bucket is what a backup does.
-           c.of_database AND coalesce(regexp_like(e.arguments, '\b(s3|s3a|gs|b2|r2|abfss?|wasbs?|swift)://|blob\.core\.windows\.net', 'i') AND NOT regexp_like(e.arguments, '\b(curl|wget|scp|rsync|nc|mail|sendmail)\s'), false) AS backup, c.both_in_one, e.call_id AS sink_id, e.agent, e.time AS sink_time, concat_ws('/', e.server, e.tool) AS sink,
-           has_capability(e.capabilities, 'egress') OR h.call_id IS NOT NULL OR (e.call_id = c.call_id AND c.both_in_one) AS sends,
-           coalesce(length(c.file) >= 5 AND strpos(e.arguments, c.file) > 0, false) OR coalesce(length(k.file) >= 5 AND strpos(e.arguments, k.file) > 0, false) AS same_file,
-           CASE o.type WHEN 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place, coalesce(is_internal_address(o.value), false) AS internal
+    SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page, c.of_database, c.file, c.both_in_one AND e.call_id = c.call_id AS both_in_one,
+           e.call_id AS sink_id, e.agent, e.time AS sink_time, e.sink, e.place
     FROM captured c
-    JOIN calls e ON e.session_id = c.session_id AND e.event_kind = 'call' AND e.method = 'tools/call' AND e.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
-         AND (e.call_id = c.call_id AND c.both_in_one
-              OR (e.time > c.known_at AND e.time <= c.known_at + CAST($within AS INTERVAL) AND NOT has_capability(e.capabilities, 'reads_untrusted')))
-    LEFT JOIN shell h ON h.call_id = e.call_id
-    LEFT JOIN kept k ON k.call_id = c.call_id
-    JOIN observables o ON o.call_id = e.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip', 'email')
-         -- What a text mentions is no place that data goes to.
-         AND (has_capability(e.capabilities, 'executes') OR NOT is_mention(o.path))
+    JOIN sink e ON e.session_id = c.session_id
+    WHERE (e.call_id = c.call_id AND c.both_in_one) OR (e.time > c.known_at AND e.time <= c.known_at + CAST($within AS INTERVAL) AND NOT e.reads)
+),
+earlier AS (                     -- places that the session named before: the first time of each
+    SELECT session_id, CASE type WHEN 'url' THEN host_of(value) ELSE lower(value) END AS place, min(time) AS since
+    FROM observables
+    WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email') AND NOT is_mention(path) AND session_id IN (SELECT session_id FROM sent)
+    GROUP BY session_id, CASE type WHEN 'url' THEN host_of(value) ELSE lower(value) END
+),
+fresh AS (
+    SELECT s.* FROM sent s LEFT JOIN earlier f ON f.session_id = s.session_id AND f.place = s.place
+    WHERE f.since IS NULL OR f.since >= s.source_time
+),
+kept AS (                        -- a picture's file is often named by the result alone
+    SELECT call_id, min(regexp_replace(value, '^.*[/\\]', '')) AS file FROM observables
+    WHERE type = 'file_path' AND origin = 'result' AND call_id IN (SELECT source_id FROM fresh) GROUP BY call_id
 ),
 new_place AS (
-    SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.source_time) AS source_time, min(s.source) AS source, bool_or(s.of_page) AS of_page, bool_and(s.backup) AS backup, bool_or(s.both_in_one AND s.source_id = s.sink_id) AS both_in_one,
-           min(s.agent) AS agent, min(s.sink_time) AS sink_time, min(s.sink) AS sink, bool_or(s.same_file) AS same_file
-    FROM sent s
-    LEFT JOIN observables f ON f.session_id = s.session_id AND f.origin = 'argument' AND f.type IN ('url', 'domain', 'ip', 'email') AND f.time < s.source_time
-         AND NOT is_mention(f.path)
-         AND CASE f.type WHEN 'url' THEN host_of(f.value) ELSE lower(f.value) END = s.place
+    SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.source_time) AS source_time, min(s.source) AS source, bool_or(s.of_page) AS of_page, bool_or(s.both_in_one) AS both_in_one,
+           min(s.agent) AS agent, min(s.sink_time) AS sink_time, min(s.sink) AS sink,
+           -- A dump that goes to a bucket is what a backup does.
+           bool_and(s.of_database AND coalesce(regexp_like(x.arguments, '\b(s3|s3a|gs|b2|r2|abfss?|wasbs?|swift)://|blob\.core\.windows\.net', 'i') AND NOT regexp_like(x.arguments, '\b(curl|wget|scp|rsync|nc|mail|sendmail)\s'), false)) AS backup,
+           bool_or(coalesce(length(s.file) >= 5 AND strpos(x.arguments, s.file) > 0, false) OR coalesce(length(k.file) >= 5 AND strpos(x.arguments, k.file) > 0, false)) AS same_file
+    FROM fresh s
+    JOIN calls x ON x.call_id = s.sink_id
+    LEFT JOIN kept k ON k.call_id = s.source_id
     LEFT JOIN prompts q ON q.session_id = s.session_id AND q.time <= s.sink_time AND strpos(lower(q.text), s.place) > 0
-    WHERE NOT s.internal AND s.sends
     GROUP BY s.source_id, s.sink_id, s.place
-    HAVING count(f.call_id) = 0 AND count(q.session_id) = 0
+    HAVING count(q.session_id) = 0
 ),
 graded AS (
     SELECT *, CASE WHEN (same_file OR both_in_one) AND backup THEN 2 WHEN same_file OR both_in_one THEN 3 WHEN of_page THEN 0 WHEN regexp_like(sink, 'shell|command|bash|exec', 'i') THEN 0 ELSE 2 END AS grade FROM new_place

@@ -66,7 +66,7 @@ file AS (                        -- the name of the file that was read, which ne
     SELECT c.call_id, min(regexp_replace(coalesce(o.value, regexp_match(c.arguments, '\b(?:cat|bat|less|more|head|tail|strings|type|Get-Content|base64|xxd)(?:"\s*,\s*"|\s+)(?:-\w+(?:"\s*,\s*"|\s+))*[''\\"]*([\w./~$\{\}-]{3,})')[1],
                                                    regexp_match(c.arguments, '"(?:path|file|file_?name|file_?path|uri)"\s*:\s*"([^"]{3,300})"')[1]), '^.*[/\\]', '')) AS name
     FROM calls c
-    LEFT JOIN (SELECT call_id, min(value) AS value FROM observables WHERE type = 'file_path' AND origin = 'argument' GROUP BY call_id) o ON o.call_id = c.call_id
+    LEFT JOIN (SELECT call_id, min(value) AS value FROM observables WHERE type = 'file_path' AND origin = 'argument' AND call_id IN (SELECT call_id FROM source) GROUP BY call_id) o ON o.call_id = c.call_id
     WHERE c.call_id IN (SELECT call_id FROM source)
     GROUP BY c.call_id
 ),
@@ -146,7 +146,7 @@ known AS (                       -- was the place in use before the secret was r
                FROM (SELECT session_id, time, r.read_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
                      FROM observables
                      LEFT JOIN (SELECT call_id AS read_id FROM calls WHERE has_capability(capabilities, 'reads_untrusted') AND NOT array_has_any(capabilities, make_array('executes', 'writes'))) r ON r.read_id = call_id
-                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email') AND NOT is_mention(path))
+                     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip', 'email') AND NOT is_mention(path) AND session_id IN (SELECT session_id FROM external))
                GROUP BY session_id, place) f ON f.session_id = j.session_id AND f.place = j.place
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.sink_time AND strpos(lower(q.text), j.place) > 0
     GROUP BY j.session_id, j.source_id, j.sink_id

@@ -16,28 +16,8 @@
 -- params = { guesses = 5 }
 -- needs = ["tool_lists"]
 -- helps = ["arguments", "results"]
-WITH list_state AS (             -- what the log holds of each session's lists
-    SELECT session_id, server, min(time) AS first_listed,
-           bool_or(result_state IN ('summarised', 'redacted', 'not_logged', 'unparsable')
-                   OR (result_state = 'truncated' AND NOT coalesce(array_has(parse_flags, 'payload_capped'), false))) FILTER (WHERE method = 'tools/list')
-               OR count(*) FILTER (WHERE method = 'tools/list' AND json_contains(result, 'nextCursor'))
-                  > count(*) FILTER (WHERE method = 'tools/list' AND json_contains(arguments, 'cursor'))
-               OR coalesce(max(time) FILTER (WHERE method <> 'tools/list') > max(time) FILTER (WHERE method = 'tools/list'), false) AS partial
-    FROM calls
-    WHERE server IS NOT NULL
-      AND ((method = 'tools/list' AND outcome IN ('success', 'unknown')) OR method = 'notifications/tools/list_changed')
-    GROUP BY session_id, server
-    HAVING count(*) FILTER (WHERE method = 'tools/list') > 0
-),
-offered AS (
-    SELECT server, regexp_replace(lower(tool), '[^a-z0-9]+', '_', 'g') AS name
-    FROM tool_definitions WHERE server IS NOT NULL GROUP BY 1, 2
-),
-listed_somewhere AS (
+WITH listed_somewhere AS (
     SELECT server, min(time) AS first_listed FROM tool_definitions WHERE server IS NOT NULL GROUP BY server
-),
-listed_here AS (
-    SELECT session_id, server, bool_and(name_only) AS names_only FROM tool_definitions WHERE server IS NOT NULL GROUP BY session_id, server
 ),
 called AS (                      -- exact names first: it is cheap and leaves next to nothing
     SELECT c.session_id, c.server, c.tool, regexp_replace(lower(c.tool), '[^a-z0-9]+', '_', 'g') AS name, min(c.agent) AS agent,
@@ -50,6 +30,26 @@ called AS (                      -- exact names first: it is cheap and leaves ne
     WHERE d.tool IS NULL AND c.event_kind = 'call' AND c.method = 'tools/call' AND c.tool IS NOT NULL
       AND NOT coalesce(array_has(c.parse_flags, 'name_split'), false)      -- where server ends and tool begins is a guess
     GROUP BY c.session_id, c.server, c.tool
+),
+list_state AS (                  -- what the log holds of each session's lists
+    SELECT session_id, server, min(time) AS first_listed,
+           bool_or(result_state IN ('summarised', 'redacted', 'not_logged', 'unparsable')
+                   OR (result_state = 'truncated' AND NOT coalesce(array_has(parse_flags, 'payload_capped'), false))) FILTER (WHERE method = 'tools/list')
+               OR count(*) FILTER (WHERE method = 'tools/list' AND json_contains(result, 'nextCursor'))
+                  > count(*) FILTER (WHERE method = 'tools/list' AND json_contains(arguments, 'cursor'))
+               OR coalesce(max(time) FILTER (WHERE method <> 'tools/list') > max(time) FILTER (WHERE method = 'tools/list'), false) AS partial
+    FROM calls
+    WHERE server IN (SELECT server FROM called)
+      AND ((method = 'tools/list' AND outcome IN ('success', 'unknown')) OR method = 'notifications/tools/list_changed')
+    GROUP BY session_id, server
+    HAVING count(*) FILTER (WHERE method = 'tools/list') > 0
+),
+offered AS (
+    SELECT server, regexp_replace(lower(tool), '[^a-z0-9]+', '_', 'g') AS name
+    FROM tool_definitions WHERE server IS NOT NULL GROUP BY 1, 2
+),
+listed_here AS (
+    SELECT session_id, server, bool_and(name_only) AS names_only FROM tool_definitions WHERE server IS NOT NULL GROUP BY session_id, server
 ),
 unlisted AS (
     SELECT u.*, h.session_id IS NOT NULL AND NOT h.names_only AND s.session_id IS NOT NULL AS full_list

@@ -145,28 +145,77 @@ impl Place {
     }
 }
 
-/// Rows of `observables` of one day. There are ten times as many as calls, so they go straight into columns.
+/// Rows of `observables` of one day. There are ten times as many as calls, so they go straight into columns; and rows of one origin and type
+/// together, because who looks for what arguments name wants none of the many more that results name.
 #[derive(Debug, Default)]
 pub(super) struct ObservableRows {
-    /// call_id, session_id, server, tool, origin, type, value, path.
-    texts: [StringBuilder; 8],
-    times: Vec<Option<i64>>,
+    kinds: Vec<OfKind>,
     bytes: usize,
+}
+
+/// Rows of one origin and type.
+#[derive(Debug)]
+struct OfKind {
+    origin: Text,
+    kind: Text,
+    /// call_id, session_id, server, tool, value, path.
+    texts: [StringBuilder; 6],
+    times: Vec<Option<i64>>,
 }
 
 impl ObservableRows {
     pub(super) fn extend(&mut self, call: &Call, observables: &[Observable]) {
-        if observables.is_empty() {
-            return;
-        }
         let time = call.time.map(|t| t.div_euclid(1000));
-        self.of_call(&call.call_id, [&call.session_id, &call.server, &call.tool], time, observables.len());
-        for found in observables {
-            let origin = if found.in_arguments { "argument" } else { "result" };
-            self.found([origin, &found.kind, &found.value, &found.path]);
+        let of_call = [&call.session_id, &call.server, &call.tool];
+        let is_alike = |a: &Observable, b: &Observable| a.in_arguments == b.in_arguments && a.kind == b.kind;
+        for alike in observables.chunk_by(is_alike) {
+            let origin = if alike[0].in_arguments { "argument" } else { "result" };
+            let rows = self.of_kind(origin, &alike[0].kind);
+            rows.of_call(&call.call_id, of_call, time, alike.len());
+            alike.iter().for_each(|found| rows.found(&found.value, &found.path));
+            self.bytes += alike.iter().map(|found| 160 + found.value.len() + found.path.len()).sum::<usize>();
         }
     }
 
+    fn of_kind(&mut self, origin: &str, kind: &str) -> &mut OfKind {
+        let known = self.kinds.iter().position(|rows| *rows.kind == *kind && *rows.origin == *origin);
+        let at = known.unwrap_or_else(|| {
+            let (texts, times) = Default::default();
+            self.kinds.push(OfKind { origin: origin.into(), kind: kind.into(), texts, times });
+            self.kinds.len() - 1
+        });
+        &mut self.kinds[at]
+    }
+
+    /// Adds rows that the table has, as those of a call that is now in another place.
+    pub(super) fn move_in(&mut self, batch: &RecordBatch, row: usize, to: &Place) {
+        let text = |name: &str| {
+            let column = batch.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
+            column.filter(|column| column.is_valid(row)).map_or("", |column| column.value(row))
+        };
+        let (value, path) = (text("value"), text("path"));
+        let rows = self.of_kind(text("origin"), text("type"));
+        rows.of_call(text("call_id"), [&to.session_id, &to.server, &to.tool], to.time, 1);
+        rows.found(value, path);
+        self.bytes += 160 + value.len() + path.len();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All rows, a batch for each origin and type in their order; they are of this day.
+    pub(super) fn finish(mut self, day: Option<i32>) -> Result<Vec<RecordBatch>, LakeError> {
+        self.kinds.sort_by(|a, b| (&*a.origin, &*a.kind).cmp(&(&*b.origin, &*b.kind)));
+        self.kinds.into_iter().map(|rows| rows.finish(day)).collect()
+    }
+}
+
+impl OfKind {
     /// What so many rows repeat of their call.
     fn of_call(&mut self, id: &str, of_call: [&Option<Text>; 3], time: Option<i64>, rows: usize) {
         let [call_id, session_id, server, tool, ..] = &mut self.texts;
@@ -180,41 +229,27 @@ impl ObservableRows {
         self.times.extend(std::iter::repeat_n(time, rows));
     }
 
-    /// Origin, type, value and path of one row.
-    fn found(&mut self, texts: [&str; 4]) {
-        let [_, _, value, path] = texts;
-        self.bytes += 160 + value.len() + path.len();
-        self.texts[4..].iter_mut().zip(texts).for_each(|(column, text)| column.append_value(text));
+    /// Value and path of one row.
+    fn found(&mut self, value: &str, path: &str) {
+        let [.., values, paths] = &mut self.texts;
+        values.append_value(value);
+        paths.append_value(path);
     }
 
-    /// Adds rows that the table has, as those of a call that is now in another place.
-    pub(super) fn move_in(&mut self, batch: &RecordBatch, row: usize, to: &Place) {
-        let text = |name: &str| {
-            let column = batch.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
-            column.filter(|column| column.is_valid(row)).map_or("", |column| column.value(row))
-        };
-        self.of_call(text("call_id"), [&to.session_id, &to.server, &to.tool], to.time, 1);
-        self.found(["origin", "type", "value", "path"].map(text));
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.times.is_empty()
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// All rows as a batch; they are of this day.
-    pub(super) fn finish(mut self, day: Option<i32>) -> Result<RecordBatch, LakeError> {
+    fn finish(mut self, day: Option<i32>) -> Result<RecordBatch, LakeError> {
         let schema = tables::table("observables").expect("observables is a table").schema();
-        let days = Date32Array::from(vec![day; self.times.len()]);
-        let mut texts = self.texts.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
-        let times = TimestampMicrosecondArray::from(self.times).with_timezone("UTC");
-        let mut columns: Vec<ArrayRef> = texts.by_ref().take(2).collect();
-        columns.push(Arc::new(times));
-        columns.extend(texts);
-        columns.push(Arc::new(days));
+        let rows = self.times.len();
+        let same = |text: &str| {
+            let mut column = StringBuilder::with_capacity(rows, rows * text.len());
+            column.append_value_n(text, rows);
+            Arc::new(column.finish()) as ArrayRef
+        };
+        let (origin, kind) = (same(&self.origin), same(&self.kind));
+        let [call_id, session_id, server, tool, value, path] =
+            self.texts.each_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef);
+        let time = Arc::new(TimestampMicrosecondArray::from(self.times).with_timezone("UTC"));
+        let days = Arc::new(Date32Array::from(vec![day; rows]));
+        let columns = vec![call_id, session_id, time, server, tool, origin, kind, value, path, days];
         Ok(RecordBatch::try_new(schema, columns)?)
     }
 }

@@ -296,7 +296,7 @@ impl<'a> Writer<'a> {
             }
             let batch = rows.finish()?;
             for (day, batch) in data_file::split_by_day(&batch)? {
-                self.encode(table, day, Vec::new(), || Ok(batch))?;
+                self.encode(table, day, Vec::new(), || Ok(vec![batch]))?;
             }
         }
         Ok(())
@@ -309,7 +309,7 @@ impl<'a> Writer<'a> {
         }
         let ids = calls.iter().map(|waiting| waiting.id).collect();
         let (ingest_id, now) = (self.ingest_id.clone(), self.now);
-        self.encode("calls", day, ids, move || batch_of(&calls, &ingest_id, now))
+        self.encode("calls", day, ids, move || Ok(vec![batch_of(&calls, &ingest_id, now)?]))
     }
 
     fn flush_observables(&mut self) -> Result<(), LakeError> {
@@ -327,7 +327,7 @@ impl<'a> Writer<'a> {
         table: &'static str,
         day: Option<i32>,
         ids: Vec<Id>,
-        batch: impl FnOnce() -> Result<RecordBatch, LakeError> + Send + 'static,
+        batches: impl FnOnce() -> Result<Vec<RecordBatch>, LakeError> + Send + 'static,
     ) -> Result<(), LakeError> {
         while self.encoding.len() >= MAX_ENCODING {
             self.collect_one()?;
@@ -338,7 +338,7 @@ impl<'a> Writer<'a> {
         let partition = crate::lake::tables::table(table).filter(|t| t.by_day).map(|_| day);
         let now_ms = self.now / 1_000_000;
         rayon::spawn(move || {
-            let file = batch().and_then(|batch| data_file::write(&path, &name, partition, &[batch], now_ms));
+            let file = batches().and_then(|batches| data_file::write(&path, &name, partition, &batches, now_ms));
             // The receiver is gone only if the ingest has failed already.
             let _ = send.send(file);
         });

@@ -51,9 +51,16 @@ const DELTAS: &[&str] = &[
     "response_length",
 ];
 
-/// Columns whose least and greatest value help to skip row groups. Of texts they do not: names of servers and tools, ids and
-/// payloads are spread over all files, and comparing every value costs as much as writing it.
+/// Columns whose least and greatest value help to skip row groups and pages. Of texts they seldom do: names of servers and tools, ids and
+/// payloads are spread over all files, and comparing every value costs as much as writing it. Only `observables` is ordered by two.
 const STATISTICS: &[&str] = &["time", "time_end", "duration_ns", "result_bytes", "arguments_bytes"];
+const ORDERED: (&str, &[&str]) = ("observables", &["origin", "type"]);
+/// Rows of one page where rows are ordered: what is asked for seldom begins with a page.
+const ORDERED_PAGE: usize = 2048;
+
+/// Payloads, and the bytes of their pages: who wants a few rows unpacks a page for each of them.
+const PAYLOADS: &[&str] = &["arguments", "result"];
+const PAYLOAD_PAGE: usize = 128 << 10;
 
 /// Bytes in memory after which a row group ends: what a reader decodes at once stays small, and times prune finely.
 const ROW_GROUP_BYTES: usize = 64 << 20;
@@ -66,6 +73,11 @@ pub struct DataFile {
     pub rows: usize,
     /// Least and greatest `time` in microseconds, if every row has one.
     pub times: Option<(i64, i64)>,
+}
+
+/// The columns by which the rows of a file of this table are ordered before their times.
+pub(super) fn ordered_by(table: &str) -> &'static [&'static str] {
+    if table == ORDERED.0 { ORDERED.1 } else { &[] }
 }
 
 fn properties(table: &TablePath, zstd_level: i32) -> WriterProperties {
@@ -85,8 +97,15 @@ fn properties(table: &TablePath, zstd_level: i32) -> WriterProperties {
         properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
         properties = properties.set_column_dictionary_enabled(path, false);
     }
-    for name in STATISTICS {
+    let ordered = ordered_by(table.table());
+    if !ordered.is_empty() {
+        properties = properties.set_data_page_row_count_limit(ORDERED_PAGE);
+    }
+    for name in STATISTICS.iter().chain(ordered) {
         properties = properties.set_column_statistics_enabled(ColumnPath::from(*name), EnabledStatistics::Page);
+    }
+    for name in PAYLOADS {
+        properties = properties.set_column_data_page_size_limit(ColumnPath::from(*name), PAYLOAD_PAGE);
     }
     properties.build()
 }

@@ -1,15 +1,20 @@
-//! The rows of several data files as one stream in the order of their times, in bounded memory.
+//! The rows of several data files as one stream in the order of their times, in bounded memory; where a table is ordered by something else first, in that
+//! order, and the rows that are alike in it by time.
 //!
 //! Only the times of all rows are held at once. With them the order is known, and is then read piece by piece: of each file the
 //! rows that belong to the piece. Files are written nearly in order, so a page is seldom read twice.
 
 use super::tables::Table;
 use super::{LakeError, TablePath, data_file};
-use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+    new_null_array,
+};
 use arrow::compute::{cast, interleave_record_batch};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use deltalake::kernel::Add;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -46,30 +51,50 @@ impl<'a> Sorted<'a> {
         let time_column = ["time", "ingested_at"].into_iter().find(|name| schema.column_with_name(name).is_some());
         let is_stored = |field: &&FieldRef| !columns.by_day || field.name() != "day";
         let fields: Vec<_> = schema.fields().iter().filter(is_stored).cloned().collect();
-        let mut order = Vec::new();
+        let ordered = data_file::ordered_by(table.table());
+        let mut alike: BTreeMap<Vec<String>, Vec<Place>> = BTreeMap::new();
         let mut bytes = 0;
         for (file, add) in (0..).zip(files) {
             let shape = data_file::shape(table, add)?;
             // Encoded, a column of equal values is next to nothing; in memory every value has its place.
             bytes += shape.bytes + shape.rows * shape.columns.len() as u64 * 8;
+            let read: Vec<&str> = time_column.into_iter().chain(ordered.iter().copied()).collect();
+            let read: Vec<&str> =
+                read.into_iter().filter(|name| shape.columns.iter().any(|column| column == name)).collect();
             let mut row = 0;
             let mut place = |time| {
-                order.push(Place { time, file, row });
                 row += 1;
+                Place { time, file, row: row - 1 }
             };
-            match time_column.filter(|name| shape.columns.iter().any(|column| column == name)) {
-                Some(name) => data_file::read(table, add, &[name], |batch| {
-                    let times = batch.column(0).as_primitive_opt::<TimestampMicrosecondType>();
-                    match times {
-                        Some(times) => times.iter().for_each(|time| place(time.unwrap_or(i64::MAX))),
-                        None => (0..batch.num_rows()).for_each(|_| place(i64::MAX)),
-                    }
-                    Ok(())
-                })?,
-                None => (0..shape.rows).for_each(|_| place(i64::MAX)),
+            if read.is_empty() {
+                alike.entry(Vec::new()).or_default().extend((0..shape.rows).map(|_| place(i64::MAX)));
+                continue;
             }
+            data_file::read(table, add, &read, |batch| {
+                let times = time_column.and_then(|name| batch.column_by_name(name)?.as_primitive_opt());
+                let time = |row: usize| {
+                    let times: Option<&TimestampMicrosecondArray> = times;
+                    times.filter(|times| times.is_valid(row)).map_or(i64::MAX, |times| times.value(row))
+                };
+                let columns = ordered.iter().map(|name| batch.column_by_name(name)?.as_string_opt::<i32>());
+                let columns: Vec<Option<&StringArray>> = columns.collect();
+                let key = |row: usize| columns.iter().map(move |column| column.map_or("", |column| column.value(row)));
+                let mut from = 0;
+                while from < batch.num_rows() {
+                    let to = (from + 1..batch.num_rows()).find(|row| !key(*row).eq(key(from)));
+                    let to = to.unwrap_or(batch.num_rows());
+                    let rows = alike.entry(key(from).map(str::to_owned).collect()).or_default();
+                    rows.extend((from..to).map(|row| place(time(row))));
+                    from = to;
+                }
+                Ok(())
+            })?;
         }
-        order.sort_unstable();
+        let mut order = Vec::with_capacity(alike.values().map(Vec::len).sum());
+        for mut rows in alike.into_values() {
+            rows.sort_unstable();
+            order.append(&mut rows);
+        }
         let average = usize::try_from(bytes).unwrap_or(usize::MAX) / order.len().max(1);
         let step = (piece_bytes / average.max(1)).max(1);
         Ok(Self { table, files, schema: Arc::new(Schema::new(fields)), order, step, piece_bytes })

@@ -6,6 +6,7 @@
 
 mod deadline;
 mod error;
+mod essential;
 mod joins;
 mod mapped;
 mod meter;

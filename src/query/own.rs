@@ -1,7 +1,8 @@
-//! Batches of their own for sorts.
+//! Batches of their own for what keeps many of them: sorts, the side of a join that its table is built of, results of steps.
 //!
-//! An aggregation hands its result on in slices, and each of them holds all of it. A sort counts what its batches hold, so a result of a hundred slices
-//! would count a hundred times, and the sort would spill, or run out of memory, with most of it free.
+//! An aggregation hands its result on in slices, and each of them holds all of it; a scan that picks few rows of a page hands on the whole page. What
+//! keeps batches counts all that they hold, so a result of a hundred slices would count a hundred times, and a rule would spill, or run out of memory,
+//! with most of it free.
 
 use super::mapped::MappedExec;
 use arrow::array::{Array as _, ArrayRef, AsArray as _, ListArray, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -11,27 +12,29 @@ use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNod
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
+use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use std::sync::Arc;
 
 /// Bytes that a batch may hold without being looked at.
 const SMALL: usize = 256 << 10;
 
-/// The plan, whose sorts get batches that hold little more than their rows.
+/// The plan, whose sorts and joins keep batches that hold little more than their rows.
 pub(super) fn owned(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let with_own = |node: Arc<dyn ExecutionPlan>| {
-        if node.downcast_ref::<SortExec>().is_none() {
+        if node.downcast_ref::<SortExec>().is_none() && node.downcast_ref::<HashJoinExec>().is_none() {
             return Ok(Transformed::no(node));
         }
-        let input = Arc::clone(node.children()[0]);
-        let own = MappedExec::over(input, "OwnExec", |batch| own_batch(batch?));
-        Ok(Transformed::yes(replace_children_if_necessary(node, vec![own])?))
+        // A join keeps its left side.
+        let mut inputs: Vec<_> = node.children().into_iter().map(Arc::clone).collect();
+        inputs[0] = MappedExec::over(Arc::clone(&inputs[0]), "OwnExec", |batch| own_batch(batch?));
+        Ok(Transformed::yes(replace_children_if_necessary(node, inputs)?))
     };
     plan.transform_up(with_own).data()
 }
 
 /// The batch, copied if it holds more than twice its rows.
-fn own_batch(batch: RecordBatch) -> Result<RecordBatch> {
+pub(super) fn own_batch(batch: RecordBatch) -> Result<RecordBatch> {
     let held = batch.get_array_memory_size();
     if held <= SMALL || held <= 2 * batch.columns().iter().map(size).sum::<usize>() {
         return Ok(batch);

@@ -2,22 +2,28 @@
 //!
 //! DataFusion puts the query of a `WITH` clause in wherever its name stands, and computes it as often. The result of a step that is read more than
 //! once, or has distinct rows, is kept while the rule runs if it is small; a step that reads tables alone, in the same words as that of another rule, is kept for all rules.
+//! Of a built-in rule, a step that all others hang on is computed first, and where it has no rows the rest is not even planned.
 
 use super::deadline::{self, Deadline};
+use super::essential::essential;
 use super::narrow::Narrow;
-use super::own::owned;
-use super::{Cost, QueryError, Session, read_only, tables_read};
-use arrow::datatypes::SchemaRef;
+use super::own::{own_batch, owned};
+use super::{Cost, QueryError, Session, read_only, tables_read, views};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::common::ParamValues;
 use datafusion::common::utils::memory::RecordBatchMemoryCounter;
+use datafusion::common::{DFSchema, ParamValues};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::session_state::SessionState;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{self, Cte, ObjectName, Query, SetExpr, Visit, Visitor, With};
+use datafusion::sql::sqlparser::ast::{
+    self, Cte, Expr, GroupByExpr, ObjectName, Query, Select, SetExpr, Visit, Visitor, With,
+};
 use futures::StreamExt as _;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
@@ -29,6 +35,8 @@ use tokio::sync::OnceCell;
 /// Bytes of one step that are kept while a rule runs, and of one that is kept for all rules. A larger one is computed where it is read.
 const OF_RULE: usize = 64 << 20;
 const OF_ALL: usize = 8 << 20;
+/// Bytes of a step that is computed first because others hang on it, where rows come out one by one: of a larger one this much is computed twice.
+const OF_FIRST: usize = 1 << 20;
 
 /// The rows of a rule's query, and what it took to get them.
 pub(crate) struct Running {
@@ -67,9 +75,26 @@ impl SharedSteps {
 
 /// The result of a step.
 struct Step {
-    table: Arc<MemTable>,
+    table: Arc<dyn TableProvider>,
+    is_empty: bool,
     reads: BTreeSet<String>,
-    _memory: MemoryReservation,
+    memory: MemoryReservation,
+}
+
+impl Step {
+    fn bytes(&self) -> usize {
+        self.memory.size()
+    }
+}
+
+/// What has become of a query's steps.
+#[derive(Default)]
+struct Taken {
+    /// Those that are computed where they are read.
+    left: Option<With>,
+    kept: Vec<Arc<Step>>,
+    /// One that the query's rows are made of has none.
+    is_empty: bool,
 }
 
 /// How the steps of one rule are planned and run.
@@ -87,14 +112,15 @@ impl Session {
         self.options.rule_time.map(Deadline::new)
     }
 
-    /// Starts the query of a rule.
+    /// Starts the query of a rule. What is wrong with one that was not checked before is told even where its first steps have no rows.
     pub(crate) async fn run_rule(
         &self,
         text: &str,
         params: ParamValues,
         limit: Option<Deadline>,
+        is_checked: bool,
     ) -> Result<Running, QueryError> {
-        match self.run_in_steps(text, &params, limit).await {
+        match self.run_in_steps(text, &params, limit, is_checked).await {
             Err(error) if !matches!(error, QueryError::TimedOut(_) | QueryError::Memory(_)) => {
                 // What is wrong is told of the query as it was written.
                 let frame = self.plan(text, Some(params.clone())).await?;
@@ -111,6 +137,7 @@ impl Session {
         text: &str,
         params: &ParamValues,
         limit: Option<Deadline>,
+        is_checked: bool,
     ) -> Result<Running, QueryError> {
         let (mut state, mut statement, narrow) = self.narrow(text)?;
         state.register_catalog_list(narrow.catalogs()?);
@@ -119,9 +146,14 @@ impl Session {
         if let Some(query) = query_of(&mut statement)
             && let Some(with) = query.with.take()
         {
-            let (left, steps) = self.steps(with, query, &mut runner, &narrow).await?;
-            query.with = left;
-            kept = steps;
+            let named = self.stored(&with, query);
+            let taken = self.steps(with, query, &mut runner, &narrow, is_checked).await?;
+            if taken.is_empty {
+                let rows = Box::pin(EmptyRecordBatchStream::new(Arc::new(Schema::empty())));
+                return Ok(Running { rows, reads: named, plans: runner.plans, _kept: taken.kept });
+            }
+            query.with = taken.left;
+            kept = taken.kept;
         }
         let plan = runner.state.statement_to_plan(statement).await?;
         let frame = self.completed(DataFrame::new(runner.state.clone(), plan), Some(params.clone()))?;
@@ -131,21 +163,33 @@ impl Session {
         Ok(Running { rows, reads: runner.reads, plans: runner.plans, _kept: kept })
     }
 
-    /// Computes the steps that are worth it; gives the others.
+    /// The stored tables that a query names, itself or through views.
+    fn stored(&self, with: &With, query: &Query) -> BTreeSet<String> {
+        let mut names = relations(query);
+        names.extend(with.cte_tables.iter().flat_map(|step| relations(&step.query)));
+        let stored = names.iter().flat_map(|name| views::stored(name));
+        stored.filter(|name| self.tables.iter().any(|(table, _)| table == name)).map(str::to_owned).collect()
+    }
+
+    /// Computes the steps that are worth it.
     async fn steps(
         &self,
         with: With,
         query: &Query,
         runner: &mut Runner<'_>,
         narrow: &Narrow,
-    ) -> Result<(Option<With>, Vec<Arc<Step>>), QueryError> {
-        let mut kept = Vec::new();
+        is_checked: bool,
+    ) -> Result<Taken, QueryError> {
+        let mut taken = Taken::default();
         // A name that a query inside gives to something else would be taken for the step.
         let is_plain = |cte: &Cte| cte.alias.columns.is_empty() && cte.query.with.is_none() && cte.from.is_none();
         if with.recursive || !with.cte_tables.iter().all(is_plain) || has_with(query) {
-            return Ok((Some(with), kept));
+            return Ok(Taken { left: Some(with), ..taken });
         }
         let With { with_token, recursive, mut cte_tables } = with;
+        let is_aggregate = |name: &str| runner.state.aggregate_functions().contains_key(name);
+        let essential = if is_checked { essential(&cte_tables, query, &is_aggregate) } else { BTreeSet::new() };
+        let mut comes_first = true;
         let mut at = 0;
         while at < cte_tables.len() {
             let name = name_of(&cte_tables[at]);
@@ -153,45 +197,60 @@ impl Session {
             // Distinct rows are few, and what is known of them helps to plan the rest.
             let read = later + reads(query, &name) + usize::from(is_distinct(&cte_tables[at].query));
             let needed = needed(&cte_tables[..at], &cte_tables[at].query);
-            let stands_alone =
-                needed.is_empty() && !narrow.made().iter().any(|made| reads(&cte_tables[at].query, made) > 0);
+            let reads_others = !needed.is_empty();
+            let reads_made = narrow.made().iter().any(|made| reads(&cte_tables[at].query, made) > 0);
             let mut step = Query::clone(&cte_tables[at].query);
-            if !needed.is_empty() {
+            // What blocks is computed to its end before anything of it is seen.
+            let most = if is_streamed(&step) { OF_FIRST } else { OF_RULE };
+            if reads_others {
                 step.with = Some(With { with_token: with_token.clone(), recursive, cte_tables: needed });
             }
-            let made = match (stands_alone, &self.base) {
-                (true, Some(base)) => {
-                    let text = format!("{step}");
-                    let shared = base.shared.get(used_params(text, runner.params));
+            let shared = match &self.base {
+                Some(base) if !reads_others && !reads_made => {
+                    let shared = base.shared.get(used_params(format!("{step}"), runner.params));
                     let uses = shared.uses.fetch_add(1, Ordering::Relaxed) + 1;
-                    match uses > 1 || read > 1 || shared.step.initialized() {
-                        true => {
-                            let pool = &base.runtime.memory_pool;
-                            let make = async || runner.collect(step.clone(), pool, OF_ALL).await;
-                            match shared.step.get_or_try_init(make).await? {
-                                Some(step) => Some(Arc::clone(step)),
-                                None if read > 1 => runner.collect_here(step).await?,
-                                None => None,
-                            }
-                        }
-                        false => None,
+                    (uses > 1 || read > 1 || shared.step.initialized()).then_some((shared, base))
+                }
+                _ => None,
+            };
+            let made = match shared {
+                Some((shared, base)) => {
+                    let pool = &base.runtime.memory_pool;
+                    let mut own = None;
+                    let make = async || {
+                        own = runner.collect(step.clone(), pool, OF_RULE).await?;
+                        Ok::<_, QueryError>(own.take_if(|step| step.bytes() <= OF_ALL))
+                    };
+                    match (shared.step.get_or_try_init(make).await?.clone(), own) {
+                        (Some(step), _) | (None, Some(step)) => Some(step),
+                        (None, None) if read > 1 => runner.collect_here(step, OF_RULE).await?,
+                        (None, None) => None,
                     }
                 }
-                _ if read > 1 => runner.collect_here(step).await?,
-                _ => None,
+                None if read > 1 => runner.collect_here(step, OF_RULE).await?,
+                None if comes_first && !reads_others && essential.contains(&name) => {
+                    let made = runner.collect_here(step, most).await?;
+                    comes_first = made.is_some();
+                    made
+                }
+                None => None,
             };
             match made.filter(|_| !narrow.has_table(&name)) {
                 Some(step) => {
                     runner.reads.extend(step.reads.iter().cloned());
-                    narrow.make(name, Arc::clone(&step.table) as Arc<dyn TableProvider>);
-                    kept.push(step);
+                    taken.is_empty |= step.is_empty && essential.contains(&name);
+                    narrow.make(name, Arc::clone(&step.table));
+                    taken.kept.push(step);
+                    if taken.is_empty {
+                        return Ok(taken);
+                    }
                     cte_tables.remove(at);
                 }
                 None => at += 1,
             }
         }
-        let left = (!cte_tables.is_empty()).then_some(With { with_token, recursive, cte_tables });
-        Ok((left, kept))
+        taken.left = (!cte_tables.is_empty()).then_some(With { with_token, recursive, cte_tables });
+        Ok(taken)
     }
 }
 
@@ -211,9 +270,9 @@ impl<'a> Runner<'a> {
         Ok(execute_stream(plan, context)?)
     }
 
-    async fn collect_here(&mut self, step: Query) -> Result<Option<Arc<Step>>, QueryError> {
+    async fn collect_here(&mut self, step: Query, most: usize) -> Result<Option<Arc<Step>>, QueryError> {
         let pool = Arc::clone(&self.state.runtime_env().memory_pool);
-        self.collect(step, &pool, OF_RULE).await
+        self.collect(step, &pool, most).await
     }
 
     /// The rows of a step; `None` if they are too many to keep.
@@ -235,15 +294,29 @@ impl<'a> Runner<'a> {
         // The batches of an aggregation are slices of one.
         let mut counted = RecordBatchMemoryCounter::new();
         while let Some(batch) = rows.next().await {
-            let batch = batch?;
+            let batch = own_batch(batch?)?;
             let bytes = counted.count_batch(&batch);
             if memory.size() + bytes > most || memory.try_grow(bytes).is_err() {
                 return Ok(None);
             }
-            batches.push(batch);
+            if batch.num_rows() > 0 {
+                batches.push(batch);
+            }
         }
-        Ok(Some(Arc::new(Step { table: Arc::new(MemTable::try_new(schema, vec![batches])?), reads, _memory: memory })))
+        let is_empty = batches.is_empty();
+        let table: Arc<dyn TableProvider> = match is_empty {
+            // The optimiser knows what is left of a query that reads nothing.
+            true => Arc::new(ViewTable::new(nothing(&schema)?, None)),
+            false => Arc::new(MemTable::try_new(schema, vec![batches])?),
+        };
+        Ok(Some(Arc::new(Step { table, is_empty, reads, memory })))
     }
+}
+
+/// A plan without rows.
+fn nothing(schema: &SchemaRef) -> Result<LogicalPlan, QueryError> {
+    let schema = DFSchema::try_from(Arc::clone(schema))?;
+    Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) }))
 }
 
 fn query_of(statement: &mut Statement) -> Option<&mut Query> {
@@ -258,8 +331,46 @@ fn is_distinct(query: &Query) -> bool {
     matches!(query.body.as_ref(), SetExpr::Select(select) if select.distinct.is_some())
 }
 
-fn name_of(cte: &Cte) -> String {
+pub(super) fn name_of(cte: &Cte) -> String {
     cte.alias.name.value.to_ascii_lowercase()
+}
+
+/// Whether rows come out of a query as they go in: one that is stopped has not computed everything.
+fn is_streamed(query: &Query) -> bool {
+    struct Blocks;
+    impl Visitor for Blocks {
+        type Break = ();
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+            let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(groups, _) if groups.is_empty());
+            let blocks = is_grouped || select.distinct.is_some() || select.having.is_some();
+            if blocks { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::Function(function) if function.over.is_some() => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    matches!(query.body.as_ref(), SetExpr::Select(_))
+        && query.order_by.is_none()
+        && query.visit(&mut Blocks).is_continue()
+}
+
+/// Every name of a table in a query, in small letters and without its schema.
+fn relations(query: &Query) -> BTreeSet<String> {
+    struct Names(BTreeSet<String>);
+    impl Visitor for Names {
+        type Break = std::convert::Infallible;
+        fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Self::Break> {
+            let name = relation.0.last().and_then(|part| part.as_ident());
+            self.0.extend(name.map(|name| name.value.to_ascii_lowercase()));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(BTreeSet::new());
+    let ControlFlow::Continue(()) = query.visit(&mut names);
+    names.0
 }
 
 /// A step's text with the values of the parameters in it: what its result depends on.

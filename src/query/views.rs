@@ -44,6 +44,11 @@ pub(super) const WIDE: &[&str] = &["calls", "observables", "flows", "tool_defini
 /// Tables that say nothing of calls and only keep other tables up to date.
 const INTERNAL: &[&str] = &["lineage"];
 
+/// The stored tables that a name stands for.
+pub(super) fn stored(name: &str) -> Vec<&str> {
+    VIEWS.iter().find(|view| view.name == name).map_or_else(|| vec![name], |view| view.reads.to_vec())
+}
+
 /// Registers stored tables, limited to the session's range, and everything that SQL sees.
 pub(super) fn register(
     context: &SessionContext,

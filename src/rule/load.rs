@@ -25,6 +25,7 @@ struct File {
 pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut files = if builtin { builtin_files(&mut problems) } else { Vec::new() };
+    let builtin = files.len();
     // A folder that the configuration names can be named again, or one inside of it.
     let mut seen = BTreeSet::new();
     for dir in dirs {
@@ -32,12 +33,12 @@ pub(super) fn read(dirs: &[PathBuf], builtin: bool) -> (Vec<Rule>, Vec<Problem>)
         files.extend(below.filter(|file| seen.insert(file.path.canonicalize().unwrap_or_else(|_| file.path.clone()))));
     }
     let mut rules: Vec<Rule> = Vec::new();
-    for file in files.iter().filter(|file| file.path.extension().is_some_and(|e| e == "sql")) {
+    for (at, file) in files.iter().enumerate().filter(|(_, file)| file.path.extension().is_some_and(|e| e == "sql")) {
         let cases_path = file.path.with_extension("test.toml");
         let cases = files.iter().find(|other| other.path == cases_path);
         let (rule, faults) = read_rule(file, cases);
         problems.extend(faults);
-        rules.extend(rule);
+        rules.extend(rule.map(|rule| Rule { builtin: at < builtin, ..rule }));
     }
     let yaml: Vec<(&Path, &str)> = files
         .iter()
@@ -120,6 +121,7 @@ fn read_rule(file: &File, cases: Option<&File>) -> (Option<Rule>, Vec<Problem>) 
         version_hash: hex(&Sha256::digest(file.text.as_bytes()).into()),
         cases,
         sigma,
+        builtin: false,
     });
     (rule, problems)
 }

@@ -39,6 +39,8 @@ pub struct Rule {
     pub cases: Vec<Case>,
     /// It was written in Sigma; `sql` is what it became.
     pub sigma: bool,
+    /// It comes with the program, and has been checked.
+    pub builtin: bool,
 }
 
 /// All rules of a run, sorted by id, each id once.

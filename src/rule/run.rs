@@ -167,7 +167,7 @@ async fn found(
     params: &Params,
     limit: Option<Deadline>,
 ) -> Result<Ran, RuleFault> {
-    let mut running = session.run_rule(&rule.sql, params.of(rule), limit).await?;
+    let mut running = session.run_rule(&rule.sql, params.of(rule), limit, rule.builtin).await?;
     let mut found = Vec::new();
     while let Some(batch) = running.rows.next().await {
         let batch = batch.map_err(QueryError::from)?;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::lake::{data_file::GrowingFile, tables};
 use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::Field;
+use arrow::datatypes::{Field, TimestampMicrosecondType};
 
 /// Writes a file of observables without some columns, as an older version would have.
 fn file(table: &TablePath, name: &str, rows: &[(Option<i64>, String)]) -> Add {
@@ -57,4 +57,59 @@ fn any_piece_size_gives_the_same_order() {
         assert!(found.iter().eq(expected.iter().map(|(.., value)| value)), "pieces of {piece_bytes}");
         assert!(piece_bytes > 100_000 || pieces > 3, "{pieces} pieces of {piece_bytes}");
     }
+}
+
+/// Whoever asks for what arguments name passes over the pages of what results name.
+#[test]
+fn observables_of_one_origin_and_type_stand_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = TablePath::new(crate::lake::Store::Folder(folder.path().to_path_buf()), "observables");
+    let columns = tables::table("observables").unwrap();
+    let file = |name: &str, rows: &[(i64, &str, &str)]| {
+        let empty = RecordBatch::new_empty(columns.schema());
+        let column = |field: &FieldRef| -> ArrayRef {
+            match field.name().as_str() {
+                "time" => Arc::new(
+                    TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.0)).with_timezone("UTC"),
+                ),
+                "origin" => Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1))),
+                "type" => Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.2))),
+                _ => new_null_array(field.data_type(), rows.len()),
+            }
+        };
+        let schema = empty.schema();
+        let fields = schema.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+        let fields: Vec<FieldRef> = fields.collect();
+        let arrays = fields.iter().map(column).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+        let mut file = GrowingFile::create(&table, name, Some(Some(20_000)), &batch.schema(), 1).unwrap();
+        file.write(&batch).unwrap();
+        file.finish(0).unwrap().add
+    };
+    let files = [
+        file("a", &[(3, "argument", "url"), (1, "result", "email"), (2, "result", "url")]),
+        file("b", &[(2, "argument", "url"), (1, "argument", "domain"), (0, "result", "url"), (9, "result", "email")]),
+    ];
+    let mut found = Vec::new();
+    let each = |batch: RecordBatch| {
+        let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>().clone();
+        let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampMicrosecondType>().clone();
+        let (origins, types) = (text("origin"), text("type"));
+        found.extend(
+            (0..batch.num_rows())
+                .map(|row| format!("{} {} {}", origins.value(row), types.value(row), times.value(row))),
+        );
+        Ok(())
+    };
+    Sorted::new(&table, &files, columns, 1 << 20).unwrap().each(each).unwrap();
+    let expected = [
+        "argument domain 1",
+        "argument url 2",
+        "argument url 3",
+        "result email 1",
+        "result email 9",
+        "result url 0",
+        "result url 2",
+    ];
+    assert_eq!(found, expected);
 }

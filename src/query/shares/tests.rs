@@ -53,7 +53,7 @@ fn tables() -> Vec<(String, Arc<dyn TableProvider>)> {
 }
 
 async fn rows(session: &Session, sql: &str) -> Vec<String> {
-    let running = session.run_rule(sql, ParamValues::Map(HashMap::new()), None).await.expect(sql);
+    let running = session.run_rule(sql, ParamValues::Map(HashMap::new()), None, true).await.expect(sql);
     let batches: Vec<RecordBatch> = running.rows.try_collect().await.expect(sql);
     let lines = batches.iter().map(|batch| crate::query::output::json_lines(batch).expect("rows"));
     lines.flat_map(|lines| lines.lines().map(str::to_owned).collect::<Vec<_>>()).collect()

@@ -18,7 +18,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_texts("command_text", &ABOUT, Body::Text(|arguments| Some(command_text(arguments))))
+    Function::remembering("command_text", &ABOUT, Body::Text(|arguments| Some(command_text(arguments))))
 }
 
 /// A command that is given as a list of words.

@@ -17,7 +17,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_texts("is_credential_path", &ABOUT, Body::Bool(is_credential_path))
+    Function::remembering("is_credential_path", &ABOUT, Body::Bool(is_credential_path))
 }
 
 /// Matched against the path in lower case with `/` as the only separator and a `/` in front.
@@ -120,20 +120,25 @@ const EXCEPTIONS: &[&str] = &[
 
 fn is_credential_path(path: &str) -> bool {
     static SETS: LazyLock<[RegexSet; 2]> = LazyLock::new(|| [PATTERNS, EXCEPTIONS].map(any_of));
-    let mut normal = String::with_capacity(path.len() + 1);
     let path = path.trim().trim_matches(['"', '\'']);
     let path = path.strip_prefix("file://").unwrap_or(path);
-    if !path.starts_with(['/', '\\']) {
-        normal.push('/');
+    let mut normal = path.to_lowercase();
+    if normal.contains('\\') {
+        normal = normal.replace('\\', "/");
     }
-    for c in path.chars().flat_map(char::to_lowercase) {
-        let c = if c == '\\' { '/' } else { c };
-        // `a//b` is `a/b` to every file system.
-        if c != '/' || !normal.ends_with('/') {
-            normal.push(c);
-        }
+    if !normal.starts_with('/') {
+        normal.insert(0, '/');
     }
-    let normal = resolved(&normal.replace("%20", " ").replace("%2e", ".").replace("%2f", "/"));
+    if normal.contains('%') {
+        normal = normal.replace("%20", " ").replace("%2e", ".").replace("%2f", "/");
+    }
+    // `a//b` and `a/./b` are `a/b` to every file system.
+    while normal.contains("//") {
+        normal = normal.replace("//", "/");
+    }
+    if normal.contains("/.") {
+        normal = resolved(&normal);
+    }
     let [patterns, exceptions] = &*SETS;
     let holds = |path: &str| patterns.is_match(path) && !exceptions.is_match(path);
     holds(&normal) || globs::named(&normal).is_some_and(|named| holds(&named))

@@ -14,7 +14,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::of_texts("is_internal_address", &ABOUT, Body::Bool(is_internal))
+    Function::remembering("is_internal_address", &ABOUT, Body::Bool(is_internal))
 }
 
 /// Zones that public DNS does not answer: RFC 6762, RFC 8375, ICANN's .internal, and customary ones.

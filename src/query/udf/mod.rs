@@ -29,6 +29,7 @@ mod json_strings;
 mod json_text_at;
 mod json_texts_at;
 mod mad;
+mod memo;
 mod path_escapes;
 mod regex;
 mod registrable_domain;
@@ -43,15 +44,17 @@ pub(super) use result_text::udf as result_text;
 
 use ::regex::{Regex, RegexSet};
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, Float64Array, LargeStringArray, ListArray, StringArray,
+    Array, ArrayRef, AsArray as _, BooleanArray, Float64Array, LargeStringArray, ListArray, StringArray, StringBuilder,
     StringViewArray,
 };
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DataFusionError, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, DocSection, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    AggregateUDF, ColumnarValue, DocSection, Documentation, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
+use memo::{Known, Memo};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
@@ -113,6 +116,9 @@ pub(crate) enum Body {
 /// Checks argument types and says what they are coerced to.
 type Coerce = fn(&[DataType]) -> Result<Vec<DataType>>;
 
+/// The same in DataFusion's own functions, where that can be said of these arguments.
+type Simpler = fn(&[Expr], &SimplifyContext) -> Result<Option<Expr>>;
+
 /// A SQL function made of its documentation and its body.
 pub(crate) struct Function {
     name: &'static str,
@@ -122,6 +128,10 @@ pub(crate) struct Function {
     body: Body,
     /// For signatures that only the function itself can describe.
     coerce: Option<Coerce>,
+    /// For one that takes longer than to look up what it has answered.
+    memo: Option<Memo>,
+    /// For one that says in DataFusion's terms what scans can try by themselves.
+    simpler: Option<Simpler>,
 }
 
 impl Function {
@@ -135,7 +145,16 @@ impl Function {
             Body::TextOfTwo(_) => (2, DataType::Utf8),
             Body::Arrays(_) => (1, list_of_texts()),
         };
-        Self::build(name, about, Signature::string(texts, Volatility::Immutable), returns, body, None)
+        let signature = Signature::string(texts, Volatility::Immutable);
+        ScalarUDF::new_from_impl(Self::build(name, about, signature, returns, body, None))
+    }
+
+    /// As [`Self::of_texts`], of one text, and remembers what it has answered.
+    pub(crate) fn remembering(name: &'static str, about: &About, body: Body) -> ScalarUDF {
+        let returns = if matches!(body, Body::Bool(_)) { DataType::Boolean } else { DataType::Utf8 };
+        let signature = Signature::string(1, Volatility::Immutable);
+        let function = Self::build(name, about, signature, returns, body, None);
+        ScalarUDF::new_from_impl(Self { memo: Some(Memo::default()), ..function })
     }
 
     /// A function whose argument types `coerce` decides.
@@ -147,7 +166,21 @@ impl Function {
         body: fn(&[ArrayRef]) -> Result<ArrayRef>,
     ) -> ScalarUDF {
         let signature = Signature::user_defined(Volatility::Immutable);
-        Self::build(name, about, signature, returns, Body::Arrays(body), Some(coerce))
+        ScalarUDF::new_from_impl(Self::build(name, about, signature, returns, Body::Arrays(body), Some(coerce)))
+    }
+
+    /// As [`Self::of_arrays`], for one that can be said in DataFusion's own functions.
+    pub(crate) fn simplified(
+        name: &'static str,
+        about: &About,
+        returns: DataType,
+        coerce: Coerce,
+        body: fn(&[ArrayRef]) -> Result<ArrayRef>,
+        simpler: Simpler,
+    ) -> ScalarUDF {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        let function = Self::build(name, about, signature, returns, Body::Arrays(body), Some(coerce));
+        ScalarUDF::new_from_impl(Self { simpler: Some(simpler), ..function })
     }
 
     fn build(
@@ -157,11 +190,33 @@ impl Function {
         returns: DataType,
         body: Body,
         coerce: Option<Coerce>,
-    ) -> ScalarUDF {
+    ) -> Self {
         let section = DocSection { include: true, label: "CallTrail", description: None };
         let documentation =
             Documentation::builder(section, about.text, about.syntax).with_sql_example(about.example).build();
-        ScalarUDF::new_from_impl(Self { name, signature, returns, documentation, body, coerce })
+        Self { name, signature, returns, documentation, body, coerce, memo: None, simpler: None }
+    }
+
+    fn is_so(&self, body: fn(&str) -> bool, text: &str) -> bool {
+        let Some(memo) = &self.memo else { return body(text) };
+        memo.get(text, || Known::Bool(body(text))) == Known::Bool(true)
+    }
+
+    fn texts<'a>(&self, body: fn(&str) -> Option<String>, texts: impl Iterator<Item = Option<&'a str>>) -> StringArray {
+        let Some(memo) = &self.memo else { return texts.map(|text| text.and_then(body)).collect() };
+        let make = |text: &str| match body(text) {
+            Some(made) if made == text => Known::Same,
+            made => Known::Text(made.map(Arc::from)),
+        };
+        let mut all = StringBuilder::new();
+        for text in texts {
+            let known = text.map(|text| (text, memo.get(text, || make(text))));
+            all.append_option(known.as_ref().and_then(|(text, known)| match known {
+                Known::Text(made) => made.as_deref(),
+                _ => Some(*text),
+            }));
+        }
+        all.finish()
     }
 }
 
@@ -181,6 +236,10 @@ impl ScalarUDFImpl for Function {
             None => plan_err!("{} takes texts", self.name),
         }
     }
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let simpler = self.simpler.map(|simpler| simpler(&args, info)).transpose()?.flatten();
+        Ok(simpler.map_or(ExprSimplifyResult::Original(args), ExprSimplifyResult::Simplified))
+    }
     fn documentation(&self) -> Option<&Documentation> {
         Some(&self.documentation)
     }
@@ -192,9 +251,11 @@ impl ScalarUDFImpl for Function {
         let texts = |at: usize| Ok::<_, DataFusionError>(Strings::of(&arrays[at])?.iter());
         let pairs = || Ok::<_, DataFusionError>(texts(0)?.zip(texts(1)?).map(|(a, b)| a.zip(b)));
         let result: ArrayRef = match self.body {
-            Body::Bool(body) => Arc::new(texts(0)?.map(|t| t.map(body)).collect::<BooleanArray>()),
+            Body::Bool(body) => {
+                Arc::new(texts(0)?.map(|t| t.map(|text| self.is_so(body, text))).collect::<BooleanArray>())
+            }
             Body::Float(body) => Arc::new(texts(0)?.map(|t| t.map(body)).collect::<Float64Array>()),
-            Body::Text(body) => Arc::new(texts(0)?.map(|t| t.and_then(body)).collect::<StringArray>()),
+            Body::Text(body) => Arc::new(self.texts(body, texts(0)?)),
             Body::BoolOfTwo(body) => {
                 Arc::new(pairs()?.map(|pair| pair.map(|(a, b)| body(a, b))).collect::<BooleanArray>())
             }
