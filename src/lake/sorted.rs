@@ -90,10 +90,14 @@ impl<'a> Sorted<'a> {
                 Ok(())
             })?;
         }
-        let mut order = Vec::with_capacity(alike.values().map(Vec::len).sum());
+        let mut order = Vec::new();
         for mut rows in alike.into_values() {
             rows.sort_unstable();
-            order.append(&mut rows);
+            if order.is_empty() {
+                order = rows;
+            } else {
+                order.append(&mut rows);
+            }
         }
         let average = usize::try_from(bytes).unwrap_or(usize::MAX) / order.len().max(1);
         let step = (piece_bytes / average.max(1)).max(1);

@@ -216,13 +216,16 @@ impl Session {
             let made = match shared {
                 Some((shared, base)) => {
                     let pool = &base.runtime.memory_pool;
+                    // What is too large for all may still do for this rule.
                     let mut own = None;
                     let make = async || {
-                        own = runner.collect(step.clone(), pool, OF_RULE).await?;
-                        Ok::<_, QueryError>(own.take_if(|step| step.bytes() <= OF_ALL))
+                        let made = runner.collect(step.clone(), pool, OF_RULE).await?;
+                        own = Some(made.clone());
+                        Ok::<_, QueryError>(made.filter(|step| step.bytes() <= OF_ALL))
                     };
                     match (shared.step.get_or_try_init(make).await?.clone(), own) {
-                        (Some(step), _) | (None, Some(step)) => Some(step),
+                        (Some(step), _) => Some(step),
+                        (None, Some(own)) => own,
                         (None, None) if read > 1 => runner.collect_here(step, OF_RULE).await?,
                         (None, None) => None,
                     }

@@ -4,6 +4,7 @@ use arrow::array::{AsArray as _, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Int64Type, Schema, TimeUnit};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::displayable;
+use futures::TryStreamExt as _;
 
 fn calls(times: &[Option<i64>]) -> (String, Arc<dyn TableProvider>) {
     let mut builder = CallBatchBuilder::new("test", 0);
@@ -207,4 +208,44 @@ async fn what_ran_out_of_memory_can_be_joined_by_sorting() {
         assert!(text.contains(operator), "{text}");
         assert_eq!(number(&session, sql).await, 4);
     }
+}
+
+/// Rows of a rule's query, and the tables that it reads.
+async fn ran(session: &Session, sql: &str, is_checked: bool) -> Result<(Vec<String>, Vec<String>), QueryError> {
+    let params = ParamValues::Map(Default::default());
+    let running = session.run_rule(sql, params, None, is_checked).await?;
+    let batches: Vec<RecordBatch> = running.rows.try_collect().await?;
+    let lines: Vec<String> = batches.iter().map(|batch| output::json_lines(batch).expect("rows")).collect();
+    let mut rows: Vec<String> = lines.iter().flat_map(|lines| lines.lines().map(str::to_owned)).collect();
+    rows.sort();
+    Ok((rows, running.reads.into_iter().collect()))
+}
+
+#[tokio::test]
+async fn a_query_that_ends_with_an_empty_step_gives_what_the_whole_gives() {
+    let session = session(SessionOptions { deterministic: true, ..SessionOptions::default() }).await;
+    let session = session.for_rule(TimeRange::default()).await.expect("a rule's session");
+    let steps = "WITH none AS (SELECT call_id, time FROM calls WHERE tool = 'write'),
+        some AS (SELECT call_id, time FROM calls WHERE tool = 'read' AND time IS NOT NULL),
+        first AS (SELECT min(time) AS time, count(*) AS n FROM none)";
+    for query in [
+        "SELECT call_id FROM none",
+        "SELECT s.call_id FROM some s JOIN none n ON n.call_id <> s.call_id",
+        "SELECT s.call_id, n.time FROM some s LEFT JOIN none n ON n.call_id = s.call_id",
+        "SELECT s.call_id FROM some s WHERE s.call_id NOT IN (SELECT call_id FROM none)",
+        "SELECT call_id FROM some UNION ALL SELECT call_id FROM none",
+        "SELECT n, time FROM first",
+        "SELECT s.call_id, f.n FROM some s JOIN first f ON s.time > f.time OR f.n = 0",
+        "SELECT call_id, count(*) AS n FROM none GROUP BY call_id",
+        "SELECT count(*) AS n FROM none",
+    ] {
+        let sql = format!("{steps} {query}");
+        let (checked, whole) =
+            (ran(&session, &sql, true).await.expect(query), ran(&session, &sql, false).await.expect(query));
+        assert_eq!(checked, whole, "{query}");
+        assert_eq!(whole.1, ["calls"], "{query}");
+    }
+    let faulty = format!("{steps}, last AS (SELECT n.nowhere FROM none n) SELECT * FROM last");
+    assert!(ran(&session, &faulty, false).await.is_err(), "what is wrong with a rule of the user's is told");
+    assert_eq!(ran(&session, &faulty, true).await.expect("not planned so far").0, Vec::<String>::new());
 }
