@@ -15,22 +15,11 @@
 -- needs = ["approvals|results", "argument_sizes"]
 -- helps = ["approval_times", "errors", "prompts", "users"]
 -- params = { min_denials = 2, within = "1 hour" }
-WITH turned_down AS (                 -- in words: by an error, or by a short answer that begins with it, of a server that does not mark its errors. A step of its own, in the same words in each rule: computed once for all
-    SELECT DISTINCT call_id, outcome, concat_ws(' ', error_message, left(result_text, 400)) AS words
-    FROM calls
-    WHERE event_kind = 'call'
-      -- Words without which nothing below is found: cheaper than to read the JSON of each short result.
-      AND (outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-           OR (result_bytes <= 600 AND regexp_like(lower(result), '401|403|authori|denied|eacces|eperm|forbidden|permi|insufficient|blocked|rejected|refused|prohibited|disabled|outside|allow|access|approval|privilege|right')))
-      AND CASE WHEN outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-               THEN says_denied(concat_ws(' ', error_message, left(result_text, 400)))
-                 OR regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
-               WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600 THEN begins_denied(left(result_text, 400)) END
-),
+WITH refusal AS (SELECT DISTINCT call_id, outcome, words, by_person, by_policy FROM refusals),   -- as a step: computed once for all rules
 told AS (                        -- refused by a person, by the text of the answer, where the log has no approvals
     SELECT w.call_id
-    FROM turned_down w JOIN calls c ON c.call_id = w.call_id
-    WHERE w.outcome NOT IN ('success', 'unknown') AND c.approval IN ('unknown', 'not_required') AND regexp_like(w.words, '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
+    FROM refusal w JOIN calls c ON c.call_id = w.call_id
+    WHERE w.by_person AND c.approval IN ('unknown', 'not_required')
 ),
 denied AS (                      -- of these few
     SELECT session_id, server, tool, arguments_hash, bool_or(approval = 'user_denied') AS recorded

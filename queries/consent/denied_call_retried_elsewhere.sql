@@ -17,24 +17,13 @@
 -- params = { within = "15 minutes", min_length = 6 }
 -- needs = ["arguments", "approvals|outcomes"]
 -- helps = ["argument_sizes", "durations", "errors", "prompts", "result_sizes", "results"]
-WITH turned_down AS (                 -- in words: by an error, or by a short answer that begins with it, of a server that does not mark its errors. A step of its own, in the same words in each rule: computed once for all
-    SELECT DISTINCT call_id, outcome, concat_ws(' ', error_message, left(result_text, 400)) AS words
-    FROM calls
-    WHERE event_kind = 'call'
-      -- Words without which nothing below is found: cheaper than to read the JSON of each short result.
-      AND (outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-           OR (result_bytes <= 600 AND regexp_like(lower(result), '401|403|authori|denied|eacces|eperm|forbidden|permi|insufficient|blocked|rejected|refused|prohibited|disabled|outside|allow|access|approval|privilege|right')))
-      AND CASE WHEN outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-               THEN says_denied(concat_ws(' ', error_message, left(result_text, 400)))
-                 OR regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
-               WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600 THEN begins_denied(left(result_text, 400)) END
-),
+WITH refusal AS (SELECT DISTINCT call_id, outcome, words, by_person, by_policy FROM refusals),   -- as a step: computed once for all rules
 denials AS (
     SELECT call_id FROM calls
     WHERE event_kind = 'call' AND method = 'tools/call' AND (outcome = 'denied' OR approval IN ('user_denied', 'policy_denied'))
     UNION
-    SELECT w.call_id FROM turned_down w JOIN calls c ON c.call_id = w.call_id
-    WHERE c.method = 'tools/call' AND (w.outcome IN ('success', 'unknown') OR (w.outcome IN ('tool_error', 'protocol_error') AND says_denied(w.words)))
+    SELECT w.call_id FROM refusal w JOIN calls c ON c.call_id = w.call_id
+    WHERE c.method = 'tools/call' AND w.by_policy
       AND NOT regexp_like(w.words, '\b401\b|unauthori[sz]ed\W*$', 'i')
       -- A page that turns readers away is no policy of ours.
       AND (NOT has_capability(c.capabilities, 'reads_untrusted') OR array_has_any(c.capabilities, make_array('reads_private', 'writes')))

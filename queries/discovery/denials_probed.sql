@@ -14,26 +14,15 @@
 -- needs = []
 -- helps = ["users", "argument_sizes", "client_addresses", "approvals", "errors", "results", "result_sizes"]
 -- params = { min_denials = 6, within = "15 minutes" }
-WITH turned_down AS (                 -- in words: by an error, or by a short answer that begins with it, of a server that does not mark its errors. A step of its own, in the same words in each rule: computed once for all
-    SELECT DISTINCT call_id, outcome, concat_ws(' ', error_message, left(result_text, 400)) AS words
-    FROM calls
-    WHERE event_kind = 'call'
-      -- Words without which nothing below is found: cheaper than to read the JSON of each short result.
-      AND (outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-           OR (result_bytes <= 600 AND regexp_like(lower(result), '401|403|authori|denied|eacces|eperm|forbidden|permi|insufficient|blocked|rejected|refused|prohibited|disabled|outside|allow|access|approval|privilege|right')))
-      AND CASE WHEN outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-               THEN says_denied(concat_ws(' ', error_message, left(result_text, 400)))
-                 OR regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
-               WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600 THEN begins_denied(left(result_text, 400)) END
-),
+WITH refusal AS (SELECT DISTINCT call_id, outcome, words, by_person, by_policy FROM refusals),   -- as a step: computed once for all rules
 turned_away AS (
     SELECT coalesce(agent, user_id, client_address, session_id) AS who, server, tool, arguments_hash, mcp_resource_uri, call_id, time, session_id, agent, user_id
     FROM calls
     WHERE event_kind = 'call' AND ((outcome = 'denied' AND approval <> 'user_denied') OR http_response_status_code IN (401, 403))
     UNION ALL
     SELECT coalesce(c.agent, c.user_id, c.client_address, c.session_id) AS who, c.server, c.tool, c.arguments_hash, c.mcp_resource_uri, c.call_id, c.time, c.session_id, c.agent, c.user_id
-    FROM turned_down w JOIN calls c ON c.call_id = w.call_id
-    WHERE (w.outcome IN ('success', 'unknown') OR (w.outcome IN ('tool_error', 'protocol_error') AND says_denied(w.words)))
+    FROM refusal w JOIN calls c ON c.call_id = w.call_id
+    WHERE w.by_policy
       -- Public pages that turn readers away are no policy of ours.
       AND (NOT has_capability(c.capabilities, 'reads_untrusted') OR array_has_any(c.capabilities, make_array('reads_private', 'writes')))
 ),

@@ -15,23 +15,12 @@
 -- needs = ["argument_sizes"]
 -- helps = ["users", "identities", "client_addresses", "approvals", "errors", "results"]
 -- params = { within = "30 minutes", min_bytes = 12 }
-WITH turned_down AS (                 -- in words: by an error, or by a short answer that begins with it, of a server that does not mark its errors. A step of its own, in the same words in each rule: computed once for all
-    SELECT DISTINCT call_id, outcome, concat_ws(' ', error_message, left(result_text, 400)) AS words
-    FROM calls
-    WHERE event_kind = 'call'
-      -- Words without which nothing below is found: cheaper than to read the JSON of each short result.
-      AND (outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-           OR (result_bytes <= 600 AND regexp_like(lower(result), '401|403|authori|denied|eacces|eperm|forbidden|permi|insufficient|blocked|rejected|refused|prohibited|disabled|outside|allow|access|approval|privilege|right')))
-      AND CASE WHEN outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-               THEN says_denied(concat_ws(' ', error_message, left(result_text, 400)))
-                 OR regexp_like(concat_ws(' ', error_message, left(result_text, 400)), '\b(user|human|person|operator|reviewer)[,:]? (has |have )?(rejected|denied|declined|refused|did( not|n.t) (want|approve|allow)|does( not|n.t) want)|\b(rejected|denied|declined|refused) by (the )?(user|human|operator|reviewer)\b|user (rejection|denial)', 'i')
-               WHEN outcome IN ('success', 'unknown') AND result_bytes <= 600 THEN begins_denied(left(result_text, 400)) END
-),
+WITH refusal AS (SELECT DISTINCT call_id, outcome, words, by_person, by_policy FROM refusals),   -- as a step: computed once for all rules
 denials AS (
     SELECT call_id FROM calls
     WHERE event_kind = 'call' AND (outcome = 'denied' OR http_response_status_code IN (401, 403))
     UNION
-    SELECT call_id FROM turned_down WHERE outcome IN ('tool_error', 'protocol_error') AND says_denied(words)
+    SELECT call_id FROM refusal WHERE by_policy AND outcome IN ('tool_error', 'protocol_error')
 ),
 denied AS (
     SELECT c.call_id, session_id, agent, user_id, auth_subject, host_name, server, tool, arguments_hash, time, concat_ws('/', agent, user_id, auth_subject) AS principal

@@ -172,8 +172,7 @@ impl ObservableRows {
             let origin = if alike[0].in_arguments { "argument" } else { "result" };
             let rows = self.of_kind(origin, &alike[0].kind);
             rows.of_call(&call.call_id, of_call, time, alike.len());
-            alike.iter().for_each(|found| rows.found(&found.value, &found.path));
-            self.bytes += alike.iter().map(|found| 160 + found.value.len() + found.path.len()).sum::<usize>();
+            self.bytes += alike.iter().map(|found| rows.found(&found.value, &found.path)).sum::<usize>();
         }
     }
 
@@ -193,11 +192,9 @@ impl ObservableRows {
             let column = batch.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
             column.filter(|column| column.is_valid(row)).map_or("", |column| column.value(row))
         };
-        let (value, path) = (text("value"), text("path"));
         let rows = self.of_kind(text("origin"), text("type"));
         rows.of_call(text("call_id"), [&to.session_id, &to.server, &to.tool], to.time, 1);
-        rows.found(value, path);
-        self.bytes += 160 + value.len() + path.len();
+        self.bytes += rows.found(text("value"), text("path"));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -229,11 +226,12 @@ impl OfKind {
         self.times.extend(std::iter::repeat_n(time, rows));
     }
 
-    /// Value and path of one row.
-    fn found(&mut self, value: &str, path: &str) {
+    /// Value and path of one row; gives about how much memory the row takes.
+    fn found(&mut self, value: &str, path: &str) -> usize {
         let [.., values, paths] = &mut self.texts;
         values.append_value(value);
         paths.append_value(path);
+        160 + value.len() + path.len()
     }
 
     fn finish(mut self, day: Option<i32>) -> Result<RecordBatch, LakeError> {

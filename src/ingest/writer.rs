@@ -3,6 +3,7 @@
 //! Calls are collected, checked by `call_id` against what the lake and this run already hold, merged where both views know
 //! something, and written as Parquet on other threads. Nothing becomes visible before [`Writer::stage`]'s transaction commits.
 
+mod encoding;
 mod known;
 mod moved;
 
@@ -11,14 +12,13 @@ pub(super) use known::Match;
 use super::call_file::{CallFile, Id, id_column, ids_of, parse_id, rewrite_without};
 use super::rows::{ObservableRows, Rows, Value};
 use crate::call::{Call, CallBatchBuilder, Nanos, Observable, merge, partition_day, payload_seen};
-use crate::lake::{DataFile, Lake, LakeError, TablePath, Transaction, data_file};
+use crate::lake::{Lake, LakeError, TablePath, Transaction, data_file};
 use crate::source::pairing::{RowRef, amend, amend_row};
 use arrow::array::RecordBatch;
 use deltalake::kernel::Add;
+use encoding::{Encoding, Staged};
 use moved::AllMoved;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
-use std::sync::mpsc;
 
 /// Payload bytes of one data file before compression; two or three such batches are in memory at once.
 const FLUSH_BYTES: usize = 14 << 20;
@@ -28,8 +28,6 @@ const FLUSH_ROWS: usize = 100_000;
 const SPILL_BYTES: usize = 28 << 20;
 /// Bytes of rejects after which a commit is due: until then they stay in memory, because one may be taken back.
 const MAX_REJECTS: usize = 64 << 20;
-/// Encoders at work at once; more would only hold more batches in memory.
-const MAX_ENCODING: usize = 2;
 /// Ids of committed files that are kept, so that frequent commits do not read them from disk each time (16 bytes each).
 const KEPT_IDS: usize = 1 << 20;
 
@@ -55,14 +53,6 @@ struct Amendment {
     /// Of the row, in microseconds.
     time: Option<i64>,
     said: Call,
-}
-
-/// A file that is written and not in a transaction yet.
-struct Staged {
-    table: &'static str,
-    add: Add,
-    /// Files are numbered in the order in which their rows were complete.
-    number: u64,
 }
 
 /// Where a waiting call stands.
@@ -92,15 +82,6 @@ pub(super) struct Writer<'a> {
     void: BTreeMap<&'static str, HashSet<Id>>,
     /// Ids of the small tables' rows that exist.
     known: HashMap<&'static str, HashSet<Id>>,
-}
-
-/// A file that another thread is writing.
-struct Encoding {
-    table: &'static str,
-    number: u64,
-    /// Ids of its rows, for a file of `calls`.
-    ids: Vec<Id>,
-    written: mpsc::Receiver<Result<DataFile, LakeError>>,
 }
 
 impl<'a> Writer<'a> {
@@ -317,58 +298,6 @@ impl<'a> Writer<'a> {
             if !rows.is_empty() {
                 self.encode("observables", day, Vec::new(), move || rows.finish(day))?;
             }
-        }
-        Ok(())
-    }
-
-    /// Starts making a batch and writing it to a file on another thread: this one has the halves to pair.
-    fn encode(
-        &mut self,
-        table: &'static str,
-        day: Option<i32>,
-        ids: Vec<Id>,
-        batches: impl FnOnce() -> Result<Vec<RecordBatch>, LakeError> + Send + 'static,
-    ) -> Result<(), LakeError> {
-        while self.encoding.len() >= MAX_ENCODING {
-            self.collect_one()?;
-        }
-        let (send, written) = mpsc::sync_channel(1);
-        let (path, name) = (self.lake.table_path(table), self.next_name());
-        let number = self.sequence;
-        let partition = crate::lake::tables::table(table).filter(|t| t.by_day).map(|_| day);
-        let now_ms = self.now / 1_000_000;
-        rayon::spawn(move || {
-            let file = batches().and_then(|batches| data_file::write(&path, &name, partition, &batches, now_ms));
-            // The receiver is gone only if the ingest has failed already.
-            let _ = send.send(file);
-        });
-        self.encoding.push(Encoding { table, number, ids, written });
-        Ok(())
-    }
-
-    fn next_name(&mut self) -> String {
-        self.sequence += 1;
-        format!("part-{:05}-{}", self.sequence, self.ingest_id)
-    }
-
-    fn collect_one(&mut self) -> Result<(), LakeError> {
-        let Encoding { table, number, ids, written } = self.encoding.remove(0);
-        let file = written.recv().map_err(|_| LakeError::Damaged {
-            path: PathBuf::from("(encoder)"),
-            cause: "an encoder thread stopped without a result".to_owned(),
-        })??;
-        if table == "calls" {
-            let (add, times) = (file.add, file.times);
-            self.files.push(CallFile { add, times, committed: false, ids: Some(ids), dropped: HashSet::new() });
-        } else {
-            self.staged.push(Staged { table, add: file.add, number });
-        }
-        Ok(())
-    }
-
-    fn collect_all(&mut self) -> Result<(), LakeError> {
-        while !self.encoding.is_empty() {
-            self.collect_one()?;
         }
         Ok(())
     }

@@ -58,9 +58,8 @@ impl<'a> Sorted<'a> {
             let shape = data_file::shape(table, add)?;
             // Encoded, a column of equal values is next to nothing; in memory every value has its place.
             bytes += shape.bytes + shape.rows * shape.columns.len() as u64 * 8;
-            let read: Vec<&str> = time_column.into_iter().chain(ordered.iter().copied()).collect();
-            let read: Vec<&str> =
-                read.into_iter().filter(|name| shape.columns.iter().any(|column| column == name)).collect();
+            let has = |name: &&str| shape.columns.iter().any(|column| column == name);
+            let read: Vec<&str> = time_column.into_iter().chain(ordered.iter().copied()).filter(has).collect();
             let mut row = 0;
             let mut place = |time| {
                 row += 1;

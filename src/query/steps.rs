@@ -215,20 +215,7 @@ impl Session {
             };
             let made = match shared {
                 Some((shared, base)) => {
-                    let pool = &base.runtime.memory_pool;
-                    // What is too large for all may still do for this rule.
-                    let mut own = None;
-                    let make = async || {
-                        let made = runner.collect(step.clone(), pool, OF_RULE).await?;
-                        own = Some(made.clone());
-                        Ok::<_, QueryError>(made.filter(|step| step.bytes() <= OF_ALL))
-                    };
-                    match (shared.step.get_or_try_init(make).await?.clone(), own) {
-                        (Some(step), _) => Some(step),
-                        (None, Some(own)) => own,
-                        (None, None) if read > 1 => runner.collect_here(step, OF_RULE).await?,
-                        (None, None) => None,
-                    }
+                    runner.collect_shared(&shared, step, &base.runtime.memory_pool, read > 1).await?
                 }
                 None if read > 1 => runner.collect_here(step, OF_RULE).await?,
                 None if comes_first && !reads_others && essential.contains(&name) => {
@@ -276,6 +263,28 @@ impl<'a> Runner<'a> {
     async fn collect_here(&mut self, step: Query, most: usize) -> Result<Option<Arc<Step>>, QueryError> {
         let pool = Arc::clone(&self.state.runtime_env().memory_pool);
         self.collect(step, &pool, most).await
+    }
+
+    /// The rows of a step that other rules have as well: one of the rules computes it. What is too large for all may still do for one of them.
+    async fn collect_shared(
+        &mut self,
+        shared: &Shared,
+        step: Query,
+        pool: &Arc<dyn MemoryPool>,
+        is_read_twice: bool,
+    ) -> Result<Option<Arc<Step>>, QueryError> {
+        let mut own = None;
+        let make = async || {
+            let made = self.collect(step.clone(), pool, OF_RULE).await?;
+            own = Some(made.clone());
+            Ok::<_, QueryError>(made.filter(|step| step.bytes() <= OF_ALL))
+        };
+        match (shared.step.get_or_try_init(make).await?.clone(), own) {
+            (Some(step), _) => Ok(Some(step)),
+            (None, Some(own)) => Ok(own),
+            (None, None) if is_read_twice => self.collect_here(step, OF_RULE).await,
+            (None, None) => Ok(None),
+        }
     }
 
     /// The rows of a step; `None` if they are too many to keep.

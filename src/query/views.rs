@@ -36,6 +36,7 @@ const VIEWS: &[View] = &[
         sql: include_str!("../../queries/views/link_signatures.sql"),
         reads: &["observables"],
     },
+    View { name: "refusals", sql: include_str!("../../queries/views/refusals.sql"), reads: &["calls"] },
     View { name: "sessions", sql: include_str!("../../queries/views/sessions.sql"), reads: &["calls", "observables"] },
 ];
 

@@ -17,7 +17,7 @@ const ABOUT: About = About {
 };
 
 pub(crate) fn udf() -> ScalarUDF {
-    Function::simplified("has_capability", &ABOUT, DataType::Boolean, coerce, has_text, as_array_has)
+    Function::of_arrays_or("has_capability", &ABOUT, DataType::Boolean, coerce, has_text, as_array_has)
 }
 
 /// Parquet files are asked this first, before a condition on text that takes longer: of lists they are asked in DataFusion's own words alone.

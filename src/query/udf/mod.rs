@@ -169,8 +169,8 @@ impl Function {
         ScalarUDF::new_from_impl(Self::build(name, about, signature, returns, Body::Arrays(body), Some(coerce)))
     }
 
-    /// As [`Self::of_arrays`], for one that can be said in DataFusion's own functions.
-    pub(crate) fn simplified(
+    /// As [`Self::of_arrays`], or the same in DataFusion's own functions.
+    pub(crate) fn of_arrays_or(
         name: &'static str,
         about: &About,
         returns: DataType,
