@@ -16,12 +16,14 @@
 -- helps = ["results"]
 -- window = "24h"
 WITH link AS (SELECT DISTINCT call_id, origin, secret FROM link_signatures),   -- as a step: computed once for all rules
-carried AS (
-    SELECT o.call_id, o.session_id, coalesce(min(o.value) FILTER (WHERE l.call_id IS NULL), min(o.value)) AS secret, min(o.time) AS time, bool_and(l.call_id IS NOT NULL) AS only_link
-    FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value
-    WHERE o.type = 'secret' AND o.origin = 'argument'
-      AND NOT regexp_like(o.path, '(token|password|passwd|secret|api_?key|authorization|auth|credential\w*|key|cookie|bearer|headers/[^/]*|env/[^/]*)$', 'i')
-    GROUP BY o.call_id, o.session_id
+carried AS (                     -- each secret; one that only signs a link stands for nothing beside another
+    SELECT call_id, session_id, secret, min(time) AS time, bool_and(only_link) AS only_link
+    FROM (SELECT o.call_id, o.session_id, o.value AS secret, o.time, l.call_id IS NOT NULL AS is_link, bool_and(l.call_id IS NOT NULL) OVER (PARTITION BY o.call_id) AS only_link
+          FROM observables o LEFT JOIN link l ON l.call_id = o.call_id AND l.origin = o.origin AND l.secret = o.value
+          WHERE o.type = 'secret' AND o.origin = 'argument'
+            AND NOT regexp_like(o.path, '(token|password|passwd|secret|api_?key|authorization|auth|credential\w*|key|cookie|bearer|headers/[^/]*|env/[^/]*)$', 'i'))
+    WHERE only_link OR NOT is_link
+    GROUP BY call_id, session_id, secret
 ),
 kept AS (
     SELECT d.call_id, d.session_id, d.secret, d.time, d.only_link, c.agent, c.server, c.tool,
