@@ -106,10 +106,7 @@ impl Log {
                 // The same line again, as another export has it.
                 let at = usize::from(how) % self.lines.len().max(1);
                 let Some(line) = self.lines.get(at).cloned() else { return };
-                self.repeated.push(line.clone());
-                if self.streams[at] != self.stream {
-                    self.elsewhere.push(line.clone());
-                }
+                self.again(at);
                 self.line(&line);
                 return;
             }
@@ -123,9 +120,22 @@ impl Log {
             _ => return self.next_run(options),
         };
         let line = format!(r#"{{{time}{lane}{direction}"message":{{"jsonrpc":"2.0",{message}}}}}"#);
+        // What has no mark can come out alike by itself.
+        if let Some(at) = self.lines.iter().position(|known| *known == line) {
+            self.again(at);
+        }
         self.line(&line);
         self.lines.push(line);
         self.streams.push(self.stream);
+    }
+
+    /// A line of before is read again.
+    fn again(&mut self, at: usize) {
+        let line = &self.lines[at];
+        self.repeated.push(line.clone());
+        if self.streams[at] != self.stream {
+            self.elsewhere.push(line.clone());
+        }
     }
 
     fn line(&mut self, text: &str) {

@@ -78,7 +78,9 @@ asked AS (
 ),
 -- The sender of what was read, as its result says it.
 answers AS (
-    SELECT a.*, coalesce(regexp_like(s.result, '(from|sender|reply_?to|author|organizer)\W{1,8}(\\"|[^"\\]){0,60}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS answer
+    -- One pattern for all, with a character for the destination that no text has: a pattern for each row is dear.
+    SELECT a.*, coalesce(regexp_like(replace(replace(lower(s.result), chr(1), ' '), lower(a.destination), chr(1)),
+                                     '(from|sender|reply_?to|author|organizer)\W{1,8}(\\"|[^"\\\x01]){0,60}\x01'), false) AS answer
     FROM asked a JOIN calls s ON s.call_id = a.source_call_id
 ),
 graded AS (

@@ -16,7 +16,7 @@ use crate::lake::{Lake, LakeError, TablePath, Transaction, data_file};
 use crate::source::pairing::{RowRef, amend, amend_row};
 use arrow::array::RecordBatch;
 use deltalake::kernel::Add;
-use encoding::{Encoding, Staged};
+use encoding::{Encoders, Staged};
 use moved::AllMoved;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -74,7 +74,7 @@ pub(super) struct Writer<'a> {
     observables: BTreeMap<Option<i32>, ObservableRows>,
     small: BTreeMap<&'static str, Rows>,
     staged: Vec<Staged>,
-    encoding: Vec<Encoding>,
+    encoders: Encoders,
     sequence: u64,
     /// New rows and duplicates per source since the last [`Writer::take_counts`].
     counts: HashMap<usize, Written>,
@@ -100,7 +100,7 @@ impl<'a> Writer<'a> {
             observables: BTreeMap::new(),
             small: BTreeMap::new(),
             staged: Vec::new(),
-            encoding: Vec::new(),
+            encoders: Encoders::new(),
             sequence: 0,
             counts: HashMap::new(),
             void: BTreeMap::new(),
@@ -121,9 +121,7 @@ impl<'a> Writer<'a> {
     /// Starts over with these files of `calls`; what was not committed is forgotten.
     pub(super) fn restart(&mut self, files: Vec<Add>) {
         // What is still being written would otherwise appear after the strays have been removed.
-        for file in std::mem::take(&mut self.encoding) {
-            let _ = file.written.recv();
-        }
+        self.encoders.wait();
         let old: Vec<CallFile> = std::mem::take(&mut self.files);
         let mut ids: HashMap<String, Vec<Id>> =
             old.into_iter().filter_map(|file| Some((file.add.path, file.ids?))).collect();

@@ -212,7 +212,9 @@ impl Session {
             // Errors say where in the text the name stands.
             .set_bool("datafusion.sql_parser.collect_spans", true)
             // Payload columns are large and filters select few rows: decode them only where the filter holds.
-            .set_bool("datafusion.execution.parquet.pushdown_filters", true);
+            .set_bool("datafusion.execution.parquet.pushdown_filters", true)
+            // And try conditions on small columns first, among them what a join has learned of its other side.
+            .set_bool("datafusion.execution.parquet.reorder_filters", true);
         if let Some(threads) = options.threads {
             config = config.with_target_partitions(threads.max(1));
         }

@@ -12,13 +12,74 @@ use std::sync::mpsc;
 /// Encoders at work at once; more would only hold more batches in memory.
 const MAX_ENCODING: usize = 2;
 
-/// A file that another thread is writing.
-pub(super) struct Encoding {
+/// Files that other threads are writing.
+pub(super) struct Encoders {
+    at_work: Vec<Encoding>,
+    report: mpsc::Sender<Finished>,
+    finished: mpsc::Receiver<Finished>,
+}
+
+struct Encoding {
     table: &'static str,
     number: u64,
     /// Ids of its rows, for a file of `calls`.
-    pub(super) ids: Vec<Id>,
-    pub(super) written: mpsc::Receiver<Result<DataFile, LakeError>>,
+    ids: Vec<Id>,
+}
+
+/// The number of a file, and what became of it.
+type Finished = (u64, Result<DataFile, LakeError>);
+
+/// Reports a file, also if its thread stops without a result: whoever waits would wait for ever.
+struct Report {
+    number: u64,
+    to: mpsc::Sender<Finished>,
+    file: Option<Result<DataFile, LakeError>>,
+}
+
+impl Report {
+    fn send(mut self, file: Result<DataFile, LakeError>) {
+        self.file = Some(file);
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let stopped = || LakeError::Damaged {
+            path: PathBuf::from("(encoder)"),
+            cause: "an encoder thread stopped without a result".to_owned(),
+        };
+        let file = self.file.take().unwrap_or_else(|| Err(stopped()));
+        // The receiver is gone only if the ingest has failed already.
+        let _ = self.to.send((self.number, file));
+    }
+}
+
+impl Encoders {
+    pub(super) fn new() -> Self {
+        let (report, finished) = mpsc::channel();
+        Self { at_work: Vec::new(), report, finished }
+    }
+
+    /// Ids of the rows in each file.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &[Id]> {
+        self.at_work.iter().map(|file| &file.ids[..])
+    }
+
+    /// The file that is finished first, in whatever order they were begun.
+    fn next(&mut self) -> Option<(Encoding, Result<DataFile, LakeError>)> {
+        while !self.at_work.is_empty() {
+            let (number, file) = self.finished.recv().ok()?;
+            if let Some(at) = self.at_work.iter().position(|encoding| encoding.number == number) {
+                return Some((self.at_work.swap_remove(at), file));
+            }
+        }
+        None
+    }
+
+    /// Waits until none is at work, whatever they have written.
+    pub(super) fn wait(&mut self) {
+        while self.next().is_some() {}
+    }
 }
 
 /// A file that is written and not in a transaction yet.
@@ -38,20 +99,19 @@ impl Writer<'_> {
         ids: Vec<Id>,
         batches: impl FnOnce() -> Result<Vec<RecordBatch>, LakeError> + Send + 'static,
     ) -> Result<(), LakeError> {
-        while self.encoding.len() >= MAX_ENCODING {
+        while self.encoders.at_work.len() >= MAX_ENCODING {
             self.collect_one()?;
         }
-        let (send, written) = mpsc::sync_channel(1);
         let (path, name) = (self.lake.table_path(table), self.next_name());
         let number = self.sequence;
         let partition = tables::table(table).filter(|t| t.by_day).map(|_| day);
         let now_ms = self.now / 1_000_000;
+        let report = Report { number, to: self.encoders.report.clone(), file: None };
         rayon::spawn(move || {
             let file = batches().and_then(|batches| data_file::write(&path, &name, partition, &batches, now_ms));
-            // The receiver is gone only if the ingest has failed already.
-            let _ = send.send(file);
+            report.send(file);
         });
-        self.encoding.push(Encoding { table, number, ids, written });
+        self.encoders.at_work.push(Encoding { table, number, ids });
         Ok(())
     }
 
@@ -60,25 +120,21 @@ impl Writer<'_> {
         format!("part-{:05}-{}", self.sequence, self.ingest_id)
     }
 
-    fn collect_one(&mut self) -> Result<(), LakeError> {
-        let Encoding { table, number, ids, written } = self.encoding.remove(0);
-        let file = written.recv().map_err(|_| LakeError::Damaged {
-            path: PathBuf::from("(encoder)"),
-            cause: "an encoder thread stopped without a result".to_owned(),
-        })??;
+    /// Gives whether one was at work.
+    fn collect_one(&mut self) -> Result<bool, LakeError> {
+        let Some((Encoding { table, number, ids }, file)) = self.encoders.next() else { return Ok(false) };
+        let file = file?;
         if table == "calls" {
             let (add, times) = (file.add, file.times);
             self.files.push(CallFile { add, times, committed: false, ids: Some(ids), dropped: HashSet::new() });
         } else {
             self.staged.push(Staged { table, add: file.add, number });
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn collect_all(&mut self) -> Result<(), LakeError> {
-        while !self.encoding.is_empty() {
-            self.collect_one()?;
-        }
+        while self.collect_one()? {}
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ impl Writer<'_> {
         let (retracted, mut amended) = (std::mem::take(&mut self.retracted), std::mem::take(&mut self.amended));
         // A file that is still being written is waited for only if it holds one of these calls.
         let is_old = |id: &Id| retracted.contains_key(id) || amended.contains_key(id);
-        if self.encoding.iter().any(|file| file.ids.iter().any(|id| by_id.contains_key(id) || is_old(id))) {
+        if self.encoders.ids().flatten().any(|id| by_id.contains_key(id) || is_old(id)) {
             self.collect_all()?;
         }
         let mut orphans = self.known_orphans(pending, &mut found)?;

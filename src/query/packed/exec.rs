@@ -1,7 +1,7 @@
 //! Gives packed rows: those that pass the conditions above the scan, and only the columns that are asked for.
 //!
 //! A condition on one column of keys is tried once on each distinct value. Conditions on other columns, and what a join has learned
-//! of its other side meanwhile, are tried on the rows that are left, before the rest of their columns is unpacked.
+//! of its other side meanwhile, are tried on the rows that are left, before the rest of their columns is unpacked, functions last.
 
 use super::packing::as_texts;
 use super::{BATCH, Column, Keys, Packed};
@@ -10,12 +10,12 @@ use arrow::compute::{BatchCoalescer, cast, filter, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::common::{Statistics, cast::as_boolean_array};
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_common::physical_expr::snapshot_generation;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::filter_pushdown::{
@@ -143,10 +143,13 @@ impl ExecutionPlan for PackedExec {
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let pieces = (partition..self.packed.rows.div_ceil(BATCH)).step_by(self.partitions());
         let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let mut tests: Vec<Test> =
+            self.conditions.iter().map(|condition| Test::new(condition.clone(), &self.packed)).collect();
+        tests.sort_by_key(|test| test.condition.cost());
         let mut reader = Reader {
             packed: Arc::clone(&self.packed),
             schema: Arc::clone(&self.schema),
-            tests: self.conditions.iter().map(|condition| Test::new(condition.clone(), &self.packed)).collect(),
+            tests,
             passed: BatchCoalescer::new(Arc::clone(&self.schema), BATCH),
             pieces,
         };
@@ -170,6 +173,17 @@ impl Condition {
         columns.sort_unstable();
         let columns = Arc::new(schema.project(&columns)?);
         Ok(Self { expr: reassign_expr_columns(Arc::clone(expr), &columns)?, columns })
+    }
+
+    /// Conditions are tried in the order of this. What a join has learned of its other side leaves few rows, for the price of a look at an
+    /// id; a function may read every text.
+    fn cost(&self) -> u8 {
+        let has_function = self.expr.exists(|part| Ok(part.downcast_ref::<ScalarFunctionExpr>().is_some())).unwrap_or(true);
+        match (snapshot_generation(&self.expr) != 0, has_function) {
+            (false, false) => 0,
+            (true, _) => 1,
+            (false, true) => 2,
+        }
     }
 
     /// Which of these rows pass.
