@@ -178,7 +178,8 @@ impl Condition {
     /// Conditions are tried in the order of this. What a join has learned of its other side leaves few rows, for the price of a look at an
     /// id; a function may read every text.
     fn cost(&self) -> u8 {
-        let has_function = self.expr.exists(|part| Ok(part.downcast_ref::<ScalarFunctionExpr>().is_some())).unwrap_or(true);
+        let has_function =
+            self.expr.exists(|part| Ok(part.downcast_ref::<ScalarFunctionExpr>().is_some())).unwrap_or(true);
         match (snapshot_generation(&self.expr) != 0, has_function) {
             (false, false) => 0,
             (true, _) => 1,

@@ -25,7 +25,10 @@ impl LogFormat for CloudflareMcpPortal {
         "Cloudflare's documentation of the dataset; no log"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
-        record.json.is_some_and(|line| ["PortalID", "ServerID", "Method"].iter().all(|key| line.has(key)))
+        record.json.is_some_and(|line| {
+            // An agent's hook may be given such a record; it says so by a member that the portal does not write.
+            ["PortalID", "ServerID", "Method"].iter().all(|key| line.has(key)) && !line.has("hook_event_name")
+        })
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         let Some(line) = record.json else { return Err(Reject::new("not a json object")) };

@@ -40,6 +40,13 @@ fn a_call_with_who_when_and_where() {
 }
 
 #[test]
+fn what_a_hook_was_given_is_the_hooks() {
+    let line =
+        r#"{"PortalID":"p","ServerID":"s","Method":"tools/call","hook_event_name":"stop","cursor_version":"2.6.3"}"#;
+    assert!(!with_record(line, |record| CloudflareMcpPortal.claims(record)));
+}
+
+#[test]
 fn times_of_every_unit() {
     let at = |value: &str| decode(&format!(r#""Method":"ping","Datetime":{value}"#)).1;
     let second = Some(1_767_225_601_000_000_000);
