@@ -8,8 +8,9 @@ FROM (SELECT call_id, outcome, words,
       FROM (SELECT call_id, outcome, concat_ws(' ', error_message, left(result_text(result), 400)) AS words
             FROM stored.calls
             WHERE event_kind = 'call'
-              AND (outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled')
-                   -- Words without which begins_denied finds nothing: cheaper than to read the JSON of each short result.
-                   OR (outcome IN ('success', 'unknown') AND result_bytes <= 600
-                       AND regexp_like(lower(result), '401|403|authori|denied|eacces|eperm|forbidden|permi|insufficient|blocked|rejected|refused|prohibited|disabled|outside|allow|access|approval|privilege|right')))))
+              -- By itself, so that no other result is unpacked.
+              AND (outcome IN ('tool_error', 'protocol_error', 'denied', 'cancelled') OR (outcome IN ('success', 'unknown') AND result_bytes <= 600))
+              -- Words without which begins_denied finds nothing: cheaper than to read the JSON of each short result.
+              AND (outcome NOT IN ('success', 'unknown')
+                   OR regexp_like(lower(result), '401|403|authori|denied|eacces|eperm|forbidden|permi|insufficient|blocked|rejected|refused|prohibited|disabled|outside|allow|access|approval|privilege|right'))))
 WHERE by_person OR by_policy
