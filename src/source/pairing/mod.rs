@@ -152,7 +152,12 @@ impl Pairing {
                 prompt.client_name = prompt.client_name.take().or_else(|| context.client_name.clone());
                 out.push(Row::Prompt(prompt));
             }
-            Event::Tools { lane, session, time, tools } => {
+            Event::Tools { lane, session, time, mut tools } => {
+                if session.as_ref() == Some(&lane) {
+                    // What agents tell their models they tell them each time.
+                    tools.retain(|tool| !self.lanes.offers(scope.stream, &lane, tool));
+                }
+                let session = session.map(|session| self.memory.conversation(session));
                 for mut tool in tools {
                     let mut connection = self.lanes.offer(scope, &lane, &tool);
                     connection.session_id = session.clone().or(connection.session_id);
@@ -219,7 +224,7 @@ impl Pairing {
         if let Some(key @ PairKey::Global { .. }) = key {
             // The end of the source finds both halves. What lane and source say by then need not have held when the call was made.
             self.lanes.fill(scope.stream, lane, self.lanes.current(scope.stream, lane), &mut call);
-            scope.source.context(&call.source_format).fill_request(&mut call);
+            scope.source.context(&call.source_format).fill(&mut call);
             let half = Half { lane: lane.clone(), ..self.half(scope, call, observables, identity, chain) };
             self.put_request(OpenKey::new(scope.stream, key), half, out);
             return;

@@ -1,0 +1,250 @@
+//! Event streams (`text/event-stream`; HTML standard, section 9.2) as the APIs of models answer with them.
+//!
+//! What a call was, its events say together: its arguments come in pieces. So the events of one response are one record; any
+//! other event, or line, is one by itself.
+
+use super::Records;
+use crate::source::json::Object;
+
+/// How lines of an event stream begin; comments with a colon.
+const FIELDS: [&str; 5] = ["data:", "event:", "id:", "retry:", ":"];
+
+/// What an event is of a response.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing: a comment, a heartbeat.
+    None,
+    Starts,
+    Within,
+    /// A piece of a chat completion, whose first piece is one like the others.
+    Chunk,
+    Ends,
+    /// The end, if there is anything that it could be of.
+    MayEnd,
+    Other,
+}
+
+/// Whether a text is an event stream, or an event of one.
+pub fn is_stream(text: &str) -> bool {
+    FIELDS.iter().any(|field| text.starts_with(field))
+}
+
+/// Whether a text holds nothing of a stream but what stands around data that is JSON.
+pub fn is_empty(text: &str) -> bool {
+    let is_data = |line: &str| line.strip_prefix("data:").is_some_and(|data| data.trim_start().starts_with(['{', '[']));
+    text.lines().all(|line| line.trim().is_empty() || is_stream(line) && (is_done(line) || !is_data(line)))
+}
+
+/// The data of each event of a stream. Where the blank lines between events are lost, each object is an event.
+pub fn data(stream: &str) -> Vec<String> {
+    let mut events = vec![String::new()];
+    for line in stream.lines() {
+        let Some(event) = events.last_mut() else { break };
+        if let Some(data) = line.strip_prefix("data:") {
+            let data = data.strip_prefix(' ').unwrap_or(data);
+            if event.is_empty() {
+                event.push_str(data);
+            } else if data.starts_with('{') && Object::parse(event).is_ok() || is_done(line) {
+                events.push(data.to_owned());
+            } else {
+                event.push('\n');
+                event.push_str(data);
+            }
+        } else if line.is_empty() && !event.is_empty() {
+            events.push(String::new());
+        }
+    }
+    events
+}
+
+/// What OpenAI's APIs end a stream with.
+fn is_done(line: &str) -> bool {
+    line.strip_prefix("data:").is_some_and(|data| data.trim() == "[DONE]")
+}
+
+/// Whether a response of a model's API begins. Streams of other things are lines.
+pub(super) fn begin(head: &[u8]) -> bool {
+    for line in head.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let Ok(line) = std::str::from_utf8(line) else { return false };
+        let line = line.trim_end();
+        if line.starts_with("data:") {
+            return !matches!(kind(line), Kind::Other | Kind::MayEnd);
+        }
+        if !line.is_empty() && !is_stream(line) {
+            return false;
+        }
+    }
+    false
+}
+
+/// What a line of data is of a response.
+fn kind(line: &str) -> Kind {
+    if is_done(line) {
+        return Kind::MayEnd;
+    }
+    let data = line.strip_prefix("data:").and_then(|data| Object::parse(data).ok());
+    let Some(data) = data.filter(|data| !data.has("jsonrpc")) else { return Kind::Other };
+    match data.str("type").unwrap_or_default().as_ref() {
+        "ping" => Kind::None,
+        "message_start" | "response.created" => Kind::Starts,
+        "message_stop" | "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
+            Kind::Ends
+        }
+        "error" => Kind::MayEnd,
+        kind if kind == "message_delta" || ["content_block_", "response."].iter().any(|s| kind.starts_with(s)) => {
+            Kind::Within
+        }
+        _ if data.has("choices") => Kind::Chunk,
+        _ => Kind::Other,
+    }
+}
+
+/// The whole records at the start of `bytes`, and where they end.
+pub(super) fn streams(bytes: &[u8]) -> Option<(usize, Records)> {
+    let mut cutter = Cutter::default();
+    let mut at = 0;
+    for end in memchr::memchr_iter(b'\n', bytes).map(|newline| newline + 1) {
+        cutter.line(bytes, at, end);
+        at = end;
+    }
+    let end = cutter.record.unwrap_or(at);
+    (end > 0).then_some((end, Some(cutter.found)))
+}
+
+/// Cuts lines into records.
+#[derive(Default)]
+struct Cutter {
+    found: Vec<(usize, usize)>,
+    /// Where the record begins that is not ended.
+    record: Option<usize>,
+    /// It holds events of a response.
+    is_response: bool,
+    /// That is a chat completion.
+    is_chat: bool,
+    /// Where its last event ended.
+    last: usize,
+    /// Where the event begins that is not ended, and what it is as far as its lines say.
+    event: Option<(usize, Kind)>,
+}
+
+impl Cutter {
+    fn line(&mut self, bytes: &[u8], start: usize, end: usize) {
+        let text = std::str::from_utf8(&bytes[start..end]).unwrap_or("?").trim_end();
+        if text.is_empty() {
+            return self.end_event(start);
+        }
+        if !is_stream(text) {
+            self.end_event(start);
+            self.event = Some((start, Kind::Other));
+            self.record.get_or_insert(start);
+            return self.end_event(end);
+        }
+        let is_data = text.starts_with("data:");
+        let begins = text.starts_with("event:") || is_data && kind(text) != Kind::Other;
+        if begins && self.event.is_some_and(|(_, kind)| kind != Kind::None) {
+            // The blank line between two events is lost.
+            self.end_event(start);
+        }
+        self.record.get_or_insert(start);
+        let event = self.event.get_or_insert((start, Kind::None));
+        if is_data {
+            event.1 = kind(text);
+            if matches!(event.1, Kind::Ends | Kind::MayEnd) {
+                self.end_event(end);
+            }
+        }
+    }
+
+    /// Ends the event, and the record if it is one's last.
+    fn end_event(&mut self, end: usize) {
+        let Some((start, kind)) = self.event.take() else { return };
+        let is_another = match kind {
+            Kind::Starts | Kind::Other => true,
+            Kind::Chunk => !self.is_chat,
+            Kind::Within | Kind::Ends => self.is_chat,
+            Kind::None | Kind::MayEnd => false,
+        };
+        if is_another && self.is_response {
+            self.end_record(self.last);
+            self.record = Some(start);
+        }
+        self.last = end;
+        self.is_chat = kind == Kind::Chunk || self.is_chat && self.is_response;
+        match kind {
+            Kind::None => {}
+            Kind::MayEnd if !self.is_response => {}
+            Kind::Starts | Kind::Within | Kind::Chunk => self.is_response = true,
+            Kind::Ends | Kind::MayEnd | Kind::Other => self.end_record(end),
+        }
+    }
+
+    fn end_record(&mut self, end: usize) {
+        self.found.extend(self.record.take().map(|start| (start, end)));
+        self.is_response = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
+    const BLOCK: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n";
+    const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    const PING: &str = ": here\n\nevent: ping\ndata: {\"type\": \"ping\"}\n\n";
+    const CHUNK: &str = "data: {\"object\":\"chat.completion.chunk\",\"choices\":[]}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+    const MESSAGE: &str = "id: 7\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+
+    fn records(text: &str) -> Vec<String> {
+        let (_, records) = streams(text.as_bytes()).expect("a record");
+        records.expect("places").iter().map(|&(start, end)| text[start..end].to_owned()).collect()
+    }
+
+    #[test]
+    fn the_events_of_a_response_are_one_record() {
+        let whole = [START, PING, BLOCK, STOP].concat();
+        let chat = [CHUNK, CHUNK, DONE].concat();
+        for (text, expected) in [
+            (format!("{whole}\n{whole}"), vec![STOP, STOP]),
+            // The first one was broken off.
+            ([START, BLOCK, &whole].concat(), vec![BLOCK, STOP]),
+            ([START, BLOCK, CHUNK, CHUNK, BLOCK, STOP].concat(), vec![BLOCK, CHUNK, STOP]),
+            ([&chat, PING, MESSAGE, &chat, "# text\n"].concat(), vec![DONE, MESSAGE, DONE, "# text\n"]),
+        ] {
+            let found = records(&text);
+            assert_eq!(found.len(), expected.len(), "{found:#?}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(found.trim_end().ends_with(expected.trim_end()), "{found}");
+            }
+            // Without the blank lines, and wherever the stream is cut: what is whole is the same.
+            let dense = text.replace("\n\n", "\n");
+            assert_eq!(records(&dense).len(), found.len(), "{dense}");
+            for end in 1..text.len() {
+                let Some((used, places)) = streams(&text.as_bytes()[..end]) else { continue };
+                let mut all = places.unwrap_or_default();
+                let rest = streams(&text.as_bytes()[used..]).and_then(|(_, places)| places).unwrap_or_default();
+                all.extend(rest.iter().map(|(from, to)| (from + used, to + used)));
+                assert_eq!(Some(all), streams(text.as_bytes()).and_then(|(_, places)| places), "cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_streams_of_models_begin_one() {
+        for (head, expected) in [
+            (START, true),
+            (PING, true),
+            (CHUNK, true),
+            (MESSAGE, false),
+            ("event: endpoint\ndata: /messages\n", false),
+            ("data: {\"type\":\"message_start\"", false),
+            ("HTTP/1.1 200 OK\ndata: {\"type\":\"message_start\"}\n", false),
+            ("", false),
+        ] {
+            assert_eq!(begin(head.as_bytes()), expected, "{head}");
+        }
+        assert_eq!(data(&[CHUNK, DONE].concat().replace("\n\n", "\n")).len(), 2);
+        assert!(is_empty(DONE) && is_empty(PING.split("\n\n").next().unwrap_or_default()) && !is_empty(START));
+    }
+}
