@@ -367,7 +367,7 @@ fn framing_of(head: &[u8], whole: bool) -> Framing {
     };
     let value_end = json::skip_value(head, start);
     if value_end <= line_end {
-        return Framing::Lines;
+        return if events::begin(&head[start..]) { Framing::Streams } else { Framing::Lines };
     }
     if value_end == head.len() && whole && !matches!(head[head.len() - 1], b'}' | b']' | b'\n') {
         // Never closed: a log whose first line is cut, not a document.

@@ -110,7 +110,7 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
     if is_array {
         return elements(text);
     }
-    if text.starts_with('{') {
+    if text.starts_with('{') && !events::is_stream(text) {
         return joined(text);
     }
     if events::is_stream(text) {

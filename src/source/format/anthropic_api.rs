@@ -81,7 +81,10 @@ impl LogFormat for AnthropicApi {
         match record.json {
             Some(object) => decode(object, out),
             None if events::is_stream(record.text) => {
-                streamed::body(record.text).iter().for_each(|body| decode(&Object::trusted(body), out));
+                if let Some(message) = streamed::body(record.text) {
+                    let message = Object::trusted(&message);
+                    body(&message, &mut Exchange::of(&message), out);
+                }
             }
             // A conversation, or an export that wraps all records in one array.
             None => {

@@ -63,7 +63,7 @@ impl Head {
 #[derive(Default)]
 struct Node<'a> {
     value: Option<Cow<'a, str>>,
-    members: Vec<(&'a str, Node<'a>)>,
+    members: Vec<(&'a str, Self)>,
 }
 
 impl<'a> Node<'a> {

@@ -1,13 +1,16 @@
 //! Event streams (`text/event-stream`; HTML standard, section 9.2) as the APIs of models answer with them.
 //!
 //! What a call was, its events say together: its arguments come in pieces. So the events of one response are one record; any
-//! other event, or line, is one by itself.
+//! other event, or line, is one by itself. Programs that use an SDK log the data alone, an object a line.
 
 use super::Records;
 use crate::source::json::Object;
 
 /// How lines of an event stream begin; comments with a colon.
 const FIELDS: [&str; 5] = ["data:", "event:", "id:", "retry:", ":"];
+
+/// What the first events of responses name.
+const STARTS: [&str; 3] = ["message_start", "response.created", "chat.completion.chunk"];
 
 /// What an event is of a response.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,13 +29,23 @@ enum Kind {
 
 /// Whether a text is an event stream, or an event of one.
 pub fn is_stream(text: &str) -> bool {
-    FIELDS.iter().any(|field| text.starts_with(field))
+    is_field(text) || text.starts_with('{') && memchr::memmem::find(text.as_bytes(), b"\n{").is_some()
+}
+
+fn is_field(line: &str) -> bool {
+    FIELDS.iter().any(|field| line.starts_with(field))
+}
+
+/// The data in a line; a field has one blank in front of it that is none of it.
+fn data_of(line: &str) -> Option<&str> {
+    let field = line.strip_prefix("data:").map(|data| data.strip_prefix(' ').unwrap_or(data));
+    field.or_else(|| line.starts_with('{').then_some(line))
 }
 
 /// Whether a text holds nothing of a stream but what stands around data that is JSON.
 pub fn is_empty(text: &str) -> bool {
-    let is_data = |line: &str| line.strip_prefix("data:").is_some_and(|data| data.trim_start().starts_with(['{', '[']));
-    text.lines().all(|line| line.trim().is_empty() || is_stream(line) && (is_done(line) || !is_data(line)))
+    let is_data = |line: &str| data_of(line).is_some_and(|data| data.trim_start().starts_with(['{', '[']));
+    text.lines().all(|line| line.trim().is_empty() || is_field(line) && (is_done(line) || !is_data(line)))
 }
 
 /// The data of each event of a stream. Where the blank lines between events are lost, each object is an event.
@@ -40,8 +53,7 @@ pub fn data(stream: &str) -> Vec<String> {
     let mut events = vec![String::new()];
     for line in stream.lines() {
         let Some(event) = events.last_mut() else { break };
-        if let Some(data) = line.strip_prefix("data:") {
-            let data = data.strip_prefix(' ').unwrap_or(data);
+        if let Some(data) = data_of(line) {
             if event.is_empty() {
                 event.push_str(data);
             } else if data.starts_with('{') && Object::parse(event).is_ok() || is_done(line) {
@@ -62,15 +74,24 @@ fn is_done(line: &str) -> bool {
     line.strip_prefix("data:").is_some_and(|data| data.trim() == "[DONE]")
 }
 
-/// Whether a response of a model's API begins. Streams of other things are lines.
+/// Whether a response of a model's API begins. Streams of other things are lines. What is still being written may say it before
+/// its first line is whole.
 pub(super) fn begin(head: &[u8]) -> bool {
-    for line in head.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
-        let Ok(line) = std::str::from_utf8(line) else { return false };
+    if head.starts_with(b"{") {
+        let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let may = STARTS.iter().any(|kind| memchr::memmem::find(line, kind.as_bytes()).is_some());
+        return may && matches!(kind(&String::from_utf8_lossy(line)), Kind::Starts | Kind::Chunk);
+    }
+    for line in head.split(|byte| *byte == b'\n').map(String::from_utf8_lossy) {
         let line = line.trim_end();
+        let has_field = ["event:", "data:"].iter().any(|field| line.starts_with(field));
+        if has_field && STARTS.iter().any(|kind| line.contains(kind)) {
+            return true;
+        }
         if line.starts_with("data:") {
             return !matches!(kind(line), Kind::Other | Kind::MayEnd);
         }
-        if !line.is_empty() && !is_stream(line) {
+        if !line.is_empty() && !is_field(line) {
             return false;
         }
     }
@@ -82,7 +103,7 @@ fn kind(line: &str) -> Kind {
     if is_done(line) {
         return Kind::MayEnd;
     }
-    let data = line.strip_prefix("data:").and_then(|data| Object::parse(data).ok());
+    let data = data_of(line).and_then(|data| Object::parse(data).ok());
     let Some(data) = data.filter(|data| !data.has("jsonrpc")) else { return Kind::Other };
     match data.str("type").unwrap_or_default().as_ref() {
         "ping" => Kind::None,
@@ -133,9 +154,9 @@ impl Cutter {
         if text.is_empty() {
             return self.end_event(start);
         }
-        if !is_stream(text) {
+        if !is_field(text) {
             self.end_event(start);
-            self.event = Some((start, Kind::Other));
+            self.event = Some((start, kind(text)));
             self.record.get_or_insert(start);
             return self.end_event(end);
         }
@@ -238,13 +259,19 @@ mod tests {
             (CHUNK, true),
             (MESSAGE, false),
             ("event: endpoint\ndata: /messages\n", false),
-            ("data: {\"type\":\"message_start\"", false),
+            ("data: {\"type\":\"message_start\"", true),
+            ("event: message_start", true),
+            ("data: {\"typ", false),
             ("HTTP/1.1 200 OK\ndata: {\"type\":\"message_start\"}\n", false),
             ("", false),
         ] {
             assert_eq!(begin(head.as_bytes()), expected, "{head}");
         }
         assert_eq!(data(&[CHUNK, DONE].concat().replace("\n\n", "\n")).len(), 2);
+        let bare = [START, BLOCK, STOP, "{\"other\":1}\n"].concat().replace("data: ", "");
+        let bare: String = bare.lines().filter(|line| line.starts_with('{')).map(|line| format!("{line}\n")).collect();
+        assert!(begin(bare.as_bytes()) && is_stream(&bare) && records(&bare).len() == 2);
+        assert!(!begin(b"{\"text\":\"message_start\"}\n") && !is_stream("{\"a\":1}"));
         assert!(is_empty(DONE) && is_empty(PING.split("\n\n").next().unwrap_or_default()) && !is_empty(START));
     }
 }

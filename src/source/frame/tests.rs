@@ -245,7 +245,8 @@ fn what_was_cut_is_put_together() {
     // An object is whole with its last line; what has a date is another line, and so is what is too long.
     let open = "2026-11-09T10:02:15.839Z [a] [info] Using MCP server command: npx with args and path: {\n".to_owned();
     let lines = |rest: &[&str]| {
-        [&[open.clone()], &rest.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>()[..]].concat()
+        let rest = rest.iter().map(|line| format!("{line}\n"));
+        std::iter::once(open.clone()).chain(rest).collect::<Vec<_>>()
     };
     let object = lines(&["  args: [", "    'x'", "  ]", "} %o"]);
     assert_eq!(joined(&object), (vec![object.concat().trim_end().to_owned()], 0));

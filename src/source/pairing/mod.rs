@@ -157,7 +157,6 @@ impl Pairing {
                     // What agents tell their models they tell them each time.
                     tools.retain(|tool| !self.lanes.offers(scope.stream, &lane, tool));
                 }
-                let session = session.map(|session| self.memory.conversation(session));
                 for mut tool in tools {
                     let mut connection = self.lanes.offer(scope, &lane, &tool);
                     connection.session_id = session.clone().or(connection.session_id);
@@ -369,6 +368,11 @@ impl Pairing {
     /// written, because the span that names the conversation ends last.
     pub fn resolve_trace(&self, call: &mut Call) {
         self.memory.resolve_trace(call);
+    }
+
+    /// The same for the session of tools that were offered.
+    pub fn conversation(&self, session: Text) -> Text {
+        self.memory.conversation(session)
     }
 
     /// The end of one source: calls that are paired by their own ids are complete now, and records without times can no

@@ -221,6 +221,13 @@ fn a_streamed_response_is_put_together() {
     assert_eq!((call.arguments.as_deref(), call.arguments_state), (Some(r#"{"id":5}"#), PayloadState::Present));
     assert_eq!(call.more.as_ref().and_then(|more| more.gen_ai_request_model.as_deref()), Some("claude-x"));
     assert_eq!((responses.len(), responses[0].1.outcome), (1, Outcome::Success));
+    // Its data alone, with what who logs it adds.
+    let bare = stream().replace("event: x\ndata: ", "").replace("\n\n", "\n");
+    let bare = bare.replacen("{", r#"{"timestamp":"2026-11-10T09:00:00Z","session_id":"s-1","#, 1);
+    let (requests, responses) = halves(bare.trim());
+    assert_eq!((requests[0].1.arguments.as_deref(), responses.len()), (Some(r#"{"id":5}"#), 1));
+    assert_eq!(requests[0].1.session_id.as_deref(), Some("s-1"));
+    assert!(requests[0].1.time.is_some());
     // As the body of an exchange.
     let body = serde_json::Value::from(stream());
     let (requests, responses) = halves(&format!(r#"{{"timestamp":"2026-11-10T09:00:00Z","response":{body}}}"#));

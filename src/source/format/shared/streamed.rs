@@ -40,6 +40,8 @@ struct Item<'a> {
 #[derive(Default)]
 struct Message<'a> {
     head: Object<'a>,
+    /// The first event, to which who logs it may add when it came, and whose it is.
+    first: Object<'a>,
     blocks: BTreeMap<i64, Item<'a>>,
 }
 
@@ -47,7 +49,7 @@ impl<'a> Message<'a> {
     fn take(&mut self, kind: &str, event: &Object<'a>) {
         let block = self.blocks.entry(event.int("index").unwrap_or_default());
         match kind {
-            "message_start" => self.head = event.object("message"),
+            "message_start" => (self.head, self.first) = (event.object("message"), event.clone()),
             "content_block_start" => block.or_default().object = event.object("content_block"),
             "content_block_delta" => {
                 let piece = event.object("delta").str("partial_json").unwrap_or_default();
@@ -68,7 +70,10 @@ impl<'a> Message<'a> {
         });
         let content = format!("[{}]", blocks.collect::<Vec<_>>().join(","));
         let model = self.head.get("model").unwrap_or("null");
-        Some(format!(r#"{{"type":"message","role":"assistant","model":{model},"content":{content}}}"#))
+        let own = |key: &str| matches!(key, "type" | "message" | "role" | "model" | "content");
+        let added = self.first.members().iter().filter(|(key, _)| !own(key));
+        let added: String = added.map(|(key, raw)| format!(",{}:{raw}", quoted(key))).collect();
+        Some(format!(r#"{{"type":"message","role":"assistant","model":{model},"content":{content}{added}}}"#))
     }
 }
 
