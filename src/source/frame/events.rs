@@ -5,6 +5,7 @@
 
 use super::Records;
 use crate::source::json::Object;
+use std::collections::HashSet;
 
 /// How lines of an event stream begin; comments with a colon.
 const FIELDS: [&str; 5] = ["data:", "event:", "id:", "retry:", ":"];
@@ -21,6 +22,8 @@ enum Kind {
     Within,
     /// A piece of a chat completion, whose first piece is one like the others.
     Chunk,
+    /// The last piece of the last one that is open.
+    LastChunk,
     Ends,
     /// The end, if there is anything that it could be of.
     MayEnd,
@@ -142,6 +145,8 @@ struct Cutter {
     is_response: bool,
     /// That is a chat completion.
     is_chat: bool,
+    /// Completions and choices that are not finished: several may come at once, and not all logs have the end of the stream.
+    open: HashSet<(String, i64)>,
     /// Where its last event ended.
     last: usize,
     /// Where the event begins that is not ended, and what it is as far as its lines say.
@@ -156,7 +161,7 @@ impl Cutter {
         }
         if !is_field(text) {
             self.end_event(start);
-            self.event = Some((start, kind(text)));
+            self.event = Some((start, self.kind(text)));
             self.record.get_or_insert(start);
             return self.end_event(end);
         }
@@ -167,10 +172,11 @@ impl Cutter {
             self.end_event(start);
         }
         self.record.get_or_insert(start);
-        let event = self.event.get_or_insert((start, Kind::None));
+        let (first, _) = *self.event.get_or_insert((start, Kind::None));
         if is_data {
-            event.1 = kind(text);
-            if matches!(event.1, Kind::Ends | Kind::MayEnd) {
+            let kind = self.kind(text);
+            self.event = Some((first, kind));
+            if matches!(kind, Kind::Ends | Kind::MayEnd | Kind::LastChunk) {
                 self.end_event(end);
             }
         }
@@ -181,7 +187,7 @@ impl Cutter {
         let Some((start, kind)) = self.event.take() else { return };
         let is_another = match kind {
             Kind::Starts | Kind::Other => true,
-            Kind::Chunk => !self.is_chat,
+            Kind::Chunk | Kind::LastChunk => !self.is_chat,
             Kind::Within | Kind::Ends => self.is_chat,
             Kind::None | Kind::MayEnd => false,
         };
@@ -195,13 +201,33 @@ impl Cutter {
             Kind::None => {}
             Kind::MayEnd if !self.is_response => {}
             Kind::Starts | Kind::Within | Kind::Chunk => self.is_response = true,
-            Kind::Ends | Kind::MayEnd | Kind::Other => self.end_record(end),
+            Kind::Ends | Kind::MayEnd | Kind::LastChunk | Kind::Other => self.end_record(end),
         }
+    }
+
+    /// What a line of data is, with what was before it.
+    fn kind(&mut self, line: &str) -> Kind {
+        let kind = kind(line);
+        let chunk = data_of(line).filter(|_| kind == Kind::Chunk).map(Object::trusted);
+        let Some(chunk) = chunk else { return kind };
+        let id = chunk.str("id").unwrap_or_default();
+        let mut is_last = false;
+        for choice in chunk.array("choices").into_iter().map(Object::trusted) {
+            let key = (id.clone().into_owned(), choice.int("index").unwrap_or_default());
+            if choice.text("finish_reason").is_some() {
+                self.open.remove(&key);
+                is_last = true;
+            } else {
+                self.open.insert(key);
+            }
+        }
+        if is_last && self.open.is_empty() { Kind::LastChunk } else { kind }
     }
 
     fn end_record(&mut self, end: usize) {
         self.found.extend(self.record.take().map(|start| (start, end)));
         self.is_response = false;
+        self.open.clear();
     }
 }
 
@@ -268,6 +294,13 @@ mod tests {
             assert_eq!(begin(head.as_bytes()), expected, "{head}");
         }
         assert_eq!(data(&[CHUNK, DONE].concat().replace("\n\n", "\n")).len(), 2);
+        let chunk = |id: u8, end: &str| {
+            format!("{{\"id\":\"c{id}\",\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":{end}}}]}}\n")
+        };
+        let chunks =
+            [(1, "null"), (2, "null"), (1, "\"stop\""), (2, "\"\""), (2, "\"stop\""), (3, "\"stop\""), (4, "null")];
+        let found = records(&chunks.map(|(id, end)| chunk(id, end)).concat());
+        assert_eq!(found.iter().map(|record| record.lines().count()).collect::<Vec<_>>(), [5, 1]);
         let bare = [START, BLOCK, STOP, "{\"other\":1}\n"].concat().replace("data: ", "");
         let bare: String = bare.lines().filter(|line| line.starts_with('{')).map(|line| format!("{line}\n")).collect();
         assert!(begin(bare.as_bytes()) && is_stream(&bare) && records(&bare).len() == 2);
