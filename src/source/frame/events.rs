@@ -234,6 +234,7 @@ impl Cutter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const START: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n";
     const BLOCK: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0}\n\n";
@@ -273,6 +274,34 @@ mod tests {
                 let rest = streams(&text.as_bytes()[used..]).and_then(|(_, places)| places).unwrap_or_default();
                 all.extend(rest.iter().map(|(from, to)| (from + used, to + used)));
                 assert_eq!(Some(all), streams(text.as_bytes()).and_then(|(_, places)| places), "cut at {end}");
+            }
+        }
+    }
+
+    proptest! {
+        /// What has been read by now must not decide, and nothing but white space stands between records.
+        #[test]
+        fn records_are_the_same_wherever_reading_stops(
+            lines in proptest::collection::vec(proptest::sample::select(vec![
+                "event: x\n", "data: {\"type\":\"message_start\"}\n", "data: {\"type\":\"content_block_stop\"}\n",
+                "data: {\"type\":\"message_stop\"}\n", "{\"choices\":[{\"finish_reason\":\"x\"}]}\n", "data: {\"choices\":[{}]}\n",
+                "data: [DONE]\n", ": c\n", "\n", "\r\n", "text\n", "data: {\"a\":1}\n", "data: cut", "{\"type\":\"response.created\"}\n",
+            ]), 0..20),
+            stop in 0usize..400,
+        ) {
+            let text = lines.concat();
+            let places = |from: usize, to: usize| {
+                let (used, places) = streams(&text.as_bytes()[from..to]).unwrap_or_default();
+                (from + used, places.unwrap_or_default().iter().map(|(a, b)| (from + a, from + b)).collect::<Vec<_>>())
+            };
+            let (end, whole) = places(0, text.len());
+            let (used, mut read) = places(0, stop.min(text.len()));
+            read.extend(places(used, text.len()).1);
+            prop_assert_eq!(&read, &whole);
+            let mut last = 0;
+            for (start, to) in whole.into_iter().chain([(end, end)]) {
+                prop_assert!(last <= start && start <= to && text[last..start].trim().is_empty(), "{}..{}", last, start);
+                last = to;
             }
         }
     }
