@@ -213,7 +213,7 @@ impl Cutter {
         let id = chunk.str("id").unwrap_or_default();
         let mut is_last = false;
         for choice in chunk.array("choices").into_iter().map(Object::trusted) {
-            let key = (id.clone().into_owned(), choice.int("index").unwrap_or_default());
+            let key = (id.to_string(), choice.int("index").unwrap_or_default());
             if choice.text("finish_reason").is_some() {
                 self.open.remove(&key);
                 is_last = true;
