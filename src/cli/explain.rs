@@ -115,6 +115,7 @@ fn head(seen: &Explanation, out: &mut dyn Write) -> Result<(), CommandError> {
             Framing::Lines => "one record a line",
             Framing::Documents => "JSON values over several lines",
             Framing::Rows => "rows of CSV",
+            Framing::Streams => "responses of event streams",
         },
     )?;
     match &seen.format {

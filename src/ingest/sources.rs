@@ -343,6 +343,7 @@ fn text_column(row: &SourceRow, name: &str) -> Option<String> {
             Framing::Lines => "lines".to_owned(),
             Framing::Documents => "documents".to_owned(),
             Framing::Rows => "rows".to_owned(),
+            Framing::Streams => "streams".to_owned(),
         },
         "digest" => row.digest.clone(),
         "chain" => row.chain.clone(),
@@ -396,6 +397,7 @@ fn read_rows(batch: &RecordBatch, rows: &mut Vec<SourceRow>) {
             framing: text("framing", at).map(|framing| match framing.as_str() {
                 "documents" => Framing::Documents,
                 "rows" => Framing::Rows,
+                "streams" => Framing::Streams,
                 _ => Framing::Lines,
             }),
             size: int("size", at),

@@ -120,7 +120,10 @@ impl Ingester<'_> {
                 Row::Retract(row) => self.writer.retract(&row),
                 Row::Amend { row, said } => self.writer.amend(&row, *said),
                 Row::Prompt(prompt) => self.prompt(at, *prompt, view),
-                Row::Tool { tool, time, connection } => self.tool(*tool, time, connection, view),
+                Row::Tool { tool, time, mut connection } => {
+                    connection.session_id = connection.session_id.map(|id| self.pairing.conversation(id));
+                    self.tool(*tool, time, connection, view);
+                }
                 Row::Instructions { server, time, text, connection } => {
                     self.instructions(server, time, &text, &connection, view);
                 }

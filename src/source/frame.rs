@@ -2,9 +2,11 @@
 //!
 //! [`Framer`] reads a stream once and hands out [`Chunk`]s that are cut at record ends, so that chunks can be decoded in
 //! parallel. Lines are the usual record. A file that starts with a JSON value over several lines (pretty-printed exports,
-//! arrays of records) is framed by JSON values instead, and one that starts with the head of a table by rows of CSV.
+//! arrays of records) is framed by JSON values instead, one that starts with the head of a table by rows of CSV, and one that
+//! starts with an event stream of a model's API by responses.
 
 pub mod csv;
+pub mod events;
 pub mod parts;
 
 use super::json;
@@ -32,6 +34,8 @@ pub enum Framing {
     Documents,
     /// Lines, but one with a quote open goes on in the next.
     Rows,
+    /// Lines of event streams, those of one response together.
+    Streams,
 }
 
 /// A run of whole records.
@@ -193,7 +197,7 @@ impl<R: Read> Framer<R> {
                 let records = match self.framing {
                     Framing::Lines => None,
                     Framing::Documents => Some(vec![(start, open)]),
-                    Framing::Rows => Some(vec![(0, open)]),
+                    Framing::Rows | Framing::Streams => Some(vec![(0, open)]),
                 };
                 return Ok(Some(self.take(open, records, true)));
             }
@@ -207,6 +211,7 @@ impl<R: Read> Framer<R> {
             Framing::Lines => (self.lines()?, None),
             Framing::Documents => documents(self.head(), self.ended && !self.waits)?,
             Framing::Rows => csv::rows(self.head())?,
+            Framing::Streams => events::streams(self.head())?,
         };
         if end <= MAX_RECORD {
             return Some((end, records));
@@ -349,8 +354,11 @@ fn framing_of(head: &[u8], whole: bool) -> Framing {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let start = json::skip_space(head, 0);
     if !matches!(head.get(start), Some(b'{' | b'[')) {
-        let first = memchr::memchr(b'\n', head).map(|end| &head[..end]);
-        return if first.is_some_and(csv::is_head) { Framing::Rows } else { Framing::Lines };
+        return match () {
+            () if csv::begins(head) => Framing::Rows,
+            () if events::begin(head) => Framing::Streams,
+            () => Framing::Lines,
+        };
     }
     let Some(line_end) = memchr::memchr(b'\n', &head[start..]).map(|at| start + at) else {
         // A long array of records on one line is no record, which would have a largest length.
@@ -359,7 +367,7 @@ fn framing_of(head: &[u8], whole: bool) -> Framing {
     };
     let value_end = json::skip_value(head, start);
     if value_end <= line_end {
-        return Framing::Lines;
+        return if events::begin(&head[start..]) { Framing::Streams } else { Framing::Lines };
     }
     if value_end == head.len() && whole && !matches!(head[head.len() - 1], b'}' | b']' | b'\n') {
         // Never closed: a log whose first line is cut, not a document.
@@ -396,6 +404,9 @@ pub(crate) fn records_of(head: &[u8], framing: Framing) -> Records {
         Framing::Lines => None,
         Framing::Documents => documents(head, true).and_then(|(_, records)| records),
         Framing::Rows => csv::rows(head).and_then(|(_, records)| records),
+        Framing::Streams => {
+            Some(events::streams(head).and_then(|(_, records)| records).unwrap_or_else(|| vec![(0, head.len())]))
+        }
     }
 }
 

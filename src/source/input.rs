@@ -290,8 +290,7 @@ pub fn content(raw: Bytes, limits: Limits) -> io::Result<Bytes> {
 
 /// Whether a file with these first bytes (16 are enough) is read as it is: no compression, no database, no UTF-16.
 pub fn is_plain(head: &[u8]) -> bool {
-    let is_utf16 = matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
-    decompress::Compression::of(head).is_none() && !sqlite::is_sqlite(head) && !is_utf16
+    decompress::Compression::of(head).is_none() && !sqlite::is_sqlite(head) && utf16::order(head).is_none()
 }
 
 /// Whether the file is a SQLite database, whose rows are read as records. Pipes are none, and cannot be looked at twice.

@@ -1,9 +1,10 @@
 //! What collectors, container runtimes and exports put around records: a prefix on the line, a JSON object with the line in it, one array around
-//! all, or nothing at all between two files that were joined.
+//! all, an event stream, or nothing at all between two files that were joined.
 //!
 //! Only records that no format knows are looked at in this way, and what is found counts only if a format knows it.
 
 use crate::call::{Flag, Nanos, TimeSource};
+use crate::source::frame::events;
 use crate::source::json::{self, Object};
 use crate::source::mapping::{EpochUnit, TimeFormat};
 use crate::source::{Event, time};
@@ -17,7 +18,7 @@ pub(super) enum Parts<'a> {
     /// Readings of the record, of which the first that a format knows is right.
     OneOf(Vec<Cow<'a, str>>),
     /// Records, each for itself.
-    All(Vec<&'a str>),
+    All(Vec<Cow<'a, str>>),
 }
 
 /// Members in which collectors and loggers keep a line: Docker's `json-file` and Fluent Bit, journald, Filebeat and Logstash (also as `event.original`), pino and slog, Splunk's HEC, Loki; exports of
@@ -99,7 +100,7 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
         let lines: Vec<_> = LINE_KEYS.iter().filter_map(|key| object.get(key)).filter_map(line).collect();
         let list = LIST_KEYS.iter().filter_map(|key| object.get(key)).find(|raw| raw.starts_with('['));
         return match list {
-            Some(list) if lines.is_empty() => Parts::All(json::elements(list)),
+            Some(list) if lines.is_empty() => elements(list),
             _ => Parts::OneOf(lines),
         };
     }
@@ -107,12 +108,21 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
         return Parts::OneOf(vec![line]);
     }
     if is_array {
-        return Parts::All(json::elements(text));
+        return elements(text);
     }
-    if text.starts_with('{') {
+    if text.starts_with('{') && !events::is_stream(text) {
         return joined(text);
     }
+    if events::is_stream(text) {
+        let mut data = events::data(text);
+        data.retain(|data| data.trim_start().starts_with(['{', '[']));
+        return Parts::All(data.into_iter().map(Cow::Owned).collect());
+    }
     unprefixed(text).map_or(Parts::None, |text| Parts::OneOf(vec![text]))
+}
+
+fn elements(array: &str) -> Parts<'_> {
+    Parts::All(json::elements(array).into_iter().map(Cow::Borrowed).collect())
 }
 
 /// The event beside the fields that Splunk took out of it.
@@ -199,13 +209,13 @@ fn joined(text: &str) -> Parts<'_> {
         let mut values = serde_json::Deserializer::from_str(&rest[gap..]).into_iter::<&serde_json::value::RawValue>();
         match values.next() {
             Some(Ok(value)) if value.get().starts_with('{') => {
-                objects.push(value.get());
+                objects.push(Cow::Borrowed(value.get()));
                 at += gap + values.byte_offset();
             }
             // What is cut off at the end is told of like any other record that cannot be read.
             _ if objects.is_empty() => return Parts::None,
             _ => {
-                objects.push(&rest[gap..]);
+                objects.push(Cow::Borrowed(&rest[gap..]));
                 break;
             }
         }

@@ -3,8 +3,11 @@
 use super::around::{self, Parts};
 use super::{SourceView, repair};
 use crate::call::{Bits, Flag, Position};
+use crate::source::frame::csv::Head;
+use crate::source::frame::events;
 use crate::source::json::Object;
 use crate::source::{Carried, Decoded, Record, Reject};
+use std::borrow::Cow;
 
 /// Wrappers in wrappers that are opened: colours, `docker compose logs --timestamps` of a line that another collector has put into JSON.
 const DEPTH: usize = 5;
@@ -103,8 +106,7 @@ impl Reading<'_> {
             if text == table.row() {
                 return Known::Noise;
             }
-            let row = table.object(text);
-            if let Some(known) = row.and_then(|row| self.known(&row, depth, &mut is_noise)) {
+            if let Some(known) = self.row(table, text, depth, &mut is_noise) {
                 return known;
             }
         }
@@ -118,7 +120,7 @@ impl Reading<'_> {
             self.stamp(text, parsed.as_ref());
             return known;
         }
-        if is_noise || tolerated() {
+        if is_noise || tolerated() || source.known.is_some() && events::is_empty(text) {
             return Known::Noise;
         }
         if let Some(at) = source.formats.route_otherwise(&record) {
@@ -133,6 +135,24 @@ impl Reading<'_> {
             }
             None => "a line of no known format".to_owned(),
         })
+    }
+
+    /// A row of a table. Exports flatten what was nested, and a format that knows some of the names would miss the others: only a
+    /// mapping was written for them as they stand.
+    fn row(&mut self, table: &Head, text: &str, depth: usize, is_noise: &mut bool) -> Option<Known> {
+        let flat = table.object(text)?;
+        let nested = table.nested(text).filter(|_| !self.is_mapped(&flat));
+        let known = nested.and_then(|nested| self.known(&nested, depth, is_noise));
+        known.or_else(|| self.known(&flat, depth, is_noise))
+    }
+
+    /// Whether a mapping reads an object.
+    fn is_mapped(&self, text: &str) -> bool {
+        let source = self.source;
+        let json = Object::parse(text).ok();
+        let record =
+            Record { text, json: json.as_ref(), position: self.position, lossy: self.lossy, hints: &source.hints };
+        source.formats.route_to_mapping(&record).is_some()
     }
 
     /// Gives what was found the time of what was around it, where it has none.
@@ -196,7 +216,7 @@ impl Reading<'_> {
     }
 
     /// All texts if a format knows one of them. Those that nobody can read are rejected one by one.
-    fn all(&mut self, texts: &[&str], depth: usize) -> Option<Known> {
+    fn all(&mut self, texts: &[Cow<'_, str>], depth: usize) -> Option<Known> {
         let (mut all, mut is_known) = (Decoded::default(), false);
         let voted: u64 = self.votes.iter().sum();
         for (at, text) in texts.iter().enumerate() {

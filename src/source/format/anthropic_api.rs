@@ -2,19 +2,27 @@
 //!
 //! The API calls the servers itself, so a call and its result are two blocks of one response, without times of their own. A
 //! request repeats the whole conversation: the same ids stand in every later record and count once. Whoever logs decides what
-//! stands around the bodies. In a stream the arguments come in pieces, which single records do not tell.
+//! stands around the bodies. In a stream the arguments come in pieces: the events of one response have to be one record, else
+//! they are not told. Tools that the application calls are an MCP server's if their names say so (`mcp__SERVER__TOOL`).
 
 pub(super) mod exchange;
 
 use super::LogFormat;
-use crate::call::{Approval, Call, Outcome, PayloadState, Prompt, Text, TimeSource, ToolDefinition};
+use super::otlp_traces::call::payload;
+use super::shared::{host, streamed};
+use crate::call::{Approval, Call, Flag, Outcome, PayloadState, Prompt, Text, TimeSource, ToolDefinition};
+use crate::source::frame::events;
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, PairKey, Record, Reject};
 use exchange::{Exchange, bodies, has_body, has_type, mentions};
 
 const ID: &str = "anthropic_api";
 const BLOCKS: &[&str] = &["mcp_tool_use", "mcp_tool_result", "mcp_tool_listing"];
-const MARKS: &[&str] = &["mcp_tool_", "mcp_servers"];
+/// Calls by the application, and their results.
+const OWN_BLOCKS: &[&str] = &["tool_use", "tool_result"];
+const MARKS: &[&str] = &["mcp_tool_", "mcp_servers", OWN_NAME];
+/// How the names of tools begin that the application has from MCP servers.
+const OWN_NAME: &str = "mcp__";
 /// Events of a streamed response.
 const STREAM: &[&str] = &[
     "message_start",
@@ -57,7 +65,9 @@ impl LogFormat for AnthropicApi {
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         let Some(object) = record.json else {
-            return record.text.starts_with('[') && has_type(record.text, BLOCKS);
+            let text = record.text;
+            return text.starts_with('[') && has_type(text, BLOCKS)
+                || events::is_stream(text) && has_type(text, STREAM);
         };
         is_response(object)
             || is_request(object)
@@ -70,6 +80,12 @@ impl LogFormat for AnthropicApi {
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         match record.json {
             Some(object) => decode(object, out),
+            None if events::is_stream(record.text) => {
+                if let Some(message) = streamed::body(record.text) {
+                    let message = Object::trusted(&message);
+                    body(&message, &mut Exchange::of(&message), out);
+                }
+            }
             // A conversation, or an export that wraps all records in one array.
             None => {
                 json::elements(record.text).into_iter().map(Object::trusted).for_each(|object| decode(&object, out))
@@ -96,7 +112,9 @@ fn is_response(object: &Object<'_>) -> bool {
 }
 
 fn is_request(object: &Object<'_>) -> bool {
-    object.has("model") && object.get("messages").is_some_and(|raw| object.has("mcp_servers") || has_type(raw, BLOCKS))
+    let own = |raw: &str| has_type(raw, OWN_BLOCKS) && raw.contains(OWN_NAME);
+    object.has("model")
+        && object.get("messages").is_some_and(|raw| object.has("mcp_servers") || has_type(raw, BLOCKS) || own(raw))
 }
 
 /// One message of a conversation.
@@ -190,6 +208,16 @@ fn blocks(blocks: &[&str], exchange: &Exchange, replayed: bool, out: &mut Decode
         match block.str("type").unwrap_or_default().as_ref() {
             "mcp_tool_use" => request(&block, "server_name", exchange, replayed, out),
             "mcp_tool_result" => response(&block, "tool_use_id", exchange, replayed, out),
+            "tool_use" if block.str("name").is_some_and(|name| host::mcp_name(&name).is_some()) => {
+                request(&block, "server_name", exchange, replayed, out);
+            }
+            // The block does not say of what tool.
+            "tool_result" => {
+                response(&block, "tool_use_id", exchange, replayed, out);
+                if let Some(Event::Response { maybe_foreign, .. }) = out.events.last_mut() {
+                    *maybe_foreign = true;
+                }
+            }
             "mcp_tool_listing" => listing(&block, exchange, out),
             _ => {}
         }
@@ -213,12 +241,20 @@ fn request(block: &Object<'_>, server: &str, exchange: &Exchange, replayed: bool
     call.server = block.text(server);
     call.tool = block.text("name");
     call.tool_raw.clone_from(&call.tool);
+    if let Some((server, tool)) = call.tool.as_deref().filter(|_| call.server.is_none()).and_then(host::mcp_name) {
+        (call.server, call.tool) = (Some(server), Some(tool));
+        call.flag(Flag::NameSplit);
+    }
     let url = exchange.url(call.server.as_ref());
     call.more().server_url = url;
     call.arguments_state = PayloadState::NotLogged;
     if let Some(input) = block.get("input").filter(|raw| *raw != "null") {
-        call.arguments = Some(input.to_owned());
-        call.arguments_state = PayloadState::Present;
+        (call.arguments, call.arguments_state) = (Some(input.to_owned()), PayloadState::Present);
+        if input.starts_with('"') {
+            // Of a stream that was broken off.
+            (call.arguments, call.arguments_state, call.arguments_bytes) = payload(input, PayloadState::Truncated);
+            call.flag(Flag::TruncatedJson);
+        }
     }
     let key = call.tool_call_id.clone().map(key);
     out.events.push(match key {

@@ -161,7 +161,7 @@ fn requests(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
     for (ordinal, block) in blocks(&message, "tool_use").enumerate() {
         let Some(name) = block.text("name") else { continue };
         let mut call = blank();
-        if let Some((server, tool)) = split_name(&name) {
+        if let Some((server, tool)) = host::mcp_name(&name) {
             call.method = Text::const_new("tools/call");
             call.server = Some(server);
             call.tool = Some(tool);
@@ -346,7 +346,7 @@ fn attachment(line: &Object<'_>, out: &mut Decoded) {
             let lines = attachment.array("addedLines");
             let tools = attachment.array("addedNames").into_iter().enumerate().filter_map(|(i, name)| {
                 let raw = lines.get(i).copied().unwrap_or(name);
-                let (server, tool) = split_name(&json::string(name)?)?;
+                let (server, tool) = host::mcp_name(&json::string(name)?)?;
                 let description = json::string(raw).filter(|_| raw != name).map(|text| text.into_owned());
                 Some(ToolDefinition {
                     server: Some(server),
@@ -362,7 +362,7 @@ fn attachment(line: &Object<'_>, out: &mut Decoded) {
         "prompt_snapshot" => {
             let tools = attachment.array("tools").into_iter().filter_map(|raw| {
                 let definition = Object::trusted(raw);
-                let (server, tool) = split_name(&definition.text("name")?)?;
+                let (server, tool) = host::mcp_name(&definition.text("name")?)?;
                 let description = definition.str("description").map(|text| text.into_owned());
                 let schema = definition.get("input_schema").or(definition.get("inputSchema"));
                 Some(ToolDefinition {
@@ -447,12 +447,6 @@ fn is_meta(line: &Object<'_>) -> bool {
 fn blocks<'a>(message: &Object<'a>, kind: &'static str) -> impl Iterator<Item = Object<'a>> {
     let blocks = message.array("content").into_iter().map(Object::trusted);
     blocks.filter(move |block| block.str("type").is_some_and(|k| k == kind))
-}
-
-/// `mcp__SERVER__TOOL` → server and tool, cut at the first `__`: a server's name holds single `_` at most.
-fn split_name(name: &str) -> Option<(Text, Text)> {
-    let (server, tool) = name.strip_prefix("mcp__")?.split_once("__")?;
-    (!server.is_empty() && !tool.is_empty()).then(|| (server.into(), tool.into()))
 }
 
 /// A server's configured name as it stands in the names of its tools, so that both name the same server.

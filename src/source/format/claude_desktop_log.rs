@@ -240,8 +240,8 @@ fn summary(text: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<(),
     Ok(())
 }
 
-/// The launch command: `COMMAND with args and path: { metadata: { args: [ 'a', 'b' ], paths: […] } } %o`. Where
-/// Node broke the object over lines, only the command itself is in the record.
+/// The launch command: `COMMAND with args and path: { metadata: { args: [ 'a', 'b' ], paths: […] } } %o`. Node breaks
+/// the object over lines, which framing keeps together.
 fn command(text: &str) -> String {
     let cut =
         [" with args and path: ", " with path: ", " { metadata: "].iter().filter_map(|mark| text.find(mark)).min();

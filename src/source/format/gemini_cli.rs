@@ -17,6 +17,8 @@ mod stream;
 mod tests;
 
 const ID: &str = "gemini_cli";
+/// What the client writes for the user who refused a call; the second in newer versions.
+const REFUSED: [&str; 2] = ["did not allow tool call", "User denied execution"];
 const AGENT: Text = Text::const_new("gemini-cli");
 /// Members of a message that is not the model's.
 const PLAIN: [&str; 5] = ["id", "timestamp", "type", "content", "displayContent"];
@@ -196,7 +198,7 @@ fn tool_call(call: &mut Call, tool: &Object<'_>, message_time: Option<Nanos>) {
         },
         "cancelled" => {
             let text = error_text(result).unwrap_or_default();
-            let refused = text.contains("did not allow tool call");
+            let refused = REFUSED.iter().any(|words| text.contains(words));
             (call.outcome, call.approval) = match refused {
                 true => (Outcome::Denied, Approval::UserDenied),
                 false => (Outcome::Cancelled, Approval::Unknown),

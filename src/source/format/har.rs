@@ -9,6 +9,7 @@ use super::shared::gateway;
 use super::{Decoded, LogFormat};
 use crate::call::TimeSource;
 use crate::call::{Bits, Call, DurationSource, Nanos, Observer, Outcome, PayloadState, SessionSource, Side, Text};
+use crate::source::frame::events;
 use crate::source::json::{self, Object};
 use crate::source::{Event, Hints, Lane, PairKey, Record, Reject, time};
 use base64::Engine as _;
@@ -209,7 +210,7 @@ fn messages(text: &str) -> Vec<String> {
     let text = text.trim();
     match text.as_bytes().first() {
         Some(b'{' | b'[') => of_json(text),
-        _ => jsonrpc::stream_events(text).iter().flat_map(|data| of_json(data.trim())).collect(),
+        _ => events::data(text).iter().flat_map(|data| of_json(data.trim())).collect(),
     }
 }
 

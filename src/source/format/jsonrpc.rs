@@ -17,6 +17,7 @@ pub use message::{id, message, tool_definition};
 use super::shared::gateway;
 use super::{LogFormat, mcp_audit_signed};
 use crate::call::{Call, DurationSource, EventKind, Flag, Outcome, PayloadState, Side, Text};
+use crate::source::frame::events;
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Record, Reject, time};
 use envelope::envelope;
@@ -316,7 +317,7 @@ fn body(text: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<bool, 
             each(json::elements(batch.get()), out, |part, out| message(part, envelope, out))?;
         }
         _ => {
-            let events = stream_events(text);
+            let events = events::data(text);
             // An event with other data (an endpoint, a heartbeat) is no message.
             let messages = events.iter().filter(|data| data.trim_start().starts_with(['{', '[']));
             let mut found = false;
@@ -327,23 +328,6 @@ fn body(text: &str, envelope: &Envelope<'_>, out: &mut Decoded) -> Result<bool, 
         }
     }
     Ok(true)
-}
-
-/// The data of each event of a `text/event-stream`.
-pub(crate) fn stream_events(stream: &str) -> Vec<String> {
-    let mut events = vec![String::new()];
-    for line in stream.lines() {
-        let Some(event) = events.last_mut() else { break };
-        if let Some(data) = line.strip_prefix("data:") {
-            if !event.is_empty() {
-                event.push('\n');
-            }
-            event.push_str(data.strip_prefix(' ').unwrap_or(data));
-        } else if line.is_empty() && !event.is_empty() {
-            events.push(String::new());
-        }
-    }
-    events
 }
 
 fn is_message(object: &Object<'_>) -> bool {

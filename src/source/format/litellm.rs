@@ -174,7 +174,9 @@ fn outcome(payload: &Object<'_>, metadata: &Object<'_>, call: &mut Call) {
     let class = error.text("error_class");
     let code =
         error.int("error_code").and_then(|code| i32::try_from(code).ok()).filter(|code| (100..600).contains(code));
-    match payload.str("status").unwrap_or_default().as_ref() {
+    // Older spend logs have it in the metadata only.
+    let status = payload.str("status").or_else(|| metadata.str("status"));
+    match status.unwrap_or_default().as_ref() {
         "success" if call.outcome == Outcome::Unknown => call.outcome = Outcome::Success,
         "failure" => {
             let class_says = |word: &str| class.as_ref().is_some_and(|class| class.contains(word));

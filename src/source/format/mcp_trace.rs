@@ -7,6 +7,7 @@
 use super::jsonrpc::{self, error_side, request_side, result_side};
 use super::{LogFormat, shared::gateway, shared::host};
 use crate::call::{Call, EventKind, Observer, Outcome, PayloadState, SessionSource, Text};
+use crate::source::frame::events;
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, Record, Reject, time};
 
@@ -117,7 +118,7 @@ fn response(trace: &Object<'_>, call: &mut Call, out: &mut Decoded) {
         (call.result, call.result_state) = (Some(raw), PayloadState::Present);
     }
     let Some(body) = trace.get("entity_response").filter(|raw| *raw != "null") else { return };
-    let stream = json::string(body).map(|text| jsonrpc::stream_events(&text)).unwrap_or_default();
+    let stream = json::string(body).map(|text| events::data(&text)).unwrap_or_default();
     let streamed = stream.iter().rev().find(|data| Object::parse(data).is_ok_and(|message| is_answer(&message)));
     let batch = json::elements(body);
     let message = match (&streamed, body.as_bytes().first()) {

@@ -4,16 +4,30 @@
 //! required, an `mcp_approval_request` stands in one response, the answer in the next request, and the call, which names the
 //! approval, in the response after it: the approval's id is what they share. Inputs repeat items, which count once.
 
+mod chat;
+
 use super::LogFormat;
 use super::anthropic_api::exchange::{Exchange, bodies, has_body, has_type, mentions};
 use super::anthropic_api::{definitions, texts};
 use super::otlp_traces::{call::payload, outcome};
+use super::shared::streamed;
 use crate::call::{Approval, Call, Flag, Outcome, PayloadState, Prompt, Text};
+use crate::source::frame::events;
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane, PairKey, Record, Reject, time};
 
 const ID: &str = "openai_responses";
 const ITEMS: &[&str] = &["mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response"];
+/// Events of a streamed response.
+const STREAM: &[&str] = &[
+    "response.created",
+    "response.in_progress",
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+];
 const MESSAGE_MAX: usize = 2000;
 
 /// The Responses API.
@@ -24,14 +38,15 @@ impl LogFormat for OpenAiResponses {
         ID
     }
     fn title(&self) -> &'static str {
-        "OpenAI API traffic (Responses with hosted MCP servers)"
+        "OpenAI API traffic (Responses with hosted MCP servers, chat completions)"
     }
     fn evidence(&self) -> &'static str {
         "types of the Python SDK 3.54 and OpenAI's documentation; no production log"
     }
     fn claims(&self, record: &Record<'_>) -> bool {
         let Some(object) = record.json else {
-            return record.text.starts_with('[') && has_type(record.text, ITEMS);
+            let text = record.text;
+            return text.starts_with('[') && has_type(text, ITEMS) || events::is_stream(text) && is_streamed(text);
         };
         is_item(object)
             || is_response(object)
@@ -39,10 +54,15 @@ impl LogFormat for OpenAiResponses {
             || is_stream(object)
             || is_list(object)
             || is_exchange(object)
+            || chat::is_completion(object)
+            || chat::is_request(object)
     }
     fn decode(&self, record: &Record<'_>, out: &mut Decoded) -> Result<(), Reject> {
         match record.json {
             Some(object) => decode(object, out),
+            None if events::is_stream(record.text) => {
+                streamed::body(record.text).iter().for_each(|body| decode(&Object::trusted(body), out));
+            }
             // Items, or an export that wraps all records in one array.
             None => {
                 json::elements(record.text).into_iter().map(Object::trusted).for_each(|object| decode(&object, out))
@@ -87,11 +107,18 @@ fn is_list(object: &Object<'_>) -> bool {
     is(object, "object", "list") && object.get("data").is_some_and(|raw| raw.starts_with('[') && has_type(raw, ITEMS))
 }
 
+/// Events of a stream, with their data.
+fn is_streamed(text: &str) -> bool {
+    has_type(text, STREAM) || text.contains("\"chat.completion.chunk\"")
+}
+
 fn is_exchange(object: &Object<'_>) -> bool {
-    mentions(object, &["mcp_call", "mcp_list_tools", "mcp_approval_re", "\"mcp"])
+    // LiteLLM has records of its own for what it passes on.
+    mentions(object, &["mcp_call", "mcp_list_tools", "mcp_approval_re", "\"mcp", "mcp__"])
+        && !object.has("call_type")
         && bodies(object).iter().any(|body| {
             let body = Object::trusted(body);
-            is_response(&body) || is_request(&body)
+            is_response(&body) || is_request(&body) || chat::is_completion(&body) || chat::is_request(&body)
         })
 }
 
@@ -108,7 +135,7 @@ fn decode(object: &Object<'_>, out: &mut Decoded) {
             }
             _ => {}
         }
-    } else if is_response(object) || is_request(object) {
+    } else if is_response(object) || is_request(object) || chat::is_completion(object) || chat::is_request(object) {
         Api::default().body(object, out);
     } else {
         let mut api = Api { exchange: Exchange::of(object), ..Api::default() };
@@ -142,6 +169,10 @@ impl Api {
             let input = object.get("input").unwrap_or_default();
             self.items(input, true, out);
             self.prompt(input, out);
+        } else if chat::is_completion(object) {
+            self.completion(object, out);
+        } else if chat::is_request(object) {
+            self.history(object, out);
         }
     }
 
@@ -270,6 +301,10 @@ impl Api {
                 last.map(|item| texts(item.get("content").unwrap_or_default())).unwrap_or_default()
             }
         };
+        self.said(&text, out);
+    }
+
+    fn said(&self, text: &str, out: &mut Decoded) {
         if !text.trim().is_empty() {
             out.events.push(Event::Prompt(Box::new(Prompt {
                 session_id: self.exchange.session.clone(),

@@ -9,8 +9,8 @@
 mod event;
 
 use super::LogFormat;
-use super::otlp_traces::call;
 use super::otlp_traces::span::{self, Attributes, Kind, Span};
+use super::otlp_traces::{call, offered};
 use crate::call::{Call, DurationSource, Flag, Nanos, Observer, Text, TimeSource};
 use crate::source::json::{self, Object};
 use crate::source::{Carried, Decoded, Event, Record, Reject, time};
@@ -165,6 +165,9 @@ impl<'a> LogRecord<'a> {
 
     /// Emits what the record says of MCP.
     fn emit(self, resource: &Attributes<'_>, out: &mut Decoded) {
+        let named = |keys: &[&str]| self.attributes.text(keys).or_else(|| resource.text(keys));
+        let session = named(call::CONVERSATION).or_else(|| named(call::SESSION)).or_else(|| self.trace_id.clone());
+        offered::emit(&self.attributes, resource, session, self.time, out);
         if let Some(producer) = Producer::of(&self, resource) {
             producer.emit(&self, resource, out);
         } else if self.attributes.string(&["mcp.method.name"]).is_some() {

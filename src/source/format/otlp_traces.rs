@@ -7,6 +7,7 @@
 
 pub(super) mod call;
 pub(super) mod observation;
+pub(super) mod offered;
 pub(super) mod outcome;
 pub(super) mod span;
 #[cfg(test)]
@@ -107,6 +108,7 @@ impl<'a> Traces<'a> {
     /// Emits what the spans say.
     pub(super) fn emit(&self, out: &mut Decoded) {
         self.conversations(out);
+        self.offers(out);
         for call in self.calls() {
             let lane = call.mcp_session_id.as_ref().or(call.client_name.as_ref()).or(call.server.as_ref());
             let lane = lane.cloned().unwrap_or_default();
@@ -148,6 +150,24 @@ impl<'a> Traces<'a> {
         }));
     }
 
+    /// Emits the tools that agents offered to their models, in the order of time.
+    fn offers(&self, out: &mut Decoded) {
+        let offers = |at: &usize| self.spans[*at].attributes.get(offered::DEFINITIONS).is_some();
+        let mut found: Vec<usize> = (0..self.spans.len()).filter(offers).collect();
+        if found.is_empty() {
+            return;
+        }
+        found.sort_by_key(|at| self.spans[*at].start);
+        let tree = Tree::of(&self.spans);
+        for at in found {
+            let (span, resource) = (&self.spans[at], &self.resources[self.spans[at].resource]);
+            let family = tree.family(at);
+            let inherited = |keys: &[&str]| family.iter().find_map(|attributes| attributes.text(keys));
+            let (session, _) = call::session(span, resource, &inherited);
+            offered::emit(&span.attributes, resource, session, span.start, out);
+        }
+    }
+
     /// Every call, once: spans of one process that describe the same call are folded into one.
     fn calls(&self) -> Vec<Call> {
         let found: Vec<(usize, Text, Role)> = (0..self.spans.len())
@@ -163,8 +183,7 @@ impl<'a> Traces<'a> {
         let mut calls: Vec<(usize, Role, Option<Call>)> = found
             .into_iter()
             .map(|(at, method, role)| {
-                let family: Vec<_> =
-                    std::iter::once(at).chain(tree.ancestors(at)).map(|at| &self.spans[at].attributes).collect();
+                let family = tree.family(at);
                 let span = &self.spans[at];
                 (at, role, Some(call::call(self.format, span, &self.resources[span.resource], &family, method)))
             })
@@ -231,6 +250,11 @@ impl<'s> Tree<'s> {
             self.by_id.get(&(span.trace_id.as_deref()?, span.parent.as_deref()?)).copied()
         };
         std::iter::successors(parent(&at), parent).take(MAX_ANCESTORS)
+    }
+
+    /// The attributes of a span and of those above it.
+    fn family(&self, at: usize) -> Vec<&'s Attributes<'s>> {
+        std::iter::once(at).chain(self.ancestors(at)).map(|at| &self.spans[at].attributes).collect()
     }
 }
 

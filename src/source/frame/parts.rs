@@ -1,4 +1,5 @@
 //! Lines that a container runtime cut: Docker's `json-file` after 16 KiB, Kubernetes' CRI with the flag `P` for a part and `F` for the last one.
+//! And the object over several lines in which Claude Desktop says how it starts a server.
 //!
 //! Parts of one output follow each other; lines of the other one may stand between them.
 
@@ -14,6 +15,11 @@ const CUT: usize = 16 << 10;
 /// Bytes of the other output between two parts at most. A process that asks without a line end for something writes a part too, and
 /// what it writes to its other output meanwhile must not wait for the rest.
 const GAP: usize = 64 << 10;
+
+/// What such an object follows in a line that it ends.
+const COMMAND: &[u8] = b"Using MCP server command: ";
+/// Its bytes at most: the longest thing in it is the search path of programs.
+const OBJECT: usize = 64 << 10;
 
 /// A line as a runtime wrote it.
 struct Line {
@@ -33,6 +39,8 @@ pub struct Parts {
     pub line: i64,
     /// The last part is there.
     pub is_whole: bool,
+    /// They are lines by themselves, of one object.
+    is_object: bool,
 }
 
 /// Where something begins that is not finished at the end of the lines, and whether nothing else stands behind its beginning.
@@ -47,6 +55,8 @@ pub struct Unfinished {
 pub struct Joiner {
     /// What standard output and standard error have begun.
     begun: [Option<Parts>; 2],
+    /// The object that has begun.
+    object: Option<Parts>,
 }
 
 /// What a line is.
@@ -63,8 +73,26 @@ impl Joiner {
     /// Takes the next line, before which there are so many line ends. What it shows to be without an end goes to `given_up`.
     pub fn line(&mut self, bytes: &[u8], (start, end): (usize, usize), number: i64, given_up: &mut Vec<Parts>) -> Step {
         let text = &bytes[start..end];
-        if self.begun.iter().all(Option::is_none) && !goes_on(text) {
+        if self.object.is_none() && self.begun.iter().all(Option::is_none) && !goes_on(text) {
             return Step::Alone;
+        }
+        if let Some(mut parts) = self.object.take() {
+            // The next line of the log, or something that only looked like an object.
+            if is_dated(text) || end - parts.start() > OBJECT {
+                given_up.push(parts);
+            } else {
+                parts.lines.push((start, end));
+                parts.is_whole = closes_object(text);
+                if parts.is_whole {
+                    return Step::Ends(parts);
+                }
+                self.object = Some(parts);
+                return Step::Kept;
+            }
+        }
+        if opens_object(text) {
+            self.object = Some(Parts { lines: vec![(start, end)], line: number, is_whole: false, is_object: true });
+            return Step::Kept;
         }
         for begun in &mut self.begun {
             given_up.extend(begun.take_if(|parts| start - parts.end() > GAP || end - parts.start() > MAX_RECORD));
@@ -74,7 +102,7 @@ impl Joiner {
         match begun.as_mut() {
             None if !line.goes_on => Step::Alone,
             None => {
-                *begun = Some(Parts { lines: vec![(start, end)], line: number, is_whole: false });
+                *begun = Some(Parts { lines: vec![(start, end)], line: number, is_whole: false, is_object: false });
                 Step::Kept
             }
             Some(parts) => {
@@ -90,7 +118,7 @@ impl Joiner {
 
     /// What has no end yet.
     pub fn rest(self) -> impl Iterator<Item = Parts> {
-        self.begun.into_iter().flatten()
+        self.begun.into_iter().flatten().chain(self.object)
     }
 }
 
@@ -106,6 +134,9 @@ impl Parts {
     /// The line as the runtime had written it, had it not cut it, and whether a character was lost at a cut.
     pub fn text(&self, bytes: &[u8]) -> (Vec<u8>, bool) {
         const LOST: &[u8] = b"\\ufffd";
+        if self.is_object {
+            return (bytes[self.start()..self.end()].to_vec(), false);
+        }
         let mut text = Vec::with_capacity(self.lines.iter().map(|(start, end)| end - start).sum());
         let (mut behind, mut is_lossy): (&[u8], bool) = (b"", false);
         for (at, &(start, end)) in self.lines.iter().enumerate() {
@@ -127,7 +158,9 @@ impl Parts {
 /// What is unfinished at the end of whole lines. Lines that no runtime wrote are not looked at.
 pub fn unfinished(lines: &[u8]) -> Option<Unfinished> {
     let last = memchr::memrchr(b'\n', &lines[..lines.len().checked_sub(1)?]).map_or(0, |at| at + 1);
-    line(&lines[last..])?;
+    if line(&lines[last..]).is_none() && !is_within_object(lines) {
+        return None;
+    }
     let (mut joiner, mut given_up, mut start) = (Joiner::default(), Vec::new(), 0);
     for end in memchr::memchr_iter(b'\n', lines).map(|at| at + 1) {
         joiner.line(lines, (start, end), 0, &mut given_up);
@@ -143,9 +176,35 @@ pub fn unfinished(lines: &[u8]) -> Option<Unfinished> {
 pub fn goes_on(text: &[u8]) -> bool {
     match text.first() {
         Some(b'{') => text.len() >= CUT && docker(text).is_some_and(|line| line.goes_on),
-        Some(b'0'..=b'9') => cri(text).is_some_and(|line| line.goes_on),
+        Some(b'0'..=b'9') => opens_object(text) || cri(text).is_some_and(|line| line.goes_on),
         _ => false,
     }
+}
+
+fn opens_object(text: &[u8]) -> bool {
+    without_line_end(text).ends_with(b"{") && is_dated(text) && memchr::memmem::find(text, COMMAND).is_some()
+}
+
+fn closes_object(text: &[u8]) -> bool {
+    text.starts_with(b"}")
+}
+
+fn is_dated(text: &[u8]) -> bool {
+    text.first().is_some_and(u8::is_ascii_digit) && text.get(4) == Some(&b'-') && text.get(10) == Some(&b'T')
+}
+
+/// Whether lines end within an object that they have begun.
+fn is_within_object(lines: &[u8]) -> bool {
+    let mut end = lines.len();
+    while end > 0 && lines.len() - end < OBJECT {
+        let start = memchr::memrchr(b'\n', &lines[..end - 1]).map_or(0, |at| at + 1);
+        let line = &lines[start..end];
+        if is_dated(line) || closes_object(line) {
+            return opens_object(line);
+        }
+        end = start;
+    }
+    false
 }
 
 fn line(text: &[u8]) -> Option<Line> {

@@ -242,6 +242,21 @@ fn what_was_cut_is_put_together() {
     assert_eq!(joined(&cut), (vec![whole.trim_end().to_owned()], 0));
     // Short lines without a line end are whole: a collector has trimmed them.
     assert_eq!(joined(&[docker("a", "stdout"), docker("b", "stdout")]), (Vec::new(), 0));
+    // An object is whole with its last line; what has a date is another line, and so is what is too long.
+    let open = "2026-11-09T10:02:15.839Z [a] [info] Using MCP server command: npx with args and path: {\n".to_owned();
+    let lines = |rest: &[&str]| {
+        let rest = rest.iter().map(|line| format!("{line}\n"));
+        std::iter::once(open.clone()).chain(rest).collect::<Vec<_>>()
+    };
+    let object = lines(&["  args: [", "    'x'", "  ]", "} %o"]);
+    assert_eq!(joined(&object), (vec![object.concat().trim_end().to_owned()], 0));
+    assert_eq!(joined(&lines(&["  args: [", "2026-11-09T10:02:16.000Z [a] [info] x", "} %o"])), (Vec::new(), 1));
+    assert_eq!(joined(&lines(&["x".repeat(80 << 10).as_str(), "} %o"])), (Vec::new(), 1));
+    for (rest, start) in [(&["  a"][..], Some(3)), (&["  a", "}"], None), (&["  a", "2026-11-09T1 x"], None)] {
+        let text = ["x {\n".to_owned()].into_iter().chain(lines(rest)).collect::<String>();
+        let start = start.map(|start| parts::Unfinished { start: start + 1, is_alone: true });
+        assert_eq!(parts::unfinished(text.as_bytes()), start, "{rest:?}");
+    }
     // The other output does not wait for ever.
     let mut long = vec![cri("Name? ", "stdout", 'P')];
     long.extend((0..2000).map(|at| cri(&format!("line {at}"), "stderr", 'F')));

@@ -182,13 +182,17 @@ fn utf16_becomes_utf8() {
     let units: Vec<u16> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).collect();
     let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
     let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
-    for raw in [&little, &big, &gzip(&little)] {
+    // Without the mark, too.
+    for raw in [&little, &big, &gzip(&little), &little[2..].to_vec(), &big[2..].to_vec(), &gzip(&big[2..])] {
         assert_eq!(decoded(raw.clone(), Limits::default()), (text.as_bytes().to_vec(), None));
     }
     // A file that is still being written, at any byte: the start of what it will be.
     for end in 2..little.len() {
         let (out, error) = decoded(&little[..end], Limits::default());
         assert!(error.is_none() && text.as_bytes().starts_with(&out), "cut at {end}");
+    }
+    for other in [&b"a\0b\0c\0d"[..], b"{\0\"\0t\0\x01\0", b"\0\0\0\x1e\x0a\x1c\x0a\x1a", b"a\0b\0"] {
+        assert_eq!(decoded(other, Limits::default()), (other.to_vec(), None));
     }
     let lone = [0xff, 0xfe, 0x00, 0xd8, b'a', 0, 0x00, 0xdc];
     assert_eq!(decoded(lone, Limits::default()).0, [0xff, b'a', 0xff]);

@@ -1,4 +1,5 @@
-//! UTF-16 with a byte-order mark → UTF-8, as a stream. PowerShell's `>` writes so.
+//! UTF-16 → UTF-8, as a stream. PowerShell's `>` writes so, with a byte-order mark; without one go programs on Windows that add to a
+//! file, and parts of a log that was cut.
 //!
 //! Half a surrogate pair becomes bytes that are no UTF-8, so that the record is flagged like any other with broken text. Half a
 //! code unit or pair at the very end is held back: a file that is being written has its other half a moment later.
@@ -9,20 +10,42 @@ use std::io::{self, Read};
 /// Bytes of UTF-16 that are converted at a time.
 const PIECE: usize = 64 << 10;
 
-/// Converts the stream if its first bytes are a byte-order mark of UTF-16.
+/// How the two bytes of a code unit stand.
+type Order = fn([u8; 2]) -> u16;
+
+/// Code units by which UTF-16 without a mark is told.
+const TELLING: usize = 4;
+
+/// Converts the stream if it begins as UTF-16.
 pub(super) fn to_utf8(head: &[u8], stream: Bytes) -> Bytes {
+    match order(head) {
+        Some(order) => Box::new(Utf16::new(stream, order)),
+        None => stream,
+    }
+}
+
+/// The order of bytes of a stream that begins so; `None` for other text. Logs begin with ASCII, of which each unit has one byte that is zero.
+pub(super) fn order(head: &[u8]) -> Option<Order> {
+    let is_text = |byte: u8| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~');
+    let (units, _) = head.as_chunks::<2>();
+    let all = |fits: fn(&[u8; 2]) -> (u8, u8)| {
+        let fits = |unit| matches!(fits(unit), (text, 0) if is_text(text));
+        units.len() >= TELLING && units.iter().all(fits)
+    };
     match head {
         // UTF-32; nobody writes logs in it.
-        [0xff, 0xfe, 0, 0, ..] => stream,
-        [0xff, 0xfe, ..] => Box::new(Utf16::new(stream, u16::from_le_bytes)),
-        [0xfe, 0xff, ..] => Box::new(Utf16::new(stream, u16::from_be_bytes)),
-        _ => stream,
+        [0xff, 0xfe, 0, 0, ..] => None,
+        [0xff, 0xfe, ..] => Some(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => Some(u16::from_be_bytes),
+        _ if all(|[text, zero]| (*text, *zero)) => Some(u16::from_le_bytes),
+        _ if all(|[zero, text]| (*text, *zero)) => Some(u16::from_be_bytes),
+        _ => None,
     }
 }
 
 struct Utf16 {
     inner: Bytes,
-    unit: fn([u8; 2]) -> u16,
+    unit: Order,
     at_start: bool,
     /// What was read and not converted yet: less than a pair before each read.
     raw: Vec<u8>,
@@ -32,7 +55,7 @@ struct Utf16 {
 }
 
 impl Utf16 {
-    fn new(inner: Bytes, unit: fn([u8; 2]) -> u16) -> Self {
+    fn new(inner: Bytes, unit: Order) -> Self {
         Self { inner, unit, at_start: true, raw: Vec::with_capacity(PIECE + 4), text: Vec::new(), taken: 0 }
     }
 

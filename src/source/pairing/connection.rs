@@ -21,6 +21,10 @@ struct Offered {
     hash: Option<[u8; 32]>,
     capabilities: crate::call::Bits,
     annotations: Option<String>,
+    #[serde(default)]
+    server: Option<Text>,
+    #[serde(default)]
+    name_only: bool,
 }
 
 type Tools = HashMap<Text, Offered, ahash::RandomState>;
@@ -264,14 +268,29 @@ impl Lanes {
             state.open();
         }
         if let Some(connection) = state.connections.back_mut()
-            && !tool.name_only
             && connection.tools.len() < MAX_TOOLS
+            // A name alone takes nothing away that is known.
+            && !(tool.name_only && connection.tools.contains_key(&tool.tool))
         {
-            let offered =
-                Offered { hash: tool.hash, capabilities: tool.capabilities, annotations: tool.annotations.clone() };
+            let offered = Offered {
+                hash: tool.hash,
+                capabilities: tool.capabilities,
+                annotations: tool.annotations.clone(),
+                server: tool.server.clone(),
+                name_only: tool.name_only,
+            };
             Arc::make_mut(&mut connection.tools).insert(tool.tool.clone(), offered);
         }
         self.info(scope, lane)
+    }
+
+    /// Whether the lane's current connection offers just this.
+    pub(super) fn offers(&self, stream: u64, lane: &Text, tool: &ToolDefinition) -> bool {
+        let connection = self.known(stream, lane).and_then(|lane| lane.connections.back());
+        let known = connection.and_then(|connection| connection.tools.get(&tool.tool));
+        known.is_some_and(|known| {
+            known.server == tool.server && (tool.name_only || tool.hash.is_some() && known.hash == tool.hash)
+        })
     }
 
     /// Keeps what the lane's current connection offers once, whoever else offers the same.
@@ -311,7 +330,8 @@ impl Lanes {
         if call.connection_id.is_none() && !connection.id.is_empty() {
             call.connection_id = Some(connection.id.clone());
         }
-        let Some(offered) = call.tool.as_ref().and_then(|tool| connection.tools.get(tool)) else { return };
+        let offered = call.tool.as_ref().and_then(|tool| connection.tools.get(tool));
+        let Some(offered) = offered.filter(|offered| !offered.name_only) else { return };
         call.capabilities = offered.capabilities;
         let more = call.more();
         more.tool_annotations_known = true;

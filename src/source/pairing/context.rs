@@ -83,16 +83,15 @@ pub(super) fn fill_from_half(call: &mut Call, other: &Call) {
 }
 
 impl Context {
-    /// Fills empty fields of a call.
+    /// Fills empty fields of a call. What a policy means for each call it means for those that were made under it.
     pub(super) fn fill(&self, call: &mut Call) {
-        fill_empty!(call, self);
-    }
-
-    /// Fills what is empty in a request whose response has not been read: who let it happen, the response may say.
-    pub(super) fn fill_request(&self, call: &mut Call) {
         let approval = call.approval;
-        self.fill(call);
-        call.approval = approval;
+        let policy = |more: &Option<Box<More>>| more.as_ref().and_then(|more| more.approval_policy.clone());
+        let is_of_another = policy(&call.more).is_some_and(|known| policy(&self.more).is_some_and(|own| own != known));
+        fill_empty!(&mut *call, self);
+        if is_of_another {
+            call.approval = approval;
+        }
     }
 
     /// Lets a newer one win. What the policy of before meant for each call is over with it.

@@ -59,6 +59,11 @@ impl Memory {
         self.traces.insert(trace_id, (session_id, agent));
     }
 
+    /// The conversation of what is known by its trace only.
+    pub(super) fn conversation(&self, session: Text) -> Text {
+        self.traces.get(&session).map_or(session, |(conversation, _)| conversation.clone())
+    }
+
     /// Gives a call that is known by its trace only the conversation of the trace.
     pub(super) fn resolve_trace(&self, call: &mut Call) {
         if call.session_source != SessionSource::Trace || call.session_id.is_none() {

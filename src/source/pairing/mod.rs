@@ -152,7 +152,11 @@ impl Pairing {
                 prompt.client_name = prompt.client_name.take().or_else(|| context.client_name.clone());
                 out.push(Row::Prompt(prompt));
             }
-            Event::Tools { lane, session, time, tools } => {
+            Event::Tools { lane, session, time, mut tools } => {
+                if session.as_ref() == Some(&lane) {
+                    // What agents tell their models they tell them each time.
+                    tools.retain(|tool| !self.lanes.offers(scope.stream, &lane, tool));
+                }
                 for mut tool in tools {
                     let mut connection = self.lanes.offer(scope, &lane, &tool);
                     connection.session_id = session.clone().or(connection.session_id);
@@ -219,7 +223,7 @@ impl Pairing {
         if let Some(key @ PairKey::Global { .. }) = key {
             // The end of the source finds both halves. What lane and source say by then need not have held when the call was made.
             self.lanes.fill(scope.stream, lane, self.lanes.current(scope.stream, lane), &mut call);
-            scope.source.context(&call.source_format).fill_request(&mut call);
+            scope.source.context(&call.source_format).fill(&mut call);
             let half = Half { lane: lane.clone(), ..self.half(scope, call, observables, identity, chain) };
             self.put_request(OpenKey::new(scope.stream, key), half, out);
             return;
@@ -364,6 +368,11 @@ impl Pairing {
     /// written, because the span that names the conversation ends last.
     pub fn resolve_trace(&self, call: &mut Call) {
         self.memory.resolve_trace(call);
+    }
+
+    /// The same for the session of tools that were offered.
+    pub fn conversation(&self, session: Text) -> Text {
+        self.memory.conversation(session)
     }
 
     /// The end of one source: calls that are paired by their own ids are complete now, and records without times can no

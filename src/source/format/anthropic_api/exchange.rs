@@ -1,9 +1,10 @@
 //! A logged exchange with the API of a model: bodies of requests and responses, and what a log puts around them.
 //!
 //! Every logger has a shape of its own: the body alone, or request and response beside each other, as JSON or as a string
-//! that holds JSON, perhaps below a `body` once more. The bodies themselves carry few times and no session.
+//! that holds JSON or an event stream, perhaps below a `body` once more. The bodies themselves carry few times and no session.
 
 use crate::call::{Call, Flag, Nanos, Observer, SessionSource, Text, TimeSource};
+use crate::source::format::shared::streamed;
 use crate::source::json::{self, Object};
 use crate::source::time;
 use std::borrow::Cow;
@@ -121,11 +122,14 @@ pub(in crate::source::format) fn bodies<'a>(object: &Object<'a>) -> Vec<Cow<'a, 
     found
 }
 
-/// A JSON object, or the one that a JSON string holds.
+/// A JSON object, or the one that a JSON string holds, as it is or as the event stream in which it came.
 fn json_of(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
         b'{' => Some(Cow::Borrowed(raw)),
-        b'"' => json::string(raw).filter(|text| Object::parse(text).is_ok()),
+        b'"' => {
+            let text = json::string(raw)?;
+            if Object::parse(&text).is_ok() { Some(text) } else { streamed::body(&text).map(Cow::Owned) }
+        }
         _ => None,
     }
 }

@@ -198,3 +198,64 @@ fn odd_values_do_no_harm() {
     let found = events(&response(&[r#"{"type":"mcp_tool_use","name":7,"input":null}"#]));
     assert!(matches!(&found[..], [Event::Call { call, .. }] if call.arguments_state == PayloadState::NotLogged));
 }
+
+/// The events of a response that asks for `USE`, its input in pieces.
+fn stream() -> String {
+    let begun = USE.replace(r#"{"id":5}"#, "{}");
+    [
+        r#"{"type":"message_start","message":{"type":"message","role":"assistant","model":"claude-x","content":[]}}"#,
+        &format!(r#"{{"type":"content_block_start","index":1,"content_block":{begun}}}"#),
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"id"}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"\":5}"}}"#,
+        r#"{"type":"content_block_stop","index":1}"#,
+        &format!(r#"{{"type":"content_block_start","index":2,"content_block":{RESULT}}}"#),
+    ]
+    .map(|data| format!("event: x\ndata: {data}\n\n"))
+    .concat()
+}
+
+#[test]
+fn a_streamed_response_is_put_together() {
+    let (requests, responses) = halves(&stream());
+    let call = &requests[0].1;
+    assert_eq!((call.arguments.as_deref(), call.arguments_state), (Some(r#"{"id":5}"#), PayloadState::Present));
+    assert_eq!(call.more.as_ref().and_then(|more| more.gen_ai_request_model.as_deref()), Some("claude-x"));
+    assert_eq!((responses.len(), responses[0].1.outcome), (1, Outcome::Success));
+    // Its data alone, with what who logs it adds.
+    let bare = stream().replace("event: x\ndata: ", "").replace("\n\n", "\n");
+    let bare = bare.replacen("{", r#"{"timestamp":"2026-11-10T09:00:00Z","session_id":"s-1","#, 1);
+    let (requests, responses) = halves(bare.trim());
+    assert_eq!((requests[0].1.arguments.as_deref(), responses.len()), (Some(r#"{"id":5}"#), 1));
+    assert_eq!(requests[0].1.session_id.as_deref(), Some("s-1"));
+    assert!(requests[0].1.time.is_some());
+    // As the body of an exchange.
+    let body = serde_json::Value::from(stream());
+    let (requests, responses) = halves(&format!(r#"{{"timestamp":"2026-11-10T09:00:00Z","response":{body}}}"#));
+    assert_eq!((requests[0].1.arguments.as_deref(), responses.len()), (Some(r#"{"id":5}"#), 1));
+    assert!(requests[0].1.time.is_some());
+    // Broken off within the input, and before it.
+    let cut = |mark: &str| stream().split_once(mark).map(|(text, _)| halves(text).0.remove(0).1).expect("a call");
+    let call = cut(
+        "event: x\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"\\\"",
+    );
+    assert_eq!((call.arguments.as_deref(), call.arguments_state), (Some(r#"{"id"#), PayloadState::Truncated));
+    assert_eq!(cut("event: x\ndata: {\"type\":\"content_block_delta").arguments_state, PayloadState::NotLogged);
+}
+
+#[test]
+fn tools_of_the_application_are_told_by_their_names() {
+    let own = r#"{"type":"tool_use","id":"toolu_1","name":"mcp__crm__note","input":{"text":"x"}}"#;
+    let built_in = own.replace("mcp__crm__note", "Bash");
+    let (requests, _) = halves(&response(&[own, &built_in]));
+    assert_eq!(requests.len(), 1);
+    let call = &requests[0].1;
+    assert_eq!((call.server.as_deref(), call.tool.as_deref()), (Some("crm"), Some("note")));
+    assert_eq!(call.tool_raw.as_deref(), Some("mcp__crm__note"));
+    let request = format!(
+        r#"{{"model":"claude-x","messages":[{{"role":"assistant","content":[{own}]}},{{"role":"user","content":[
+        {{"type":"tool_result","tool_use_id":"toolu_1","content":"done","is_error":true}}]}}]}}"#
+    );
+    let (requests, responses) = halves(&request);
+    assert_eq!((requests.len(), responses[0].1.outcome), (1, Outcome::ToolError));
+    assert_eq!(claimed(&request.replace("mcp__crm__note", "Bash")), None);
+}

@@ -2,7 +2,7 @@
 //! SDK, CI actions) store of that. The messages are those of a transcript; session, subagent and client stand elsewhere, and
 //! most lines have no time.
 
-use super::{CLIENT, ID, Scope, blank, identifier, inventory, of_mode, split_name};
+use super::{CLIENT, ID, Scope, blank, host, identifier, inventory, of_mode};
 use crate::call::{Approval, Call, Outcome, SessionSource, Text, ToolDefinition};
 use crate::source::json::{self, Object};
 use crate::source::{Decoded, Event, Lane};
@@ -42,7 +42,7 @@ pub(super) fn system(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
     more.source_format_version = version;
     out.events.push(Event::Context { lane: Lane::default(), whole_source: true, call: Box::new(call) });
     let tools = line.array("tools").into_iter().filter_map(|raw| {
-        let (server, tool) = split_name(&json::string(raw)?)?;
+        let (server, tool) = host::mcp_name(&json::string(raw)?)?;
         Some(ToolDefinition {
             server: Some(server),
             tool,
@@ -57,7 +57,7 @@ pub(super) fn system(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
 /// The end of a stream lists the calls that were refused, whatever text the model was given for them.
 pub(super) fn result(line: &Object<'_>, scope: &Scope<'_>, out: &mut Decoded) {
     for denial in line.array("permission_denials").into_iter().map(Object::trusted) {
-        let is_mcp = denial.str("tool_name").is_some_and(|name| split_name(&name).is_some());
+        let is_mcp = denial.str("tool_name").is_some_and(|name| host::mcp_name(&name).is_some());
         let Some(id) = identifier(&denial, "tool_use_id").filter(|_| is_mcp) else { continue };
         let mut call = blank();
         call.outcome = Outcome::Denied;

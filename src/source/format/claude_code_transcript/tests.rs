@@ -68,9 +68,9 @@ fn only_mcp_blocks_are_requests() {
 
 #[test]
 fn names_are_cut_at_the_first_double_underscore() {
-    assert_eq!(split_name("mcp__plugin_a_b__x__y"), Some(("plugin_a_b".into(), "x__y".into())));
+    assert_eq!(host::mcp_name("mcp__plugin_a_b__x__y"), Some(("plugin_a_b".into(), "x__y".into())));
     for name in ["mcp__", "mcp__a", "mcp____t", "mcp__a__", "Bash"] {
-        assert_eq!(split_name(name), None, "{name}");
+        assert_eq!(host::mcp_name(name), None, "{name}");
     }
     assert_eq!(tool_prefix("claude.ai Acme"), "claude_ai_Acme");
 }

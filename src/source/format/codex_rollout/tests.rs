@@ -259,3 +259,20 @@ fn bare_items_are_read_in_a_rollout_only() {
         with_record(foreign, |record| assert!(!CodexRollout.claims(record), "{foreign}"));
     }
 }
+
+/// Calls that only the model's items tell are whole at the end of the file; by then another policy may hold.
+#[test]
+fn a_policy_is_that_of_when_the_call_was_made() {
+    let policy =
+        |policy: &str| line("turn_context", &format!(r#"{{"model":"gpt","approval_policy":"{policy}","cwd":"/w"}}"#));
+    let call = |id: &str| {
+        let asked = format!(r#"{{"type":"function_call","name":"mcp__s__t","arguments":"{{}}","call_id":"{id}"}}"#);
+        let given = format!(r#"{{"type":"function_call_output","call_id":"{id}","output":"r"}}"#);
+        [line("response_item", &asked), line("response_item", &given)]
+    };
+    let lines: Vec<String> =
+        [&[policy("on-request")][..], &call("a"), &[policy("never")], &call("b"), &[policy("untrusted")]].concat();
+    let calls = finished(&CodexRollout, &lines, &Hints::default());
+    let said: Vec<_> = calls.iter().map(|call| (call.tool_call_id.as_deref(), call.approval)).collect();
+    assert_eq!(said, [(Some("a"), Approval::Unknown), (Some("b"), Approval::AutoAllowed)]);
+}

@@ -119,11 +119,13 @@ fn a_refusal_is_no_cancellation() {
             r#"{{"name":"mcp_mail_send","args":{{}},"status":"cancelled","result":[{{"functionResponse":{{"response":{{"error":"{text}"}}}}}}]}}"#
         ))
     };
-    let call = cancelled("[Operation Cancelled] Reason: User did not allow tool call");
-    assert_eq!(
-        (call.outcome, call.approval, call.result_state),
-        (Outcome::Denied, Approval::UserDenied, PayloadState::None)
-    );
+    for words in ["User did not allow tool call", "User denied execution."] {
+        let call = cancelled(&format!("[Operation Cancelled] Reason: {words}"));
+        assert_eq!(
+            (call.outcome, call.approval, call.result_state),
+            (Outcome::Denied, Approval::UserDenied, PayloadState::None)
+        );
+    }
     let call = cancelled("[Operation Cancelled] Reason: User cancelled tool execution.");
     assert_eq!((call.outcome, call.approval), (Outcome::Cancelled, Approval::Unknown));
 }

@@ -51,7 +51,12 @@ fn spend_logs_keep_metadata_as_text() {
     );
     let call = one_call(&LiteLlm, &line);
     assert_eq!((call.tool.as_deref(), call.time), (Some("get_weather"), Some(1_767_225_600_250_000_000)));
+    assert_eq!(call.outcome, Outcome::Success);
     assert!(call.more.unwrap().time_zone_assumed);
+    let failed = r#"{"status":"failure","error_information":{"error_code":"403","error_class":"HTTPException"},"#;
+    let failed = serde_json::Value::from(format!("{failed}{TOOL}}}")).to_string();
+    let older = line.replace(&metadata, &failed).replace(r#""status":"success","#, "");
+    assert_eq!(one_call(&LiteLlm, &older).outcome, Outcome::Denied);
     let cut = line.replace(r#"\"mcp_session_id\":\"sess-1\"}}"#, "");
     assert_eq!(decoded(&LiteLlm, &cut).unwrap().unwrap_err(), "metadata is not valid JSON");
 }

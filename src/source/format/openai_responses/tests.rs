@@ -179,3 +179,77 @@ fn odd_values_do_no_harm() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_streamed_response_is_put_together() {
+    let begun = item(r#","status":"in_progress","output":null"#).replace(r#"{\"id\":5}"#, "");
+    let bare = |items: &[String]| response(items).replace('\n', "");
+    let event =
+        |kind: &str, rest: &str| format!("data: {{\"type\":\"response.{kind}\",\"output_index\":0,{rest}}}\n\n");
+    let piece = |text: &str| event("mcp_call_arguments.delta", &format!(r#""item_id":"mcp_1","delta":"{text}""#));
+    let start = event("created", &format!(r#""response":{}"#, bare(&[])));
+    let added = event("output_item.added", &format!(r#""item":{begun}"#));
+    let done = event("output_item.done", &format!(r#""item":{}"#, item(DONE)));
+    let whole = event("completed", &format!(r#""response":{}"#, bare(&[item(DONE)])));
+    // With the whole response at the end, without its items, and without its end.
+    for text in [
+        [&start, &added, &piece(r#"{\"id\":5}"#), &done, &whole].map(String::as_str).concat(),
+        [&start, &added, &done, &event("completed", &format!(r#""response":{}"#, bare(&[])))]
+            .map(String::as_str)
+            .concat(),
+        [&start, &added, &done].map(String::as_str).concat(),
+    ] {
+        let (requests, responses) = halves(&text);
+        assert_eq!((requests.len(), responses.len()), (1, 1), "{text}");
+        let call = &requests[0].1;
+        assert_eq!((call.arguments.as_deref(), call.arguments_state), (Some(r#"{"id":5}"#), PayloadState::Present));
+        assert_eq!((call.session_id.as_deref(), call.approval), (Some("conv_1"), Approval::AutoAllowed));
+        assert_eq!(responses[0].1.outcome, Outcome::Success);
+    }
+    let (requests, responses) = halves(&[start, added, piece(r#"{\"id"#)].concat());
+    assert_eq!((requests.len(), responses.len()), (1, 0));
+    assert_eq!((requests[0].1.arguments_state, requests[0].1.outcome), (PayloadState::Truncated, Outcome::NoResponse));
+}
+
+#[test]
+fn chat_completions_call_tools_by_their_names() {
+    let calls = r#"[{"id":"call_1","type":"function","function":{"name":"mcp__files__read","arguments":"{\"path\":\"a\"}"}},
+        {"id":"call_2","type":"function","function":{"name":"weather","arguments":"{}"}}]"#;
+    let message = format!(r#"{{"role":"assistant","content":null,"tool_calls":{calls}}}"#);
+    let completion = format!(
+        r#"{{"id":"chatcmpl-1","object":"chat.completion","created":1794390262,"model":"gpt-x","choices":[{{"index":0,"message":{message}}}]}}"#
+    );
+    let request = format!(
+        r#"{{"model":"gpt-x","messages":[{{"role":"user","content":"read it"}},{message},{{"role":"tool","tool_call_id":"call_1","content":"text"}},
+        {{"role":"user","content":"and now?"}}]}}"#
+    );
+    let (requests, _) = halves(&completion);
+    assert_eq!(requests.len(), 1);
+    let call = &requests[0].1;
+    assert_eq!((call.server.as_deref(), call.tool.as_deref()), (Some("files"), Some("read")));
+    assert_eq!((call.arguments.as_deref(), call.time), (Some(r#"{"path":"a"}"#), Some(1_794_390_262_000_000_000)));
+    let (requests, responses) = halves(&request);
+    assert_eq!((requests.len(), responses.len()), (1, 1));
+    assert_eq!((requests[0].1.time, responses[0].1.result.as_deref()), (None, Some("\"text\"")));
+    let asked: Vec<_> = events(&request)
+        .into_iter()
+        .filter_map(|e| if let Event::Prompt(p) = e { Some(p.text) } else { None })
+        .collect();
+    assert_eq!(asked, ["and now?"]);
+    // Both bodies of an exchange, one of them streamed.
+    let chunks = [
+        r#"{"choices":[],"created":0,"id":"","model":"","object":""}"#,
+        r#"{"id":"c","object":"chat.completion.chunk","created":7,"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_3","function":{"name":"mcp__files__read","arguments":"{\"path"}}]}}]}"#,
+        r#"{"id":"c","object":"chat.completion.chunk","created":7,"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"\":\"b\"}"}}]}}]}"#,
+        "[DONE]",
+    ];
+    let stream = serde_json::Value::from(chunks.map(|data| format!("data: {data}\n\n")).concat());
+    let (requests, _) = halves(&format!(r#"{{"request_body":{request},"response_body":{stream}}}"#));
+    let ids: Vec<_> = requests.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["call_1", "call_3"]);
+    assert_eq!(requests[1].1.arguments.as_deref(), Some(r#"{"path":"b"}"#));
+    for other in [completion.replace("mcp__files__read", "read"), chunks[1].replace("mcp__files__read", "read")] {
+        assert!(events(&other).is_empty());
+    }
+    assert_eq!(claimed(&request.replace("mcp__files__read", "read")), None);
+}

@@ -3,6 +3,7 @@
 //! The semantic conventions come first in every list of keys; the names that SDKs, gateways and agents really
 //! emit follow. A key that nobody set leaves the column empty.
 
+use super::offered;
 use super::outcome;
 use super::span::{self, Attributes, Kind, Span};
 use crate::call::{Call, DurationSource, EventKind, Flag, IdType, Observer, PayloadState, SessionSource, Side};
@@ -12,9 +13,10 @@ use crate::source::json::Object;
 use serde_json::value::RawValue;
 
 /// Names the conversation of the agent.
-pub(super) const CONVERSATION: &[&str] = &["gen_ai.conversation.id", "gcp.vertex.agent.session_id"];
+pub(in crate::source::format) const CONVERSATION: &[&str] = &["gen_ai.conversation.id", "gcp.vertex.agent.session_id"];
 /// May name it; web applications use the same key for something else.
-pub(super) const SESSION: &[&str] = &["copilot_chat.chat_session_id", "copilot_chat.session_id", "session.id"];
+pub(in crate::source::format) const SESSION: &[&str] =
+    &["copilot_chat.chat_session_id", "copilot_chat.session_id", "session.id"];
 pub(super) const AGENT: &[&str] = &["gen_ai.agent.name"];
 
 const METHOD: &[&str] = &["mcp.method.name", "mcp.method"];
@@ -24,7 +26,7 @@ const PROMPT: &[&str] = &["gen_ai.prompt.name", "mcp.prompt.name"];
 const RESOURCE: &[&str] = &["mcp.resource.uri", "mcp.resource.id"];
 const MCP_SESSION: &[&str] = &["mcp.session.id", "mcp.session_id"];
 const REQUEST_ID: &[&str] = &["jsonrpc.request.id", "mcp.request.id", "rpc.jsonrpc.request_id"];
-const SERVER: &[&str] = &[
+pub(super) const SERVER: &[&str] = &[
     "mcp.server.name",
     "mcp.target",
     "mcp.provider.name",
@@ -80,9 +82,9 @@ const FROM_SERVER: &[&str] = &[
     "notifications/tasks/status",
 ];
 
-/// Whether an attribute holds arguments or a result.
+/// Whether an attribute holds arguments, a result or definitions.
 pub(super) fn is_payload(key: &str) -> bool {
-    ARGUMENTS.contains(&key) || RESULT.contains(&key)
+    ARGUMENTS.contains(&key) || RESULT.contains(&key) || key == offered::DEFINITIONS
 }
 
 /// What made a span a call.
@@ -245,7 +247,7 @@ pub(in crate::source::format) fn call(
 }
 
 /// The conversation, else the protocol session, else the trace. An agent that runs for one conversation names it as its resource's.
-fn session(
+pub(super) fn session(
     span: &Span<'_>,
     resource: &Attributes<'_>,
     inherited: &impl Fn(&[&str]) -> Option<Text>,

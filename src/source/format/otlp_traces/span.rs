@@ -135,7 +135,7 @@ impl<'a> Attributes<'a> {
     pub(in crate::source::format) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
-    /// Adds the payloads of a call that stand in an event of the span: they are long, and some SDKs keep spans short.
+    /// Adds the payloads that stand in an event of the span: they are long, and some SDKs keep spans short.
     pub(in crate::source::format) fn extend_payloads(&mut self, mut event: Self) {
         event.0.retain(|(key, _)| call::is_payload(key));
         self.extend(event);

@@ -147,6 +147,13 @@ pub(in crate::source::format) fn split_tool(call: &mut Call, name: &str, separat
     }
 }
 
+/// Server and tool of a name `mcp__SERVER__TOOL`, as hosts give them to models: cut at the first `__`, right unless the server's
+/// name holds it.
+pub(in crate::source::format) fn mcp_name(name: &str) -> Option<(Text, Text)> {
+    let (server, tool) = name.strip_prefix("mcp__")?.split_once("__")?;
+    (!server.is_empty() && !tool.is_empty()).then(|| (server.into(), tool.into()))
+}
+
 /// The conversation's id in a file's name: `<uuid>.jsonl`. Other names say nothing.
 pub(in crate::source::format) fn session_of_file(hints: &Hints) -> Option<Text> {
     let stem = hints.file_name.split('.').next().unwrap_or_default();

@@ -2,5 +2,6 @@
 
 pub(in crate::source) mod gateway;
 pub(super) mod host;
+pub(super) mod streamed;
 #[cfg(test)]
 pub(super) mod testing;

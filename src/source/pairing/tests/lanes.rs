@@ -48,3 +48,26 @@ fn tools_have_the_name_that_the_source_has() {
     let server = |row| if let Row::Tool { tool, .. } = row { Some(tool.server) } else { None };
     assert_eq!(rows.into_iter().filter_map(server).collect::<Vec<_>>(), [Some(Text::from("sums"))]);
 }
+
+/// Agents tell their models of their tools at every request.
+#[test]
+fn what_a_session_is_offered_again_is_one_row() {
+    let asked = |session: &str, second: u8, tools: &str| {
+        let tools = serde_json::Value::from(tools);
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"00000000000000a{second}",
+            "name":"chat m","startTimeUnixNano":"179438786{second}000000000","attributes":[
+            {{"key":"gen_ai.conversation.id","value":{{"stringValue":"{session}"}}}},
+            {{"key":"gen_ai.tool.definitions","value":{{"stringValue":{tools}}}}}]}}]}}]}}]}}"#
+        )
+        .replace('\n', "")
+    };
+    let (one, two) = (r#"[{"name":"add"}]"#, r#"[{"name":"add"},{"name":"mcp__sums__add"}]"#);
+    let lines = [asked("s", 1, one), asked("s", 2, one), asked("t", 3, one), asked("s", 4, two)];
+    let offered = Log::new().rows(&lines.join("\n")).into_iter().filter_map(|row| match row {
+        Row::Tool { tool, connection, .. } => Some((connection.session_id, tool.server)),
+        _ => None,
+    });
+    let (s, t, sums) = (Some(Text::from("s")), Some(Text::from("t")), Some(Text::from("sums")));
+    assert_eq!(offered.collect::<Vec<_>>(), [(s.clone(), None), (t, None), (s, sums)]);
+}
