@@ -73,7 +73,7 @@ graded AS (
                    ELSE 1 END AS grade
     FROM judged
 )
-SELECT session_id, min(agent) AS agent, min(user_id) AS user_id, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT user_id) = 1 THEN min(user_id) END AS user_id, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,
        array_slice(array_agg(call_id ORDER BY grade DESC, time, call_id), 1, 30) AS call_ids,
        CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        concat_ws('/', first_value(server ORDER BY grade DESC, time), first_value(tool ORDER BY grade DESC, time)) || ' gave rights: ' || coalesce(left(first_value(arguments ORDER BY grade DESC, time), 160), 'arguments are not in the log')
