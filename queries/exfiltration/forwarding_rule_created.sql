@@ -19,8 +19,9 @@ WITH keyed AS (                  -- a key that says so, with an address, in what
            regexp_like(tool, '(^|[_.-])(set|update|save|enable|configure|create|add|register)[_.-]?\w*(settings?|preferences?|profile|config\w*|rules?|filters?|mailbox|account|forward\w*)', 'i')
                OR regexp_like(arguments, '"(enabled|disposition|keep_?\w*|auto_?\w+|always|permanent|rule\w*|filters?|settings|criteria|conditions?)"\s*:', 'i') AS lasting
     FROM calls
-    WHERE event_kind = 'call' AND method = 'tools/call' AND array_has_any(capabilities, make_array('writes', 'credentials')) AND NOT has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
-      AND regexp_like(arguments, '"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*){0,2}"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
+    WHERE event_kind = 'call' AND method = 'tools/call' AND NOT has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+      AND (array_has_any(capabilities, make_array('writes', 'credentials')) OR (has_capability(capabilities, 'egress') AND regexp_like(arguments, '"(http_?)?(method|verb)"\s*:\s*"(POST|PUT|PATCH)"', 'i')))
+      AND regexp_like(arguments, '\bredirect\s+(:copy\s+)?\\"[^"@\s]+@[^"@\s]+\.[^"]+\\"|"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*){0,2}"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
       AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i')
 ),
 by_key AS (                      -- one message that is handed on is none; but an argument that the tool does not have says nothing of what it does

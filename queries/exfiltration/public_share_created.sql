@@ -17,7 +17,7 @@ WITH shares AS (
            -- A post is there to be read.
            regexp_like(tool, 'publish\w*?(post|article|page|story|entry|draft|blog|news\w*|release|comment|status|tweet|video|episode|site)s?$|(post|article|page|story|entry|draft|blog|site)s?[_.-]?publish', 'i') AS post,
            coalesce(regexp_like(arguments, '"(type|scope|audience|visibility|access|link_?access|acl|who|share_?with|general_?access|role|principal|member|entity|predefinedAcl)"\s*:\s*"(anyone|anyoneWithLink|anyone_with_link|public|public-read(-write)?|publicRead|everyone|allUsers|allAuthenticatedUsers|world|anonymous|\*)"|"(public|is_?public|anyone|anonymous)"\s*:\s*true|"Principal\\?"\s*:\s*\\?"\*|"members?"\s*:\s*\[[^\]]*allUsers', 'i')
-                    OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\baws\s+s3(api)?\s[^|;"]*(--acl\s+public-read|put-public-access-block[^|;"]*false|delete-public-access-block)|\bgsutil\s+[^|;"]*(acl\s+ch\s+-u\s+AllUsers|iam\s+ch\s+allUsers)|\bgh\s+gist\s+create\b[^|;"]*(-p|--public)|\bchmod\s+-?\w*\s*777\s+/|\baz\s+storage\s+container\s+set-permission[^|;"]*--public-access|\bgcloud\s+[^|;"]*add-iam-policy-binding\b[^|;"]*(allUsers|allAuthenticatedUsers)'
+                    OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\baws\s+s3(api)?\s[^|;"]*(--acl\s+public-read|put-public-access-block[^|;"]*false|delete-public-access-block)|\bgsutil\s+[^|;"]*(acl\s+ch\s+-u\s+AllUsers|iam\s+ch\s+allUsers)|\bgh\s+gist\s+create\b[^|;"]*(-p|--public)|\bgh\s+repo\s+(create\b[^|;"]*--public\b[^|;"]*(--source|--push)|create\b[^|;"]*(--source|--push)[^|;"]*--public\b|edit\b[^|;"]*--visibility[=\s]+public)|\bglab\s+repo\s+create\b[^|;"]*--public\b|\bchmod\s+-?\w*\s*777\s+/|\baz\s+storage\s+container\s+set-permission[^|;"]*--public-access|\bgcloud\s+[^|;"]*add-iam-policy-binding\b[^|;"]*(allUsers|allAuthenticatedUsers)'
                         -- A disk, image or database handed to another account.
                         || '|\baws\s+(ec2|rds|docdb|neptune)\s+modify-[\w-]*(snapshot|image)-attribute\b[^|;"]*(--values-to-add|--user-ids|--group-names|--launch-permission|add)')), false) AS public,
            coalesce(regexp_like(arguments, '"role"\s*:\s*"(writer|editor|owner|admin|write|edit|maintain)|"(permission|access)\w*"\s*:\s*"(write|edit|owner|admin)', 'i'), false) AS may_write
@@ -25,7 +25,7 @@ WITH shares AS (
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
     WHERE (regexp_like(tool, '(^|[_.-])(share|publish|make_?public|invite)|permission|sharing|set_?acl|(create|add|get_?or_?create)_?(public_?)?(share|sharing)?_?link|collaborator|add_?member|visibility|bucket_?policy|create_?gist|^share|iam_?policy', 'i')
-           OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(aws\s+s3|gsutil|gh\s+gist|az\s+storage|gcloud\s|aws\s+(ec2|rds|docdb|neptune)\s+modify-|chmod\s+-?\w*\s*777)', 'i')))
+           OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(aws\s+s3|gsutil|gh\s+(gist|repo)|glab\s+repo|az\s+storage|gcloud\s|aws\s+(ec2|rds|docdb|neptune)\s+modify-|chmod\s+-?\w*\s*777)', 'i')))
       AND NOT regexp_like(tool, '^(get|list|search|read|show|check|delete|remove|revoke|unshare|describe)', 'i')
 ),
 aimed AS (

@@ -33,7 +33,7 @@ WITH written AS (
                                  || '|\.(claude|cursor|gemini|qwen)/|\smcp\s+add')
       AND (-- The target of a file tool: a whole argument.
            (NOT has_capability(capabilities, 'executes')
-            AND regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?'
+            AND regexp_like(arguments, '"\w*(path|file|file_?name|name|uri|target|destination|dest|location|key)"\s*:\s*"([^"]*[/\\])?'
                 || '(\.mcp\.json|mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|cline_mcp_settings\.json|\.claude\.json'
                 || '|\.(claude|gemini|qwen|cursor|continue|cline|windsurf|codex|roo)[/\\]+[^"]+'
                 || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules)"', 'i'))

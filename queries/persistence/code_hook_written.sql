@@ -27,6 +27,8 @@ WITH written AS (
            coalesce(regexp_like(arguments, '\b(curl|wget|Invoke-WebRequest|iwr)\b[^\n]{0,300}(secrets\.|toJSON\(|\$\{?\{?\s*(secrets|env)\b|GITHUB_TOKEN|\$[A-Z_]*(TOKEN|KEY|SECRET|PASS)|printenv|\benv\b)'
                                 || '|(toJSON\(secrets\)|secrets\.[A-Z_]+|printenv|\benv\b)[^\n]{0,200}\|\s*(base64|curl|nc|wget)'
                                 || '|\b(curl|wget)\b[^\n|]{0,300}\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bpull_request_target\b'
+                                -- What a package runs when it is installed: code in the line itself, or an address.
+                                || '|\b(pre|post)?install\\?"\s*:\s*\\?"([^"\\]|\\{2,3}")*?(https?://|\b(curl|wget)\s|\b(node|deno|bun)\s+(-e|--eval|eval)\b|\bpython\d?\s+-c\b|\bbase64\b)'
                                 -- Hooks of all repositories, kept where anybody may write; Git's own programs replaced.
                                 || '|\bgit\s+config\s+[^|;&]*(core\.hooksPath\s+[''\\"]*(/tmp|/var/tmp|/dev/shm)|(core\.(sshCommand|fsmonitor|pager|editor|askPass)|credential\.helper|alias\.\w+)\s+[''\\"!]*[^|;&"'']{0,40}(/tmp/|/var/tmp/|/dev/shm/|\b(curl|wget|nc)\s|\bsh\s+-c|https?://))', 'i'), false) AS ships
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities,

@@ -35,7 +35,7 @@ placed AS (
                    || '|/etc/(cron|systemd/(system|user)(-(environment-)?generators)?/|systemd/[^\s''"|;&\\]*\.(service|timer|socket|path|mount)\b|init\.d|rc\.local|profile|ld\.so\.preload|sudoers|pam\.d|xdg/autostart)[^\s''"|;&\\]*|/var/spool/cron[^\s''"|;&\\]*'
                    || '|LaunchAgents/[^\s''"|;&\\]*|LaunchDaemons/[^\s''"|;&\\]*|/usr/local/s?bin/[^\s''"|;&\\]*)).*$', '\4', 's'), arguments),
                    nullif(regexp_replace(arguments, '^.*?\b(crontab\s+(-u\s+\S+\s+)?(-[^lr\s]|[^-\s\\"''|;&])|schtasks(\.exe)?\s+/create|systemctl\s+(--user\s+)?(enable|link)\b|launchctl\s+(load|bootstrap)\b'
-                   || '|(reg(\.exe)?\s+add|New-ItemProperty)\s[^|;&]*CurrentVersion[\\/]+Run\w*).*$', '\1', 'si'), arguments),
+                   || '|(reg(\.exe)?\s+add|(New|Set)-ItemProperty|sp)\s[^|;&]*CurrentVersion[\\/]+Run\w*).*$', '\1', 'si'), arguments),
                    CASE WHEN regexp_like(arguments, '\|\s*crontab\s+-') THEN 'crontab' END)
            ELSE nullif(regexp_replace(arguments, '^.*?"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"'
                    || '([^"]*((^|[/\\"])\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)|\.config/(fish|systemd/user|autostart)/[^"]+'

@@ -27,7 +27,9 @@ granted AS (
     FROM (SELECT * FROM tools WHERE by_name OR takes_commands) t
     JOIN calls c ON c.tool = t.tool
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome = 'success' AND NOT coalesce(c.ann_read_only, false)
-      AND array_has_any(c.capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress'))
+      AND (array_has_any(c.capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress'))
+           -- A tool of which nothing but its name is known.
+           OR (t.by_name AND coalesce(array_length(c.capabilities), 0) = 0))
       AND (t.by_name
            OR CASE WHEN t.takes_commands AND c.arguments_bytes <= $max_bytes
                    THEN CASE WHEN regexp_like(c.arguments, 'grant|alter|create|addrolemember|adgroupmember|usermod|localgroup|net +user|dscl|iam|assignment|setfacl|chmod|777|binding|update', 'i')
