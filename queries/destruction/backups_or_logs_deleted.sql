@@ -26,7 +26,7 @@ WITH hit AS (
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
     WHERE (regexp_like(tool, '(^|[_.-])(delete|remove|purge|clear|disable|deactivate|stop|drop|wipe|erase|truncate|empty)[_.-]?\w*?(backup|snapshot|recovery_?point|audit|trail|log_?(group|stream|sink|file|s)?|logging|trash|recycle|version|history)s?$|^(delete|remove|purge|clear|disable|deactivate|stop|wipe|erase|empty)\w*(Backup|Snapshot|Audit|Trail|Log|Logging|Trash|History)s?$', 'i')
            OR (array_has_any(capabilities, make_array('executes', 'destructive')) AND arguments_bytes <= $max_bytes
-               AND regexp_like(text, '\b(vssadmin(\.exe)?\s+delete\s+shadows|wbadmin\s+delete|bcdedit\b[^|;&"]*recoveryenabled\s+no|wmic\s+shadowcopy\s+delete|tmutil\s+(delete|disable)'
+               AND regexp_like(text, '\b(vssadmin(\.exe)?\s+delete\s+shadows|wbadmin\s+delete|bcdedit\b[^|;&"]*recoveryenabled\s+no|wmic\s+shadowcopy\s+delete|Win32_ShadowCopy\b[^"]{0,80}(\.Delete|Remove-(Cim|Wmi)\w*)|tmutil\s+(delete|disable)'
                    || '|wevtutil\s+(cl|clear-log)|Clear-EventLog|history\s+-c|auditctl\s+-(e\s*0|D))\b'
                    -- Next to nothing is left. To keep weeks or many megabytes is rotation.
                    || '|\bjournalctl\s+[^|;&"]*--vacuum-(time[=\s]+[''\\]*(0\w*|\d+\s*(us|ms|s|sec\w*|m|min\w*|h|hr|hours?))|size[=\s]+[''\\]*(0\w*|\d+[KB]?|[1-9]M)|files[=\s]+[01])([^.\w]|$)'

@@ -45,7 +45,9 @@ answer AS (                      -- to the sender of the mail that asks, to nobo
           GROUP BY call_id HAVING count(DISTINCT lower(value)) = 1) a ON a.call_id = o.sink_call_id
     JOIN calls s ON s.call_id = o.source_call_id
     JOIN calls k ON k.call_id = o.sink_call_id
-    LEFT JOIN flows f ON f.sink_call_id = o.sink_call_id AND f.source_call_id <> o.source_call_id AND f.kind IN ('content', 'secret')
+    LEFT JOIN flows f ON f.sink_call_id = o.sink_call_id AND f.source_call_id <> o.source_call_id AND (f.kind IN ('content', 'secret')
+              -- A code that came in another message.
+              OR (f.kind = 'value' AND regexp_like(f.value, '^\d{4,8}$')))
          AND array_has_any(f.source_capabilities, make_array('reads_private', 'credentials'))
     WHERE has_capability(k.capabilities, 'egress') AND NOT array_has_any(k.capabilities, make_array('destructive', 'executes', 'pays'))
       AND regexp_like(replace(lower(s.result), a.address, chr(1)), '(from|sender|reply_?to|author)[^a-z0-9]{1,8}(\\"|[^"\\@]){0,60}\x01', 'i')

@@ -32,7 +32,7 @@ const VERBS: &[(&str, &[Capability])] = &[
     ("transfer charge wire remit topup", &[Pays, Writes]),
     (
         "create write update edit insert set add put save modify append patch rename move upsert commit merge overwrite replace copy \
-         schedule reschedule cancel book reserve assign change apply reset install enable disable deploy restart restore \
+         schedule reschedule cancel book reserve assign change apply reset install enable disable deploy restart restore attach detach grant promote \
          turn toggle lock unlock arm disarm",
         &[Writes],
     ),
@@ -48,7 +48,7 @@ const PRIVATE: &str = "mail mails email emails inbox message messages thread thr
 const UNTRUSTED: &str = "mail mails email emails inbox message messages thread threads web page pages webpage website url html issue issues comment \
     comments review reviews pull pr ticket tickets feed rss post posts tweet tweets article news internet online attachment attachments";
 /// What others get to see when it is created.
-const SHOWN: &str = "issue comment pull pr gist post message release webhook event meeting ticket discussion review page invite invitation";
+const SHOWN: &str = "issue comment pull pr gist post message release webhook event meeting ticket discussion review page paste invite invitation";
 const SQL: &str = "sql query statement";
 /// What is paid by when it is created, and what when it is sent; creating a transaction is also what budgets and databases do.
 const PAID: &str = "transfer transfers sepa wire remittance";
