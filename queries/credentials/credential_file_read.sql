@@ -72,7 +72,7 @@ read_in_command AS (
 ),
 sent_by_command AS (             -- a command that sends the file, which need not be a path
     SELECT call_id, path
-    FROM (SELECT call_id, text, regexp_replace(text, '^.*?(@|-T\s*|--upload-file[= ]|(?i:-InFile)\s+|--(post|body)-file[= ]|<\s*|\b(scp|rsync|cp|copy|cat|base64|xxd|tar|gzip|zip)\s([^|;&"]*\s)?)([\w./\\:~$\{\}-]*(\.env(\.(local|prod\w*|dev\w*|staging|live|test))?|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.netrc|\.pgpass|\.pypirc|\.git-credentials|(application_default_)?credentials(\.(json|csv|db))?|kubeconfig|\.tfstate|wallet\.dat|\.kdbx))([\s"''\\|;&)<>].*|$)$', '\5', 's') AS path
+    FROM (SELECT call_id, text, regexp_replace(text, '^.*(@|-T\s*|--upload-file[= ]|(?i:-InFile)\s+|--(post|body)-file[= ]|<\s*|\b(scp|rsync|cp|copy|cat|base64|xxd|tar|gzip|zip)\s([^|;&"]*\s)?)([\w./\\:~$\{\}-]*(\.env(\.(local|prod\w*|dev\w*|staging|live|test))?|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.netrc|\.pgpass|\.pypirc|\.git-credentials|(application_default_)?credentials(\.(json|csv|db))?|kubeconfig|\.tfstate|wallet\.dat|\.kdbx))([\s"''\\|;&)<>].*|$)$', '\5', 's') AS path
           FROM (SELECT call_id,
                        -- Without the key that a login uses, and without what goes to the own machine or network.
                        regexp_replace(command_text(arguments), '\s-i\s*[^\s|;&"]+|IdentityFile[= ][^\s|;&"]+|[^|;&"]*://(localhost|127\.|10\.|192\.168\.|\[::1\])[^|;&"]*', ' ', 'g') AS text
