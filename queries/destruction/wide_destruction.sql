@@ -89,7 +89,8 @@ graded AS (
            min(h.outcome) IN ('success', 'unknown', 'no_response') AS worked,
            max(h.reach) - CASE WHEN min(h.outcome) IN ('success', 'unknown', 'no_response') THEN 0 ELSE 1 END
            -- Asked for, or a thing to be thrown away by its name or by the folder it stands in.
-           - CASE WHEN count(q.session_id) > 0 OR bool_and(regexp_like(concat_ws(' ', h.server, h.what), '(^|[^a-zA-Z])(tests?|tmp|temp|scratch|staging|stg|sandbox|preview|ephemeral)([^a-zA-Z]|$)|(^|[^a-zA-Z/])dev(elopment)?([^a-zA-Z/]|$)', 'i')
+           - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END
+           - CASE WHEN bool_and(regexp_like(concat_ws(' ', h.server, h.what), '(^|[^a-zA-Z])(tests?|tmp|temp|scratch|staging|stg|sandbox|preview|ephemeral)([^a-zA-Z]|$)|(^|[^a-zA-Z/])dev(elopment)?([^a-zA-Z/]|$)', 'i')
                 -- So is the database, cluster or environment that it is aimed at.
                 OR regexp_like(h.arguments, '("(db|database|db_?name|schema|env|environment|stage|workspace|connection|connection_?name|cluster|context|namespace|project|instance|profile)"\s*:\s*"'
                                             || '|\s-[dnh]\s*|--(dbname|database|namespace|context|host|profile|env|environment|workspace|cluster)[=\s]+|\b(psql|mysql|mariadb|mongosh|dropdb)\s+)'

@@ -41,11 +41,18 @@ recipient AS (
       AND regexp_like(path, '(^|/)(to|cc|bcc|(to|cc|bcc)_?(recipients?|addresse?s?|emails?)|recipients?|attendees|guests|invitees|participants)(/\d+)?(/\w*(address|email|mail)\w*)*$', 'i')
     GROUP BY call_id
 ),
+said AS (                        -- what only stands in a text is no place that anything goes to
+    SELECT call_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
+    FROM observables
+    WHERE call_id IN (SELECT sink_call_id FROM sent) AND origin = 'argument' AND type IN ('url', 'domain', 'email')
+    GROUP BY call_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END
+    HAVING bool_and(is_mention(path))
+),
 outside AS (                     -- each recipient, also one in copy
     SELECT * FROM (SELECT s.session_id, s.agent, s.sink_call_id, s.time, unnest(array_distinct(array_append(coalesce(r.addresses, make_array(lower(s.destination))), lower(s.destination)))) AS destination, s.source_call_id, s.source_time,
                           s.source, s.sink, s.bytes, s.share, s.user_named
                    FROM sent s LEFT JOIN recipient r ON r.call_id = s.sink_call_id)
-    WHERE NOT is_internal_address(destination)
+    WHERE NOT is_internal_address(destination) AND NOT EXISTS (SELECT 1 FROM said d WHERE d.call_id = sink_call_id AND d.place = lower(destination))
 ),
 named AS (                       -- who named the destination: flows of its value into the same call
     SELECT o.sink_call_id, min(o.session_id) AS session_id, min(o.agent) AS agent, min(o.time) AS time, o.destination, min(o.source_call_id) AS source_call_id, min(o.source_time) AS source_time,
@@ -86,18 +93,26 @@ asked AS (
     GROUP BY u.sink_call_id, u.destination
     HAVING count(q.session_id) = 0
 ),
+spoken AS (                      -- calls to several, of whom the user named one
+    SELECT DISTINCT u.sink_call_id
+    FROM used u LEFT JOIN (SELECT DISTINCT sink_call_id, destination FROM asked) a ON a.sink_call_id = u.sink_call_id AND a.destination = u.destination
+    WHERE a.sink_call_id IS NULL
+),
 -- The sender of what was read, as its result says it.
 answers AS (
     SELECT a.*, coalesce(regexp_like(s.result, '(from|sender|reply_?to|author|organizer)\W{1,8}(\\"|[^"\\@]){0,60}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS answer,
            -- The sender of the mail that is answered, who may have asked for it; the user's requests would tell.
-           r.session_id IS NULL AND coalesce(regexp_like(n.result, '(from|sender|reply_?to|author|requester)\W{1,8}(\\"|[^"\\@]){0,60}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS asked_for
+           coalesce(regexp_like(n.result, '(from|sender|reply_?to|author|requester)\W{1,8}(\\"|[^"\\@]){0,60}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS asked_for, r.session_id IS NULL AS unspoken,
+           -- Who was written to besides; the user named somebody else of them.
+           p.sink_call_id IS NOT NULL AND coalesce(regexp_like(n.result, '(\\n|[^a-z])(to|cc|recipients?)\W{1,8}(\\"|[^"\\]){0,200}' || regexp_replace(lower(a.destination), '[^a-z0-9]', '.', 'g'), 'i'), false) AS in_thread
     FROM asked a JOIN calls s ON s.call_id = a.source_call_id
     LEFT JOIN calls n ON n.call_id = a.named_by
     LEFT JOIN (SELECT DISTINCT session_id FROM prompts) r ON r.session_id = a.session_id
+    LEFT JOIN spoken p ON p.sink_call_id = a.sink_call_id
 ),
 graded AS (
     SELECT *, CASE WHEN (in_use AND (own_domain OR NOT by_stranger)) OR (answer AND share < 0.9) THEN 0 WHEN own_domain THEN 1 WHEN in_use THEN 2
-                   WHEN by_stranger AND named_by <> source_call_id AND NOT asked_for THEN 3 WHEN by_stranger THEN 2
+                   WHEN by_stranger AND in_thread THEN 1 WHEN by_stranger AND named_by <> source_call_id AND NOT (asked_for AND unspoken) THEN 3 WHEN by_stranger THEN 2
                    WHEN in_result THEN 1 WHEN share >= $min_share THEN 2 ELSE 1 END AS grade
     FROM answers
 ),

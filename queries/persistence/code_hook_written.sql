@@ -15,7 +15,7 @@
 -- needs = ["argument_sizes", "arguments"]
 -- helps = ["durations", "prompts"]
 -- window = "4h"
--- params = { max_bytes = 262144 }
+-- params = { max_bytes = 262144, installers = ["sh.rustup.rs", "get.docker.com", "astral.sh", "install.python-poetry.org", "get.pnpm.io", "bun.sh", "deno.land/install.sh", "deno.land/install.ps1", "deb.nodesource.com", "fnm.vercel.app", "get.helm.sh", "get.k3s.io", "get.pulumi.com", "install.duckdb.org", "fly.io/install.sh", "mise.run", "starship.rs/install.sh", "tailscale.com/install.sh", "ollama.com/install.sh", "claude.ai/install.sh", "cursor.com/install", "get.sdkman.io", "get.volta.sh", "nixos.org/nix/install", "install.determinate.systems", "raw.githubusercontent.com/nvm-sh/nvm", "raw.githubusercontent.com/Homebrew/install", "raw.githubusercontent.com/ohmyzsh/ohmyzsh", "raw.githubusercontent.com/helm/helm", "raw.githubusercontent.com/k3d-io/k3d", "raw.githubusercontent.com/golangci/golangci-lint", "raw.githubusercontent.com/aquasecurity/trivy", "raw.githubusercontent.com/anchore", "cli.github.com", "sdk.cloud.google.com", "aka.ms/InstallAzureCLIDeb", "cli.doppler.com/install.sh"] }
 WITH written AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            coalesce(regexp_like(arguments, '\.github[/\\]+workflows[/\\]') AND regexp_like(arguments, '\bruns-on:')
@@ -33,7 +33,10 @@ WITH written AS (
                                 || '|\bgit\s+config\s+[^|;&]*(core\.hooksPath\s+[''\\"]*(/tmp|/var/tmp|/dev/shm)|(core\.(sshCommand|fsmonitor|pager|editor|askPass)|credential\.helper|alias\.\w+)\s+[''\\"!]*[^|;&"'']{0,40}(/tmp/|/var/tmp/|/dev/shm/|\b(curl|wget|nc)\s|\bsh\s+-c|https?://))', 'i'), false) AS ships
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities,
                  -- The lines of a file that is written: in JSON a break is a letter that would join the next word.
-                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) || ' ' || replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) ELSE replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) END AS arguments
+                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) || ' ' || replace(replace(arguments, '\n', chr(10)), '\t', chr(9))
+                      -- Without well-known installers, which are run in just this way.
+                      ELSE regexp_replace(replace(replace(arguments, '\n', chr(10)), '\t', chr(9)),
+                                          '\b(curl|wget)\s[^\n|]{0,80}https://(' || replace(array_to_string($installers, '|'), '.', '[.]') || ')([/?][^\n|]{0,120})?[''\s]*\|\s*(sudo\s+)?(ba|z|da)?sh\b', '', 'g') END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes')))

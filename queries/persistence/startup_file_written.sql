@@ -59,6 +59,9 @@ judged AS (
            regexp_count(written, '>>?\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b')
                = regexp_count(written, '\becho\s+[''"\\]*((export\s+)?([A-Z]+_(HOME|DIR|ROOT|PATH)|PATH|GOPATH|EDITOR|VISUAL|LANG)=[''"\\]*[\w$:/.~{}-]+|eval\s+[''"\\]*\$\([\w./~$-]+\s+(init|hook|shellenv|env|activate|completions?)\b[\w\s./=-]*\)|(source|\.)\s+[''"\\]*(<\([\w-]+\s+completions?\s+\w+\)|(~|\$HOME)/\.(cargo|nvm|sdkman|asdf|local|config|deno|bun|fzf)[\w./-]*))[''"\\]*\s*>>\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b')
                AND regexp_like(written, '>>\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b') AND command AS plain
+           ,
+           -- The program whose unit is switched on.
+           lower(regexp_match(arguments, '\bsystemctl\s+(?:--\S+\s+)*enable\s+(?:--\S+\s+)*([\w@-]{3,})')[1]) AS unit
     FROM placed
     WHERE place IS NOT NULL
 ),
@@ -73,12 +76,14 @@ graded AS (
                   -- The user named the file itself, and what is written neither fetches nor hides anything.
                   WHEN bool_or(strpos(lower(q.text), ltrim(lower(regexp_replace(p.place, '^.*[/\\]', '')), '.')) > 0)
                        AND NOT bool_or(regexp_like(p.written, '\b(curl|wget|nc|ncat|iwr|irm|base64|eval|xxd|python\d?\s+-c|perl\s+-e)\b|/dev/tcp|/tmp/|/var/tmp/|/dev/shm/|https?://', 'i')) THEN 2
+                  WHEN bool_and(p.seen AND NOT p.odd) THEN 2
                   ELSE 1 END AS grade
     FROM judged p
     LEFT JOIN untrusted u ON u.session_id = p.session_id
     LEFT JOIN (SELECT DISTINCT session_id FROM prompts) a ON a.session_id = p.session_id
     LEFT JOIN prompts q ON q.session_id = p.session_id AND q.time <= p.time
          AND (strpos(lower(q.text), lower(regexp_replace(p.place, '^.*[/\\.]', ''))) > 0
+              OR (NOT p.odd AND strpos(lower(q.text), p.unit) > 0)
               -- The name of the unit.
               OR (strpos(p.place, 'systemd/') > 0 AND NOT p.odd AND strpos(lower(q.text), nullif(lower(regexp_replace(p.place, '^.*/([\w-]{3,})\.\w+\W*$|^.*$', '\1', 's')), '')) > 0)
               OR regexp_like(q.text, '\b(cron(tab)?|systemd|launchd|autostart|startup|at boot|at login|service|profile|schedule[ds]?|(every|each) (night|day|hour|week|month|morning|evening|minute|\d+ \w+)|nightly|daily|hourly|weekly|monthly)\b', 'i'))
