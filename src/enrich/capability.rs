@@ -370,6 +370,9 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     if is_worth && gives && !reads {
         found = found.union(bits(&[Pays, Writes]));
     }
+    if has("interact") && has("process") {
+        found.add(Executes as u32);
+    }
     // What is typed into a page goes to whoever runs it.
     if matches!(first, "input" | "fill" | "type" | "enter") && has(FORM) {
         found = found.union(bits(&[Egress, Writes]));
@@ -418,6 +421,33 @@ fn of_description(description: &str, name_says_nothing: bool) -> Bits {
     let opens_with_verb = words.first().is_some_and(|word| is_verb(word));
     let found = if opens_with_verb { of_words(&words) } else { Bits::default() };
     if name_says_nothing { found } else { Bits(found.0 & bits(&[Egress, Destructive, Executes, Pays]).0) }
+}
+
+/// Names of arguments that are a command, where nothing else is known of the tool.
+const COMMANDS: &[&str] = &["command", "cmd", "commandLine", "command_line", "shell_command", "script", "bash", "shell"];
+/// What commands begin with.
+const PROGRAMS: &str = "sudo env sh bash zsh cmd powershell pwsh cd ls cat cp mv rm mkdir chmod chown find grep rg sed awk head tail echo printf \
+    export set curl wget ssh scp rsync nc tar zip unzip git gh npm npx pnpm yarn node bun deno python python3 pip pip3 uv uvx ruby perl php java \
+    go cargo make cmake gcc docker podman kubectl helm terraform tofu aws gcloud az psql mysql sqlite3 redis-cli mongosh systemctl journalctl \
+    crontab apt apt-get yum dnf brew openssl base64 ps kill whoami uname";
+
+/// What the arguments say of a tool of which nothing else is known: who takes commands or code runs them.
+pub(crate) fn of_arguments(arguments: &str) -> Bits {
+    let arguments = Object::trusted(arguments);
+    let is_command = |text: &str| {
+        let first = text.split_ascii_whitespace().next().unwrap_or_default();
+        let program = first.rsplit(['/', '\\']).next().unwrap_or(first).trim_end_matches(".exe");
+        in_list(PROGRAMS, program) || ["&&", " | ", "; ", "$("].iter().any(|mark| text.contains(mark)) && first != text
+    };
+    let command = COMMANDS.iter().any(|name| {
+        arguments.str(name).is_some_and(|text| is_command(&text))
+            || arguments
+                .array(name)
+                .first()
+                .and_then(|word| crate::source::json::string(word))
+                .is_some_and(|word| is_command(&word))
+    });
+    if command || (arguments.has("code") && arguments.has("language")) { bits(&[Executes]) } else { Bits::default() }
 }
 
 fn in_list(list: &str, word: &str) -> bool {
