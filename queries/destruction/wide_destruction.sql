@@ -6,11 +6,11 @@
 --   A command or statement that cannot be taken back and whose reach is a whole thing: recursive deletion of a root, home or parent folder or a
 --   bare wildcard, disks and file systems, a database or schema, all indices of a search engine, a key that other data is encrypted with, a table without a condition, a cluster's namespace, an infrastructure; by command, by statement, or by a tool whose name says so.
 --   high: it worked. medium: it failed or was cut off; or a tool for it removed a repository, project or collection, or a statement changed every row.
---   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told, or when the target, its server or
---   database, or what the user spoke of is called test, tmp, scratch, staging, sandbox, preview or dev, or when an argument dry_run is set. Where the tool's schema offers that argument,
+--   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told; and one when the target, its server or
+--   database is called test, tmp, scratch, staging, sandbox, preview or dev; and one when an argument dry_run is set. Where the tool's schema offers that argument,
 --   the call only says what it would do, and is left out. Whether somebody approved it is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out,
 --   and so are find with a name, age or size, a bucket's objects of one pattern (--include), and an infrastructure's single resources (-target).
---   A program whose own code deletes is not seen.
+--   A line of Python, Perl, Ruby, Node or Go that removes such a folder counts; what a program deletes in a file of its own is not seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi05", "atlas.AML.T0101", "attack.T1485", "attack.T1561"]
 -- falsepositives = ["throw-away test databases and environments"]

@@ -5,7 +5,7 @@
 -- description = """
 --   A call made something readable for anyone with the link, for the public, or for an account outside the user's own domain.
 --   high: public, or an outsider may write or own, and the user named neither the person nor public access while untrusted content was read before. medium: so, but nothing untrusted was read; or an outsider may read.
---   low: the user named the person, spoke of sharing, or wrote in another language than English, of which this cannot be told; or a post or page was published. Making things private, sharing within the own domain and refused calls are left out. Storage policies, gists, and snapshots or images handed to another account count too.
+--   low: the user named the person, spoke of sharing, or wrote in another language than English, of which this cannot be told; or a post or page was published. Making things private, sharing within the own domain and refused calls are left out. Storage policies, gists, repositories that are pushed in public, and snapshots or images handed to another account count too.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1567.002", "attack.T1537"]
 -- falsepositives = ["publishing that is the agent's work"]

@@ -9,7 +9,7 @@
 --   medium: it writes, schedules or invites; or it types such values into such a page, where the log holds no prompts. What the agent itself made in the session and then removes is one level less. low: the log holds no prompts, and the action deletes or runs.
 --   What kind of action a user speaks of is told by words (English); a prompt in another script counts as speaking of it,
 --   and one in our script without a common English word leaves it at medium. "Do what the mail says" and the like excuse everything: then order_carried_out
---   is the rule to look at. Payments are payment_to_named_account.
+--   is the rule to look at. The fields of a page are no target, and without prompts neither is a site that the agent had opened by an address that no result gave it. Payments are payment_to_named_account.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
 -- falsepositives = ["steps that a task needs and nobody mentions (cleaning up a temporary file that a tool named)"]

@@ -9,7 +9,7 @@
 --   internal addresses in one session, or a metadata request that failed.
 --   low: an internal address given to a tool that fetched public ones in this session and whose server is not internal itself, or a
 --   local one that untrusted content had named.
---   Local development servers, addresses that the user named, and addresses inside texts are left out. Spellings are resolved, names are not.
+--   Local development servers, addresses that the user named, and addresses inside texts are left out. Spellings are resolved, names are not. The metadata service in a parameter of somebody else's address counts as itself.
 --   """
 -- tags = ["owasp.mcp05", "owasp.mcp10", "owasp.asi02", "atlas.AML.T0049", "atlas.AML.T0075", "attack.T1552.005", "attack.T1046"]
 -- falsepositives = ["a wiki or dashboard of the company, read with the same tool as public pages (low)", "agents that administer cloud machines from within"]

@@ -4,7 +4,7 @@
 -- status = "stable"
 -- description = """
 --   A tool wrote a file from which agents take servers, permissions, hooks or standing instructions: .mcp.json, the configuration of
---   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files; or ran an agent's own command that adds a server (`mcp add`).
+--   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files, an editor's settings that let every call through; or ran an agent's own command that adds a server (`mcp add`).
 --   high: the written text adds a server command, a hook, an approval bypass or an instruction marker, and nobody asked for the file.
 --   medium: a file that configures servers or permissions, an agent's own command that adds a server at an https address or out of a package, or standing instructions into which text went that others wrote. low: standing instructions only, or the attempt failed.
 --   One level less when the user named the file. Reading such files is no finding here. A command counts when it writes (redirection,

@@ -5,7 +5,7 @@
 -- description = """
 --   A tool wrote a file that a build server or a colleague's machine runs without being asked: CI workflows, Git hooks and hook paths,
 --   editor tasks and dev container commands, install scripts of packages, pre-commit configuration.
---   high: the written text reads secrets or talks to the network in a way that ships them, or fetches and runs code.
+--   high: the written text reads secrets or talks to the network in a way that ships them, or fetches and runs code (well-known `installers` left out), or a package's install script holds code or an address itself.
 --   medium: a hook or workflow, and untrusted content was read before in the session. low: none was, or the attempt failed; or nothing in the workflow talks to the network, and it uses only actions of the
 --   code host and the clouds, and no secret but the run's own token.
 --   One level less when the user spoke of the workflow, hook or pipeline, or wrote in another language than English, of which this cannot be told. Needs arguments, no results.

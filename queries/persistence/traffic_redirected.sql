@@ -4,7 +4,7 @@
 -- status = "test"
 -- description = """
 --   A call made a machine or a domain believe or ask somebody else: a public address in the hosts file, another resolver, a certificate authority to trust, a proxy for all programs, an index that
---   packages come from for a whole user or machine, or the mail and name servers (MX, NS) of a domain.
+--   packages come from for a whole user or machine, another host that Git asks in place of one (insteadOf), or the mail and name servers (MX, NS) of a domain.
 --   high: only content that others wrote had named the place. medium: nobody had. low: the user spoke of it, or the attempt failed.
 --   Places in the own network, the public indices and their usual mirrors, settings of a single project, and installing a distribution's own certificates are left out.
 --   """
