@@ -13,7 +13,7 @@
 -- helps = ["durations", "prompts", "users"]
 -- window = "24h"
 WITH shares AS (
-    SELECT call_id, session_id, agent, server, tool, time, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS user_email,
+    SELECT call_id, session_id, agent, server, tool, time, arguments, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS user_email,
            -- A post is there to be read.
            regexp_like(tool, 'publish\w*?(post|article|page|story|entry|draft|blog|news\w*|release|comment|status|tweet|video|episode|site)s?$|(post|article|page|story|entry|draft|blog|site)s?[_.-]?publish', 'i') AS post,
            coalesce(regexp_like(arguments, '"(type|scope|audience|visibility|access|link_?access|acl|who|share_?with|general_?access|role|principal|member|entity|predefinedAcl)"\s*:\s*"(anyone|anyoneWithLink|anyone_with_link|public|public-read(-write)?|publicRead|everyone|allUsers|allAuthenticatedUsers|world|anonymous|\*)"|"(public|is_?public|anyone|anonymous)"\s*:\s*true|"Principal\\?"\s*:\s*\\?"\*|"members?"\s*:\s*\[[^\]]*allUsers', 'i')
@@ -29,7 +29,9 @@ WITH shares AS (
       AND NOT regexp_like(tool, '^(get|list|search|read|show|check|delete|remove|revoke|unshare|describe)', 'i')
 ),
 aimed AS (
-    SELECT s.*, lower(o.value) AS address
+    SELECT s.*, lower(o.value) AS address,
+           -- A service account of the project that the call names.
+           coalesce(regexp_like(o.value, '[.]iam[.]gserviceaccount[.]com$', 'i') AND array_has(string_to_array(regexp_replace(replace(s.arguments, o.value, ' '), '[^\w-]+', ' ', 'g'), ' '), split_part(split_part(o.value, '@', 2), '.', 1)), false) AS own_service
     FROM shares s LEFT JOIN observables o ON o.call_id = s.call_id AND o.origin = 'argument' AND o.type = 'email'
          AND NOT is_mention(o.path)
 ),
@@ -41,7 +43,7 @@ untrusted AS (
 ),
 asked AS (
     SELECT a.call_id, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time, bool_or(a.public) AS public, bool_or(a.post) AS post, bool_or(a.may_write) AS may_write,
-           min(a.address) FILTER (WHERE registrable_domain(split_part(a.address, '@', 2)) <> registrable_domain(lower(split_part(a.user_email, '@', 2)))) AS outsider,
+           min(a.address) FILTER (WHERE NOT a.own_service AND registrable_domain(split_part(a.address, '@', 2)) <> registrable_domain(lower(split_part(a.user_email, '@', 2)))) AS outsider,
            coalesce(bool_or(u.since < a.time), false) AS after_untrusted,
            coalesce(bool_or(strpos(lower(q.text), a.address) > 0 OR regexp_like(q.text, 'public|anyone|everyone|everybody|publish|share', 'i')), false) AS asked,
            -- No word of English: it may speak of sharing.
