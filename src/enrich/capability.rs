@@ -424,7 +424,8 @@ fn of_description(description: &str, name_says_nothing: bool) -> Bits {
 }
 
 /// Names of arguments that are a command, where nothing else is known of the tool.
-const COMMANDS: &[&str] = &["command", "cmd", "commandLine", "command_line", "shell_command", "script", "bash", "shell"];
+const COMMANDS: &[&str] =
+    &["command", "cmd", "commandLine", "command_line", "shell_command", "script", "bash", "shell"];
 /// What commands begin with.
 const PROGRAMS: &str = "sudo env sh bash zsh cmd powershell pwsh cd ls cat cp mv rm mkdir chmod chown find grep rg sed awk head tail echo printf \
     export set curl wget ssh scp rsync nc tar zip unzip git gh npm npx pnpm yarn node bun deno python python3 pip pip3 uv uvx ruby perl php java \
