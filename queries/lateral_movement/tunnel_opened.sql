@@ -9,7 +9,7 @@
 --   low: the user spoke of it (one level less where it is a login), or the command failed.
 --   Servers that agents use behind tunnels: server_on_public_tunnel. Webhooks to one: webhook_created.
 --   """
--- tags = ["owasp.mcp05", "owasp.mcp09", "owasp.asi02", "owasp.asi05", "atlas.AML.T0112.000", "attack.T1572", "attack.T1090", "attack.T1133"]
+-- tags = ["owasp.mcp05", "owasp.mcp09", "owasp.asi02", "owasp.asi05", "atlas.AML.T0112.000", "attack.T1572", "attack.T1090", "attack.T1133", "attack.T1562.007"]
 -- falsepositives = ["showing a page under development to somebody, where the log holds no prompts"]
 -- needs = ["argument_sizes", "arguments"]
 -- helps = ["prompts"]
