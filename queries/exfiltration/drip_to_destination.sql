@@ -43,18 +43,19 @@ sent AS (
     GROUP BY f.agent, f.destination, f.sink_call_id
 ),
 said AS (                        -- what only stands in a text is no place that anything goes to
-    SELECT call_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END AS place
-    FROM observables
-    WHERE call_id IN (SELECT sink_call_id FROM sent) AND origin = 'argument' AND type IN ('url', 'domain', 'email')
-    GROUP BY call_id, CASE WHEN type = 'url' THEN host_of(value) ELSE lower(value) END
+    SELECT call_id, place
+    FROM (SELECT o.call_id, o.path, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place
+          FROM (SELECT DISTINCT sink_call_id FROM sent) w JOIN observables o ON o.call_id = w.sink_call_id
+          WHERE o.origin = 'argument' AND o.type IN ('url', 'domain', 'email'))
+    GROUP BY call_id, place
     HAVING bool_and(is_mention(path))
 ),
 streams AS (
     SELECT agent, destination, count(*) AS calls, count(DISTINCT piece) AS pieces, sum(bytes) AS bytes, max(bytes) AS largest, avg(share) AS share, count(DISTINCT source_call_id) AS sources, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, CASE WHEN count(DISTINCT tool) = 1 THEN min(tool) END AS tool,
            min(time) AS first_seen, max(time) AS last_seen, array_agg(sink_call_id ORDER BY time, sink_call_id) AS call_ids, count(DISTINCT session_id) AS sessions, min(session_id) AS session_id,
            bool_or(user_named) AS user_named
-    FROM sent s
-    WHERE NOT EXISTS (SELECT 1 FROM said d WHERE d.call_id = s.sink_call_id AND d.place = lower(s.destination))
+    FROM sent s LEFT JOIN said d ON d.call_id = s.sink_call_id AND d.place = lower(s.destination)
+    WHERE d.call_id IS NULL
     GROUP BY agent, destination
     HAVING 2 * count(DISTINCT piece) >= $pieces
 ),

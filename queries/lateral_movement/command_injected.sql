@@ -23,11 +23,11 @@ WITH hit AS (
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND arguments_bytes <= $max_bytes AND NOT has_capability(capabilities, 'executes')
             AND outcome <> 'cancelled'
-            AND regexp_like(arguments, '\{\{[^{}"]{0,80}__\w+__|(;|\||&&|\$\(|`|%0a|\\n|\$\{|\{\{)\s*(\\")?\s*(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc|7\s*\*\s*7|__|self|request|config)\b'))
+            AND regexp_like(arguments, '__(class|globals|import|mro|subclasses|builtins|init)__|(;|\||&&|\$\(|`|%0a|\\n|\$\{|\{\{)\s*(\\")?\s*(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|open|calc|7\s*\*\s*7|__|self|request|config)\b'))
     WHERE regexp_like(arguments,
           -- A file or a host, and right behind it a command, whatever the key is called; a template that reaches into its engine.
-          '"\s*:\s*"[\w/@-]+(\.[\w-]+)*\.\w{2,5}\s*(;|&&|\$\(|`)\s*(curl|wget|nc|ncat|(ba|z|da)?sh|rm|chmod|python\d?|perl|powershell|sleep|nslookup|whoami|id)(\s+(-\w|[/~$.'']|\w+[./:])|\s*[;&|"`)])|"\s*:\s*"[^"\s]{0,40}\{\{[^{}"]{0,80}__(class|globals|import|mro|subclasses|builtins|init)__', 'i')
-       OR regexp_like(rest, '"\s*:\s*"[\w@-]{0,60}[.:/][\w.:/@-]{1,120}\\n\s*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|env|printenv)(\\n|"|\s+[-/\w$.~''{])', 'i')
+          '"\s*:\s*"[\w/@.-]*\.\w+\s*(;|&&|\$\(|`)\s*(curl|wget|nc|ncat|(ba|z|da)?sh|rm|chmod|python\d?|perl|powershell|sleep|nslookup|whoami|id)(\s+(-\w|[/~$.'']|\w+[./:])|\s*[;&|"`)])|"\s*:\s*"[^"\s{]*\{\{[^{}"]*__(class|globals|import|mro|subclasses|builtins|init)__', 'i')
+       OR regexp_like(rest, '"\s*:\s*"[\w.:/@-]*[.:/][\w.:/@-]+\\n\s*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|env|printenv)(\\n|"|\s+[-/\w$.~''{])', 'i')
        OR regexp_like(rest, '[:\[,]\s*"([^"\\]|\\.)*?((;|\||&&)\s*(/usr)?(/bin/)?(id|whoami|uname|cat|ls|curl|wget|nc|ncat|bash|sh|zsh|rm|chmod|touch|sleep|ping|nslookup|dig|python\d?|perl|ruby|node|php|powershell|cmd|env|printenv|echo|kill|calc)\b(\s*[;&|]|\s*"|\s*\\|$|\s+[-/\w$.~''{])'
           || '|\$\((\s|/usr|/bin/)*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|python\d?|perl|env|printenv|echo|open)\b|`\s*(id|whoami|uname|cat|ls|curl|wget|nc|bash|sh|rm|touch|sleep|ping|nslookup|dig|python\d?|env|printenv|echo|open)\b[^`"]*`|%0a\s*(id|whoami|cat|curl|wget|bash|sh|rm)\b'
           || '|\$\{(IFS|jndi:)|\{\{\s*(7\s*\*\s*7|config|self\.|request\.|\S*__(class|globals|import)__))', 'i')
