@@ -1,5 +1,6 @@
 //! What a tool can do, as far as can be told from outside: the table of known servers, the tool's name, the first
-//! sentence of its description, its annotations. A guess errs to nothing: a tool that cannot be read has no capability.
+//! sentence of its description, its annotations; of a call whose tool they say nothing of, a command in its arguments. A
+//! guess errs to nothing: a tool that cannot be read has no capability.
 
 mod known;
 
