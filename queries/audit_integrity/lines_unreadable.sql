@@ -44,7 +44,7 @@ around AS (
     FROM judged j JOIN calls c ON c.source_file = j.source_file
     WHERE c.source_line < j.from_line OR c.source_line > j.to_line
 )
-SELECT CASE WHEN count(DISTINCT a.agent) = 1 THEN min(a.agent) END AS agent, min(a.server) AS server, min(a.time) AS first_seen, max(a.time) AS last_seen,
+SELECT CASE WHEN count(DISTINCT a.agent) = 1 THEN min(a.agent) END AS agent, CASE WHEN count(DISTINCT a.server) = 1 THEN min(a.server) END AS server, min(a.time) AS first_seen, max(a.time) AS last_seen,
        array_agg(a.call_id ORDER BY a.time, a.call_id) AS call_ids,
        CASE WHEN j.many OR (j.longest >= $min_block AND bool_or(a.is_before) AND bool_or(NOT a.is_before)) THEN 'medium' ELSE 'low' END AS level,
        CAST(j.bad_lines AS VARCHAR) || ' of ' || CAST(j.lines AS VARCHAR) || ' records of ' || j.source_file || ' cannot be read'

@@ -22,7 +22,7 @@ input AS (
     FROM flagged
 )
 SELECT CASE WHEN count(DISTINCT session_id) = 1 THEN min(session_id) END AS session_id, CASE WHEN count(DISTINCT agent) = 1 THEN min(agent) END AS agent,
-       min(server) AS server, min(time) AS first_seen, max(time) AS last_seen, array_slice(array_agg(call_id ORDER BY time, call_id), 1, 100) AS call_ids,
+       CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen, array_slice(array_agg(call_id ORDER BY time, call_id), 1, 100) AS call_ids,
        CASE WHEN bool_or(is_wrong) THEN 'high' ELSE 'medium' END AS level,
        CAST(count(*) AS VARCHAR) || ' of ' || CAST(max(records) AS VARCHAR) || ' records of ' || source_file
            || CASE WHEN bool_or(is_wrong) THEN ' do not fit their signature' ELSE ' have no signature' END || ', the first in line ' || CAST(min(source_line) AS VARCHAR)

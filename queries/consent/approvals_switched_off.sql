@@ -35,7 +35,7 @@ decision AS (
     WHERE c.event_kind = 'call'
     WINDOW tool AS (PARTITION BY c.session_id, c.server, c.tool)
 )
-SELECT session_id, min(agent) AS agent, min(user_id) AS user_id, min(last_asked) AS first_seen, max(time) FILTER (WHERE approval = 'auto_allowed') AS last_seen,
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT user_id) = 1 THEN min(user_id) END AS user_id, min(last_asked) AS first_seen, max(time) FILTER (WHERE approval = 'auto_allowed') AS last_seen,
        array_slice(array_agg(call_id ORDER BY sensitive DESC, time, call_id) FILTER (WHERE time > last_asked AND approval = 'auto_allowed' AND NOT tool_was_free AND NOT allowed_for_good), 1, 50) AS call_ids,
        CASE WHEN bool_or(time > last_asked AND approval = 'auto_allowed' AND sensitive AND NOT tool_was_free)
             THEN CASE WHEN min(time) FILTER (WHERE untrusted) < min(last_asked) OR min(time) FILTER (WHERE untrusted AND time > last_asked) < max(time) FILTER (WHERE sensitive) THEN 'high' ELSE 'medium' END

@@ -23,7 +23,7 @@ WITH answered AS (
     WHERE approval IN ('user_allowed', 'user_denied') AND approval_wait_ns IS NOT NULL AND event_kind = 'call'
       AND NOT coalesce(regexp_like(approval_source, 'session|always|permanent|remember|policy|config|rule|auto', 'i'), false)
 )
-SELECT session_id, min(agent) AS agent, min(user_id) AS user_id, min(time) FILTER (WHERE wait_ms < $min_ms) AS first_seen, max(time) FILTER (WHERE wait_ms < $min_ms) AS last_seen,
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT user_id) = 1 THEN min(user_id) END AS user_id, min(time) FILTER (WHERE wait_ms < $min_ms) AS first_seen, max(time) FILTER (WHERE wait_ms < $min_ms) AS last_seen,
        array_slice(array_agg(call_id ORDER BY NOT sensitive, time, call_id) FILTER (WHERE wait_ms < $min_ms), 1, 50) AS call_ids,
        CASE WHEN bool_or(sensitive AND wait_ms < $min_ms) AND count(*) FILTER (WHERE wait_ms < $min_ms) >= 0.9 * count(*) THEN 'high'
             WHEN bool_or(sensitive AND wait_ms < $min_ms) OR count(*) FILTER (WHERE wait_ms < $min_ms) >= 2 * $min_approvals THEN 'medium' ELSE 'low' END AS level,

@@ -50,7 +50,7 @@ judged AS (
     LEFT JOIN prompts q ON q.session_id = u.session_id AND q.time <= u.time AND strpos(lower(q.text), lower(r.receiver)) > 0
     GROUP BY u.call_id
 )
-SELECT session_id, min(agent) AS agent, min(user_id) AS user_id, min(server) AS server, min(time) AS first_seen, max(time) AS last_seen,
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT user_id) = 1 THEN min(user_id) END AS user_id, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,
        array_slice(array_agg(call_id ORDER BY time, call_id), 1, 50) AS call_ids,
        CASE greatest(1, CASE WHEN min(approval) = 'unknown' AND max(approval) = 'unknown' THEN 1
                  WHEN bool_or(coalesce(new_receiver, false) AND coalesce(after_untrusted, false)) THEN 3

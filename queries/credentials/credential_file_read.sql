@@ -18,8 +18,10 @@
 -- needs = ["arguments"]
 -- helps = ["durations", "prompts"]
 WITH whole AS (                  -- arguments that are a path, also a bare file name, which no observable is made of
-    SELECT call_id, path FROM (
+    SELECT call_id, regexp_replace(replace(replace(replace(replace(path, '%2e', '.'), '%2E', '.'), '%5f', '_'), '%5F', '_'), '^file://(localhost)?', '') AS path FROM (
         SELECT call_id, arguments, unnest(CASE WHEN method = 'resources/read' THEN make_array(regexp_replace(mcp_resource_uri, '^file://', ''))
+                                    -- A call that is itself the text of an argument.
+                                    WHEN strpos(arguments, '"{\"') > 0 THEN array_concat(json_strings(arguments), json_strings(replace(replace(replace(arguments, '\"', '"'), '"{', '{'), '}"', '}')))
                                     ELSE json_strings(arguments) END) AS path
         FROM calls
         WHERE event_kind = 'call'
@@ -70,15 +72,15 @@ read_in_command AS (
 ),
 sent_by_command AS (             -- a command that sends the file, which need not be a path
     SELECT call_id, path
-    FROM (SELECT call_id, text, regexp_replace(text, '^.*?(@|-T\s*|--upload-file[= ]|--(post|body)-file[= ]|<\s*|\b(scp|rsync|cp|copy|cat|base64|xxd|tar|gzip|zip)\s([^|;&"]*\s)?)([\w./~$\{\}-]*(\.env(\.(local|prod\w*|dev\w*|staging|live|test))?|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.netrc|\.pgpass|\.pypirc|\.git-credentials|credentials(\.(json|csv|db))?|kubeconfig|\.tfstate|wallet\.dat|\.kdbx))([\s"''\\|;&)<>].*|$)$', '\5', 's') AS path
+    FROM (SELECT call_id, text, regexp_replace(text, '^.*(@|-T\s*|--upload-file[= ]|(?i:-InFile)\s+|--(post|body)-file[= ]|<\s*|\b(scp|rsync|cp|copy|cat|base64|xxd|tar|gzip|zip)\s([^|;&"]*\s)?)([\w./\\:~$\{\}-]*(\.env(\.(local|prod\w*|dev\w*|staging|live|test))?|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.netrc|\.pgpass|\.pypirc|\.git-credentials|(application_default_)?credentials(\.(json|csv|db))?|kubeconfig|\.tfstate|wallet\.dat|\.kdbx))([\s"''\\|;&)<>].*|$)$', '\5', 's') AS path
           FROM (SELECT call_id,
-                       -- Without the key that a login uses.
-                       regexp_replace(command_text(arguments), '\s-i\s*[^\s|;&"]+|IdentityFile[= ][^\s|;&"]+', ' ', 'g') AS text
+                       -- Without the key that a login uses, and without what goes to the own machine or network.
+                       regexp_replace(command_text(arguments), '\s-i\s*[^\s|;&"]+|IdentityFile[= ][^\s|;&"]+|[^|;&"]*://(localhost|127\.|10\.|192\.168\.|\[::1\])[^|;&"]*', ' ', 'g') AS text
                 FROM calls
                 WHERE event_kind = 'call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_text))
     WHERE command_sends(text)
       AND path <> text AND length(path) <= 1024 AND is_credential_path(path)
-      AND NOT regexp_like(text, '://(localhost|127\.|10\.|192\.168\.|\[::1\])|--from-file|s3://[^\s"]*\s+[^\s|;&"]*$')
+      AND NOT regexp_like(text, '--from-file|s3://[^\s"]*\s+[^\s|;&"]*$')
 ),
 globbed AS (                     -- a pattern stands for the name, so that the path itself is nowhere in the arguments
     SELECT call_id, path

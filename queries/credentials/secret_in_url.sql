@@ -6,7 +6,7 @@
 --   The URL in an argument carries a secret: in the query, the path, or as user and password. Addresses end in the logs of proxies and servers and in browser
 --   histories, and a page that is only read can carry a secret away in this way.
 --   high: the same secret came out of a result of this session. medium: it did not, and the host is no internal one. low: internal hosts, and
---   links that a result gave as they are or that are made for handing on (signed downloads, shares, invitations).
+--   webhooks and other keys at the site that issued them, and links that a result gave as they are or that are made for handing on (signed downloads, shares, invitations).
 --   A link in a text that is sent is secret_written_down. Values whose form gives no secret away are not recognised.
 --   """
 -- tags = ["owasp.mcp01", "owasp.mcp10", "owasp.asi03", "atlas.AML.T0057", "atlas.AML.T0055", "attack.T1552", "attack.T1567"]
@@ -36,7 +36,9 @@ linked AS (                      -- and the whole link?
     GROUP BY t.call_id, t.url
 ),
 graded AS (
-    SELECT t.*, a.agent, CASE WHEN t.same_link OR l.call_id IS NOT NULL OR coalesce(is_internal_address(t.host), true) THEN 1 WHEN t.from_result THEN 3 ELSE 2 END AS grade
+    SELECT t.*, a.agent, CASE WHEN t.same_link OR l.call_id IS NOT NULL
+               -- The address of a webhook is its key: there it is used where it was issued.
+               OR coalesce(starts_with(registrable_domain(t.host), regexp_match(t.secret, '^\[secret:([a-z]+)_')[1] || '.'), false) OR coalesce(is_internal_address(t.host), true) THEN 1 WHEN t.from_result THEN 3 ELSE 2 END AS grade
     FROM linked t JOIN calls a ON a.call_id = t.call_id LEFT JOIN link l ON l.call_id = t.call_id AND l.origin = 'argument' AND l.secret = t.secret
     WHERE a.event_kind = 'call' AND a.method = 'tools/call' AND a.outcome NOT IN ('denied', 'cancelled', 'protocol_error')
       -- A link in a text that is sent is written down, not opened.

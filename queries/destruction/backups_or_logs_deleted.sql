@@ -19,20 +19,20 @@ WITH hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome, has_capability(capabilities, 'executes') AS command, text AS arguments,
            arguments IS NULL OR arguments_bytes <= 2 AS unlogged,
            -- What is to be kept is said, and nothing else is removed: rotation.
-           coalesce(regexp_like(text, '\b(restic\s+forget|borg\s+prune|kopia\s+snapshot\s+expire|rustic\s+forget)\b[^|;&"]*--keep-', 'i')
+           coalesce(regexp_like(text, '\b((restic|rustic)\s+(-\S+([= ][^-\s]\S*)?\s+)*forget|borg\s+prune|kopia\s+snapshot\s+expire)\b[^|;&"]*--keep-[\w-]+[=\s]+[''\\]*[1-9]', 'i')
                     AND NOT regexp_like(text, '\b(rm|shred|unlink|truncate|vssadmin|wbadmin|wevtutil|history\s+-c|auditctl|aws|gcloud|az|zfs|btrfs|velero|borg\s+delete)\b', 'i'), false) AS rotates
     FROM (SELECT *, CASE WHEN arguments_bytes <= $max_bytes THEN command_text(arguments) ELSE arguments END AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled'))
     WHERE (regexp_like(tool, '(^|[_.-])(delete|remove|purge|clear|disable|deactivate|stop|drop|wipe|erase|truncate|empty)[_.-]?\w*?(backup|snapshot|recovery_?point|audit|trail|log_?(group|stream|sink|file|s)?|logging|trash|recycle|version|history)s?$|^(delete|remove|purge|clear|disable|deactivate|stop|wipe|erase|empty)\w*(Backup|Snapshot|Audit|Trail|Log|Logging|Trash|History)s?$', 'i')
            OR (array_has_any(capabilities, make_array('executes', 'destructive')) AND arguments_bytes <= $max_bytes
-               AND regexp_like(text, '\b(vssadmin(\.exe)?\s+delete\s+shadows|wbadmin\s+delete|bcdedit\b[^|;&"]*recoveryenabled\s+no|wmic\s+shadowcopy\s+delete|tmutil\s+(delete|disable)'
+               AND regexp_like(text, '\b(vssadmin(\.exe)?\s+delete\s+shadows|wbadmin\s+delete|bcdedit\b[^|;&"]*recoveryenabled\s+no|wmic\s+shadowcopy\s+delete|Win32_ShadowCopy\b[^"]{0,80}(\.Delete|Remove-(Cim|Wmi)\w*)|tmutil\s+(delete|disable)'
                    || '|wevtutil\s+(cl|clear-log)|Clear-EventLog|history\s+-c|auditctl\s+-(e\s*0|D))\b'
                    -- Next to nothing is left. To keep weeks or many megabytes is rotation.
                    || '|\bjournalctl\s+[^|;&"]*--vacuum-(time[=\s]+[''\\]*(0\w*|\d+\s*(us|ms|s|sec\w*|m|min\w*|h|hr|hours?))|size[=\s]+[''\\]*(0\w*|\d+[KB]?|[1-9]M)|files[=\s]+[01])([^.\w]|$)'
                    || '|\b(rm|shred|unlink|truncate|Remove-Item|del)\s[^|;&"]*(/var/log(/|\b)|/var/backups|\.(bash|zsh|python|psql|mysql)_history|auth\.log|audit\.log|\.claude/projects|\.codex/sessions|/var/spool/audit)|(^|[;&|"\s])>\s*(/var/log/\S+|~/\.(bash|zsh)_history)|\bln\s+-sf?\s+/dev/null\s+\S*(history|\.log)'
                    || '|\baws\s+(cloudtrail\s+(delete-trail|stop-logging|put-event-selectors\b[^|;&]*(IncludeManagementEvents\W{1,6}false|WriteOnly|ReadOnly\b)|update-trail\b[^|;&"]*--no-(is-multi-region|include-global|enable-log))|configservice\s+(stop-configuration-recorder|delete-\S+)|guardduty\s+(update-detector\b[^|;&"]*--no-enable|stop-monitoring-members|create-filter\b[^|;&]*ARCHIVE)|securityhub\s+disable-|macie2\s+disable-|ec2\s+delete-flow-logs|logs\s+delete-log-(group|stream)|(ec2|rds)\s+delete-\w*-?snapshot|backup\s+delete-\S+|guardduty\s+delete-detector|s3api\s+put-bucket-versioning[^|;&"]*Suspended|s3api\s+put-bucket-lifecycle\S*\s[^|;&]*(backup|snapshot|archive|audit|trail|log)[^|;&]*Expiration\S{0,8}\s*:\s*\{[^}]*Days\S{0,8}\s*:\s*[1-7]\b)'
-                   || '|\bgcloud\s+(logging\s+(sinks|logs|buckets)\s+delete|compute\s+snapshots\s+delete|sql\s+backups\s+delete)|\baz\s+(snapshot\s+delete|backup\s+protection\s+disable|monitor\s+diagnostic-settings\s+delete)|\b(zfs|btrfs)\s+(destroy\s+\S+@|subvolume\s+delete)|\brestic\s+forget\b[^|;&"]*--prune|\bborg\s+(delete|prune)\b|\bvelero\s+backup\s+delete', 'i')))
+                   || '|\bgcloud\s+(logging\s+(sinks|logs|buckets)\s+delete|compute\s+snapshots\s+delete|sql\s+backups\s+delete)|\baz\s+(snapshot\s+delete|backup\s+protection\s+disable|monitor\s+diagnostic-settings\s+delete)|\b(zfs|btrfs)\s+(destroy\s+\S+@|subvolume\s+delete)|\b(restic|rustic)\s+(-\S+([= ][^-\s]\S*)?\s+)*forget\b[^|;&"]*--prune|\bborg\s+(delete|prune)\b|\bvelero\s+backup\s+delete', 'i')))
 ),
 judged AS (
     SELECT *, coalesce(regexp_replace(CASE WHEN command THEN arguments END, '^.*?(\b(vssadmin|wbadmin|bcdedit|wmic|tmutil|wevtutil|Clear-EventLog|journalctl|history\s+-c|auditctl|rm|shred|unlink|truncate|Remove-Item|del|ln\s+-s|aws|gcloud|az|zfs|btrfs|restic|borg|velero)\b[^|;&"]*|>\s*(/var/log|~/)[^|;&"]*).*$', '\1', 'is'), tool) AS what

@@ -6,7 +6,7 @@
 --   A forced push, the deletion of a remote branch or tag, or a rewriting of all commits: work of others can be lost, and traces of a change vanish.
 --   high: a main or release branch is named, all branches are pushed over, or reflogs are expired together with it.
 --   medium: another branch is pushed over without lease. low: with lease, a branch that the agent pushed earlier in the session, a deleted
---   feature branch, or the attempt failed.
+--   feature branch, a branch under its old name, or the attempt failed.
 --   One level less when the user spoke of it. A reset of the working copy destroys nothing shared and is left out.
 --   """
 -- tags = ["owasp.mcp02", "owasp.asi02", "atlas.AML.T0101", "attack.T1485", "attack.T1070"]
@@ -46,6 +46,8 @@ graded AS (
     SELECT j.call_id, min(j.session_id) AS session_id, min(j.agent) AS agent, min(j.server) AS server, min(j.tool) AS tool, min(j.time) AS time, bool_or(j.shared) AS shared,
            regexp_replace(min(j.text), '^.*?(\bgit\s[^|;&"]*(push|filter-\w+|reflog)[^|;&"]*|\bgh\s[^|;&"]*).*$', '\1', 'is') AS what,
            CASE WHEN min(j.outcome) NOT IN ('success', 'unknown', 'no_response') THEN 1
+                -- Under its old name, after it got a new one.
+                WHEN bool_and(j.only_deletes AND regexp_like(j.text, '\bgit\s+branch\s+(-[mM]|--move)\s')) THEN 1
                 WHEN bool_or(j.shared) AND NOT bool_or(j.leased) THEN 3
                 WHEN bool_or(j.leased) OR bool_or(j.own) OR NOT bool_or(j.pushes OR j.forced) OR bool_and(j.only_deletes) THEN 1 ELSE 2 END
            - CASE WHEN count(q.session_id) = 0 THEN 0
@@ -54,7 +56,7 @@ graded AS (
                   ELSE 1 END AS grade
     FROM judged j
     LEFT JOIN prompts q ON q.session_id = j.session_id AND q.time <= j.time
-         AND regexp_like(q.text, '\b(force|rebase|squash|amend|rewrite|filter|purge|history|delete .*(branch|tag)|clean ?up .*branch\w*)\b', 'i')
+         AND regexp_like(q.text, '\b(force|rebase|squash|amend|renam\w+|rewrite|filter|purge|history|delete .*(branch|tag)|clean ?up .*branch\w*)\b', 'i')
     WHERE j.rewrites
     GROUP BY j.call_id
 )

@@ -6,11 +6,11 @@
 --   A command or statement that cannot be taken back and whose reach is a whole thing: recursive deletion of a root, home or parent folder or a
 --   bare wildcard, disks and file systems, a database or schema, all indices of a search engine, a key that other data is encrypted with, a table without a condition, a cluster's namespace, an infrastructure; by command, by statement, or by a tool whose name says so.
 --   high: it worked. medium: it failed or was cut off; or a tool for it removed a repository, project or collection, or a statement changed every row.
---   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told, or when the target, its server or
---   database, or what the user spoke of is called test, tmp, scratch, staging, sandbox, preview or dev, or when an argument dry_run is set. Where the tool's schema offers that argument,
+--   One level less when the user named the means or the thing, wrote in another language than English, of which this cannot be told; and one when the target, its server or
+--   database is called test, tmp, scratch, staging, sandbox, preview or dev; and one when an argument dry_run is set. Where the tool's schema offers that argument,
 --   the call only says what it would do, and is left out. Whether somebody approved it is another question: destructive_without_approval. Build folders, caches, temporary folders and containers' volumes by name are left out,
 --   and so are find with a name, age or size, a bucket's objects of one pattern (--include), and an infrastructure's single resources (-target).
---   A program whose own code deletes is not seen.
+--   A line of Python, Perl, Ruby, Node or Go that removes such a folder counts; what a program deletes in a file of its own is not seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi02", "owasp.asi05", "atlas.AML.T0101", "attack.T1485", "attack.T1561"]
 -- falsepositives = ["throw-away test databases and environments"]
@@ -32,7 +32,7 @@ WITH written AS (
 ),
 hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
-           regexp_replace(text, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\bfind\s+\S+[^|;&]*(-delete|-exec\w*\s+(sudo\s+)?[\w/]*(rm|shred|sh\s+-c)\b|\|\s*xargs\s[^|;&"]*\b(rm|shred)\b)|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bcurl\s[^|;&"]*DELETE[^|;&"]*|\baws\s+kms\s[^|;&"\\]*|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)|\bupdate\s+[\w.]+\s+set\s+[^\"]*|\baws\s+rds\s+delete-\S+[^|;&"\\]*).*$', '\1', 'is') AS what,
+           regexp_replace(text, '^.*?(\brm\s+(-[\w-]+\s+)+\S*|\b(shutil\.rmtree|remove_tree|rm_rf|rmSync|rimraf|RemoveAll)\s*\([^)]*|\b(ls|echo|find)\s[^|;&]*\|\s*xargs\s[^|;&"]*|\bfind\s+\S+[^|;&]*(-delete|-exec\w*\s+(sudo\s+)?[\w/]*(rm|shred|sh\s+-c)\b|\|\s*xargs\s[^|;&"]*\b(rm|shred)\b)|\bmkfs[^\s|;&]*|\bdd\s+[^|;&]*of=/dev/\w+|\bshred\s[^|;&]*|\bwipefs\s[^|;&]*|\b(drop|truncate)\s+(table|database|schema)\s+(if\s+exists\s+)?[^\s;"\\]+|\bdelete\s+from\s+[^\s;"\\]+|\bterraform\s[^|;&"\\]*|\btofu\s[^|;&"\\]*|\bpulumi\s+destroy|\bkubectl\s+delete\s[^|;&"\\]*|\bhelm\s+uninstall\s[^|;&"\\]*|\baws\s+s3\s+r[mb]\s[^|;&"\\]*|\bgsutil\s[^|;&"\\]*|\bgcloud\s+projects\s+delete|\baz\s+group\s+delete[^|;&"\\]*|\bRemove-Item\s[^|;&"\\]*|\bformat\s+[a-z]:|\b(rd|rmdir)\s+/s[^|;&"]*|\bFLUSH(ALL|DB)|\bdropDatabase|\bcurl\s[^|;&"]*DELETE[^|;&"]*|\baws\s+kms\s[^|;&"\\]*|\bdocker\s+system\s+prune[^|;&"\\]*|\bdeleteMany\(\{\s*\}\)|\bupdate\s+[\w.]+\s+set\s+[^\"]*|\baws\s+rds\s+delete-\S+[^|;&"\\]*).*$', '\1', 'is') AS what,
            3 AS reach, arguments
     FROM written
     WHERE regexp_like(text, '\brm\s+(-[\w-]+\s+)*-\w*[rR]\w*\s+(-[\w-]+\s+)*(--\s+)?[''"\\]{0,2}(/|~/?|\$HOME(/\*?)?|\$\{HOME\}(/\*?)?|\.\.?|/\*|\*|\./\*|~/\*|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''"\\]{0,2}\s*($|["\s;&|\\)`])'
@@ -40,6 +40,8 @@ hit AS (
           -- Tests that narrow nothing: a kind of file, the same disk, what may be written, or all but a name.
           || '((-(type|maxdepth|mindepth)\s+\S+|-(mount|xdev|depth|follow|writable|readable|executable|noleaf|print\w*)|(!|\\+!|-not)\s+-i?(name|path|wholename)\s+\S+)\s+)*'
           || '(-delete\b|-exec(dir)?\s+(sudo\s+)?(/usr)?(/bin/)?(rm|shred|unlink)\b|-exec(dir)?\s+(/bin/)?(ba)?sh\s+-c\s+\S*rm\b|\|\s*(sudo\s+)?xargs\s[^|;&"]*\b(rm|shred|unlink)\b)'
+          -- By a language, and what lists a whole folder as the names to remove.
+          || '|\b(shutil\.rmtree|remove_tree|rm_rf|rm_r|rmSync|rimraf(\.sync)?|RemoveAll|deltree)\s*\(\s*[''\\"]*(/|~/?|/(bin|boot|etc|home|lib|opt|root|srv|usr|var|Users|data|mnt)(/[\w.-]+)?/?\*?)[''\\"]+\s*[,)]|\b(ls|echo|find)\s+(-\S+\s+)*(/|~/?|/(etc|home|opt|srv|usr|var|Users|data|mnt)/?)\*?\s*\|\s*(sudo\s+)?xargs\s[^|;&"]*\b(rm\s+-\w*r|shred)'
           || '|\bmkfs(\.\w+)?\s+(-\S+\s+)*/dev/|\bdd\s+[^|;&"]*of=/dev/(sd|nvme|vd|hd|disk|mmcblk)|\b(shred|wipefs)\s[^|;&"]*/dev/'
           || '|\bdrop\s+(database|schema)\s+(if\s+exists\s+)?[^\s;"]+|\btruncate\s+(table\s+)?[\w."\\`]+\s*(cascade|restart|;|"|$)|\bdelete\s+from\s+[\w.\\"`]+\s*(;|"|\\n|$|where\s+(1\s*=\s*1|true))'
           || '|\b(terraform|tofu)\s+(-\S+\s+)*(destroy|apply\s+[^|;&"]*-destroy)[^|;&"]*-auto-approve|\bpulumi\s+destroy[^|;&"]*(-y|--yes)'
@@ -87,7 +89,8 @@ graded AS (
            min(h.outcome) IN ('success', 'unknown', 'no_response') AS worked,
            max(h.reach) - CASE WHEN min(h.outcome) IN ('success', 'unknown', 'no_response') THEN 0 ELSE 1 END
            -- Asked for, or a thing to be thrown away by its name or by the folder it stands in.
-           - CASE WHEN count(q.session_id) > 0 OR bool_and(regexp_like(concat_ws(' ', h.server, h.what), '(^|[^a-zA-Z])(tests?|tmp|temp|scratch|staging|stg|sandbox|preview|ephemeral)([^a-zA-Z]|$)|(^|[^a-zA-Z/])dev(elopment)?([^a-zA-Z/]|$)', 'i')
+           - CASE WHEN count(q.session_id) > 0 THEN 1 ELSE 0 END
+           - CASE WHEN bool_and(regexp_like(concat_ws(' ', h.server, h.what), '(^|[^a-zA-Z])(tests?|tmp|temp|scratch|staging|stg|sandbox|preview|ephemeral)([^a-zA-Z]|$)|(^|[^a-zA-Z/])dev(elopment)?([^a-zA-Z/]|$)', 'i')
                 -- So is the database, cluster or environment that it is aimed at.
                 OR regexp_like(h.arguments, '("(db|database|db_?name|schema|env|environment|stage|workspace|connection|connection_?name|cluster|context|namespace|project|instance|profile)"\s*:\s*"'
                                             || '|\s-[dnh]\s*|--(dbname|database|namespace|context|host|profile|env|environment|workspace|cluster)[=\s]+|\b(psql|mysql|mariadb|mongosh|dropdb)\s+)'

@@ -25,11 +25,11 @@ asked AS (
     FROM (SELECT * FROM tools WHERE takes_queries) t
     JOIN calls c ON c.tool = t.tool
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.arguments_bytes <= $max_bytes AND c.outcome = 'success'
-      AND CASE WHEN t.takes_queries THEN regexp_like(c.arguments, 'select +\*|_dump|sqldump|mongodump|mongoexport|copy |outfile|dumpfile|backup +database|\.dump|bcp |expdp |unload', 'i') END
+      AND CASE WHEN t.takes_queries THEN regexp_like(c.arguments, 'select +\*|_dump|sqldump|mongodump|mongoexport|copy |outfile|dumpfile|backup +database|\.dump|bcp |expdp |unload|export +data', 'i') END
 ),
 taken AS (
     SELECT *, regexp_match(sql, 'select\s+\*\s+from\s+["`\[]?([\w.]+)["`\]]?\s*(;|"|\\n|$|order\s+by)')[1] AS whole_table,
-           regexp_like(sql, '\b(pg_dump|pg_dumpall|mysqldump|mongodump|mongoexport|expdp|sqlite3\s[^|]*\.dump)\b|backup\s+database|into\s+(out|dump)file|\bunload\s*\(|\bbcp\s.*\b(out|queryout)\b') AS dumped,
+           regexp_like(sql, '\b(pg_dump|pg_dumpall|mysqldump|mongodump|mongoexport|expdp|sqlite3\s[^|]*\.dump)\b|backup\s+database|into\s+(out|dump)file|\bunload\s*\(|\bexport\s+data\s+options\s*\(|\bbcp\s.*\b(out|queryout)\b') AS dumped,
            regexp_like(sql, '\bcopy\s+(\(.{3,300}\)|["`\w.]+(\s*\([^)]*\))?)\s+to\s') AS copied,
            regexp_like(sql, 'to\s+program|dump\w*[^|;]{0,200}[|>]\s*(curl|nc|ncat|wget|ssh|aws|gsutil|rclone|/tmp/|/var/www|/dev/tcp)|(to|outfile)\s+[''\\"]+(/tmp|/var/www|/srv/www|/usr/share/nginx|//|\\\\\\\\|https?:|s3:)|unload\s*\(.{0,400}s3:') AS away
     FROM asked

@@ -5,13 +5,13 @@
 -- description = """
 --   A tool or command took a picture of the screen, the clipboard, a recording, a diff of the working copy, an archive or a dump, and data was sent to a destination
 --   new to the session within `within`.
---   high: the sending call names what the capture made (its file), or one command does both. medium: it does not, but sends to a new destination; or it is the dump of a database and goes to a bucket, as backups do. Nothing when the user named the destination.
+--   high: the sending call names what the capture made (its file), or one command does both. medium: it does not, but sends to a new destination; or it is the dump of a database and goes to a bucket, as backups do. low: it goes to the domain of the user's own address. Nothing when the user named the destination.
 --   Pictures of web pages taken by browser tools count only if their file is sent. Internal destinations are left out.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "atlas.AML.T0086", "atlas.AML.T0037", "attack.T1113", "attack.T1115", "attack.T1560", "attack.T1567"]
 -- falsepositives = ["bug reports with a screenshot, as asked, where the log holds no prompts"]
 -- needs = ["arguments"]
--- helps = ["durations", "prompts"]
+-- helps = ["durations", "prompts", "users"]
 -- window = "4h"
 -- params = { within = "10 minutes" }
 WITH captured AS (
@@ -41,6 +41,7 @@ sending AS (                     -- calls of these sessions that send
 ),
 sink AS (                        -- and the places that they name
     SELECT e.call_id, min(e.session_id) AS session_id, min(e.agent) AS agent, min(e.time) AS time, min(concat_ws('/', e.server, e.tool)) AS sink, bool_or(has_capability(e.capabilities, 'reads_untrusted')) AS reads,
+           min(registrable_domain(lower(split_part(coalesce(e.user_email, CASE WHEN strpos(e.user_id, '@') > 0 THEN e.user_id END), '@', 2)))) AS own_domain,
            CASE o.type WHEN 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place
     FROM sending s
     JOIN calls e ON e.call_id = s.call_id
@@ -52,7 +53,7 @@ sink AS (                        -- and the places that they name
 ),
 sent AS (
     SELECT c.call_id AS source_id, c.session_id, c.time AS source_time, c.source, c.of_page, c.of_database, c.file, c.both_in_one AND e.call_id = c.call_id AS both_in_one,
-           e.call_id AS sink_id, e.agent, e.time AS sink_time, e.sink, e.place
+           e.call_id AS sink_id, e.agent, e.time AS sink_time, e.sink, e.place, coalesce(registrable_domain(CASE WHEN strpos(e.place, '@') > 0 THEN split_part(e.place, '@', 2) ELSE e.place END) = e.own_domain, false) AS own
     FROM captured c
     JOIN sink e ON e.session_id = c.session_id
     WHERE (e.call_id = c.call_id AND c.both_in_one) OR (e.time > c.known_at AND e.time <= c.known_at + CAST($within AS INTERVAL) AND NOT e.reads)
@@ -73,7 +74,7 @@ kept AS (                        -- a picture's file is often named by the resul
 ),
 new_place AS (
     SELECT s.source_id, s.sink_id, s.place, min(s.session_id) AS session_id, min(s.source_time) AS source_time, min(s.source) AS source, bool_or(s.of_page) AS of_page, bool_or(s.both_in_one) AS both_in_one,
-           min(s.agent) AS agent, min(s.sink_time) AS sink_time, min(s.sink) AS sink,
+           min(s.agent) AS agent, min(s.sink_time) AS sink_time, min(s.sink) AS sink, bool_and(s.own) AS own,
            -- A dump that goes to a bucket is what a backup does.
            bool_and(s.of_database AND coalesce(regexp_like(x.arguments, '\b(s3|s3a|gs|b2|r2|abfss?|wasbs?|swift)://|blob\.core\.windows\.net', 'i') AND NOT regexp_like(x.arguments, '\b(curl|wget|scp|rsync|nc|mail|sendmail)\s'), false)) AS backup,
            bool_or(coalesce(length(s.file) >= 5 AND strpos(x.arguments, s.file) > 0, false) OR coalesce(length(k.file) >= 5 AND strpos(x.arguments, k.file) > 0, false)) AS same_file
@@ -85,7 +86,7 @@ new_place AS (
     HAVING count(q.session_id) = 0
 ),
 graded AS (
-    SELECT *, CASE WHEN (same_file OR both_in_one) AND backup THEN 2 WHEN same_file OR both_in_one THEN 3 WHEN of_page THEN 0 WHEN regexp_like(sink, 'shell|command|bash|exec', 'i') THEN 0 ELSE 2 END AS grade FROM new_place
+    SELECT *, CASE WHEN own THEN CASE WHEN same_file OR both_in_one THEN 1 ELSE 0 END WHEN (same_file OR both_in_one) AND backup THEN 2 WHEN same_file OR both_in_one THEN 3 WHEN of_page THEN 0 WHEN regexp_like(sink, 'shell|command|bash|exec', 'i') THEN 0 ELSE 2 END AS grade FROM new_place
 ),
 evidence AS (
     SELECT session_id, ev['id'] AS call_id, min(ev['at']) AS at, max(grade) AS grade, min(agent) AS agent, min(source) AS source, min(sink) AS sink, min(place) AS place, array_agg(DISTINCT place) AS places
@@ -93,7 +94,7 @@ evidence AS (
     GROUP BY session_id, ev['id']
 )
 SELECT session_id, min(agent) AS agent, min(at) AS first_seen, max(at) AS last_seen, array_agg(call_id ORDER BY at, call_id) AS call_ids,
-       CASE max(grade) WHEN 3 THEN 'high' ELSE 'medium' END AS level,
+       CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        min(source) || ' took a capture, diff, archive or dump, then ' || min(sink) || ' sent data to ' || min(place) AS message,
        -- One place that is allowed must not stand for all.
        CASE WHEN array_length(array_distinct(flatten(array_agg(places)))) = 1 THEN min(place) END AS destination,

@@ -5,7 +5,8 @@
 -- description = """
 --   Pieces of what private sources returned go to one outside destination in many calls, each of them small, so that no single one stands out: over one session or several of
 --   one agent.
---   high: `pieces` and more different pieces, none of them large, that make most of what is sent there, from at least two results. medium: half as many, or they are a small part of longer texts.
+--   high: `pieces` and more different pieces, none of them large, that make most of what is sent there, from at least two results. medium: half as many, or they are a small part of longer texts. low: so, but most calls
+--   send what was sent before: a drip takes something new each time, and the same few things again and again are somebody's daily message.
 --   Counts different pieces (by hash). Destinations that the user named, internal ones and ordinary conversations (large, with much text of the agent's own) are left out. Needs payloads.
 --   """
 -- tags = ["owasp.mcp10", "owasp.asi02", "owasp.asi10", "atlas.AML.T0086", "attack.T1030", "attack.T1029", "attack.T1020"]
@@ -41,11 +42,20 @@ sent AS (
       AND array_has_any(f.source_capabilities, make_array('reads_private', 'credentials')) AND (array_has_any(f.sink_capabilities, make_array('egress', 'reads_untrusted')) OR f.sink_call_id IN (SELECT call_id FROM shell))
     GROUP BY f.agent, f.destination, f.sink_call_id
 ),
+said AS (                        -- what only stands in a text is no place that anything goes to
+    SELECT call_id, place
+    FROM (SELECT o.call_id, o.path, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS place
+          FROM (SELECT DISTINCT sink_call_id FROM sent) w JOIN observables o ON o.call_id = w.sink_call_id
+          WHERE o.origin = 'argument' AND o.type IN ('url', 'domain', 'email'))
+    GROUP BY call_id, place
+    HAVING bool_and(is_mention(path))
+),
 streams AS (
-    SELECT agent, destination, count(*) AS calls, count(DISTINCT piece) AS pieces, sum(bytes) AS bytes, max(bytes) AS largest, avg(share) AS share, count(DISTINCT source_call_id) AS sources, min(server) AS server, min(tool) AS tool,
+    SELECT agent, destination, count(*) AS calls, count(DISTINCT piece) AS pieces, sum(bytes) AS bytes, max(bytes) AS largest, avg(share) AS share, count(DISTINCT source_call_id) AS sources, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, CASE WHEN count(DISTINCT tool) = 1 THEN min(tool) END AS tool,
            min(time) AS first_seen, max(time) AS last_seen, array_agg(sink_call_id ORDER BY time, sink_call_id) AS call_ids, count(DISTINCT session_id) AS sessions, min(session_id) AS session_id,
            bool_or(user_named) AS user_named
-    FROM sent
+    FROM sent s LEFT JOIN said d ON d.call_id = s.sink_call_id AND d.place = lower(s.destination)
+    WHERE d.call_id IS NULL
     GROUP BY agent, destination
     HAVING 2 * count(DISTINCT piece) >= $pieces
 ),
@@ -58,7 +68,7 @@ asked AS (
     HAVING count(q.session_id) = 0
 )
 SELECT agent, CASE WHEN sessions = 1 THEN session_id END AS session_id, server, tool, first_seen, last_seen, array_slice(call_ids, 1, 100) AS call_ids,
-       CASE WHEN pieces >= $pieces AND share >= 0.4 AND sources >= 2 THEN 'high' ELSE 'medium' END AS level,
+       CASE WHEN pieces >= $pieces AND share >= 0.4 AND sources >= 2 THEN 'high' WHEN 2 * pieces >= calls THEN 'medium' ELSE 'low' END AS level,
        CAST(pieces AS VARCHAR) || ' small pieces (' || CAST(bytes AS VARCHAR) || ' bytes) of private content went to ' || destination || ' in ' || CAST(calls AS VARCHAR) || ' calls of ' || CAST(sessions AS VARCHAR) || ' session(s)' AS message,
        destination, pieces, bytes, largest, sessions
 FROM asked

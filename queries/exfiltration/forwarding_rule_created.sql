@@ -4,30 +4,42 @@
 -- status = "stable"
 -- description = """
 --   A call created a rule, filter, delegate or forwarding address by which mail or messages go to an address by themselves, or hides what comes in (delete, mark as read, archive at once).
---   A forwarding key with an address in the arguments of a tool that writes suffices, whatever the tool is called.
+--   A forwarding key with an address in the arguments of a tool that writes suffices, whatever the tool is called, unless it hands on one message: an id of one that the tool takes, and nothing that lasts.
 --   high: an address outside the user's own domain that the user did not name. medium: a rule that hides messages, or the log does not show the address.
 --   low: the user named the address, or it is one of the own domain (cover for a colleague). The own domain is that of the user or of earlier senders of the session, where the log has one. Needs arguments for the address; one that is only a criterion (from, to, subject) is none.
 --   """
 -- tags = ["owasp.mcp10", "owasp.mcp02", "owasp.asi02", "atlas.AML.T0086", "attack.T1114.003", "attack.T1564.008", "attack.T1098.002"]
 -- falsepositives = ["holiday cover that the user sets up, where the log holds no prompts"]
 -- needs = []
--- helps = ["argument_sizes", "arguments", "prompts", "users"]
+-- helps = ["argument_sizes", "arguments", "definitions", "prompts", "users"]
 -- window = "24h"
 -- params = { max_bytes = 16384 }
-WITH rules AS (
+WITH keyed AS (                  -- a key that says so, with an address, in what is written, whatever the tool's name
+    SELECT call_id, session_id, server, tool, coalesce(regexp_match(arguments, '"((message|mail|e_?mail|thread|msg)_?ids?)"\s*:', 'i')[1], '') AS one_message,
+           regexp_like(tool, '(^|[_.-])(set|update|save|enable|configure|create|add|register)[_.-]?\w*(settings?|preferences?|profile|config\w*|rules?|filters?|mailbox|account|forward\w*)', 'i')
+               OR regexp_like(arguments, '"(enabled|disposition|keep_?\w*|auto_?\w+|always|permanent|rule\w*|filters?|settings|criteria|conditions?)"\s*:', 'i') AS lasting
+    FROM calls
+    WHERE event_kind = 'call' AND method = 'tools/call' AND NOT has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
+      AND (array_has_any(capabilities, make_array('writes', 'credentials')) OR (has_capability(capabilities, 'egress') AND regexp_like(arguments, '"(http_?)?(method|verb)"\s*:\s*"(POST|PUT|PATCH)"', 'i')))
+      AND regexp_like(arguments, '\bredirect\s+(:copy\s+)?\\"[^"@\s]+@[^"@\s]+\.[^"]+\\"|"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*){0,2}"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
+      AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i')
+),
+by_key AS (                      -- one message that is handed on is none; but an argument that the tool does not have says nothing of what it does
+    SELECT k.call_id
+    FROM keyed k
+    LEFT JOIN (SELECT server, tool, input_schema FROM tools WHERE NOT name_only AND input_schema IS NOT NULL) d
+           ON coalesce(d.server, '') = coalesce(k.server, '') AND d.tool = k.tool AND k.one_message <> ''
+    GROUP BY k.call_id
+    HAVING min(k.one_message) = '' OR bool_or(k.lasting) OR coalesce(bool_and(strpos(d.input_schema, '"' || k.one_message || '"') = 0), false)
+),
+rules AS (
     SELECT call_id, session_id, agent, server, tool, time, arguments, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS user_email, arguments IS NULL OR arguments_bytes <= 2 AS unlogged,
            by_key OR regexp_like(tool, 'forward|redirect|delegat|auto_?reply', 'i') OR coalesce(regexp_like(arguments, '"(forward\w*|redirect\w*|delegate\w*|copy_?to|bcc_?all|send_?to)"\s*:|-ForwardingS?mtp?Address|DeliverToMailboxAndForward|-(ForwardTo|RedirectTo|ForwardAsAttachmentTo)\s', 'i'), false) AS forwards,
            coalesce(regexp_like(arguments, '"(delete|trash|markAsRead|mark_?as_?read|skip_?inbox|archive|stopProcessingRules|removeLabelIds|moveToFolder|move_?to)"\s*:\s*(true|"[^"]+"|\[[^\]]*(INBOX|UNREAD))|-(DeleteMessage|SoftDeleteMessage|MarkAsRead)\b|-MoveToFolder\s', 'i'), false) AS hides
-    FROM (SELECT *,
-                 -- A key that says so, with an address, in what is written, whatever the tool's name. One message that is handed on is none.
-                 coalesce(array_has_any(capabilities, make_array('writes', 'credentials')) AND arguments_bytes <= $max_bytes
-                          AND regexp_like(arguments, '"\w*(forward\w*|redirect_?(to|mail|address\w*|all\w*)|copy_?to|bcc_?all\w*)"\s*:\s*(\{[^{}]*:\s*)?(\[\s*)?(\{[^{}]*:\s*){0,2}"[^"@\s]+@[^"@\s]+\.[^"]+"', 'i')
-                          AND NOT regexp_like(arguments, '"(message|mail|e_?mail|thread|msg)_?ids?"\s*:', 'i')
-                          AND NOT regexp_like(tool, '(^|[_.-])(send|reply|forward|resend|draft)_?(an?_?)?(e?mail|message|thread|draft)?s?$', 'i'), false) AS by_key
-          FROM (SELECT call_id, session_id, agent, server, tool, time, user_email, user_id, capabilities, arguments_bytes,
-                       CASE WHEN has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes THEN command_text(arguments) ELSE arguments END AS arguments
-                FROM calls
-                WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response')))
+    FROM (SELECT c.call_id, session_id, agent, server, tool, time, user_email, user_id, capabilities, arguments_bytes, b.call_id IS NOT NULL AS by_key,
+                 CASE WHEN has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes THEN command_text(arguments) ELSE arguments END AS arguments
+          FROM calls c LEFT JOIN by_key b ON b.call_id = c.call_id
+          WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
     WHERE (by_key OR regexp_like(tool, '(create|add|set|update|enable|new|put|insert|configure)[_.-]?[\w-]*?(filter|forward\w*|inbox_?rule|mail_?rule|message_?rule|rule|delegate|delegation|redirect|send_?as)s?$|^(auto_?forward|set_?auto_?forward\w*)', 'i')
            OR (has_capability(capabilities, 'executes') AND regexp_like(arguments, '\b(New-InboxRule|Set-Mailbox\b[^|;"]*Forwarding|Add-MailboxPermission|gam\s[^|;"]*(forward|filter|delegate))|>\s*~/\.forward\b', 'i')))
       -- Rules of a mailbox, by the server's or tool's name or by what they look at.

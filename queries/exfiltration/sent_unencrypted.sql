@@ -35,7 +35,7 @@ facts AS (
 secret AS (
     SELECT DISTINCT o.call_id FROM observables o WHERE o.type = 'secret' AND o.origin = 'argument' AND o.call_id IN (SELECT call_id FROM sent)
 )
-SELECT s.session_id, min(s.agent) AS agent, min(s.server) AS server, min(s.time) AS first_seen, max(s.time) AS last_seen, array_slice(array_agg(DISTINCT s.call_id ORDER BY s.call_id), 1, 30) AS call_ids,
+SELECT s.session_id, min(s.agent) AS agent, CASE WHEN count(DISTINCT s.server) = 1 THEN min(s.server) END AS server, min(s.time) AS first_seen, max(s.time) AS last_seen, array_slice(array_agg(DISTINCT s.call_id ORDER BY s.call_id), 1, 30) AS call_ids,
        CASE WHEN count(k.call_id) > 0 THEN 'high' WHEN bool_or((f.private AND s.arguments_bytes >= $min_bytes) OR regexp_like(s.host, '^[0-9.]+$')) THEN 'medium' ELSE 'low' END AS level,
        min(concat_ws('/', s.server, s.tool)) || ' sent to ' || left(min(s.value), 160) || CASE WHEN bool_or(s.plain) THEN ' without encryption' ELSE ' at an unusual port' END
            || CASE WHEN count(k.call_id) > 0 THEN ', with a secret' WHEN bool_or(f.private) THEN ', after private data was read' ELSE '' END AS message,

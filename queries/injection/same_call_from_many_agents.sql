@@ -48,7 +48,7 @@ best AS (
 ),
 together AS (
     SELECT e.arguments_hash, e.tool, min(e.people) AS people, min(e.start) AS first_seen, max(e.time) FILTER (WHERE e.near) AS last_seen, array_agg(e.call_id ORDER BY e.time, e.call_id) FILTER (WHERE e.near) AS call_ids,
-           array_agg(DISTINCT e.who) FILTER (WHERE e.near) AS who, min(e.agent) FILTER (WHERE e.near) AS agent, min(e.server) FILTER (WHERE e.near) AS server, coalesce(bool_or(e.grave) FILTER (WHERE e.near), false) AS grave,
+           array_agg(DISTINCT e.who) FILTER (WHERE e.near) AS who, CASE WHEN count(DISTINCT e.agent) FILTER (WHERE e.near) = 1 THEN min(e.agent) FILTER (WHERE e.near) END AS agent, CASE WHEN count(DISTINCT e.server) FILTER (WHERE e.near) = 1 THEN min(e.server) FILTER (WHERE e.near) END AS server, coalesce(bool_or(e.grave) FILTER (WHERE e.near), false) AS grave,
            -- Half a day away it is no wave of the same text.
            count(*) FILTER (WHERE e.time < e.start - INTERVAL '12 hours' OR e.time > e.start + INTERVAL '12 hours') >= 2 AS routine
     FROM (SELECT e.*, b.start, b.people, e.time >= b.start AND e.time <= b.start + CAST($within AS INTERVAL) AS near

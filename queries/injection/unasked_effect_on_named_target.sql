@@ -9,7 +9,7 @@
 --   medium: it writes, schedules or invites; or it types such values into such a page, where the log holds no prompts. What the agent itself made in the session and then removes is one level less. low: the log holds no prompts, and the action deletes or runs.
 --   What kind of action a user speaks of is told by words (English); a prompt in another script counts as speaking of it,
 --   and one in our script without a common English word leaves it at medium. "Do what the mail says" and the like excuse everything: then order_carried_out
---   is the rule to look at. Payments are payment_to_named_account.
+--   is the rule to look at. The fields of a page are no target, and without prompts neither is a site that the agent had opened by an address that no result gave it. Payments are payment_to_named_account.
 --   """
 -- tags = ["owasp.mcp06", "owasp.mcp02", "owasp.asi01", "owasp.asi02", "atlas.AML.T0051.001", "atlas.AML.T0053", "attack.T1204"]
 -- falsepositives = ["steps that a task needs and nobody mentions (cleaning up a temporary file that a tool named)"]
@@ -31,6 +31,9 @@ named AS (
            first_value(source_call_id ORDER BY source_time, source_call_id) AS source_call_id, min(source_time) AS source_time, min(concat_ws('/', source_server, source_tool)) AS source,
            -- The target itself, not a word of a text: the value is most of its argument, or where data goes.
            bool_or(lower(value) = lower(destination) OR starts_with(lower(value), lower(destination) || '/') OR host_of(value) = destination) AS is_destination, bool_or(user_named) AS user_named,
+           -- A part of a page that a browser was told to fill or press, in the page that names it.
+           bool_and(sink_server = source_server AND NOT is_mention(sink_path) AND regexp_like(sink_path, '/(ref|selector|element|locator|field|uid|xpath|node|handle|index|(input|element|field|node|button)s?_?ids?)(/\d+)?$', 'i')
+                    AND regexp_like(concat_ws('/', source_server, source_tool), 'browse|page|web|snapshot|navigate|playwright|puppeteer|chrome|screenshot|dom\b', 'i')) AS of_page,
            -- A text that mentions it acts on something else.
            bool_and(is_mention(sink_path) AND NOT array_has_any(sink_capabilities, make_array('executes', 'destructive'))) AS in_text
     FROM flows
@@ -43,11 +46,19 @@ kinds AS (
     SELECT *, CASE WHEN sends AND is_destination AND NOT runs AND strpos(value, '@') = 0 AND typed THEN 'type' WHEN runs THEN 'run' WHEN deletes THEN 'delete' WHEN credentials THEN 'credentials' WHEN sends AND is_destination THEN 'send' ELSE 'write' END AS kind
     FROM (SELECT n.*, t.sink_call_id IS NOT NULL AS typed FROM named n LEFT JOIN typed t ON t.sink_call_id = n.sink_call_id)
 ),
+own_site AS (                    -- the agent had opened that site before by an address that no result had given it: somebody had told it to
+    SELECT DISTINCT k.sink_call_id
+    FROM kinds k
+    JOIN observables o ON o.session_id = k.session_id AND o.time < k.time
+    LEFT JOIN flows f ON f.sink_call_id = o.call_id AND f.kind = 'value' AND registrable_domain(coalesce(host_of(f.value), lower(f.value))) = registrable_domain(k.place)
+    WHERE k.kind = 'type' AND o.origin = 'argument' AND o.type IN ('url', 'domain') AND NOT is_mention(o.path) AND registrable_domain(coalesce(host_of(o.value), lower(o.value))) = registrable_domain(k.place)
+      AND f.flow_id IS NULL
+),
 asked AS (
     SELECT k.session_id, k.sink_call_id, min(k.agent) AS agent, min(k.time) AS time, min(k.server) AS server, min(k.tool) AS tool, min(k.kind) AS kind, min(k.value) AS value, min(k.source_call_id) AS source_call_id,
            min(k.source_time) AS source_time, min(k.source) AS source, min(c.outcome) AS outcome, count(q.session_id) AS prompts,
            -- An earlier call that writes had it in its arguments.
-           bool_or(k.kind = 'delete' AND m.sink_call_id IS NOT NULL) AS made,
+           bool_or(k.kind = 'delete' AND m.sink_call_id IS NOT NULL) AS made, bool_or(s.sink_call_id IS NOT NULL) AS own_site, bool_or(k.of_page) AS of_page,
            bool_or(k.in_text AND coalesce(strpos(c.arguments, '"' || k.value || '"'), 0) = 0) AS mentioned,
            coalesce(bool_or(regexp_like(q.text, CASE k.kind
                WHEN 'delete' THEN '\b(delet\w*|remov\w*|clean\w*|purg\w*|drop\w*|cancel\w*|trash\w*|unsubscrib\w*|clear\w*|empt\w+|eras\w+|revok\w*|get rid|wip\w+|move[sd]?|replac\w+|uninstall\w*|reset\w*|chang\w+|updat\w+)\b'
@@ -71,12 +82,13 @@ asked AS (
                FROM kinds d JOIN calls w ON w.session_id = d.session_id AND w.time < d.time
                WHERE d.kind = 'delete' AND w.event_kind = 'call' AND w.outcome = 'success' AND has_capability(w.capabilities, 'writes') AND NOT has_capability(w.capabilities, 'destructive')
                  AND strpos(w.arguments, d.value) > 0) m ON m.sink_call_id = k.sink_call_id
+    LEFT JOIN own_site s ON s.sink_call_id = k.sink_call_id
     LEFT JOIN prompts q ON q.session_id = k.session_id AND q.time <= k.time
     GROUP BY k.session_id, k.sink_call_id
 ),
 graded AS (
-    SELECT *, CASE WHEN speaks OR mentioned OR outcome IN ('denied', 'cancelled', 'protocol_error') THEN 0
-                   WHEN prompts = 0 THEN CASE WHEN kind = 'type' THEN 2 WHEN kind IN ('delete', 'run') THEN 1 ELSE 0 END
+    SELECT *, CASE WHEN speaks OR mentioned OR (kind = 'write' AND of_page) OR outcome IN ('denied', 'cancelled', 'protocol_error') THEN 0
+                   WHEN prompts = 0 THEN CASE WHEN kind = 'type' THEN CASE WHEN own_site THEN 0 ELSE 2 END WHEN kind IN ('delete', 'run') THEN 1 ELSE 0 END
                    WHEN kind = 'write' OR other_language OR made THEN 2 ELSE 3 END AS grade
     FROM asked
 ),

@@ -17,7 +17,9 @@ WITH stated AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome, sql,
            regexp_like(sql, '\b(exec(ute)?\s+)?(master\W+)?(dbo\W+)?xp_cmdshell\b\s*(''|@|N''|\\"|,\s*1|''\s*,\s*1)|\bsp_configure\s+N?\W*(xp_cmdshell|Ole Automation Procedures)\W*,\s*1|\bsp_OACreate\b|\bcopy\b.{1,600}?\b(to|from)\s+program\b|\bsys_(exec|eval)\s*\(|\bDBMS_SCHEDULER\b.{0,200}EXECUTABLE|\bload_extension\s*\(|\blanguage\s+\W*(plpython[23]?u|plperlu|pltclu|plsh)\b'
                           || '|\bcreate\s+extension\s+(if\s+not\s+exists\s+)?\W*(plpython[23]?u|plperlu|plsh)\b|\bcreate\s+function\b.{0,200}\bsoname\b|\bDBMS_JAVA\b.{0,100}\bexec|\bcreate\s+(alias|assembly)\b.{0,300}(Runtime|Process)', 'is') AS runs
-    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, replace(replace(arguments, '\n', ' '), '\t', ' ') AS sql
+    FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, 
+                 -- Without what is only searched for.
+                 regexp_replace(replace(replace(arguments, '\n', ' '), '\t', ' '), '\b(ilike|like|name\s*=|proname\s*=|lanname\s*=|extname\s*=)\s*N?''[^'']*(xp_cmdshell|Ole Automation|load_file|plpython|pg_read_file|lo_import|load_extension)[^'']*''?', '', 'gi') AS sql
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error') AND arguments_bytes <= $max_bytes
             AND (regexp_like(tool, 'query|sql|statement|execute|(^|_)exec', 'i') OR regexp_like(arguments, '"(sql|query|statement|stmt)"\s*:')
@@ -25,9 +27,9 @@ WITH stated AS (
             AND regexp_like(arguments, 'xp_cmdshell|Ole Automation|sp_OACreate|program|sys_(exec|eval)|DBMS_|load_extension|plpython|plperlu|pltclu|plsh|soname|create\s+(alias|assembly)|pg_(read|write|ls)_|lo_(im|ex)port|load_file|outfile|dumpfile|UTL_FILE|openrowset', 'i'))
     WHERE regexp_like(sql, '\bxp_cmdshell\b|Ole Automation|\bsp_OACreate\b|\bcopy\b.{1,600}?\b(to|from)\s+program\b|\bsys_(exec|eval)\s*\(|\bDBMS_(SCHEDULER|JAVA)\b|\bload_extension\s*\(|\blanguage\s+\W*(plpython[23]?u|plperlu|pltclu|plsh)\b|\bcreate\s+extension\s.{0,40}(plpython[23]?u|plperlu|plsh)\b|\bsoname\b|\bcreate\s+(alias|assembly)\b'
           || '|\bpg_(read(_binary)?_file|write_file|ls_dir|read_server_files)\s*\(|\blo_(im|ex)port\s*\(|\bload_file\s*\(|\binto\s+(out|dump)file\b|\bUTL_FILE\b|\bopenrowset\s*\(\s*bulk\b', 'is')
-      -- Searched for, or written about.
-      AND NOT regexp_like(sql, '\b(ilike|like|name\s*=|proname\s*=|lanname\s*=|extname\s*=)\s*N?''[^'']*(xp_cmdshell|Ole Automation|load_file|plpython|pg_read_file|lo_import|load_extension)', 'i')
-      AND NOT regexp_like(tool, 'search|docs|wiki|fetch|issue|comment|page|message', 'i')
+      -- Written about: unless it is what the whole statement begins with.
+      AND NOT (regexp_like(tool, 'search|docs|wiki|fetch|issue|comment|page|message', 'i')
+               AND NOT regexp_like(sql, '"(sql|query|statement|stmt)"\s*:\s*"\s*(exec(ute)?\s|copy\s|select\s[^"]*\(|create\s)', 'i'))
 ),
 graded AS (
     SELECT s.call_id, min(s.session_id) AS session_id, min(s.agent) AS agent, min(s.server) AS server, min(s.tool) AS tool, min(s.time) AS time, bool_or(s.runs) AS runs,

@@ -21,12 +21,12 @@ WITH written AS (                 -- the file that a download is written to, tol
                                              regexp_match(arguments, '\b(?:curl|wget)\s[^|;&]*?\s>\s*[''\\]*([^\s''"\\|;&>]+)')[1],
                                              regexp_match(arguments, '\bwget\s[^|;&]*?https?://([^\s''"\\|;&?#]+)')[1],
                                              regexp_match(arguments, '(?i)\s-OutF\w*\s+[''\\"]*([^\s''"|;&]+)')[1],
-                                             regexp_match(arguments, '(?i)\b(?:bitsadmin|certutil)\b[^|;&]*\s([^\s''"|;&]+\.(?:exe|dll|ps1|bat|cmd|msi|scr|hta))\b')[1]), '^.*[/\\]', ''), '-') AS file
+                                             regexp_match(arguments, '(?i)\b(?:bitsadmin|certutil|Start-BitsTransfer)\b[^|;&]*\s([^\s''"|;&]+\.(?:exe|dll|ps1|bat|cmd|msi|scr|hta))\b')[1]), '^.*[/\\]', ''), '-') AS file
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, arguments AS raw, command_text(arguments) AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND has_capability(capabilities, 'executes') AND arguments_bytes <= $max_bytes
             AND outcome NOT IN ('denied', 'cancelled', 'protocol_error'))
-    WHERE regexp_like(arguments, 'curl|wget|fetch|https?\W{0,3}\.\s*(get|request)|axios|Net::HTTP|file_get_contents|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|Invoke|DownloadString|mshta|regsvr32|certutil|bitsadmin|base64|b64decode|xxd|openssl|/dev/(tcp|udp)|nc[ .]|ncat|netcat|powercat|telnet|ztcp|xterm|mkfifo|mknod|socat|socket|fsock|/inet/|\bnet\b|powershell|pwsh|__import__', 'i')
+    WHERE regexp_like(arguments, 'curl|wget|fetch|https?\W{0,3}\.\s*(get|request)|axios|Net::HTTP|file_get_contents|urlopen|requests\.get|urllib|URI\.open|--index-url|--extra-index-url| -i |iwr|irm|Invoke|DownloadString|mshta|regsvr32|certutil|bitsadmin|BitsTransfer|base64|b64decode|xxd|openssl|/dev/(tcp|udp)|nc[ .]|ncat|netcat|powercat|telnet|ztcp|xterm|mkfifo|mknod|socat|socket|fsock|/inet/|\bnet\b|powershell|pwsh|__import__', 'i')
 ),
 hit AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,

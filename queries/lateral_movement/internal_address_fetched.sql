@@ -9,7 +9,7 @@
 --   internal addresses in one session, or a metadata request that failed.
 --   low: an internal address given to a tool that fetched public ones in this session and whose server is not internal itself, or a
 --   local one that untrusted content had named.
---   Local development servers, addresses that the user named, and addresses inside texts are left out. Spellings are resolved, names are not.
+--   Local development servers, addresses that the user named, and addresses inside texts are left out. Spellings are resolved, names are not. The metadata service in a parameter of somebody else's address counts as itself.
 --   """
 -- tags = ["owasp.mcp05", "owasp.mcp10", "owasp.asi02", "atlas.AML.T0049", "atlas.AML.T0075", "attack.T1552.005", "attack.T1046"]
 -- falsepositives = ["a wiki or dashboard of the company, read with the same tool as public pages (low)", "agents that administer cloud machines from within"]
@@ -22,6 +22,11 @@ WITH internal AS (
            lower(regexp_replace(value, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/@]*@)?([^/?#]+).*$', '\2')) AS endpoint
     FROM observables
     WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip') AND (is_internal_address(value) OR is_metadata_address(value))
+    UNION ALL                    -- somebody else's server is asked to go there, or to lead there
+    SELECT call_id, type, value, true, coalesce(host_of(value), lower(value)), lower(regexp_replace(value, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/@]*@)?([^/?#]+).*$', '\2'))
+    FROM observables
+    WHERE origin = 'argument' AND type = 'url' AND NOT is_internal_address(value) AND NOT is_metadata_address(value)
+      AND regexp_like(value, '[?&][\w.-]+=(https?(:|%3a)(/|%2f){2})?(169\.254\.169\.254|metadata\.google\.internal|100\.100\.100\.200|(\[|%5b)fd00:ec2::254)(/|%2f|:|%3a)', 'i')
 ),
 sent AS (
     SELECT c.call_id, c.session_id, c.agent, c.server, c.tool, c.time, c.outcome, i.type, i.value, i.metadata, i.place, i.endpoint,

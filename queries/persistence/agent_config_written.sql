@@ -4,7 +4,7 @@
 -- status = "stable"
 -- description = """
 --   A tool wrote a file from which agents take servers, permissions, hooks or standing instructions: .mcp.json, the configuration of
---   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files; or ran an agent's own command that adds a server (`mcp add`).
+--   desktop and editor clients, settings with permission rules, CLAUDE.md, AGENTS.md, rules files, an editor's settings that let every call through; or ran an agent's own command that adds a server (`mcp add`).
 --   high: the written text adds a server command, a hook, an approval bypass or an instruction marker, and nobody asked for the file.
 --   medium: a file that configures servers or permissions, an agent's own command that adds a server at an https address or out of a package, or standing instructions into which text went that others wrote. low: standing instructions only, or the attempt failed.
 --   One level less when the user named the file. Reading such files is no finding here. A command counts when it writes (redirection,
@@ -23,7 +23,7 @@ WITH written AS (
                 ELSE regexp_replace(regexp_replace(arguments, '\\\\', '/', 'g'),
                           '^.*?((\.mcp\.json|mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|\.claude\.json'
                           || '|\.(claude|gemini|qwen|cursor|continue|cline|windsurf|codex|roo)/[\w./-]*|cline_mcp_settings\.json'
-                          || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.cursorrules|\.clinerules|\.windsurfrules)).*$', '\1', 's') END AS file
+                          || '|\.vscode/settings\.json|(Code|Code - Insiders|VSCodium|Cursor|Windsurf)/User/settings\.json|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.cursorrules|\.clinerules|\.windsurfrules)).*$', '\1', 's') END AS file
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities, markers, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) || ' ' || replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
@@ -33,10 +33,13 @@ WITH written AS (
                                  || '|\.(claude|cursor|gemini|qwen)/|\smcp\s+add')
       AND (-- The target of a file tool: a whole argument.
            (NOT has_capability(capabilities, 'executes')
-            AND regexp_like(arguments, '"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"([^"]*[/\\])?'
+            AND regexp_like(arguments, '"\w*(path|file|file_?name|name|uri|target|destination|dest|location|key)"\s*:\s*"([^"]*[/\\])?'
                 || '(\.mcp\.json|mcp\.json|mcp_config\.json|mcp_settings\.json|claude_desktop_config\.json|cline_mcp_settings\.json|\.claude\.json'
                 || '|\.(claude|gemini|qwen|cursor|continue|cline|windsurf|codex|roo)[/\\]+[^"]+'
                 || '|CLAUDE\.md|AGENTS\.md|GEMINI\.md|copilot-instructions\.md|\.(cursor|cline|windsurf)rules)"', 'i'))
+           -- An editor's settings, only if they let agents through.
+           OR (NOT has_capability(capabilities, 'executes') AND regexp_like(arguments, '"\w*(path|file|file_?name|name|uri|target|destination|dest|location|key)"\s*:\s*"([^"]*[/\\])?(\.vscode|User)[/\\]+settings\.json"', 'i')
+               AND regexp_like(arguments, '(autoApprove\w*|alwaysAllow|allowDangerouslySkipPermissions|bypassPermissions|yolo\w*)\\?"\s*:\s*(true|\\?"?(all|bypassPermissions|\*))', 'i'))
            -- The target of a command: behind a redirection, or the last operand of a command that writes.
            OR (has_capability(capabilities, 'executes')
                -- An agent's own command that adds a server.

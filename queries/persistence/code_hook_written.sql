@@ -5,7 +5,7 @@
 -- description = """
 --   A tool wrote a file that a build server or a colleague's machine runs without being asked: CI workflows, Git hooks and hook paths,
 --   editor tasks and dev container commands, install scripts of packages, pre-commit configuration.
---   high: the written text reads secrets or talks to the network in a way that ships them, or fetches and runs code.
+--   high: the written text reads secrets or talks to the network in a way that ships them, or fetches and runs code (well-known `installers` left out), or a package's install script holds code or an address itself.
 --   medium: a hook or workflow, and untrusted content was read before in the session. low: none was, or the attempt failed; or nothing in the workflow talks to the network, and it uses only actions of the
 --   code host and the clouds, and no secret but the run's own token.
 --   One level less when the user spoke of the workflow, hook or pipeline, or wrote in another language than English, of which this cannot be told. Needs arguments, no results.
@@ -15,7 +15,7 @@
 -- needs = ["argument_sizes", "arguments"]
 -- helps = ["durations", "prompts"]
 -- window = "4h"
--- params = { max_bytes = 262144 }
+-- params = { max_bytes = 262144, installers = ["sh.rustup.rs", "get.docker.com", "astral.sh", "install.python-poetry.org", "get.pnpm.io", "bun.sh", "deno.land/install.sh", "deno.land/install.ps1", "deb.nodesource.com", "fnm.vercel.app", "get.helm.sh", "get.k3s.io", "get.pulumi.com", "install.duckdb.org", "fly.io/install.sh", "mise.run", "starship.rs/install.sh", "tailscale.com/install.sh", "ollama.com/install.sh", "claude.ai/install.sh", "cursor.com/install", "get.sdkman.io", "get.volta.sh", "nixos.org/nix/install", "install.determinate.systems", "raw.githubusercontent.com/nvm-sh/nvm", "raw.githubusercontent.com/Homebrew/install", "raw.githubusercontent.com/ohmyzsh/ohmyzsh", "raw.githubusercontent.com/helm/helm", "raw.githubusercontent.com/k3d-io/k3d", "raw.githubusercontent.com/golangci/golangci-lint", "raw.githubusercontent.com/aquasecurity/trivy", "raw.githubusercontent.com/anchore", "cli.github.com", "sdk.cloud.google.com", "aka.ms/InstallAzureCLIDeb", "cli.doppler.com/install.sh"] }
 WITH written AS (
     SELECT call_id, session_id, agent, server, tool, time, outcome,
            coalesce(regexp_like(arguments, '\.github[/\\]+workflows[/\\]') AND regexp_like(arguments, '\bruns-on:')
@@ -27,11 +27,16 @@ WITH written AS (
            coalesce(regexp_like(arguments, '\b(curl|wget|Invoke-WebRequest|iwr)\b[^\n]{0,300}(secrets\.|toJSON\(|\$\{?\{?\s*(secrets|env)\b|GITHUB_TOKEN|\$[A-Z_]*(TOKEN|KEY|SECRET|PASS)|printenv|\benv\b)'
                                 || '|(toJSON\(secrets\)|secrets\.[A-Z_]+|printenv|\benv\b)[^\n]{0,200}\|\s*(base64|curl|nc|wget)'
                                 || '|\b(curl|wget)\b[^\n|]{0,300}\|\s*(sudo\s+)?(ba|z|da)?sh\b|\bpull_request_target\b'
+                                -- What a package runs when it is installed: code in the line itself, or an address.
+                                || '|\b(pre|post)?install\\?"\s*:\s*\\?"([^"\\]|\\{2,3}")*?(https?://|\b(curl|wget)\s|\b(node|deno|bun)\s+(-e|--eval|eval)\b|\bpython\d?\s+-c\b|\bbase64\b)'
                                 -- Hooks of all repositories, kept where anybody may write; Git's own programs replaced.
                                 || '|\bgit\s+config\s+[^|;&]*(core\.hooksPath\s+[''\\"]*(/tmp|/var/tmp|/dev/shm)|(core\.(sshCommand|fsmonitor|pager|editor|askPass)|credential\.helper|alias\.\w+)\s+[''\\"!]*[^|;&"'']{0,40}(/tmp/|/var/tmp/|/dev/shm/|\b(curl|wget|nc)\s|\bsh\s+-c|https?://))', 'i'), false) AS ships
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome, capabilities,
                  -- The lines of a file that is written: in JSON a break is a letter that would join the next word.
-                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) || ' ' || replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) ELSE replace(replace(arguments, '\n', chr(10)), '\t', chr(9)) END AS arguments
+                 CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) || ' ' || replace(replace(arguments, '\n', chr(10)), '\t', chr(9))
+                      -- Without well-known installers, which are run in just this way.
+                      ELSE regexp_replace(replace(replace(arguments, '\n', chr(10)), '\t', chr(9)),
+                                          '\b(curl|wget)\s[^\n|]{0,80}https://(' || replace(array_to_string($installers, '|'), '.', '[.]') || ')([/?][^\n|]{0,120})?[''\s]*\|\s*(sudo\s+)?(ba|z|da)?sh\b', '', 'g') END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled')
             AND arguments_bytes <= $max_bytes AND array_has_any(capabilities, make_array('writes', 'executes')))

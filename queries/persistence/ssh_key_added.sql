@@ -27,6 +27,7 @@ WITH added AS (
            OR (has_capability(capabilities, 'executes')
                AND regexp_like(arguments, '(>>?\s*|\btee\s+(-a\s+)?|\b(cp|mv|install)\s[^|;&]*\s|\bsed\s+-i[^|;&]*\s)[''"\\]{0,2}[^\s''"|;&]*authorized_keys|\bssh-copy-id\b|ssh-import-id\b|\bopen\(\s*[^,()]*authorized_keys2?[^,()]*,\s*[^,()]*[aw]\b|\b(appendFile|writeFile)(Sync)?\([^,()]*authorized_keys|(?i:Add-Content|Set-Content|Out-File)\s[^|;&]*authorized_keys'
                    || '|\bgh\s+(ssh-key|repo\s+deploy-key)\s+add\b|\baws\s+iam\s+create-(access-key|login-profile|service-specific-credential)\b|\baws\s+ec2\s+import-key-pair\b'
+                   || '|\bgh\s+api\s[^|;&]*\b(user/(gpg_|ssh_signing_)?keys|repos/[^/\s]+/[^/\s]+/keys)\b[^|;&]*\s(-f|-F|--field|--raw-field|--input)\b|\bcurl\s[^|;&]*/(user/keys|repos/[^\s"]+/keys|users?/[^\s"/]+/(ssh_)?keys|deploy_keys)\b[^|;&]*\s(-d|--data\S*|--json|-F)\b|\bcurl\s[^|;&]*\s(-d|--data\S*|--json|-F)\b[^|;&]*/(user/keys|repos/[^\s"]+/keys|deploy_keys)\b'
                    || '|\bgcloud\s+iam\s+service-accounts\s+keys\s+create\b|\baz\s+ad\s+(sp|app)\s+credential\s+reset\b')))
 ),
 rotated AS (                     -- an old key goes when the new one is there

@@ -7,8 +7,8 @@
 --   Startup folders, rc scripts, the dynamic linker's preload list, sudoers, PAM, /usr/local/bin.
 --   high: such a place of the user or the machine. medium: a unit or profile inside a project or container tree, or a command that
 --   registers one (crontab, schtasks, systemctl enable, launchctl load, Run keys of the registry).
---   low: the attempt failed; or all that goes into a shell profile is a search path, a tool's folder or its own hook (eval "$(starship init zsh)"). One level less when the user named the means or spoke of when, two when
---   the user named the file and what is written fetches nothing; one less as well for a crontab or a systemd unit whose line is seen and fetches, decodes and hides nothing, where the log holds no request and nothing untrusted was read before. Settings of systemd's own daemons (journald.conf and the like) run nothing and are left out.
+--   low: the attempt failed; or all that goes into a shell profile is a search path, a tool's folder or its own hook (eval "$(starship init zsh)"). One level less when the user named the means, the unit or spoke of when, two when
+--   the user named the file, or it is a unit whose line is seen, and what is written fetches nothing; one less as well for a crontab or a systemd unit whose line is seen and fetches, decodes and hides nothing, where the log holds no request and nothing untrusted was read before. Settings of systemd's own daemons (journald.conf and the like) run nothing and are left out.
 --   Needs arguments, no results. Where a command's text is not in the log, nothing is seen.
 --   """
 -- tags = ["owasp.mcp05", "owasp.asi05", "owasp.asi02", "atlas.AML.T0112.000", "attack.T1546.004", "attack.T1547", "attack.T1543", "attack.T1053"]
@@ -35,7 +35,7 @@ placed AS (
                    || '|/etc/(cron|systemd/(system|user)(-(environment-)?generators)?/|systemd/[^\s''"|;&\\]*\.(service|timer|socket|path|mount)\b|init\.d|rc\.local|profile|ld\.so\.preload|sudoers|pam\.d|xdg/autostart)[^\s''"|;&\\]*|/var/spool/cron[^\s''"|;&\\]*'
                    || '|LaunchAgents/[^\s''"|;&\\]*|LaunchDaemons/[^\s''"|;&\\]*|/usr/local/s?bin/[^\s''"|;&\\]*)).*$', '\4', 's'), arguments),
                    nullif(regexp_replace(arguments, '^.*?\b(crontab\s+(-u\s+\S+\s+)?(-[^lr\s]|[^-\s\\"''|;&])|schtasks(\.exe)?\s+/create|systemctl\s+(--user\s+)?(enable|link)\b|launchctl\s+(load|bootstrap)\b'
-                   || '|(reg(\.exe)?\s+add|New-ItemProperty)\s[^|;&]*CurrentVersion[\\/]+Run\w*).*$', '\1', 'si'), arguments),
+                   || '|(reg(\.exe)?\s+add|(New|Set)-ItemProperty|sp)\s[^|;&]*CurrentVersion[\\/]+Run\w*).*$', '\1', 'si'), arguments),
                    CASE WHEN regexp_like(arguments, '\|\s*crontab\s+-') THEN 'crontab' END)
            ELSE nullif(regexp_replace(arguments, '^.*?"\w*(path|file|file_?name|uri|target|destination|dest)"\s*:\s*"'
                    || '([^"]*((^|[/\\"])\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)|\.config/(fish|systemd/user|autostart)/[^"]+'
@@ -59,6 +59,9 @@ judged AS (
            regexp_count(written, '>>?\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b')
                = regexp_count(written, '\becho\s+[''"\\]*((export\s+)?([A-Z]+_(HOME|DIR|ROOT|PATH)|PATH|GOPATH|EDITOR|VISUAL|LANG)=[''"\\]*[\w$:/.~{}-]+|eval\s+[''"\\]*\$\([\w./~$-]+\s+(init|hook|shellenv|env|activate|completions?)\b[\w\s./=-]*\)|(source|\.)\s+[''"\\]*(<\([\w-]+\s+completions?\s+\w+\)|(~|\$HOME)/\.(cargo|nvm|sdkman|asdf|local|config|deno|bun|fzf)[\w./-]*))[''"\\]*\s*>>\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b')
                AND regexp_like(written, '>>\s*[''"\\]{0,2}[^\s''"|;&]*\.(bashrc|zshrc|zshenv|zprofile|bash_profile|bash_login|profile)\b') AND command AS plain
+           ,
+           -- The program whose unit is switched on.
+           lower(regexp_match(arguments, '\bsystemctl\s+(?:--\S+\s+)*enable\s+(?:--\S+\s+)*([\w@-]{3,})')[1]) AS unit
     FROM placed
     WHERE place IS NOT NULL
 ),
@@ -73,12 +76,14 @@ graded AS (
                   -- The user named the file itself, and what is written neither fetches nor hides anything.
                   WHEN bool_or(strpos(lower(q.text), ltrim(lower(regexp_replace(p.place, '^.*[/\\]', '')), '.')) > 0)
                        AND NOT bool_or(regexp_like(p.written, '\b(curl|wget|nc|ncat|iwr|irm|base64|eval|xxd|python\d?\s+-c|perl\s+-e)\b|/dev/tcp|/tmp/|/var/tmp/|/dev/shm/|https?://', 'i')) THEN 2
+                  WHEN bool_and(p.seen AND NOT p.odd) THEN 2
                   ELSE 1 END AS grade
     FROM judged p
     LEFT JOIN untrusted u ON u.session_id = p.session_id
     LEFT JOIN (SELECT DISTINCT session_id FROM prompts) a ON a.session_id = p.session_id
     LEFT JOIN prompts q ON q.session_id = p.session_id AND q.time <= p.time
          AND (strpos(lower(q.text), lower(regexp_replace(p.place, '^.*[/\\.]', ''))) > 0
+              OR (NOT p.odd AND strpos(lower(q.text), p.unit) > 0)
               -- The name of the unit.
               OR (strpos(p.place, 'systemd/') > 0 AND NOT p.odd AND strpos(lower(q.text), nullif(lower(regexp_replace(p.place, '^.*/([\w-]{3,})\.\w+\W*$|^.*$', '\1', 's')), '')) > 0)
               OR regexp_like(q.text, '\b(cron(tab)?|systemd|launchd|autostart|startup|at boot|at login|service|profile|schedule[ds]?|(every|each) (night|day|hour|week|month|morning|evening|minute|\d+ \w+)|nightly|daily|hourly|weekly|monthly)\b', 'i'))

@@ -4,7 +4,7 @@
 -- status = "test"
 -- description = """
 --   A call made a machine or a domain believe or ask somebody else: a public address in the hosts file, another resolver, a certificate authority to trust, a proxy for all programs, an index that
---   packages come from for a whole user or machine, or the mail and name servers (MX, NS) of a domain.
+--   packages come from for a whole user or machine, another host that Git asks in place of one (insteadOf), or the mail and name servers (MX, NS) of a domain.
 --   high: only content that others wrote had named the place. medium: nobody had. low: the user spoke of it, or the attempt failed.
 --   Places in the own network, the public indices and their usual mirrors, settings of a single project, and installing a distribution's own certificates are left out.
 --   """
@@ -23,22 +23,25 @@ WITH changed AS (
                 WHEN regexp_like(text, '\b(npm|pnpm)\s+(config\s+)?set\s+(-g\s+|--global\s+|--location[=\s]\S+\s+)?registry[\s=]|\byarn\s+config\s+set\s+(-H\s+|--home\s+)?(npmRegistryServer|registry)\s|\bpip3?\s+config\s+(--\S+\s+)*set\s+\S*index-url\s|\bgo\s+env\s+-w\s+GOPROXY=|\bgem\s+sources\s+[^|;&"]*(-a|--add)\s'
                                         || '|(>>?\s*|\btee\s+(-a\s+)?)[''"\\]*(~|\$HOME|/home/[^/\s]+|/Users/[^/\s]+|/root|/etc)/(\.?config/)?(\.?pip/)?(\.npmrc|npmrc|\.yarnrc(\.yml)?|pip\.conf|\.pip\.conf)\b|"\w*(path|file|file_?name)"\s*:\s*"(~|/home/[^/"]+|/Users/[^/"]+|/root|/etc|[A-Z]:[/\\]+Users[/\\]+[^/\\"]+)[/\\]+(\.?config[/\\]+)?(\.?pip[/\\]+)?(\.npmrc|npmrc|\.yarnrc(\.yml)?|pip\.(conf|ini))"', 'i')
                      AND regexp_like(text, 'registry|index[-_]?url|GOPROXY|RegistryServer|\bgem\s', 'i') THEN 'packages'
+                -- Whoever asks for the one gets the other.
+                WHEN lower(leads[1]) <> lower(leads[2]) THEN 'git'
                 WHEN regexp_like(text, '\\*"Type\\*"\s*:\s*\\*"(MX|NS)\\*"', 'i') AND regexp_like(concat_ws(' ', tool, text), 'change-resource-record-sets|(create|update|upsert|set|edit|put|add|change)_?\w*(dns|record|zone)', 'i') THEN 'mail or name servers'
                 WHEN regexp_like(text, '\bgcloud\s+dns\s+record-sets\s+(create|update|transaction\s+add)\b[^|;&"]*--type[=\s]+(MX|NS)\b|\baz\s+network\s+dns\s+record-set\s+(mx|ns)\s+(add|create|update)', 'i') THEN 'mail or name servers'
-           END AS kind
+           END AS kind, CASE WHEN lower(leads[1]) <> lower(leads[2]) THEN lower(leads[1]) END AS base
+    FROM (SELECT *, regexp_match(text, '\bgit\s+config\s+[^|;&]*?\burl\.[''\\"]*(?:\w+://)?(?:[^@/\s''"]*@)?([\w.-]+)[^|;&]*?\.(?:push)?insteadOf[\s=]+[''\\"]*(?:\w+://)?(?:[^@/\s''"]*@)?([\w.-]+)') AS leads
     FROM (SELECT call_id, session_id, agent, server, tool, time, outcome,
                  CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS text
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome NOT IN ('denied', 'cancelled', 'protocol_error') AND arguments_bytes <= $max_bytes
-            AND array_has_any(capabilities, make_array('executes', 'writes')))
-    WHERE regexp_like(text, 'etc[/\\]+hosts|resolv|setdnsservers|DnsClient|ca-certificates|anchor|add-trusted-cert|addstore|Import-Certificate|prox|registry|index[-_]?url|RegistryServer|gem\s+sources|"(MX|NS)|--type[=\s]+(MX|NS)|record-set', 'i')
+            AND array_has_any(capabilities, make_array('executes', 'writes'))))
+    WHERE regexp_like(text, 'insteadOf|etc[/\\]+hosts|resolv|setdnsservers|DnsClient|ca-certificates|anchor|add-trusted-cert|addstore|Import-Certificate|prox|registry|index[-_]?url|RegistryServer|gem\s+sources|"(MX|NS)|--type[=\s]+(MX|NS)|record-set', 'i')
 ),
 aimed AS (                       -- where it leads now, if the call says so
     SELECT c.*, o.place, coalesce(o.internal, false) AS internal,
            coalesce(regexp_like(o.place, '(^|\.)(' || replace(array_to_string($indices, '|'), '.', '[.]') || ')$'), false) AS usual
     FROM changed c
     LEFT JOIN (SELECT call_id, split_part(coalesce(host_of(value), lower(value)), ',', 1) AS place, is_internal_address(value) AS internal
-               FROM observables WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip')) o ON o.call_id = c.call_id
+               FROM observables WHERE origin = 'argument' AND type IN ('url', 'domain', 'ip')) o ON o.call_id = c.call_id AND (c.base IS NULL OR o.place = c.base)
     WHERE c.kind IS NOT NULL
 ),
 placed AS (
@@ -65,7 +68,7 @@ graded AS (
     JOIN origin o ON o.call_id = p.call_id
     LEFT JOIN prompts q ON q.session_id = p.session_id AND q.time <= p.time
          AND regexp_like(q.text, CASE p.kind WHEN 'hosts' THEN '\b(hosts|resolve\w*|point\w*|dns|map\w*)\b' WHEN 'resolver' THEN '\b(dns|resolv\w*|name ?servers?)\b' WHEN 'certificate' THEN '\b(cert\w*|ca|tls|ssl|trust\w*)\b'
-                                             WHEN 'proxy' THEN '\bprox\w+\b' WHEN 'packages' THEN '\b(registr\w+|index|mirror\w*|npmrc|pip\.conf|artifactory|nexus|package source\w*)\b' ELSE '\b(mx|ns|mail|dns|name ?servers?|domain|records?)\b' END, 'i')
+                                             WHEN 'proxy' THEN '\bprox\w+\b' WHEN 'git' THEN '\b(insteadof|mirror\w*|rewrit\w+|git config\w*)\b' WHEN 'packages' THEN '\b(registr\w+|index|mirror\w*|npmrc|pip\.conf|artifactory|nexus|package source\w*)\b' ELSE '\b(mx|ns|mail|dns|name ?servers?|domain|records?)\b' END, 'i')
     GROUP BY p.call_id
 ),
 evidence AS (

@@ -15,21 +15,23 @@
 -- helps = ["arguments", "prompts", "results", "users"]
 -- window = "24h"
 WITH hooks AS (
-    SELECT call_id, session_id, agent, server, tool, time, registrable_domain(lower(split_part(mailbox, '@', 2))) AS own_domain, arguments IS NULL AS unlogged
+    SELECT call_id, session_id, agent, server, tool, time, registrable_domain(lower(split_part(mailbox, '@', 2))) AS own_domain, arguments IS NULL AS unlogged,
+           -- Where a command registers it, which is not where events go.
+           CASE WHEN has_capability(capabilities, 'executes') THEN host_of(regexp_match(arguments, '(https?://[^\s"'']+/(webhook_endpoints|webhooks|hooks|event_subscriptions))[''\\]*([\s"]|$)')[1]) END AS api_host
     FROM (SELECT call_id, session_id, agent, server, tool, time, coalesce(user_email, CASE WHEN strpos(user_id, '@') > 0 THEN user_id END) AS mailbox, capabilities, CASE WHEN has_capability(capabilities, 'executes') THEN command_text(arguments) ELSE arguments END AS arguments
           FROM calls
           WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown', 'no_response'))
     WHERE ((regexp_like(tool, 'web_?hook|event_?(subscription|destination|sink)|notification_?(channel|endpoint|config)|callback_?url|subscri(be|ption)', 'i')
             AND regexp_like(tool, '(^|[_.-])(create|add|register|set|update|put|new|subscribe|install|configure|enable|edit)|^(create|add|register|set|update|subscribe|configure)[A-Z]', 'i'))
            OR (has_capability(capabilities, 'executes')
-               AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|[^/]/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*[^/]/hooks\b|\baws\s+sns\s+subscribe\b|\bstripe\s+webhook_endpoints\s+create\b')))
+               AND regexp_like(arguments, '\bgh\s+(api\s+[^|;&]*/hooks\b[^|;&]*(-f|--field|-F|--input)|webhook\s+forward)|[^/]/hooks\b[^|;&]*-X\s*POST|-X\s*POST[^|;&]*[^/]/hooks\b|\baws\s+sns\s+subscribe\b|\bcurl\s[^|;&]*/(webhook_endpoints|webhooks|hooks|event_subscriptions)[''\\]*(\s[^|;&]*)?\s(-d|--data\S*|--json|-F|--form\S*)\s|\bcurl\s[^|;&]*\s(-d|--data\S*|--json|-F)\s[^|;&]*/(webhook_endpoints|webhooks|hooks|event_subscriptions)[''\\]*([\s"]|$)|\bstripe\s+webhook_endpoints\s+create\b')))
 ),
 aimed AS (
     SELECT h.*, CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END AS host,
            coalesce(is_internal_address(o.value), false) AS internal
     FROM hooks h
     LEFT JOIN observables o ON o.call_id = h.call_id AND o.origin = 'argument' AND o.type IN ('url', 'domain', 'ip')
-         AND NOT is_mention(o.path)
+         AND NOT is_mention(o.path) AND CASE WHEN o.type = 'url' THEN host_of(o.value) ELSE lower(o.value) END <> coalesce(h.api_host, '')
 ),
 used AS (                        -- did an argument name the host before?
     SELECT a.call_id, a.host, min(a.session_id) AS session_id, min(a.agent) AS agent, min(a.server) AS server, min(a.tool) AS tool, min(a.time) AS time,

@@ -27,7 +27,9 @@ granted AS (
     FROM (SELECT * FROM tools WHERE by_name OR takes_commands) t
     JOIN calls c ON c.tool = t.tool
     WHERE c.event_kind = 'call' AND c.method = 'tools/call' AND c.outcome = 'success' AND NOT coalesce(c.ann_read_only, false)
-      AND array_has_any(c.capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress'))
+      AND (array_has_any(c.capabilities, make_array('writes', 'executes', 'destructive', 'reads_private', 'egress'))
+           -- A tool of which nothing but its name is known.
+           OR (t.by_name AND coalesce(array_length(c.capabilities), 0) = 0))
       AND (t.by_name
            OR CASE WHEN t.takes_commands AND c.arguments_bytes <= $max_bytes
                    THEN CASE WHEN regexp_like(c.arguments, 'grant|alter|create|addrolemember|adgroupmember|usermod|localgroup|net +user|dscl|iam|assignment|setfacl|chmod|777|binding|update', 'i')
@@ -53,7 +55,7 @@ judged AS (
            min(g.arguments) AS arguments, coalesce(bool_or(a.untrusted_at < g.time), false) AS untrusted, bool_or(g.approval = 'user_allowed') AS allowed, count(q.session_id) AS prompts,
            bool_or(array_has_any(string_to_array(regexp_replace(lower(q.text), '[^a-z0-9@._-]+', ' ', 'g'), ' '),
                                  array_remove_all(string_to_array(regexp_replace(lower(array_to_string(json_strings(g.arguments), ' ')), '[^a-z0-9@._-]+', ' ', 'g'), ' '), ''))) AS named,
-           coalesce(bool_or(regexp_like(g.arguments, '\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]{0,48}\b(admin|administrator|owner|root)s?\b[^"]{0,48}"\s*[,}\]]|\bchmod\s+(-\w+\s+)*([4567][0-7]{3}\s|u?\+\w*s)|\*:\*|\bupdate-assume-role-policy\b[^|;]*(:\d{12}:root|Principal\W{1,6}\*|AWS\W{1,8}\*)|administratoraccess|cluster-admin|\bset\s+[^;]*\b(role|roles|is_?admin|is_?superuser|admin)\w*\s*=\s*[\\"'']*(\w*admin\w*|owner|root|superuser|true|1)\b|777', 'i')
+           coalesce(bool_or(regexp_like(g.arguments, '\bto\s+public\b|superuser|sysadmin|[:\[,]\s*"[^"]{0,48}\b(admin|administrator|owner|root)s?\b[^"]{0,48}"\s*[,}\]]|\bchmod\s+(-\w+\s+)*([4567][0-7]{3}\s|u?\+\w*s)|\*:\*|\bupdate-assume-role-policy\b[^|;]*(:\d{12}:root|Principal\W{1,6}\*|AWS\W{1,8}\*)|administratoraccess|cluster-admin|--role[=\s]+[''\\"]*(roles/)?(owner|editor|contributor|user access administrator|\w*admin\w*)\b|\bset\s+[^;]*\b(role|roles|is_?admin|is_?superuser|admin)\w*\s*=\s*[\\"'']*(\w*admin\w*|owner|root|superuser|true|1)\b|777', 'i')
                -- Everybody as the one whom it is for; a group or list of that name, to which somebody is added, is not.
                OR regexp_like(CASE WHEN regexp_like(g.arguments, '"\w*(users?|members?|e?mails?|grantees?|principals?|assignees?|logins?)(_?ids?)?"\s*:', 'i')
                                    THEN regexp_replace(g.arguments, '"((group|team|list|channel|space)s?(_?(names?|ids?))?|name|display_?name|title|description)"\s*:\s*("[^"]*"|\[[^\]]*\])', '', 'gi') ELSE g.arguments END,
@@ -73,7 +75,7 @@ graded AS (
                    ELSE 1 END AS grade
     FROM judged
 )
-SELECT session_id, min(agent) AS agent, min(user_id) AS user_id, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT user_id) = 1 THEN min(user_id) END AS user_id, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(time) AS first_seen, max(time) AS last_seen,
        array_slice(array_agg(call_id ORDER BY grade DESC, time, call_id), 1, 30) AS call_ids,
        CASE max(grade) WHEN 3 THEN 'high' WHEN 2 THEN 'medium' ELSE 'low' END AS level,
        concat_ws('/', first_value(server ORDER BY grade DESC, time), first_value(tool ORDER BY grade DESC, time)) || ' gave rights: ' || coalesce(left(first_value(arguments ORDER BY grade DESC, time), 160), 'arguments are not in the log')

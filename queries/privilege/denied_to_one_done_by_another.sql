@@ -41,7 +41,7 @@ users_of AS (
     SELECT arguments_hash, count(DISTINCT concat_ws('/', agent, user_id, auth_subject)) AS principals FROM calls
     WHERE arguments_hash IN (SELECT arguments_hash FROM twin) GROUP BY arguments_hash
 )
-SELECT t.session_id, min(t.agent) AS agent, min(t.user_id) AS user_id, min(t.server) AS server, t.tool, min(t.denied_at) AS first_seen, max(t.time) AS last_seen,
+SELECT t.session_id, CASE WHEN count(DISTINCT t.agent) = 1 THEN min(t.agent) END AS agent, CASE WHEN count(DISTINCT t.user_id) = 1 THEN min(t.user_id) END AS user_id, CASE WHEN count(DISTINCT t.server) = 1 THEN min(t.server) END AS server, t.tool, min(t.denied_at) AS first_seen, max(t.time) AS last_seen,
        array_slice(array_sort(array_distinct(array_concat(array_agg(t.denied_id), array_agg(t.call_id)))), 1, 40) AS call_ids,
        CASE WHEN bool_or(coalesce(t.related, false)) AND bool_or(t.effect) THEN 'high' WHEN bool_or(coalesce(t.related, false) OR t.effect) THEN 'medium' ELSE 'low' END AS level,
        t.tool || ' was denied to ' || min(t.denied_principal) || ', then ' || min(t.principal) || ' did it with the same arguments' AS message,

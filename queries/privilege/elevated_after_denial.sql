@@ -40,7 +40,7 @@ pair AS (
 elevated AS (
     SELECT *, coalesce(nullif(key_flag, ''), word_flag) AS flag FROM pair
 )
-SELECT session_id, min(agent) AS agent, min(server) AS server, min(refused_at) AS first_seen, max(time) AS last_seen,
+SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, min(refused_at) AS first_seen, max(time) AS last_seen,
        array_slice(array_sort(array_distinct(array_concat(array_agg(refused_id), array_agg(call_id)))), 1, 40) AS call_ids,
        CASE WHEN bool_or(outcome = 'success' AND approval <> 'user_allowed') THEN 'high' WHEN bool_or(outcome <> 'success') THEN 'medium' ELSE 'low' END AS level,
        first_value(concat_ws('/', server, refused_tool) ORDER BY refused_at, refused_id) || ' was refused, then ' || first_value(tool ORDER BY time, call_id) || ' was called with ' || left(first_value(flag ORDER BY time, call_id), 80)

@@ -22,12 +22,13 @@ WITH candidate AS (
                   -- Without the texts of an edit, and without the two sides of a renamed import.
                   regexp_replace(arguments, CASE WHEN regexp_like(tool, 'import|edit|replace|refactor|text|code', 'i') THEN '"((old|new)_?(text|string|str|content|value|code|import|name)?|from|to|import\w*|search|find|replace\w*|pattern)"\s*:\s*"([^"\\]|\\.)*"'
                                                  ELSE '"((old|new)_?(text|string|str|content|value|code|import)?|import\w*)"\s*:\s*"([^"\\]|\\.)*"' END, '"":""', 'gi')) END) AS path,
-           NOT array_has_any(capabilities, make_array('writes', 'destructive', 'egress', 'credentials')) AND outcome IN ('success', 'unknown', 'no_response') AS only_reads
+           NOT array_has_any(capabilities, make_array('writes', 'destructive', 'egress', 'credentials')) AND outcome IN ('success', 'unknown', 'no_response') AS only_reads,
+           has_capability(capabilities, 'reads_untrusted') OR coalesce(array_length(capabilities), 0) = 0 AS fetches
     FROM calls
     WHERE event_kind = 'call'
       AND ((method = 'resources/read' AND mcp_resource_uri IS NOT NULL)
            OR (method = 'tools/call'
-               AND array_has_any(capabilities, make_array('reads_private', 'writes', 'destructive', 'credentials'))
+               AND (array_has_any(capabilities, make_array('reads_private', 'reads_untrusted', 'writes', 'destructive', 'credentials')) OR coalesce(array_length(capabilities), 0) = 0)
                AND NOT has_capability(capabilities, 'executes')
                AND regexp_like(arguments, '\.\.|%(25)*(2[eE]|[cC]0|u)|\x{2025}|\x{FF0E}')))
 ),
@@ -40,6 +41,8 @@ climbing AS (
     WHERE length(path) BETWEEN 3 AND 1024
       AND (NOT regexp_like(path, '\s') OR regexp_like(path, '^([./\\~%]|[A-Za-z]:)[^\r\n]*$'))
       AND path_escapes(path)
+      -- An address is the affair of whoever serves it.
+      AND NOT (fetches AND regexp_like(path, '^https?:', 'i'))
 ),
 graded AS (
     SELECT *, CASE WHEN disguised OR is_credential_path(path) OR starts_with(path, '/') OR starts_with(lower(path), 'file:')

@@ -6,7 +6,7 @@
 --   Within five minutes one session made the same call (same server, tool and arguments, by hash) at least min_repeats times and nearly always got the
 --   same result: the agent is caught in a loop. Loops over several calls count too, because each of them repeats.
 --   high: the call has side effects (sends, pays, writes, destroys, runs) and worked each time. medium: at least many repeats, or it failed each
---   time. low: anything else. Calls whose result changes are waiting for something, and are left out, as are tools whose name says that they wait. Needs no payloads.
+--   time. low: anything else, and where 20 seconds and more pass between calls that work: that is somebody who waits. Calls whose result changes are waiting for something, and are left out, as are tools whose name says that they wait. Needs no payloads.
 --   """
 -- tags = ["owasp.mcp06", "owasp.asi08", "owasp.asi02", "atlas.AML.T0034.002", "attack.T1496", "attack.T1499"]
 -- falsepositives = ["polling a job whose answer stays the same"]
@@ -41,7 +41,7 @@ looped AS (
 )
 SELECT session_id, min(agent) AS agent, CASE WHEN count(DISTINCT server) = 1 THEN min(server) END AS server, CASE WHEN count(*) = 1 THEN min(tool) END AS tool,
        min(first_seen) AS first_seen, max(last_seen) AS last_seen, array_slice(first_value(call_ids ORDER BY first_seen, arguments_hash), 1, 20) AS call_ids,
-       CASE WHEN bool_or(effect AND worked >= $min_repeats) THEN 'high' WHEN max(repeats) >= $many OR bool_or(worked = 0) THEN 'medium' ELSE 'low' END AS level,
+       CASE WHEN bool_or(effect AND worked >= $min_repeats) THEN 'high' WHEN bool_or((repeats >= $many AND date_part('epoch', last_seen) - date_part('epoch', first_seen) < 20 * (repeats - 1)) OR worked = 0) THEN 'medium' ELSE 'low' END AS level,
        concat_ws('/', first_value(server ORDER BY repeats DESC), first_value(tool ORDER BY repeats DESC)) || ' was called ' || CAST(max(repeats) AS VARCHAR) || ' times with the same arguments'
            || CASE WHEN bool_or(worked = 0) THEN ', and failed each time' ELSE ' and gave the same result' END
            || CASE WHEN count(*) > 1 THEN '; ' || CAST(count(*) AS VARCHAR) || ' calls repeat' ELSE '' END AS message,

@@ -12,9 +12,12 @@
 -- falsepositives = ["a suite of servers of one maker that refer to one another"]
 -- needs = ["definitions", "tool_lists"]
 -- window = "7d"
-WITH named AS (                  -- names that say enough to be meant when they are written
-    SELECT server, tool, min(session_id) AS a_session, first_value(capabilities ORDER BY time, definition_id) AS capabilities
-    FROM tool_definitions
+WITH named AS (                  -- names that say enough to be meant when they are written, of what was offered or only called
+    SELECT server, tool, min(a_session) AS a_session, first_value(capabilities ORDER BY at) AS capabilities
+    FROM (SELECT server, tool, min(session_id) AS a_session, first_value(capabilities ORDER BY time, definition_id) AS capabilities, 0 AS at FROM tool_definitions GROUP BY server, tool
+          UNION ALL
+          SELECT server, tool, min(session_id), first_value(capabilities ORDER BY time, call_id), 1
+          FROM calls WHERE event_kind = 'call' AND method = 'tools/call' AND outcome IN ('success', 'unknown') GROUP BY server, tool)
     WHERE server IS NOT NULL AND length(tool) >= 6 AND regexp_like(tool, '[a-z0-9][_.-][a-z0-9]|[a-z][A-Z]')
     GROUP BY server, tool
 ),

@@ -7,7 +7,7 @@
 --   say that it deletes, sends, pays, runs or writes. Clients let read-only tools through without asking.
 --   high: it deletes, sends, pays or runs, and a call was let through. medium: so, and none was yet. low: it writes, or only claims not to be destructive and
 --   deletes.
---   Exports, drafts, previews, dry runs and searches whose parameters name a change to look for are left out. What calls really did: read_only_tool_wrote.
+--   Of exports, drafts, previews, dry runs and searches, whose names and parameters may name a change to look for, only the description's first verb counts. What calls really did: read_only_tool_wrote.
 --   """
 -- tags = ["owasp.mcp03", "owasp.mcp02", "owasp.asi04", "owasp.asi02", "atlas.AML.T0110", "attack.T1036"]
 -- falsepositives = ["tools with a sloppy name (run_query, send_request that only reads)"]
@@ -29,14 +29,15 @@ WITH claimed AS (
 ),
 judged AS (
     SELECT *,
-           CASE WHEN regexp_like(name, '(^|[_.-])(delete|remove|drop|destroy|purge|wipe|erase|truncate|terminate|revoke|send|transfer|pay|charge|refund|purchase|execute|exec|shell|deploy|publish|kill|uninstall|forward)([_.-]|$)')
+           CASE WHEN shows THEN CASE WHEN regexp_like(verb, '^(delete|remove|drop|destroy|purge|wipe|erase|truncate|terminate|revoke|transfer|pay|charge|refund|purchase|kill|uninstall)s?$') THEN 3 ELSE 0 END
+                WHEN regexp_like(name, '(^|[_.-])(delete|remove|drop|destroy|purge|wipe|erase|truncate|terminate|revoke|send|transfer|pay|charge|refund|purchase|execute|exec|shell|deploy|publish|kill|uninstall|forward)([_.-]|$)')
                   OR regexp_like(verb, '^(delete|remove|drop|destroy|purge|wipe|erase|truncate|terminate|revoke|send|transfer|pay|charge|refund|purchase|execute|deploy|publish|kill|uninstall|forward)s?$')
                   OR regexp_like(schema, '"(shell_?command|command_line|bash|delete_?(all|after)|force_?delete|overwrite|confirm_?delet\w*)"\s*:', 'i') THEN 3
                 WHEN regexp_like(name, '^(create|write|update|insert|edit|modify|set|add|put|patch|append|rename|move|replace|upload|save)([_.-]|$)')
                   OR regexp_like(verb, '^(create|write|update|insert|edit|modifie|modify|set|append|rename|move|replace|upload|save)s?$') THEN 2
                 ELSE 0 END AS power
-    FROM claimed
-    WHERE NOT regexp_like(name, 'draft|preview|dry_?run|simulat|validat|estimate|^(get|list|search|find|read|show|describe|check|count|query|fetch|view|lookup|explain|history)([_.-]|$)')
+    -- Of a tool whose name promises to show something, what its description begins with has to say otherwise.
+    FROM (SELECT *, regexp_like(name, 'draft|preview|dry_?run|simulat|validat|estimate|^(get|list|search|find|read|show|describe|check|count|query|fetch|view|lookup|explain|history)([_.-]|$)') AS shows FROM claimed)
 ),
 used AS (
     SELECT j.server, j.tool, j.definition_hash, min(j.at) AS at, min(j.session_id) AS session_id, min(j.description) AS description, bool_or(j.read_only OR j.says_so) AS read_only, max(j.power) AS power,

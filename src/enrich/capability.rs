@@ -1,5 +1,6 @@
 //! What a tool can do, as far as can be told from outside: the table of known servers, the tool's name, the first
-//! sentence of its description, its annotations. A guess errs to nothing: a tool that cannot be read has no capability.
+//! sentence of its description, its annotations; of a call whose tool they say nothing of, a command in its arguments. A
+//! guess errs to nothing: a tool that cannot be read has no capability.
 
 mod known;
 
@@ -32,7 +33,7 @@ const VERBS: &[(&str, &[Capability])] = &[
     ("transfer charge wire remit topup", &[Pays, Writes]),
     (
         "create write update edit insert set add put save modify append patch rename move upsert commit merge overwrite replace copy \
-         schedule reschedule cancel book reserve assign change apply reset install enable disable deploy restart restore \
+         schedule reschedule cancel book reserve assign change apply reset install enable disable deploy restart restore attach detach grant promote \
          turn toggle lock unlock arm disarm",
         &[Writes],
     ),
@@ -48,7 +49,7 @@ const PRIVATE: &str = "mail mails email emails inbox message messages thread thr
 const UNTRUSTED: &str = "mail mails email emails inbox message messages thread threads web page pages webpage website url html issue issues comment \
     comments review reviews pull pr ticket tickets feed rss post posts tweet tweets article news internet online attachment attachments";
 /// What others get to see when it is created.
-const SHOWN: &str = "issue comment pull pr gist post message release webhook event meeting ticket discussion review page invite invitation";
+const SHOWN: &str = "issue comment pull pr gist post message release webhook event meeting ticket discussion review page paste invite invitation";
 const SQL: &str = "sql query statement";
 /// What is paid by when it is created, and what when it is sent; creating a transaction is also what budgets and databases do.
 const PAID: &str = "transfer transfers sepa wire remittance";
@@ -370,6 +371,9 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     if is_worth && gives && !reads {
         found = found.union(bits(&[Pays, Writes]));
     }
+    if has("interact") && has("process") {
+        found.add(Executes as u32);
+    }
     // What is typed into a page goes to whoever runs it.
     if matches!(first, "input" | "fill" | "type" | "enter") && has(FORM) {
         found = found.union(bits(&[Egress, Writes]));
@@ -418,6 +422,34 @@ fn of_description(description: &str, name_says_nothing: bool) -> Bits {
     let opens_with_verb = words.first().is_some_and(|word| is_verb(word));
     let found = if opens_with_verb { of_words(&words) } else { Bits::default() };
     if name_says_nothing { found } else { Bits(found.0 & bits(&[Egress, Destructive, Executes, Pays]).0) }
+}
+
+/// Names of arguments that are a command, where nothing else is known of the tool.
+const COMMANDS: &[&str] =
+    &["command", "cmd", "commandLine", "command_line", "shell_command", "script", "bash", "shell"];
+/// What commands begin with.
+const PROGRAMS: &str = "sudo env sh bash zsh cmd powershell pwsh cd ls cat cp mv rm mkdir chmod chown find grep rg sed awk head tail echo printf \
+    export set curl wget ssh scp rsync nc tar zip unzip git gh npm npx pnpm yarn node bun deno python python3 pip pip3 uv uvx ruby perl php java \
+    go cargo make cmake gcc docker podman kubectl helm terraform tofu aws gcloud az psql mysql sqlite3 redis-cli mongosh systemctl journalctl \
+    crontab apt apt-get yum dnf brew openssl base64 ps kill whoami uname";
+
+/// What the arguments say of a tool of which nothing else is known: who takes commands or code runs them.
+pub(crate) fn of_arguments(arguments: &str) -> Bits {
+    let arguments = Object::trusted(arguments);
+    let is_command = |text: &str| {
+        let first = text.split_ascii_whitespace().next().unwrap_or_default();
+        let program = first.rsplit(['/', '\\']).next().unwrap_or(first).trim_end_matches(".exe");
+        in_list(PROGRAMS, program) || ["&&", " | ", "; ", "$("].iter().any(|mark| text.contains(mark)) && first != text
+    };
+    let command = COMMANDS.iter().any(|name| {
+        arguments.str(name).is_some_and(|text| is_command(&text))
+            || arguments
+                .array(name)
+                .first()
+                .and_then(|word| crate::source::json::string(word))
+                .is_some_and(|word| is_command(&word))
+    });
+    if command || (arguments.has("code") && arguments.has("language")) { bits(&[Executes]) } else { Bits::default() }
 }
 
 fn in_list(list: &str, word: &str) -> bool {

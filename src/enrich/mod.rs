@@ -152,6 +152,11 @@ impl Enricher {
         }
         let known = self.capabilities.of(&self.options.capabilities, server, tool, None, hints);
         call.capabilities = call.capabilities.union(known);
+        if call.capabilities.is_empty()
+            && let Some(arguments) = &call.arguments
+        {
+            call.capabilities = capability::of_arguments(arguments);
+        }
     }
 
     /// What an offered tool can do.

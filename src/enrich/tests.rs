@@ -274,4 +274,19 @@ fn capabilities_of_tools() {
     call.server_info_name = Some("file-server".into());
     enricher.capabilities(&mut call);
     assert_eq!(call.capabilities, Bits(1 << Pays as u32), "what was guessed before does not stay");
+    let enricher = Enricher::new(EnrichOptions::new([7; 32]));
+    for (arguments, executes) in [
+        (r#"{"cmd":"rm -rf /srv"}"#, true),
+        (r#"{"command":["/usr/bin/curl","-s","https://x.example"]}"#, true),
+        (r#"{"script":"x=1; $x"}"#, true),
+        (r#"{"language":"python","code":"1+1"}"#, true),
+        (r#"{"command":"turn on the light"}"#, false),
+        (r#"{"command":"play"}"#, false),
+        (r#"{"code":"DE-24103"}"#, false),
+        (r#"{"text":"rm -rf /srv"}"#, false),
+    ] {
+        let mut call = Call { tool: Some("frobnicate".into()), arguments: Some(arguments.into()), ..Call::default() };
+        enricher.capabilities(&mut call);
+        assert_eq!(call.capabilities.has(Executes as u32), executes, "{arguments}");
+    }
 }

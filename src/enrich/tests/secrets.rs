@@ -165,11 +165,32 @@ fn named_values_are_found() {
 }
 
 #[test]
+fn a_full_stop_is_no_part_of_a_secret() {
+    let random = alnum(24);
+    let literal = |text: String| {
+        let stored = result(&json!(text)).0.result.expect("stored");
+        let from = stored.find("[secret:").expect("a secret");
+        stored[from..].split_inclusive(']').next().map(str::to_owned)
+    };
+    let plain = literal(format!("https://x.example.com/?token={random}"));
+    for text in [
+        format!("The link is https://x.example.com/?token={random}. It expires."),
+        format!("Use token={random}.\nIt expires."),
+        format!("token: {random}."),
+    ] {
+        assert_eq!(literal(text.clone()), plain, "{text}");
+    }
+}
+
+#[test]
 fn what_is_no_secret_stays() {
     for text in [
         json!({"password": "***", "token": "REDACTED", "api_key": "<your key>", "secret": "${SECRET}", "passwd": "changeme"}),
         json!({"max_tokens": 4096, "token": "next", "nextPageToken": alnum(30), "auth": "oauth2", "secret_name": "prod-db-password-v2"}),
         json!({"progressToken": "a8Kq3ZrT1mXw9LpB", "key": "a8Kq3ZrT1mXw9LpB", "public_key": "a8Kq3ZrT1mXw9LpB"}),
+        json!(
+            "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+        ),
         json!("the password: must be at least eight characters long"),
         json!("token = get_token(user)\nif password == other: pass\npassword = self.read_password"),
         json!("task-0123456789abcdef0123456789abcdef risk-free disk-a8Kq3ZrT1mXw9LpB5vNc7"),

@@ -17,10 +17,11 @@ pub(crate) fn udf() -> ScalarUDF {
 /// A text of the JSON, and whether it names a value.
 static TEXT: Pattern = Pattern::new(|| pattern(r#""((?:[^"\\]|\\.)*)"(\s*:)?"#));
 /// One command with quoted texts: in single quotes, or in double ones (escaped, as in JSON) without `$(…)` and backquotes.
-/// Outside of them nothing begins another command: no line break (a backslash in JSON), no `$(…)`.
+/// Outside of them nothing begins another command: no line break (a backslash in JSON), no `$(…)`. What Git does before and after a commit, in
+/// plain words, is no such command.
 static MENTION: Pattern = Pattern::new(|| {
     pattern(
-        r#"^\s*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b(([^'"|;&\\$`()]|\$\w)*('([^'"\\]|\\.)*'|\\"([^"\\$`]|\\\\(\\.|[^"\\])|\\[^"\\]|\$[^("\\`])*\\"))+([^'"|;&\\$`()]|\$\w)*(\\[nrt]|\s)*$"#,
+        r#"^\s*((cd|git\s+(add|status|diff|fetch|pull|push|checkout|switch|branch|rm|mv|tag))\b[^'"|;&\\$`()<>]*&&\s*)*(git\s+(commit|log|grep)|gh\s+\w+\s+\w+|echo|printf|grep|rg)\b(([^'"|;&\\$`()]|\$\w)*('([^'"\\]|\\.)*'|\\"([^"\\$`]|\\\\(\\.|[^"\\])|\\[^"\\]|\$[^("\\`])*\\"))+([^'"|;&\\$`()]|\$\w)*(&&\s*git\s+(push|status|log|fetch|pull)\b[^'"|;&\\$`()<>]*)*(\\[nrt]|\s)*$"#,
     )
 });
 /// Options by which a search runs a program.
@@ -63,6 +64,7 @@ mod tests {
             r#"{"command":"git commit -m 'never run rm -rf /'"}"#,
             r#"{"command":"git commit -m \"a\" -m \"never\n\\\"rm -rf /\\\" for $5\"\n"}"#,
             r#"{"command":"echo \"rm -rf / is dangerous\"","timeout":5}"#,
+            r#"{"command":"cd ~/a && git add docs && git commit -m 'never run rm -rf /' && git push origin main"}"#,
             r#"{"command":"grep -rn 'rm -rf' src","description":"Where it's used","cwd":"/my files","shell":"bash"}"#,
         ] {
             assert!(command_mentions(arguments), "{arguments}");
@@ -74,6 +76,9 @@ mod tests {
             r#"{"command":"echo \"`rm -rf /`\""}"#,
             r#"{"command":"echo 'rm -rf /' | sh"}"#,
             r#"{"command":"git commit -m 'x'; rm -rf /"}"#,
+            r#"{"command":"git add . && rm -rf / && git commit -m 'x'"}"#,
+            r#"{"command":"git commit -m 'x' && git push && rm -rf /"}"#,
+            r#"{"command":"git fetch $(rm -rf /) && git commit -m 'x'"}"#,
             // Another line, another value, a list of words, a program that a search runs.
             r#"{"command":"echo 'x'\nrm -rf /"}"#,
             r#"{"command":"echo x\nrm -rf / 'y'"}"#,

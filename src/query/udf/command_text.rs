@@ -22,7 +22,7 @@ pub(crate) fn udf() -> ScalarUDF {
 }
 
 /// A command that is given as a list of words.
-static LIST: Pattern = Pattern::new(|| pattern(r#""(command|cmd|commands|args|argv)"\s*:\s*\[\s*""#));
+static LIST: Pattern = Pattern::new(|| pattern(r#"(?i)"\w*(command|cmd|commands|args|argv|arguments)"\s*:\s*\[\s*""#));
 /// What stands between two words of it, also from the program to its arguments.
 static BETWEEN: Pattern = Pattern::new(|| pattern(r#""\s*,\s*("\w+"\s*:\s*\[\s*)?""#));
 /// What a shell puts between words where it is not spelled as a space.
@@ -414,6 +414,7 @@ mod tests {
             (r#"{"cmd":"curl${IFS}https://a.example"}"#, "curl https://a.example"),
             (r#"{"cmd":["bash","-lc","rm -rf /x"]}"#, "bash -lc rm -rf /x"),
             (r#"{"command":"cmd","args":["/c", "del x"]}"#, "cmd /c del x"),
+            (r#"{"cli_command":["aws","s3","rb"]}"#, "aws s3 rb"),
             (r#"{"cmd":"cd /x\nrm -rf /\r\n"}"#, "cd /x ; rm -rf / ;"),
             (r#"{"cmd":"if x; then\n\trm -rf /\nfi"}"#, "then ;  rm -rf / ; fi"),
             (r#"{"cmd":"rm \\\n  -rf /"}"#, "rm   -rf /"),

@@ -23,6 +23,8 @@ const WAYS: &[&str] = &[
     // What others write to one.
     r"\b(do|follow|complete|perform|carry out|handle|finish|process|take care of|execute|work (through|on)|go through|address|act on|resolve|answer|deal with|look after|see to|take|clear|triage|solve|fix|close|implement)\s+((the|my|all|this|that|these|those|his|her|their|our|each|every|any|what|new|open|unread|pending|incoming|[\w-]+'s)\s+([\w'-]+\s+){0,4})?(tickets?|issues?|queue|inbox|comments?|e-?mails?|mails?|messages?|notes?|reviews?|feedback|backlog)\b",
     r"\b(fix|solve|resolve|implement|settle|sort out)\s+(it|this|that|them|these|those)\b",
+    // What a guide says.
+    r"\b(follow(ing)?|according to|as per|per|as)\s+(the|this|that|their|its|our)\s+([\w.'-]+\s+){0,4}(guides?|docs?|documentation|readme|instructions?|manual|tutorial|how-?to|quick ?start|walk-?through)\b",
     // What somebody else has chosen.
     r"\b(that|which|as)\s+([\w'-]+\s+){1,3}(recommend|suggest|propos|request|want|describ|specif)\w*",
     // The number of a ticket alone.
@@ -54,6 +56,8 @@ mod tests {
             "What does issue 12 say? Fix it.",
             "finish the report",
             "just do it",
+            "upgrade the framework following the official guide",
+            "install it on this box as the vendor docs say",
             "Book the hotel that Tom recommends in his mail",
             "Emma has wishes for the party: please fulfil all of them",
         ] {
