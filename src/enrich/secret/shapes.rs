@@ -211,9 +211,6 @@ pub(crate) fn find(text: &str, window: Range<usize>, mut found: impl FnMut(&'sta
                 let mut end = start + hit.end();
                 // What shows the end is not part of the token.
                 end -= usize::from(shape.pattern.ends_with("{e}") && !bytes[end - 1].is_ascii_alphanumeric());
-                if bytes[start..end].ends_with(super::value::SHOWN) {
-                    break;
-                }
                 // Then it must not be read once for each of them.
                 covered = if hit.end() > SANE { end } else { covered };
                 found(shape.kind, start..end);

@@ -188,9 +188,6 @@ fn what_is_no_secret_stays() {
         json!({"password": "***", "token": "REDACTED", "api_key": "<your key>", "secret": "${SECRET}", "passwd": "changeme"}),
         json!({"max_tokens": 4096, "token": "next", "nextPageToken": alnum(30), "auth": "oauth2", "secret_name": "prod-db-password-v2"}),
         json!({"progressToken": "a8Kq3ZrT1mXw9LpB", "key": "a8Kq3ZrT1mXw9LpB", "public_key": "a8Kq3ZrT1mXw9LpB"}),
-        json!(
-            "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-        ),
         json!("the password: must be at least eight characters long"),
         json!("token = get_token(user)\nif password == other: pass\npassword = self.read_password"),
         json!("task-0123456789abcdef0123456789abcdef risk-free disk-a8Kq3ZrT1mXw9LpB5vNc7"),
