@@ -30,9 +30,12 @@ traced AS (                      -- whence the secret?
 ),
 linked AS (                      -- and the whole link?
     SELECT t.call_id, t.url, min(t.session_id) AS session_id, min(t.server) AS server, min(t.tool) AS tool, min(t.time) AS time, min(t.host) AS host, min(t.secret) AS secret, bool_and(t.mentioned) AS mentioned, bool_or(t.from_result) AS from_result,
-           first_value(t.source) AS source, count(f.flow_id) > 0 AS same_link
+           first_value(t.source) AS source,
+           -- Texts often leave the scheme out.
+           count(f.flow_id) > 0 OR coalesce(bool_or(strpos(x.result, regexp_replace(t.url, '^\w+://', '')) > 0), false) AS same_link
     FROM traced t
     LEFT JOIN flows f ON f.sink_call_id = t.call_id AND f.kind = 'value' AND starts_with(t.url, f.value) AND octet_length(f.value) >= least(octet_length(t.url), 200)
+    LEFT JOIN calls x ON x.call_id = t.source['id']
     GROUP BY t.call_id, t.url
 ),
 graded AS (

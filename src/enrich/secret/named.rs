@@ -286,7 +286,7 @@ pub(crate) fn assigned(text: &str, name: Range<usize>, sep: Range<usize>) -> Opt
     }
     let value = text.get(at..end)?;
     let (kind, span) = secret_in(promise, value)?;
-    let found = without_full_stop(text, kind, at + span.start..at + span.end);
+    let found = (kind, at + span.start..at + span.end);
     // Without quotes a plain word can be prose or code.
     let secret = &value[span];
     if bytes.get(end) == Some(&b'(') || secret.contains(['(', '[']) {
@@ -300,17 +300,6 @@ pub(crate) fn assigned(text: &str, name: Range<usize>, sep: Range<usize>) -> Opt
     let last_on_line = matches!(bytes.get(end), None | Some(b'\n' | b'\r' | b'"' | b'\'' | b'\\'));
     let call_argument = matches!(bytes.get(end), Some(b')' | b','));
     (if spaced { last_on_line && !reference } else { !(call_argument && reference) }).then_some(found)
-}
-
-/// A secret at the end of a sentence: the stop is the sentence's, and elsewhere the same secret stands without it.
-fn without_full_stop(text: &str, kind: &'static str, span: Range<usize>) -> (&'static str, Range<usize>) {
-    match text[span.clone()].strip_suffix('.') {
-        // An unsigned token ends so, and so does what was cut short.
-        Some(secret) if kind != "jwt" && !secret.is_empty() && !secret.ends_with('.') => {
-            (shapes::whole(secret).unwrap_or(kind), span.start..span.end - 1)
-        }
-        _ => (kind, span),
-    }
 }
 
 /// The inside of a quoted value; the quote may be escaped any number of times, and may miss its end in cut text.
