@@ -51,19 +51,24 @@ pub fn is_empty(text: &str) -> bool {
     text.lines().all(|line| line.trim().is_empty() || is_field(line) && (is_done(line) || !is_data(line)))
 }
 
-/// The data of each event of a stream. Where the blank lines between events are lost, each object is an event.
+/// The data of each event of a stream. Where the blank lines between events are lost, each line that is an object is an event.
 pub fn data(stream: &str) -> Vec<String> {
     let mut events = vec![String::new()];
+    // The event is one line so far: longer ones would be read again with every line that comes.
+    let mut is_line = true;
     for line in stream.lines() {
         let Some(event) = events.last_mut() else { break };
         if let Some(data) = data_of(line) {
             if event.is_empty() {
                 event.push_str(data);
-            } else if data.starts_with('{') && Object::parse(event).is_ok() || is_done(line) {
+                is_line = true;
+            } else if data.starts_with('{') && is_line && Object::parse(event).is_ok() || is_done(line) {
                 events.push(data.to_owned());
+                is_line = true;
             } else {
                 event.push('\n');
                 event.push_str(data);
+                is_line = false;
             }
         } else if line.is_empty() && !event.is_empty() {
             events.push(String::new());
@@ -323,6 +328,8 @@ mod tests {
             assert_eq!(begin(head.as_bytes()), expected, "{head}");
         }
         assert_eq!(data(&[CHUNK, DONE].concat().replace("\n\n", "\n")).len(), 2);
+        // An object over several lines that another follows: data that is not whole is not read again and again.
+        assert_eq!(data("data: {\"a\":\ndata: {}\ndata: }\n\ndata: {}\n\n"), ["{\"a\":\n{}\n}", "{}", ""]);
         let chunk = |id: u8, end: &str| {
             format!("{{\"id\":\"c{id}\",\"choices\":[{{\"index\":0,\"delta\":{{}},\"finish_reason\":{end}}}]}}\n")
         };
