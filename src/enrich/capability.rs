@@ -5,7 +5,7 @@
 mod known;
 
 use crate::call::{Bits, Capability};
-use crate::source::json::Object;
+use crate::source::json::{self, Object};
 use Capability::{Credentials, Destructive, Egress, Executes, Pays, ReadsPrivate, ReadsUntrusted, Writes};
 use known::{GATEWAYS, KNOWN, PREFIXES, READS};
 use std::collections::HashMap;
@@ -371,9 +371,6 @@ fn of_words<W: AsRef<str>>(words: &[W]) -> Bits {
     if is_worth && gives && !reads {
         found = found.union(bits(&[Pays, Writes]));
     }
-    if has("interact") && has("process") {
-        found.add(Executes as u32);
-    }
     // What is typed into a page goes to whoever runs it.
     if matches!(first, "input" | "fill" | "type" | "enter") && has(FORM) {
         found = found.union(bits(&[Egress, Writes]));
@@ -443,11 +440,7 @@ pub(crate) fn of_arguments(arguments: &str) -> Bits {
     };
     let command = COMMANDS.iter().any(|name| {
         arguments.str(name).is_some_and(|text| is_command(&text))
-            || arguments
-                .array(name)
-                .first()
-                .and_then(|word| crate::source::json::string(word))
-                .is_some_and(|word| is_command(&word))
+            || arguments.array(name).first().and_then(|word| json::string(word)).is_some_and(|word| is_command(&word))
     });
     if command || (arguments.has("code") && arguments.has("language")) { bits(&[Executes]) } else { Bits::default() }
 }

@@ -110,13 +110,13 @@ pub(super) fn parts<'a>(text: &'a str, json: Option<&Object<'a>>, is_array: bool
     if is_array {
         return elements(text);
     }
-    if text.starts_with('{') && !events::is_stream(text) {
-        return joined(text);
-    }
     if events::is_stream(text) {
         let mut data = events::data(text);
         data.retain(|data| data.trim_start().starts_with(['{', '[']));
         return Parts::All(data.into_iter().map(Cow::Owned).collect());
+    }
+    if text.starts_with('{') {
+        return joined(text);
     }
     unprefixed(text).map_or(Parts::None, |text| Parts::OneOf(vec![text]))
 }

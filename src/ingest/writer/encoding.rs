@@ -6,7 +6,6 @@ use crate::lake::{DataFile, LakeError, data_file, tables};
 use arrow::array::RecordBatch;
 use deltalake::kernel::Add;
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::mpsc;
 
 /// Encoders at work at once; more would only hold more batches in memory.
@@ -28,31 +27,6 @@ struct Encoding {
 
 /// The number of a file, and what became of it.
 type Finished = (u64, Result<DataFile, LakeError>);
-
-/// Reports a file, also if its thread stops without a result: whoever waits would wait for ever.
-struct Report {
-    number: u64,
-    to: mpsc::Sender<Finished>,
-    file: Option<Result<DataFile, LakeError>>,
-}
-
-impl Report {
-    fn send(mut self, file: Result<DataFile, LakeError>) {
-        self.file = Some(file);
-    }
-}
-
-impl Drop for Report {
-    fn drop(&mut self) {
-        let stopped = || LakeError::Damaged {
-            path: PathBuf::from("(encoder)"),
-            cause: "an encoder thread stopped without a result".to_owned(),
-        };
-        let file = self.file.take().unwrap_or_else(|| Err(stopped()));
-        // The receiver is gone only if the ingest has failed already.
-        let _ = self.to.send((self.number, file));
-    }
-}
 
 impl Encoders {
     pub(super) fn new() -> Self {
@@ -106,10 +80,12 @@ impl Writer<'_> {
         let number = self.sequence;
         let partition = tables::table(table).filter(|t| t.by_day).map(|_| day);
         let now_ms = self.now / 1_000_000;
-        let report = Report { number, to: self.encoders.report.clone(), file: None };
+        let report = self.encoders.report.clone();
+        // A panic there ends the process, as of any of rayon's threads: whoever waits for a file gets one or its error.
         rayon::spawn(move || {
             let file = batches().and_then(|batches| data_file::write(&path, &name, partition, &batches, now_ms));
-            report.send(file);
+            // The receiver is gone only if the ingest has failed already.
+            let _ = report.send((number, file));
         });
         self.encoders.at_work.push(Encoding { table, number, ids });
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::Records;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Columns that make a first line the head of a table.
 const COLUMNS: usize = 4;
@@ -63,18 +64,13 @@ impl Head {
 #[derive(Default)]
 struct Node<'a> {
     value: Option<Cow<'a, str>>,
-    members: Vec<(&'a str, Self)>,
+    members: BTreeMap<&'a str, Self>,
 }
 
 impl<'a> Node<'a> {
     fn at(&mut self, path: &[&'a str]) -> &mut Self {
         let Some((name, rest)) = path.split_first() else { return self };
-        let known = self.members.iter().position(|(known, _)| known == name);
-        let at = known.unwrap_or_else(|| {
-            self.members.push((*name, Node::default()));
-            self.members.len() - 1
-        });
-        self.members[at].1.at(rest)
+        self.members.entry(name).or_default().at(rest)
     }
 
     /// Adds the member with this name. What has a value too keeps the names of its members as they were.

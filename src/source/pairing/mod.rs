@@ -154,7 +154,7 @@ impl Pairing {
             }
             Event::Tools { lane, session, time, mut tools } => {
                 if session.as_ref() == Some(&lane) {
-                    // What agents tell their models they tell them each time.
+                    // Agents tell their models of their tools at every request. A lane that is a session's has one agent.
                     tools.retain(|tool| !self.lanes.offers(scope.stream, &lane, tool));
                 }
                 for mut tool in tools {
